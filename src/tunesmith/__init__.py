@@ -1,0 +1,21 @@
+"""Tunesmith: LoRA fine-tuning that a person can trust, with every experiment kept."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tunesmith.experiments import train as train
+
+__all__ = ["__version__", "train"]
+__version__ = "0.1.0"
+
+_LAZY = {"train": "tunesmith.experiments"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the Python interface on first use, so that the command answers quickly (PEP 562)."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,197 @@
+"""`tunesmith experiments`: what was trained, read from the store and the experiments' files."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tunesmith.cli.summary import print_summary
+from tunesmith.errors import DataError, NotFoundError
+from tunesmith.experiments.life import import_folder, reconcile
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import SORT_KEYS, Experiment, ExperimentStatus, Filters
+from tunesmith.tracking.files import ExperimentFiles, finite
+from tunesmith.tracking.store import Store
+
+_STYLES = {
+    ExperimentStatus.SUCCEEDED: "green",
+    ExperimentStatus.FAILED: "red",
+    ExperimentStatus.CANCELLED: "yellow",
+    ExperimentStatus.RUNNING: "cyan",
+    ExperimentStatus.QUEUED: "blue",
+}
+
+
+@click.group()
+def experiments() -> None:
+    """List, show, follow and import experiments."""
+
+
+@experiments.command("list")
+@click.option("--name", help="Only names that contain this.")
+@click.option("--status", type=click.Choice([str(s) for s in ExperimentStatus]))
+@click.option("--sort-by", type=click.Choice(SORT_KEYS), default="created_at", show_default=True)
+@click.option("--asc", is_flag=True, help="Smallest or oldest first.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON, one experiment a line.")
+def list_(
+    name: str | None, status: str | None, sort_by: str, asc: bool, limit: int, as_json: bool
+) -> None:
+    """List experiments, the newest first."""
+    settings = Settings()
+    with Store(settings.store_url) as store:
+        reconcile(store)
+        filters = Filters(
+            name=name,
+            status=ExperimentStatus(status) if status else None,
+            sort_by=sort_by,
+            desc=not asc,
+            limit=limit,
+        )
+        found, total = store.list(filters), store.count(filters)
+    if as_json:
+        for experiment in found:
+            click.echo(_as_json(experiment, indent=None))
+        return
+    console = Console(highlight=False)
+    if not found:
+        anything = "matches" if name or status else "yet; train one with: tunesmith train"
+        console.print(f"No experiment {anything}")
+        return
+    console.print(_table(found, settings))
+    if total > len(found):
+        console.print(f"{len(found)} of {total:,}; --limit shows more", style="dim")
+
+
+@experiments.command()
+@click.argument("reference", metavar="ID|NAME|latest")
+@click.option("--json", "as_json", is_flag=True, help="The whole record as JSON.")
+def show(reference: str, as_json: bool) -> None:
+    """Show one experiment: its results, or why it has none."""
+    settings = Settings()
+    with Store(settings.store_url) as store:
+        reconcile(store)
+        experiment = store.find(reference)
+    if as_json:
+        click.echo(_as_json(experiment, indent=2))
+        return
+    console = Console(highlight=False)
+    console.print(_head(experiment, settings))
+    if experiment.status is ExperimentStatus.SUCCEEDED:
+        print_summary(console, experiment)
+
+
+@experiments.command()
+@click.argument("reference", metavar="ID|NAME|latest", default="latest")
+@click.option("--follow", "-f", is_flag=True, help="Go on showing lines as they come.")
+@click.option("--lines", "-n", type=click.IntRange(1), default=40, show_default=True)
+def logs(reference: str, follow: bool, lines: int) -> None:
+    """Show the last lines of an experiment's logs.txt."""
+    with Store(Settings().store_url) as store:
+        experiment = store.find(reference)
+        path = ExperimentFiles(Path(str(experiment.directory))).log
+        if not path.exists():
+            raise NotFoundError(f"experiment {experiment.id} has no log yet ({path}).")
+        for line in _tail(path, lines):
+            click.echo(line, nl=False)
+        while follow and store.get(experiment.id).status.is_live:
+            for line in _tail(path, None):
+                click.echo(line, nl=False)
+            time.sleep(0.5)
+            reconcile(store)
+
+
+@experiments.command("import")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+def import_(folders: tuple[Path, ...]) -> None:
+    """Put experiments into the store from their folders, for example after the database was lost.
+
+    FOLDERS are experiment folders, or folders that hold some, such as results/.
+    """
+    found = [inner for folder in folders for inner in _experiment_folders(folder)]
+    with Store(Settings().store_url) as store:
+        for folder in found:
+            experiment = import_folder(folder, store)
+            click.echo(f"{experiment.id}  {experiment.status:<9}  {folder}")
+
+
+def _experiment_folders(folder: Path) -> list[Path]:
+    if ExperimentFiles(folder).record.is_file():
+        return [folder]
+    inner = sorted(record.parent for record in folder.glob("*/experiment.json"))
+    if not inner:
+        raise DataError(f"{folder} is no experiment's folder (experiment.json), and holds none.")
+    return inner
+
+
+_positions: dict[Path, int] = {}
+
+
+def _tail(path: Path, lines: int | None) -> Iterator[str]:
+    """The last `lines` lines of `path`; with None, what was added since the last call."""
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        if lines is None:
+            stream.seek(_positions.get(path, 0))
+            yield from stream.readlines()
+        else:
+            yield from stream.readlines()[-lines:]
+        _positions[path] = stream.tell()
+
+
+def _table(found: list[Experiment], settings: Settings) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("id", "name", "status", "model", "data"):
+        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    for column in ("score", "runtime", "created"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for e in found:
+        table.add_row(
+            e.id,
+            Text(e.name),
+            Text(str(e.status), _STYLES[e.status]),
+            Text(_last(e.model_name)),
+            Text(_last(e.dataset_name)),
+            "" if e.score is None else f"{e.score_name} {e.score:.3f}",
+            "" if e.train_runtime is None else f"{e.train_runtime:.0f} s",
+            f"{e.created_at.astimezone(settings.timezone):%Y-%m-%d %H:%M}",
+        )
+    return table
+
+
+def _head(experiment: Experiment, settings: Settings) -> Text:
+    zone = settings.timezone
+    text = Text.assemble(
+        (experiment.name, "bold"),
+        f"  {experiment.task}, experiment ",
+        (experiment.id, "cyan"),
+        "  ",
+        (str(experiment.status), _STYLES[experiment.status]),
+        f"\n  {experiment.directory}"
+        f"\n  created {experiment.created_at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+        f"\n  model {experiment.model_name}"
+        f"\n  data {experiment.dataset_name} ({str(experiment.dataset_hash)[:19]}…)",
+    )
+    if experiment.phase and experiment.status is ExperimentStatus.RUNNING:
+        text.append(f"\n  {experiment.phase}, {experiment.progress:.0%} of training done")
+    if experiment.reason:
+        text.append(f"\n  {experiment.reason}", "red")
+    return text
+
+
+def _last(name: str) -> str:
+    """The part of a model's or dataset's name that tells it apart in a narrow column."""
+    if name.startswith("package:"):
+        return name.removeprefix("package:").partition("/")[0]
+    return name
+
+
+def _as_json(experiment: Experiment, indent: int | None) -> str:
+    return json.dumps(finite(asdict(experiment)), default=str, ensure_ascii=False, indent=indent)

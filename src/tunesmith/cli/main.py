@@ -1,0 +1,88 @@
+"""The command `tunesmith`: its commands, and how errors end it.
+
+Commands are loaded when they are called (click's "lazily loading subcommands"), so that help and
+completion answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from tunesmith import __version__
+from tunesmith.errors import ConfigError, Interrupted, TunesmithError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("tunesmith.cli.train", "Train an experiment here and now."),
+    "config": ("tunesmith.cli.config", "Check, show and describe configurations."),
+    "experiments": ("tunesmith.cli.experiments", "List, show, follow and import experiments."),
+}
+"""Command → the module that defines it under the same name, and its line in the help."""
+
+
+class _LazyCommand(click.Command):
+    """Stands for a command until it is called."""
+
+    def __init__(self, name: str) -> None:
+        self.module, summary = COMMANDS[name]
+        super().__init__(name, help=summary)
+
+    def load(self) -> click.Command:
+        """The command itself."""
+        command: click.Command = getattr(importlib.import_module(self.module), str(self.name))
+        return command
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Hand over to the command itself."""
+        return self.load().make_context(info_name, args, parent, **extra)
+
+
+@click.group(
+    commands={name: _LazyCommand(name) for name in COMMANDS},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", prog_name="tunesmith")
+def app() -> None:
+    """LoRA fine-tuning that you can trust, with every experiment kept.
+
+    \b
+    tunesmith train                            the starter: movie reviews, about a minute
+    tunesmith train --config my.yaml           an experiment of your own
+    tunesmith train training.seed=7 --epochs 3 any field, set on the command line
+    tunesmith experiments list                 what was trained, and how good it is
+    """
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one clear paragraph, never a traceback."""
+    try:
+        status = app.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        _end("stopped.", Interrupted.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except TunesmithError as error:
+        heading = ""
+        if isinstance(error, ConfigError) and len(error.problems) > 1:
+            heading = f"{len(error.problems)} problems:\n"
+        _end(f"{heading}{error}", error.exit_code)
+    except KeyboardInterrupt:
+        _end("stopped.", Interrupted.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output, such as `head`, had enough
+        sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _end(text: str, exit_code: int) -> None:
+    label = "stopped" if exit_code == Interrupted.exit_code else "error"
+    style = {"fg": "yellow" if label == "stopped" else "red", "bold": True}
+    body = text.removeprefix("stopped.").strip()
+    click.echo(f"{click.style(label + (':' if body else ''), **style)} {body}".rstrip(), err=True)
+    sys.exit(exit_code)

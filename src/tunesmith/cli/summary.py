@@ -1,0 +1,119 @@
+"""The summary of an experiment: how good it is, how sure that is, where it lies, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tunesmith.tracking.entities import Experiment
+
+
+def print_summary(console: Console, experiment: Experiment) -> None:
+    """Print the results of an experiment that succeeded."""
+    metrics = experiment.metrics
+    score = metrics["score"]
+    console.print()
+    console.print(_scores(metrics, score))
+    matrix = metrics.get("confusion_matrix")
+    if matrix and len(matrix["labels"]) <= 12:
+        console.print(_confusion(matrix))
+    if metrics["worst_mistakes"]:
+        console.print(_mistakes(metrics["worst_mistakes"]))
+    console.print(_facts(metrics))
+    folder = Path(str(experiment.directory))
+    console.print("\n[bold]Files[/bold]")
+    for name, what in (
+        ("artifacts/final_model", "the adapter, its tokenizer, its card (README.md: how to load it)"),
+        ("metrics.json", "these results"),
+        ("config.yaml", "the complete configuration"),
+        ("logs.txt", "the log"),
+    ):
+        console.print(Text(f"  {_short(folder / name)}  ", "cyan").append(what, "dim"), soft_wrap=True)
+    console.print("\n[bold]Next[/bold]")
+    for command, what in (
+        (f"tunesmith experiments show {experiment.id}", "this summary again"),
+        (f"tunesmith train --config {_short(folder / 'config.yaml')}", "repeat it"),
+        ("tunesmith experiments list", "all experiments"),
+    ):
+        console.print(Text(f"  {command}  ", "green").append(what, "dim"), soft_wrap=True)
+
+
+def _scores(metrics: Mapping[str, Any], score: Mapping[str, Any]) -> Table:
+    name, value, interval = score["metric"], score["value"], score["interval"]
+    table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left")
+    table.add_column(name, style="bold")
+    table.add_column("", justify="right")
+    table.add_column(f"95 % interval ({interval['method']})", style="dim")
+    table.add_row("this adapter", f"[bold]{value:.3f}[/bold]", f"{interval['low']:.3f} to {interval['high']:.3f}, {interval['rows']:,} held-out rows")
+    if name in score["untrained"]:
+        table.add_row("the same model untrained", f"{score['untrained'][name]:.3f}", "same rows")
+    baseline = score["baseline"]
+    table.add_row(baseline["name"], f"{baseline['value']:.3f}", "same rows")
+    if value <= baseline["value"]:
+        table.add_row(Text("No better than that simple answer: it has not learned the task.", "red"))
+    elif interval["low"] <= baseline["value"]:
+        table.add_row(Text("Not plainly better than that simple answer, with this many rows.", "yellow"))
+    return table
+
+
+def _confusion(matrix: Mapping[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), title="\nConfusion (rows: true label, columns: answer)", title_justify="left", title_style="bold")
+    table.add_column("")
+    for label in matrix["labels"]:
+        table.add_column(Text(str(label)), justify="right")
+    for number, (label, counts) in enumerate(zip(matrix["labels"], matrix["rows_expected_columns_predicted"], strict=True)):
+        cells = [Text(f"{count:,}", "bold" if i == number else "") for i, count in enumerate(counts)]
+        table.add_row(Text(str(label)), *cells)
+    return table
+
+
+def _mistakes(mistakes: list[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), title="\nWorst mistakes", title_justify="left", title_style="bold")
+    table.add_column("row", justify="right", style="dim")
+    table.add_column("true", no_wrap=True)
+    table.add_column("answer", no_wrap=True)
+    table.add_column("text", style="dim", no_wrap=True, overflow="ellipsis", ratio=1)
+    for mistake in mistakes:
+        text = " ".join(str(mistake["text"]).split())
+        table.add_row(str(mistake["row"]), _cell(mistake["expected"]), _cell(mistake["predicted"]), Text(text))
+    return table
+
+
+def _facts(metrics: Mapping[str, Any]) -> Text:
+    verified = metrics.get("reload_verified")
+    lines = [
+        f"Trained on {metrics['train_samples']:,} rows in {_duration(metrics['train_runtime'])}: "
+        f"{metrics['train_samples_per_second']:,.0f} samples/s, "
+        f"{metrics['train_tokens_per_second']:,.0f} tokens/s; "
+        f"{_duration(metrics['total_runtime'])} in all; "
+        f"peak memory {metrics['peak_memory_bytes'] / 1e9:.1f} GB",
+        f"Saved adapter loaded into a fresh base model: "
+        f"{'same predictions for every held-out row' if verified else 'NOT verified'}",
+    ]
+    return Text("\n" + "\n".join(lines))
+
+
+def _cell(value: Any) -> Text:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return Text(text if len(text) <= 30 else text[:29] + "…")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def _short(path: Path) -> str:
+    """The path from here where that is shorter."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,80 @@
+"""`tunesmith train`: prepare, submit and execute an experiment in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from tunesmith.cli.display import TerminalDisplay
+from tunesmith.cli.flags import Flags, configuration
+from tunesmith.cli.summary import print_summary
+from tunesmith.config.yaml import read_draft
+from tunesmith.errors import Interrupted, TrainingError, TunesmithError
+from tunesmith.experiments.life import execute, reconcile, resumable, submit
+from tunesmith.experiments.prepare import Prepared, prepare
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.store import Store
+
+
+@click.command()
+@configuration
+@click.option("--resume", metavar="ID", help="Continue this experiment from its newest checkpoint.")
+@click.pass_context
+def train(
+    context: click.Context,
+    config: Path,
+    assignments: tuple[str, ...],
+    flags: Flags,
+    resume: str | None,
+) -> None:
+    """Train an experiment here and now.
+
+    Settings come from the file, then the flags, then SECTION.FIELD=VALUE, the last one winning.
+    """
+    settings = Settings()
+    display = TerminalDisplay()
+    if resume is not None:
+        asked = context.get_parameter_source("config") is not ParameterSource.DEFAULT
+        if asked or assignments or any(flags.values()):
+            raise click.UsageError(
+                "--resume goes on with the experiment's own configuration: leave out --config, "
+                "flags and SECTION.FIELD=VALUE, or start a new experiment with them."
+            )
+        with display.working("looking for data and model"), Store(settings.store_url) as store:
+            reconcile(store)
+            experiment = store.find(resume)
+            prepared = resumable(experiment, settings)
+    else:
+        with display.working("checking configuration, data and model"):
+            prepared = prepare(read_draft(config, flags, assignments), settings)
+        with Store(settings.store_url) as store:
+            reconcile(store)
+            experiment = submit(prepared, store, settings)
+    _run(experiment, prepared, settings, display)
+
+
+def _run(
+    experiment: Experiment, prepared: Prepared, settings: Settings, display: TerminalDisplay
+) -> None:
+    display.begin(experiment)
+    with Store(settings.store_url) as store:
+        try:
+            with display:
+                experiment = execute(
+                    experiment.id, store, settings, prepared=prepared, listener=display
+                )
+        except (Interrupted, KeyboardInterrupt):
+            raise Interrupted(
+                f"experiment {experiment.id} is kept; go on with\n"
+                f"  tunesmith train --resume {experiment.id}"
+            ) from None
+        except TunesmithError as error:
+            again = ""
+            if isinstance(error, TrainingError):
+                again = f"\nIts log: {experiment.directory}/logs.txt"
+            error.args = (f"{error}\nexperiment {experiment.id} is recorded as failed.{again}",)
+            raise
+    print_summary(display.console, experiment)

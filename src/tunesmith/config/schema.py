@@ -1,0 +1,244 @@
+"""The schema of a configuration: every field with its name, type, bounds, default and one line.
+
+The one line is the field's help text, its API documentation and its tooltip. Names are Hugging
+Face's and PEFT's own where they have one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tunesmith.tasks import TASKS, default_task
+from tunesmith.tasks.base import TaskOptions
+
+if TYPE_CHECKING:
+    TaskSection = TaskOptions
+else:
+    TaskSection = Annotated[
+        Union[tuple(task.Options for task in TASKS.values())],  # noqa: UP007 - made at run time
+        Field(discriminator="name"),
+    ]
+
+
+class Section(BaseModel):
+    """A section of the configuration: frozen, and without fields it doesn't know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(Section):
+    """The base model."""
+
+    name: str = Field(
+        min_length=1,
+        description="Hub id, folder, or package:NAME/path of a model folder or GGUF file.",
+    )
+    revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
+    num_labels: int | None = Field(
+        None, ge=1, description="Number of labels; null takes it from the data."
+    )
+    trust_remote_code: bool = Field(
+        False, description="Run Python code that comes with the hub model: only if you trust it."
+    )
+    load_in_4bit: bool = Field(
+        False, description="Hold the frozen weights in 4 bits (QLoRA; CUDA with bitsandbytes)."
+    )
+    load_in_8bit: bool = Field(
+        False, description="Hold the frozen weights in 8 bits (CUDA with bitsandbytes)."
+    )
+    attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = Field(
+        None, description="Attention implementation; null picks the fastest for the device."
+    )
+
+
+class LoraConfig(Section):
+    """The adapter, in PEFT's words (`peft.LoraConfig`)."""
+
+    r: int = Field(8, ge=1, le=4096, description="Rank of the two small matrices.")
+    lora_alpha: int = Field(16, ge=1, description="Scale: the update is multiplied by alpha / r.")
+    target_modules: list[str] | str | None = Field(
+        None,
+        description="Layers that get an adapter: names, a regular expression, all-linear, "
+        "or null for all linear layers of the architecture's blocks.",
+    )
+    lora_dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout before the adapter.")
+    bias: Literal["none", "all", "lora_only"] = Field("none", description="Biases that train too.")
+    task_type: Literal["SEQ_CLS", "CAUSAL_LM"] | None = Field(
+        None, description="PEFT's task type; null takes it from the task."
+    )
+    use_dora: bool = Field(False, description="Weight-decomposed LoRA (DoRA).")
+    use_rslora: bool = Field(False, description="Scale by alpha / sqrt(r) (rank-stabilised LoRA).")
+    init_lora_weights: (
+        bool | Literal["gaussian", "olora", "pissa", "orthogonal", "loftq", "eva"]
+    ) = Field(True, description="How the adapter starts: true is PEFT's default, no change.")
+    modules_to_save: list[str] | None = Field(
+        None, description="Layers trained whole and saved with the adapter."
+    )
+    rank_pattern: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="Layer name or pattern → its own rank."
+    )
+    alpha_pattern: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="Layer name or pattern → its own alpha."
+    )
+
+
+class ValidationRules(Section):
+    """What a row must be like to be used."""
+
+    min_text_length: int = Field(1, ge=0, description="Shortest text kept, in characters.")
+    max_text_length: int | None = Field(
+        None, ge=1, description="Longest text kept, in characters; null for no limit."
+    )
+    allow_empty: bool = Field(False, description="Keep rows whose text is empty or missing.")
+    remove_html: bool = Field(True, description="Strip HTML tags and entities from the text.")
+    unknown_labels: Literal["fail", "drop"] = Field(
+        "fail", description="Rows whose label is missing or not among task.labels."
+    )
+
+
+class DataConfig(Section):
+    """The data."""
+
+    dataset_name: str = Field(
+        min_length=1,
+        description="Hub dataset, file (CSV, TSV, JSON, JSONL, Parquet), or package:NAME/path.",
+    )
+    dataset_config: str | None = Field(None, description="Configuration of a hub dataset.")
+    revision: str | None = Field(None, description="Branch, tag or commit of a hub dataset.")
+    train_split: str | None = Field(None, description="Split to train on; null means train.")
+    eval_split: str | None = Field(
+        None, description="Split to evaluate on; null takes validation or test, else splits one off."
+    )
+    where: dict[str, list[str | int | float | bool]] = Field(
+        default_factory=dict, description="Column → values: only rows with one of them are used."
+    )
+    train_samples: int | None = Field(
+        None, ge=1, description="Most rows to train on, balanced as the data are; null for all."
+    )
+    eval_samples: int | None = Field(
+        None, ge=1, description="Most rows to evaluate on, never trained on; null for all."
+    )
+    eval_fraction: float = Field(
+        0.1, gt=0.0, lt=1.0, description="Share split off for evaluation where data have no split."
+    )
+    split_seed: int = Field(
+        42, ge=0, description="Seed of the split; keep it, so that experiments stay comparable."
+    )
+    max_length: int = Field(128, ge=4, description="Longest text the model sees, in tokens.")
+    validation_rules: ValidationRules = Field(
+        default_factory=ValidationRules, description="What a row must be like to be used."
+    )
+
+
+Strategy = Literal["no", "steps", "epoch"]
+
+
+class TrainingConfig(Section):
+    """How it is trained, in the words of `transformers.TrainingArguments`."""
+
+    learning_rate: float = Field(5e-4, gt=0.0, le=1.0, description="Highest learning rate.")
+    num_train_epochs: float = Field(1.0, gt=0.0, description="Times the data are gone through.")
+    max_steps: int | None = Field(None, ge=1, description="Stop after this many steps; null: off.")
+    per_device_train_batch_size: int = Field(8, ge=1, description="Rows in one training batch.")
+    per_device_eval_batch_size: int | None = Field(
+        None, ge=1, description="Rows in one evaluation batch; null: 4 times the training batch."
+    )
+    gradient_accumulation_steps: int = Field(1, ge=1, description="Batches in one optimizer step.")
+    lr_scheduler_type: Literal[
+        "linear",
+        "cosine",
+        "constant",
+        "constant_with_warmup",
+        "cosine_with_restarts",
+        "polynomial",
+        "inverse_sqrt",
+    ] = Field("linear", description="How the learning rate falls.")
+    warmup_steps: float = Field(
+        0.0, ge=0.0, description="Steps of rising learning rate; below 1, a share of all steps."
+    )
+    optim: Literal["adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adamw_8bit"] = Field(
+        "adamw_torch", description="Optimizer."
+    )
+    weight_decay: float = Field(0.0, ge=0.0, description="Weight decay of AdamW.")
+    adam_beta1: float = Field(0.9, ge=0.0, lt=1.0, description="AdamW's first moment decay.")
+    adam_beta2: float = Field(0.999, ge=0.0, lt=1.0, description="AdamW's second moment decay.")
+    adam_epsilon: float = Field(1e-8, gt=0.0, description="AdamW's epsilon.")
+    max_grad_norm: float = Field(1.0, ge=0.0, description="Gradient norm is clipped to this; 0: off.")
+    eval_strategy: Strategy = Field("epoch", description="When to evaluate during training.")
+    eval_steps: int | None = Field(
+        None, ge=1, description="Steps between evaluations; null: logging_steps."
+    )
+    save_strategy: Strategy = Field("epoch", description="When to save a checkpoint.")
+    save_steps: int = Field(500, ge=1, description="Steps between checkpoints.")
+    save_total_limit: int = Field(2, ge=1, description="Checkpoints kept during training.")
+    logging_steps: int = Field(10, ge=1, description="Steps between two logged losses.")
+    load_best_model_at_end: bool = Field(
+        False, description="End with the best checkpoint instead of the last."
+    )
+    metric_for_best_model: str | None = Field(
+        None, description="Metric that says which is best; null: the task's own (or loss)."
+    )
+    greater_is_better: bool | None = Field(
+        None, description="Whether a higher metric is better; null: true except for a loss."
+    )
+    early_stopping_patience: int | None = Field(
+        None, ge=1, description="Stop after this many evaluations without a better one; null: off."
+    )
+    early_stopping_threshold: float = Field(
+        0.0, ge=0.0, description="Smallest change that counts as better."
+    )
+    seed: int = Field(42, ge=0, lt=2**32, description="Seed of everything random in training.")
+    device: str | None = Field(
+        None,
+        pattern=r"^(cpu|mps|cuda(:\d+)?)$",
+        description="cpu, cuda, cuda:N or mps; null detects cuda, then mps, then cpu.",
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number format of the matrix products; auto: bfloat16 where it is fast."
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Compute activations twice to save memory."
+    )
+    group_by_length: bool = Field(True, description="Batch texts of similar length together.")
+    dataloader_num_workers: int = Field(0, ge=0, description="Processes that prepare batches.")
+
+
+class ExperimentConfig(Section):
+    """Everything that is asked of one experiment."""
+
+    experiment_name: str = Field(
+        "default_experiment",
+        pattern=r"^\w[\w.-]{0,99}$",
+        description="Name of the experiment and of its folder: letters, digits, _ . -",
+    )
+    task: TaskSection = Field(description="What is learned, with the task's own options.")
+    model: ModelConfig = Field(description="The base model.")
+    lora: LoraConfig = Field(default_factory=LoraConfig, description="The adapter.")
+    data: DataConfig = Field(description="The data.")
+    training: TrainingConfig = Field(
+        default_factory=TrainingConfig, description="How it is trained."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_by_name(cls, values: Any) -> Any:
+        """Let `task: sft` stand for `task: {name: sft}`, and PEFT's task type for a missing task."""
+        if not isinstance(values, dict):
+            return values
+        task = values.get("task")
+        if isinstance(task, str):
+            return {**values, "task": {"name": task}}
+        lora = values.get("lora")
+        implied = default_task(lora.get("task_type") if isinstance(lora, dict) else None)
+        if task is None:
+            return {**values, "task": {"name": implied}}
+        if isinstance(task, dict) and "name" not in task:
+            return {**values, "task": {"name": implied, **task}}
+        return values
+
+    @property
+    def task_name(self) -> str:
+        """The task's name, as in `task: text-classification`."""
+        return str(self.task.name)  # type: ignore[attr-defined]  # each task's Options has it

@@ -1,0 +1,202 @@
+"""YAML in and out: every problem located by file and line, all of them reported together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from tunesmith.config.problems import explain, known_fields
+from tunesmith.config.schema import ExperimentConfig
+from tunesmith.errors import ConfigError, Problem, nearest
+
+FLAGS: dict[str, str] = {
+    "experiment_name": "experiment_name",
+    "learning_rate": "training.learning_rate",
+    "epochs": "training.num_train_epochs",
+    "train_samples": "data.train_samples",
+    "eval_samples": "data.eval_samples",
+    "batch_size": "training.per_device_train_batch_size",
+    "model_name": "model.name",
+    "device": "training.device",
+    "seed": "training.seed",
+}
+"""Command-line flag → the field it sets."""
+
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A configuration as it was asked for, right or wrong.
+
+    `partial` is the configuration without what is wrong in it, so that further checks can add
+    their problems to the same report; None where too little is right for that.
+    """
+
+    problems: tuple[Problem, ...]
+    partial: ExperimentConfig | None
+    places: Mapping[str, str]
+
+    def config(self) -> ExperimentConfig:
+        """The configuration.
+
+        Raises ConfigError with every problem, each with its place.
+        """
+        if self.problems or self.partial is None:
+            raise ConfigError(self.problems).located(self.places)
+        return self.partial
+
+
+def read_draft(
+    source: Path | Mapping[str, Any] | None = None,
+    flags: Mapping[str, Any] | None = None,
+    assignments: Sequence[str] = (),
+    fields: Mapping[str, Any] | None = None,
+) -> Draft:
+    """Read a configuration from a YAML file or a mapping, then flags, then `section.field=value`.
+
+    `flags` maps names of `FLAGS` to values; None values are flags not given. `fields` maps dotted
+    paths to values, as from Python.
+    """
+    places: dict[str, str] = {}
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    if isinstance(source, Path):
+        values = _read_file(source, places, problems)
+    elif source is not None:
+        values = {key: value for key, value in source.items()}
+    for flag, value in (flags or {}).items():
+        if value is not None:
+            _assign(values, FLAGS[flag], value)
+            places[FLAGS[flag]] = f"--{flag}"
+    for path, value in (fields or {}).items():
+        _assign(values, path, value)
+    for assignment in assignments:
+        path, separator, text = assignment.partition("=")
+        if not separator or not path:
+            problems.append(_not_an_assignment(assignment))
+            continue
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = text
+        if not _assign(values, path, value):
+            problems.append(Problem(path, "goes into a field that has no fields", value, place=COMMAND_LINE))
+            continue
+        places[path] = COMMAND_LINE
+    return _validate(values, problems, places)
+
+
+def to_yaml(config: ExperimentConfig) -> str:
+    """The complete configuration as YAML, in the schema's order."""
+    return yaml.safe_dump(
+        config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, default_flow_style=False
+    )
+
+
+def _validate(
+    values: dict[str, Any], problems: list[Problem], places: dict[str, str]
+) -> Draft:
+    try:
+        return Draft(tuple(problems), ExperimentConfig.model_validate(values), places)
+    except ValidationError as error:
+        found = explain(error, values)
+    wrong = [problem.field for problem in found]
+    kept = _without(values, wrong)
+    try:
+        partial = ExperimentConfig.model_validate(kept)
+    except ValidationError:
+        partial = None
+    return Draft((*problems, *found), partial, places)
+
+
+def _without(values: Mapping[str, Any], wrong: Sequence[str], prefix: str = "") -> dict[str, Any]:
+    """`values` less the fields whose dotted paths are in `wrong`."""
+    kept = {}
+    for key, value in values.items():
+        path = f"{prefix}{key}"
+        if path in wrong:
+            continue
+        kept[key] = (
+            _without(value, wrong, f"{path}.") if isinstance(value, Mapping) else value
+        )
+    return kept
+
+
+def _assign(values: dict[str, Any], path: str, value: Any) -> bool:
+    """Set the dotted `path`; False where it leads through something that isn't a section."""
+    *sections, name = path.split(".")
+    for section in sections:
+        inner = values.get(section)
+        if section == "task" and isinstance(inner, str):
+            inner = {"name": inner}
+        if inner is None:
+            inner = {}
+        if not isinstance(inner, dict):
+            return False
+        values[section] = dict(inner)
+        values = values[section]
+    values[name] = value
+    return True
+
+
+def _not_an_assignment(text: str) -> Problem:
+    known = [*known_fields(), *(f"--{flag}" for flag in FLAGS)]
+    return Problem(
+        "",
+        f"{text!r} is neither a flag nor section.field=value",
+        accepted="for example training.learning_rate=0.001",
+        suggestion=nearest(text, known),
+        place=COMMAND_LINE,
+    )
+
+
+def _read_file(path: Path, places: dict[str, str], problems: list[Problem]) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        folder = path.parent
+        names = [str(p) for p in folder.glob("*.y*ml")] if folder.is_dir() else []
+        raise ConfigError(
+            [Problem("", f"no such file: {path}", suggestion=nearest(str(path), names))]
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem("", f"can't read {path}: {error}")]) from error
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        values = loader.construct_document(node) if node is not None else {}
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        what = " ".join(part for part in (error.context, error.problem) if part)
+        raise ConfigError([Problem("", f"not valid YAML: {what}", place=f"{path}:{line}")]) from error
+    except yaml.YAMLError as error:
+        raise ConfigError([Problem("", f"not valid YAML: {error}", place=str(path))]) from error
+    finally:
+        loader.dispose()  # type: ignore[no-untyped-call]
+    places[""] = str(path)
+    if not isinstance(values, dict):
+        raise ConfigError([Problem("", "must be sections of fields, as in model: {name: …}", values, place=str(path))])
+    _locate(node, "", str(path), places, problems)
+    return values
+
+
+def _locate(
+    node: yaml.Node, prefix: str, file: str, places: dict[str, str], problems: list[Problem]
+) -> None:
+    """Note the line of every field, and the keys written twice."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        path = f"{prefix}{key.value}"
+        place = f"{file}:{key.start_mark.line + 1}"
+        if path in places:
+            problems.append(Problem(path, f"written twice, first at {places[path]}", place=place))
+            continue
+        places[path] = place
+        _locate(value, f"{path}.", file, places, problems)

@@ -1,0 +1,136 @@
+"""Values as canonical strings, and the hash that names a table by its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def canonical(value: Any) -> str:
+    """`value` as the string by which it is compared and hashed, the same whatever it came from.
+
+    Integers and integral floats are written alike (`1`), other floats as Python writes them,
+    booleans `true` and `false`, a missing value as the empty string, and lists and mappings as JSON
+    with sorted keys, without keys whose value is missing.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, float | np.floating):
+        return str(int(value)) if _is_integral(float(value)) else str(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return str(value)
+
+
+def canonical_strings(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """`canonical` of every value: a large_string column as long as `column`, without nulls."""
+    chunks = [_canonical_chunk(chunk) for chunk in column.chunks]
+    return pa.chunked_array(chunks, type=pa.large_string())
+
+
+def content_hash(table: pa.Table) -> str:
+    """`sha256:<hex>` of the table's column names, values and row order, and of nothing else.
+
+    Columns whose name begins with `_` are ours and don't count; neither do the columns' order, the
+    file format, Arrow's chunks and whether a type is string, large_string or dictionary. The digest
+    covers the number of rows, then per column, sorted by name: the length of the name and the name
+    (UTF-8), the length of every value in bytes, and the values (`canonical_strings`, UTF-8), one
+    after the other. Numbers are 64-bit little-endian, so no two tables write the same bytes.
+    """
+    digest = hashlib.sha256(_word(table.num_rows))
+    for name in sorted(name for name in table.column_names if not name.startswith("_")):
+        column = canonical_strings(table.column(name))
+        encoded = name.encode()
+        digest.update(_word(len(encoded)) + encoded)
+        spans = [_text_buffer(chunk) for chunk in column.chunks if len(chunk)]
+        for offsets, _ in spans:
+            digest.update(np.diff(offsets).astype("<i8").tobytes())
+        for offsets, text in spans:
+            digest.update(text[offsets[0] : offsets[-1]])
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(8, "little")
+
+
+def _text_buffer(chunk: pa.Array) -> tuple[Any, memoryview]:
+    """Offsets (len + 1, int64) of a large_string array without nulls, and the bytes they cut."""
+    _, offsets, text = chunk.buffers()
+    window = np.frombuffer(offsets, dtype=np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+    return window, memoryview(text if text is not None else b"")
+
+
+def _is_integral(value: float) -> bool:
+    # Larger floats keep their exponent: as digits they would claim a precision they lack.
+    return math.isfinite(value) and value == math.floor(value) and abs(value) < 2.0**63
+
+
+def _plain(value: Any) -> Any:
+    """`value` with integral floats as integers and missing entries left out, ready for JSON."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool | str | int):
+        return value
+    if isinstance(value, float):
+        return int(value) if _is_integral(value) else value
+    return canonical(value)
+
+
+def _canonical_chunk(chunk: pa.Array) -> pa.Array:
+    kind = chunk.type
+    if isinstance(chunk, pa.ExtensionArray):
+        return _canonical_chunk(chunk.storage)
+    if pa.types.is_dictionary(kind):
+        return _canonical_chunk(chunk.dictionary_decode())
+    if pa.types.is_null(kind):
+        return pa.array([""] * len(chunk), pa.large_string())
+    if pa.types.is_floating(kind):
+        return _float_strings(chunk)
+    if pa.types.is_nested(kind) or _is_binary(kind):
+        return pa.array([canonical(value) for value in chunk.to_pylist()], pa.large_string())
+    # Strings, integers, booleans, decimals, dates and times: Arrow writes them as `canonical` does.
+    return pc.fill_null(chunk.cast(pa.large_string()), "")
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    tests: list[Callable[[pa.DataType], bool]] = [
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_fixed_size_binary,
+        pa.types.is_binary_view,
+    ]
+    return any(test(kind) for test in tests)
+
+
+def _float_strings(chunk: pa.Array) -> pa.Array:
+    if pa.types.is_float16(chunk.type):
+        chunk = chunk.cast(pa.float32())
+    values = chunk.to_numpy(zero_copy_only=False)
+    integral = np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2.0**63)
+    whole = pa.array(np.where(integral, values, 0).astype(np.int64)).cast(pa.large_string())
+    if integral.all():
+        return whole
+    # `str` of a numpy scalar is the shortest text that gives the same float32 or float64 back.
+    texts = {value: str(value) for value in np.unique(values[~integral])}
+    missing = chunk.is_null().to_numpy(zero_copy_only=False)
+    rest = [
+        None if is_whole else "" if is_missing else texts.get(value, "nan")
+        for value, is_whole, is_missing in zip(values, integral, missing, strict=True)
+    ]
+    return pc.coalesce(pa.array(rest, pa.large_string()), whole)

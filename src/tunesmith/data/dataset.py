@@ -1,0 +1,211 @@
+"""From a source to the rows that train and the rows that judge: read, filter, check, split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import pyarrow as pa
+
+from tunesmith.data.checks import CheckReport, Rules, apply_rules, drop_labels, keep_where
+from tunesmith.data.content import content_hash
+from tunesmith.data.sources import Source, read_source
+from tunesmith.data.splits import make_splits
+from tunesmith.errors import ConfigError, DataError, Problem, nearest
+from tunesmith.tasks.base import Columns, Row, Task
+
+EVALUATION_SPLITS = ("validation", "valid", "dev", "eval", "test")
+"""Splits that are taken for evaluation where none is named, the first that has labels."""
+
+
+class LabelRules(Rules, Protocol):
+    """The rules for texts, and what to do with labels that aren't wanted."""
+
+    @property
+    def unknown_labels(self) -> Literal["fail", "drop"]: ...
+
+
+class DataRequest(Protocol):
+    """What is asked of the data: the `data` section of a configuration."""
+
+    @property
+    def dataset_name(self) -> str: ...
+    @property
+    def dataset_config(self) -> str | None: ...
+    @property
+    def revision(self) -> str | None: ...
+    @property
+    def train_split(self) -> str | None: ...
+    @property
+    def eval_split(self) -> str | None: ...
+    @property
+    def where(self) -> Mapping[str, Sequence[Any]]: ...
+    @property
+    def train_samples(self) -> int | None: ...
+    @property
+    def eval_samples(self) -> int | None: ...
+    @property
+    def eval_fraction(self) -> float: ...
+    @property
+    def split_seed(self) -> int: ...
+    @property
+    def validation_rules(self) -> LabelRules: ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows to train on and rows to judge by, and where they come from."""
+
+    name: str
+    hash: str
+    """Content hash of all rows of the source that were asked for, before checks and splits."""
+    train: list[Row]
+    evaluation: list[Row]
+    columns: Columns
+    report: CheckReport
+    identity: dict[str, Any]
+    """What the experiment records: location, rows and hash of each side."""
+    overlap: int = 0
+    """Held-out rows whose text is trained on too: 0 unless the source has such splits itself."""
+    notes: tuple[str, ...] = ()
+
+
+def load_dataset(request: DataRequest, task: Task, token: str | None = None) -> Dataset:
+    """Read what `request` names, find the task's columns, apply the rules, split, and fit the task.
+
+    The same request and content give the same rows in the same order, anywhere.
+    Raises DataError when the data can't be read or used, ConfigError when a field of the request or
+    an option of the task names what isn't there.
+    """
+    source = read_source(
+        request.dataset_name, request.dataset_config, revision=request.revision, token=token
+    )
+    train_name, eval_name = _choose_splits(request, source)
+    train = keep_where(_named_labels(source, train_name), request.where)
+    columns = task.columns(train.column_names, train.slice(0, 100).to_pylist())
+    train, report = _checked(train, columns, task, request.validation_rules)
+    evaluation = None
+    if eval_name is not None:
+        evaluation = keep_where(_named_labels(source, eval_name), request.where)
+        evaluation, later = _checked(evaluation, columns, task, request.validation_rules)
+        report = replace(
+            report,
+            rows_in=report.rows_in + later.rows_in,
+            rows_out=report.rows_out + later.rows_out,
+            findings=report.findings + later.findings,
+        )
+    sides = make_splits(
+        train,
+        evaluation,
+        key=lambda row: task.key(row, columns),
+        stratum=lambda row: task.stratum(row, columns),
+        train_samples=request.train_samples,
+        eval_samples=request.eval_samples,
+        eval_fraction=request.eval_fraction,
+        seed=request.split_seed,
+    )
+    train_rows, eval_rows = sides.train.to_pylist(), sides.evaluation.to_pylist()
+    task.fit(train_rows, eval_rows, columns)
+    whole = content_hash(_everything(source, train_name, eval_name))
+    return Dataset(
+        name=request.dataset_name,
+        hash=whole,
+        train=train_rows,
+        evaluation=eval_rows,
+        columns=columns,
+        report=report,
+        overlap=sides.overlap,
+        notes=sides.notes,
+        identity={
+            "name": request.dataset_name,
+            "hash": whole,
+            "location": source.location,
+            "rows": sum(table.num_rows for table in source.tables.values()),
+            "columns": dict(columns),
+            "splits": {
+                "train": {
+                    "from": train_name,
+                    "rows": len(train_rows),
+                    "hash": content_hash(sides.train),
+                },
+                "evaluation": {
+                    "from": eval_name or train_name,
+                    "rows": len(eval_rows),
+                    "hash": content_hash(sides.evaluation),
+                },
+            },
+            "checks": {
+                "rows_in": report.rows_in,
+                "rows_out": report.rows_out,
+                "counts": report.counts,
+            },
+            "overlap": sides.overlap,
+        },
+    )
+
+
+def _choose_splits(request: DataRequest, source: Source) -> tuple[str, str | None]:
+    """The names of the split to train on and of the one to evaluate on, if the source has one."""
+    names = list(source.tables)
+    problems = []
+    for field, wanted in (("train_split", request.train_split), ("eval_split", request.eval_split)):
+        if wanted is not None and wanted not in names:
+            problems.append(
+                Problem(
+                    f"data.{field}",
+                    "no such split",
+                    wanted,
+                    ", ".join(names),
+                    nearest(wanted, names),
+                )
+            )
+    if problems:
+        raise ConfigError(problems)
+    train = request.train_split or ("train" if "train" in names else names[0])
+    if request.train_split is None and "train" not in names and len(names) > 1:
+        raise ConfigError(
+            [
+                Problem(
+                    "data.train_split",
+                    "there is no split called train: name one",
+                    accepted=", ".join(names),
+                )
+            ]
+        )
+    if request.eval_split is not None:
+        return train, request.eval_split
+    return train, next(
+        (name for name in EVALUATION_SPLITS if name in names and name != train), None
+    )
+
+
+def _named_labels(source: Source, split: str) -> pa.Table:
+    """The split's rows, class numbers as class names; the hub's -1 (hidden label) as missing."""
+    table = source.tables[split]
+    for column, names in source.label_names.items():
+        if column in table.column_names:
+            numbers = table.column(column).to_pylist()
+            labels = [names[n] if n is not None and 0 <= n < len(names) else None for n in numbers]
+            index = table.column_names.index(column)
+            table = table.set_column(index, column, pa.array(labels, pa.string()))
+    return table
+
+
+def _checked(
+    table: pa.Table, columns: Columns, task: Task, rules: LabelRules
+) -> tuple[pa.Table, CheckReport]:
+    if table.num_rows == 0:
+        raise DataError("the data have no rows.")
+    kept, report = apply_rules(table, task.text_columns(columns), rules)
+    label = task.label_column(columns)
+    if label is not None:
+        kept, later = drop_labels(kept, label, task.labels_wanted(), rules.unknown_labels)
+        report = report.then(later)
+    return kept, report
+
+
+def _everything(source: Source, train: str, evaluation: str | None) -> pa.Table:
+    """The rows of the splits used, one after the other: what the dataset's hash is taken of."""
+    tables = [source.tables[name] for name in (train, evaluation) if name is not None]
+    return pa.concat_tables(tables, promote_options="permissive")

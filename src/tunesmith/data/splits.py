@@ -1,0 +1,296 @@
+"""Training and evaluation rows: repeatable, stratified, with no text on both sides.
+
+Which side a text goes to is decided by the order of a hash of the seed and the text. So the order
+of the rows doesn't matter, and rows added later move few others. Evaluation takes texts from the
+low end of that order and training from the high end: asking for more evaluation rows doesn't
+change which training rows a sample takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tunesmith.errors import DataError
+from tunesmith.tasks.base import Row
+
+BATCH_ROWS = 10_000
+
+_Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The two sides; rows in their source's order."""
+
+    train: pa.Table
+    evaluation: pa.Table
+    overlap: int
+    """Texts that stand on both sides; 0 unless the evaluation rows came as a table of their own."""
+    notes: tuple[str, ...] = ()
+    """Where less was there than was asked for: one sentence each, for people."""
+
+
+def make_splits(
+    train: pa.Table,
+    evaluation: pa.Table | None,
+    *,
+    key: Callable[[Row], str],
+    stratum: Callable[[Row], str],
+    train_samples: int | None,
+    eval_samples: int | None,
+    eval_fraction: float,
+    seed: int,
+) -> Splits:
+    """Choose the rows to train on and to evaluate on.
+
+    `key` is a row's text: rows whose keys are equal but for case, width and white space
+    (Unicode NFKC) always go to the same side. `stratum` names the group (a label) whose share both
+    sides keep. Without an `evaluation` table, `eval_samples` rows are held out, or `eval_fraction`
+    of all; with one, `eval_samples` of its rows are taken, or all. `train_samples` of the remaining
+    rows are trained on, or all. Asking for more than there is takes what there is, with a note.
+
+    Raises DataError when there are too few different texts for two sides.
+    """
+    rows = _read(train, key, stratum, seed)
+    notes: list[str] = []
+    if evaluation is None:
+        held_out = _hold_out(rows, eval_samples, eval_fraction, notes)
+        rest = np.flatnonzero(~held_out)
+        chosen = _sample(rows, rest, train_samples, "train_samples", notes, from_high=True)
+        held = train.take(pa.array(np.flatnonzero(held_out)))
+        return Splits(train.take(pa.array(chosen)), held, 0, tuple(notes))
+    others = _read(evaluation, key, stratum, seed)
+    if not len(rows) or not len(others):
+        raise DataError(f"there is no row for {'evaluation' if len(rows) else 'training'}")
+    every = np.arange(len(rows))
+    chosen = _sample(rows, every, train_samples, "train_samples", notes, from_high=True)
+    asked = _sample(others, np.arange(len(others)), eval_samples, "eval_samples", notes)
+    overlap = {rows.texts[index] for index in chosen} & {others.texts[index] for index in asked}
+    return Splits(
+        train.take(pa.array(chosen)),
+        evaluation.take(pa.array(asked)),
+        len(overlap),
+        tuple(notes),
+    )
+
+
+def normalise(text: str) -> str:
+    """`text` as two rows' texts are compared: NFKC, case folded, white space collapsed."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().split())
+
+
+class _Rows:
+    """What a split must know of the rows of a table, in their order."""
+
+    def __init__(self, texts: list[bytes], strata: list[str]) -> None:
+        self.texts = texts
+        """16 bytes of the hash of seed and text: they stand for the text, and order the drawing."""
+        numbers = {name: number for number, name in enumerate(sorted(set(strata)))}
+        self.strata: _Integers = np.array([numbers[name] for name in strata], dtype=np.int64)
+        words = np.frombuffer(b"".join(texts), dtype=">u8").reshape(-1, 2)
+        self.drawing: _Integers = np.lexsort((words[:, 1], words[:, 0]))
+        """The rows in the drawing's order; rows of one text in the table's order."""
+        drawn = words[self.drawing]
+        changes = np.any(drawn[1:] != drawn[:-1], axis=1)
+        self.text_of: _Integers = np.zeros(len(texts), dtype=np.int64)
+        """Each row's text, as its place among the different texts in the drawing's order."""
+        self.text_of[self.drawing[1:]] = np.cumsum(changes)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def _read(
+    table: pa.Table, key: Callable[[Row], str], stratum: Callable[[Row], str], seed: int
+) -> _Rows:
+    seeded = hashlib.sha256(f"{seed}\n".encode())
+    texts, strata = [], []
+    for row in _iterate(table):
+        drawing = seeded.copy()
+        drawing.update(normalise(key(row)).encode(errors="surrogatepass"))
+        texts.append(drawing.digest()[:16])
+        strata.append(stratum(row))
+    return _Rows(texts, strata)
+
+
+def _iterate(table: pa.Table) -> Iterator[Row]:
+    names = table.column_names
+    for batch in table.to_batches(max_chunksize=BATCH_ROWS):
+        # Much faster than to_pylist of the whole batch.
+        columns = [column.to_pylist() for column in batch.columns]
+        for values in zip(*columns, strict=True):
+            yield dict(zip(names, values, strict=True))
+
+
+# -- holding out ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Stratum:
+    """The texts of one label, and how many of its rows may be held out."""
+
+    rows: int
+    drawable: _Integers
+    """The texts that may be held out, in the drawing's order."""
+    capacity: int
+    """Rows that may be held out."""
+
+
+def _hold_out(
+    rows: _Rows, eval_samples: int | None, eval_fraction: float, notes: list[str]
+) -> npt.NDArray[np.bool_]:
+    """Which rows are for evaluation: every text's rows are all in or all out."""
+    total = len(rows)
+    sizes = np.bincount(rows.text_of)
+    if len(sizes) < 2:
+        raise DataError(
+            f"the data has too few rows to train on some and evaluate on others: {total:,}, with "
+            f"{len(sizes)} different texts; at least two different texts are needed"
+        )
+    wanted = max(1, round(total * eval_fraction)) if eval_samples is None else eval_samples
+    if eval_samples is not None and eval_samples >= total:
+        wanted = max(1, round(total * eval_fraction))
+        notes.append(
+            f"eval_samples is {eval_samples:,}, and there are {total:,} rows for training and "
+            f"evaluation together; {wanted:,} were held out"
+        )
+    texts = _draw(_strata(rows, sizes, wanted), sizes, wanted)
+    found = int(sizes[texts].sum())
+    if found < wanted and wanted == eval_samples:
+        notes.append(
+            f"{found:,} rows were held out for evaluation, not {wanted:,}: rows with the same text "
+            "stay together, and every label keeps a text to train on"
+        )
+    held_out = np.zeros(len(sizes), dtype=bool)
+    held_out[texts] = True
+    return np.asarray(held_out[rows.text_of])
+
+
+def _strata(rows: _Rows, sizes: _Integers, wanted: int) -> list[_Stratum]:
+    """The texts by stratum; `sizes` are the rows of each text.
+
+    One text of every stratum stays for training. The strata of a single text can't stand on both
+    sides: they are drawn from as one, and never beyond their share of `wanted`, so that a label
+    with one row is normally trained on, while data in which every row has a label of its own
+    (many labels in combination) can still be split.
+    """
+    groups = _grouped(np.arange(len(sizes)), _commonest_stratum(rows))
+    several = [texts for texts in groups if len(texts) > 1]
+    single = np.sort(np.concatenate([texts for texts in groups if len(texts) == 1] or [[]]))
+    single = single.astype(np.int64)
+    strata = []
+    for texts in several or [single]:
+        count = int(sizes[texts].sum())
+        strata.append(_Stratum(count, texts[:-1], count - int(sizes[texts[-1]])))
+    if several and len(single):
+        count = int(sizes[single].sum())
+        strata.append(_Stratum(count, single, wanted * count // len(rows)))
+    return strata
+
+
+def _commonest_stratum(rows: _Rows) -> _Integers:
+    """Each text's stratum: the commonest among its rows, the first by name where two are."""
+    pairs, counts = np.unique(
+        np.stack([rows.text_of, rows.strata], axis=1), axis=0, return_counts=True
+    )
+    best = np.lexsort((pairs[:, 1], -counts, pairs[:, 0]))
+    _, first = np.unique(pairs[best, 0], return_index=True)
+    return np.asarray(pairs[best[first], 1])
+
+
+def _grouped(items: _Integers, group_of: _Integers) -> list[_Integers]:
+    """`items` by the number of their group, each group in the order of `items`."""
+    order = np.argsort(group_of, kind="stable")
+    bounds = np.flatnonzero(np.diff(group_of[order])) + 1
+    return np.split(items[order], bounds)
+
+
+def _draw(strata: Sequence[_Stratum], sizes: _Integers, wanted: int) -> _Integers:
+    """Texts with `wanted` rows, or as near below as whole texts allow; at least one text."""
+    quotas = _allocate(wanted, [(stratum.rows, stratum.capacity) for stratum in strata])
+    taken: list[int] = []
+    for stratum, quota in zip(strata, quotas, strict=True):
+        taken += _fill(stratum.drawable, sizes, quota)
+    short = wanted - int(sizes[taken].sum())
+    if short:
+        # A text of several rows may not have fitted what its own label had left to take.
+        drawable = np.concatenate([stratum.drawable for stratum in strata if stratum.capacity])
+        left = np.setdiff1d(drawable, taken)
+        taken += _fill(left, sizes, short) or ([] if taken else [left[np.argmin(sizes[left])]])
+    return np.array(taken, dtype=np.int64)
+
+
+def _fill(texts: _Integers, sizes: _Integers, room: int) -> list[int]:
+    """The first of `texts` that together fill `room` rows, passing over those too large for it."""
+    taken = []
+    for text in texts:
+        if not room:
+            break
+        if sizes[text] <= room:
+            taken.append(int(text))
+            room -= int(sizes[text])
+    return taken
+
+
+# -- sampling ---------------------------------------------------------------------------------
+
+
+def _sample(
+    rows: _Rows,
+    candidates: _Integers,
+    wanted: int | None,
+    setting: str,
+    notes: list[str],
+    *,
+    from_high: bool = False,
+) -> _Integers:
+    """`wanted` of the `candidates` (all, where None), each stratum with its share, ascending."""
+    if wanted is None or wanted >= len(candidates):
+        if wanted is not None and wanted > len(candidates):
+            notes.append(
+                f"{setting} is {wanted:,}; all {len(candidates):,} rows there are are used"
+            )
+        return candidates
+    allowed = np.zeros(len(rows), dtype=bool)
+    allowed[candidates] = True
+    drawing = rows.drawing[::-1] if from_high else rows.drawing
+    drawing = drawing[allowed[drawing]]
+    groups = _grouped(drawing, rows.strata[drawing])
+    quotas = _allocate(wanted, [(len(group), len(group)) for group in groups])
+    taken = [group[:quota] for group, quota in zip(groups, quotas, strict=True)]
+    return np.sort(np.concatenate(taken))
+
+
+def _allocate(total: int, strata: Sequence[tuple[int, int]]) -> list[int]:
+    """`total` shared out by size, by largest remainder (Hamilton), no share over its capacity.
+
+    `strata` are (size, capacity) pairs. What a full stratum can't take goes to the others.
+    """
+    quotas = [0] * len(strata)
+    unfilled = {number for number, (size, _) in enumerate(strata) if size}
+    rest = min(total, sum(capacity for _, capacity in strata))
+    while rest and unfilled:
+        weight = sum(strata[number][0] for number in unfilled)
+        shares = {number: divmod(rest * strata[number][0], weight) for number in unfilled}
+        full = {number for number in unfilled if shares[number][0] >= strata[number][1]}
+        for number in full:
+            quotas[number] = strata[number][1]
+        if not full:
+            for number, (share, _) in shares.items():
+                quotas[number] = share
+            by_remainder = sorted(shares, key=lambda number: (-shares[number][1], number))
+            for number in by_remainder[: rest - sum(share for share, _ in shares.values())]:
+                quotas[number] += 1
+            break
+        rest -= sum(quotas[number] for number in full)
+        unfilled -= full
+    return quotas

@@ -1,0 +1,143 @@
+"""One tree of errors; every message is written for the person who reads it.
+
+    TunesmithError                 exit code 1
+    ├── UserError                  exit code 2: something asked for is wrong, and can be put right
+    │   ├── ConfigError            the configuration has problems, all of them listed
+    │   ├── DataError              the data can't be read or used
+    │   ├── ModelError             the base model can't be found, read or used
+    │   ├── DeviceError            the device asked for isn't there, or can't do what is asked
+    │   ├── NotFoundError          no experiment has this id
+    │   └── StateError             the experiment's state doesn't allow what is asked
+    ├── TrainingError              training could not go on
+    │   ├── NonFiniteLossError     the loss became NaN or infinite
+    │   └── VerificationError      the saved adapter doesn't give the trained model's predictions
+    ├── StorageError               a file or the store can't be written
+    └── Interrupted                exit code 130: stopped by the user, who can resume
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+_UNSET = object()
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` was most probably meant to be, or None."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """`value` as Python writes it, cut to `limit` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with what a person asked for.
+
+    `field` is the dotted path of the setting, `place` where it was written (`file:line` or a flag).
+    """
+
+    field: str
+    message: str
+    value: Any = _UNSET
+    accepted: str | None = None
+    suggestion: str | None = None
+    place: str | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.place} " if self.place else ""
+        text += f"{self.field}: {self.message}" if self.field else self.message
+        if self.value is not _UNSET:
+            text += f"; got {shorten(self.value)}"
+        if self.accepted:
+            text += f"; accepted: {self.accepted}"
+        if self.suggestion:
+            text += f"; did you mean {self.suggestion}?"
+        return text
+
+
+class TunesmithError(Exception):
+    """Raised when Tunesmith can't do what was asked; the base of every error it raises on purpose."""
+
+    exit_code = 1
+
+
+class UserError(TunesmithError):
+    """Raised when what was asked for is wrong in a way that the user can put right."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """Raised when a configuration has problems; carries every one of them, each with its place."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def located(self, places: Mapping[str, str]) -> ConfigError:
+        """The same error with the places of its fields filled in; `places` maps field to place."""
+        return ConfigError(
+            problem
+            if problem.place
+            else replace(problem, place=_place_of(problem.field, places))
+            for problem in self.problems
+        )
+
+
+def _place_of(field: str, places: Mapping[str, str]) -> str | None:
+    """Where `field` was written, or its nearest enclosing section."""
+    while field:
+        if field in places:
+            return places[field]
+        field = field.rpartition(".")[0]
+    return places.get("")
+
+
+class DataError(UserError):
+    """Raised when the data can't be read, or can't be used for the task."""
+
+
+class ModelError(UserError):
+    """Raised when the base model can't be found, read or used for the task."""
+
+
+class DeviceError(UserError):
+    """Raised when the device asked for isn't there, or can't do what is asked of it."""
+
+
+class NotFoundError(UserError):
+    """Raised when no experiment has the id that was given."""
+
+
+class StateError(UserError):
+    """Raised when the experiment's state doesn't allow what is asked (an illegal transition)."""
+
+
+class TrainingError(TunesmithError):
+    """Raised when training could not go on."""
+
+
+class NonFiniteLossError(TrainingError):
+    """Raised when the loss became NaN or infinite."""
+
+
+class VerificationError(TrainingError):
+    """Raised when the saved adapter doesn't give the trained model's predictions."""
+
+
+class StorageError(TunesmithError):
+    """Raised when a file or the store can't be written: a full disk, a read-only folder."""
+
+
+class Interrupted(TunesmithError):
+    """Raised when the user stopped the work (Ctrl-C); what was done is kept and can be resumed."""
+
+    exit_code = 130

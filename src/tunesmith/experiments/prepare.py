@@ -1,0 +1,259 @@
+"""Before an experiment exists: hold what was asked against the data, the model and itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.config.schema import ExperimentConfig
+from tunesmith.config.yaml import Draft
+from tunesmith.data.dataset import Dataset, load_dataset
+from tunesmith.errors import ConfigError, DataError, ModelError, Problem, nearest
+from tunesmith.settings import Settings
+from tunesmith.tasks import TASKS
+from tunesmith.tasks.base import Task
+from tunesmith.training.adapter import resolve_target_modules
+from tunesmith.training.model import ModelFacts, ModelSource, inspect_model, locate_model
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An experiment that can begin: everything it needs was found, and nothing in it is wrong."""
+
+    config: ExperimentConfig
+    """The complete configuration: what was left open is decided."""
+    task: Task
+    dataset: Dataset
+    source: ModelSource
+
+
+def prepare(
+    draft: Draft, settings: Settings, *, dataset: Dataset | None = None
+) -> Prepared:
+    """Find model and data, check everything, and decide what the configuration leaves open.
+
+    Raises ConfigError with every problem of the schema, the data and the model together, each with
+    its place.
+    """
+    problems = list(draft.problems)
+    config = draft.partial
+    if config is None:
+        raise ConfigError(problems).located(draft.places)
+    problems += _contradictions(config)
+    task = TASKS[config.task_name](config.task)
+    source, facts = _model(config, settings, problems, convert=not problems)
+    if facts is not None:
+        problems += _model_problems(config, facts)
+    found = dataset or _data(config, task, settings, problems)
+    if found is not None:
+        problems += _label_problems(config, task)
+    if problems or found is None or source is None or facts is None:
+        known = {problem.field for problem in draft.problems}
+        problems = [p for p in problems if p in draft.problems or p.field not in known]
+        raise ConfigError(_by_place(problems, draft.places)).located(draft.places)
+    return Prepared(_resolved(config, task, found, facts), task, found, source)
+
+
+def check(draft: Draft, settings: Settings) -> list[str]:
+    """Check as `prepare` does, but without torch and without fetching anything from a hub.
+
+    Returns what could not be checked here, in words. Raises ConfigError with every problem.
+    """
+    problems = list(draft.problems)
+    config = draft.partial
+    unchecked: list[str] = []
+    if config is not None:
+        problems += _contradictions(config)
+        task = TASKS[config.task_name](config.task)
+        if _is_on_hub(config.model.name):
+            unchecked.append(f"model {config.model.name}: on the hub, looked at when training begins")
+        else:
+            _, facts = _model(config, settings, problems, convert=False)
+            if facts is not None:
+                problems += _model_problems(config, facts)
+            elif not any(problem.field == "model.name" for problem in problems):
+                unchecked.append(f"layers of {config.model.name}: known once it is converted")
+        if _is_on_hub(config.data.dataset_name):
+            unchecked.append(
+                f"dataset {config.data.dataset_name}: on the hub, looked at when training begins"
+            )
+        elif _data(config, task, settings, problems) is not None:
+            problems += _label_problems(config, task)
+    if problems:
+        known = {problem.field for problem in draft.problems}
+        problems = [p for p in problems if p in draft.problems or p.field not in known]
+        raise ConfigError(_by_place(problems, draft.places)).located(draft.places)
+    return unchecked
+
+
+def _is_on_hub(name: str) -> bool:
+    return not (
+        name.startswith(("package:", ".", "/", "~")) or Path(name).exists() or name.count("/") > 1
+        or Path(name).suffix in {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".gz",
+                                 ".bz2", ".zst", ".gguf"}
+    )  # fmt: skip
+
+
+def _by_place(problems: list[Problem], places: Mapping[str, str]) -> list[Problem]:
+    """The problems in the order of the file's lines, those of the command line last."""
+
+    def key(problem: Problem) -> tuple[int, int]:
+        place = problem.place or places.get(problem.field) or places.get("") or ""
+        line = place.rpartition(":")[2]
+        return (0, int(line)) if line.isdigit() else (1, 0)
+
+    return sorted(problems, key=key)
+
+
+def _contradictions(config: ExperimentConfig) -> list[Problem]:
+    """Fields that are right alone and wrong together."""
+    training, problems = config.training, []
+    wanted = TASKS[config.task_name].peft_task_type
+    if config.lora.task_type not in (None, wanted):
+        problems.append(
+            Problem("lora.task_type", f"task {config.task_name} needs {wanted}", config.lora.task_type)
+        )
+    if config.model.load_in_4bit and config.model.load_in_8bit:
+        problems.append(Problem("model.load_in_8bit", "4 bits are asked for too: choose one", True))
+    needs = []
+    if training.load_best_model_at_end:
+        needs.append("load_best_model_at_end")
+        if training.save_strategy != training.eval_strategy:
+            problems.append(
+                Problem(
+                    "training.save_strategy",
+                    "load_best_model_at_end needs a checkpoint at every evaluation",
+                    training.save_strategy,
+                    f"training.eval_strategy's value, {training.eval_strategy}",
+                )
+            )
+    if training.early_stopping_patience:
+        needs.append("early_stopping_patience")
+    if needs and training.eval_strategy == "no":
+        problems.append(
+            Problem("training.eval_strategy", f"{' and '.join(needs)} need evaluations", "no", "epoch, steps")
+        )
+    rules = config.data.validation_rules
+    if rules.max_text_length is not None and rules.max_text_length < rules.min_text_length:
+        problems.append(
+            Problem(
+                "data.validation_rules.max_text_length",
+                f"is below min_text_length, {rules.min_text_length}",
+                rules.max_text_length,
+            )
+        )
+    return problems
+
+
+def _model(
+    config: ExperimentConfig, settings: Settings, problems: list[Problem], *, convert: bool
+) -> tuple[ModelSource | None, ModelFacts | None]:
+    try:
+        source = locate_model(
+            config.model.name,
+            cache=settings.cache,
+            revision=config.model.revision,
+            token=settings.token,
+            trust_remote_code=config.model.trust_remote_code,
+            convert=convert,
+        )
+        return source, inspect_model(source.folder) if source.folder.is_dir() else None
+    except ModelError as error:
+        problems.append(_as_problem(error, "model.name"))
+        return None, None
+
+
+def _data(
+    config: ExperimentConfig, task: Task, settings: Settings, problems: list[Problem]
+) -> Dataset | None:
+    try:
+        return load_dataset(config.data, task, settings.token)
+    except ConfigError as error:
+        problems += error.problems
+    except DataError as error:
+        problems.append(_as_problem(error, "data.dataset_name"))
+    return None
+
+
+def _as_problem(error: Exception, field: str) -> Problem:
+    text = str(error)
+    stated, separator, rest = text.partition(": ")
+    if separator and stated.startswith(("model.", "data.", "task.")) and " " not in stated:
+        return Problem(stated, rest)
+    return Problem(field, text)
+
+
+def _model_problems(config: ExperimentConfig, facts: ModelFacts) -> list[Problem]:
+    problems = []
+    if facts.max_length is not None and config.data.max_length > facts.max_length:
+        problems.append(
+            Problem(
+                "data.max_length",
+                f"{config.model.name} takes at most {facts.max_length} tokens",
+                config.data.max_length,
+                f"up to {facts.max_length}",
+            )
+        )
+    if facts.experts or not facts.modules:
+        return problems  # experts are fused while loading: their names are known only then
+    names = sorted({name.rpartition(".")[2] for name in facts.modules})
+    fields = {
+        "lora.target_modules": config.lora.target_modules,
+        "lora.rank_pattern": list(config.lora.rank_pattern),
+        "lora.alpha_pattern": list(config.lora.alpha_pattern),
+    }
+    for field, wanted in fields.items():
+        if not isinstance(wanted, list):
+            continue
+        for name in wanted:
+            if name.isidentifier() and name not in names:
+                problems.append(
+                    Problem(
+                        field,
+                        f"{config.model.name} has no layer of this name",
+                        name,
+                        ", ".join(names) + (", all-linear" if field == "lora.target_modules" else ""),
+                        nearest(name, names),
+                    )
+                )
+    return problems
+
+
+def _label_problems(config: ExperimentConfig, task: Task) -> list[Problem]:
+    labels = task.facts().get("labels")
+    wanted = config.model.num_labels
+    if labels is None or wanted is None or wanted == len(labels):
+        return []
+    shown = ", ".join(map(str, labels[:10])) + (", …" if len(labels) > 10 else "")
+    return [
+        Problem(
+            "model.num_labels",
+            f"the data have {len(labels)} labels ({shown})",
+            wanted,
+            f"{len(labels)}, or null",
+        )
+    ]
+
+
+def _resolved(
+    config: ExperimentConfig, task: Task, dataset: Dataset, facts: ModelFacts
+) -> ExperimentConfig:
+    """`config` with what it left open filled in: columns, labels, layers."""
+    options = config.task.model_copy(update=task.resolved(dataset.columns))
+    labels: Any = task.facts().get("labels")
+    return config.model_copy(
+        update={
+            "task": options,
+            "model": config.model.model_copy(
+                update={"num_labels": len(labels)} if labels is not None else {}
+            ),
+            "lora": config.lora.model_copy(
+                update={
+                    "task_type": task.peft_task_type,
+                    "target_modules": resolve_target_modules(config.lora, facts),
+                }
+            ),
+        }
+    )

@@ -1,0 +1,163 @@
+"""What a training says is kept: in the store, in the experiment's files, and shown to who watches."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import Metric, utc_now
+from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.store import Store
+from tunesmith.training.plan import Plan
+from tunesmith.training.reporter import Phase, Reporter
+
+PROGRESS_INTERVAL = 1.0
+"""Seconds between two writes of the progress to the store."""
+
+log = logging.getLogger("tunesmith")
+
+
+class Listener(Reporter, Protocol):
+    """Who watches a training, such as the terminal."""
+
+
+class Silent:
+    """Nobody watches."""
+
+    def phase(self, phase: Phase, note: str = "") -> None:
+        """Say nothing."""
+
+    def plan(self, plan: Plan) -> None:
+        """Say nothing."""
+
+    def message(self, text: str) -> None:
+        """Say nothing."""
+
+    def warning(self, text: str) -> None:
+        """Say nothing."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def metrics(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        """Say nothing."""
+
+    def should_stop(self) -> bool:
+        """Never."""
+        return False
+
+
+class Recorder:
+    """The reporter of a recorded experiment: writes down, then passes on to the listener."""
+
+    def __init__(
+        self, experiment_id: str, store: Store, files: ExperimentFiles, listener: Listener
+    ) -> None:
+        self.experiment_id = experiment_id
+        self.store = store
+        self.files = files
+        self.listener = listener
+        self.stop_wanted = False
+        self._written = 0.0
+        self._phase: Phase | None = None
+
+    def phase(self, phase: Phase, note: str = "") -> None:
+        """Record the phase."""
+        self._phase = phase
+        log.info("phase: %s%s", phase, f" ({note})" if note else "")
+        self.store.update(self.experiment_id, phase=str(phase))
+        self.listener.phase(phase, note)
+
+    def plan(self, plan: Plan) -> None:
+        """Record the plan."""
+        for choice in plan.choices:
+            log.info("plan: %s: %s (%s)", choice.setting, choice.value, choice.reason)
+        self.store.update(self.experiment_id, plan=plan.to_json())
+        self.listener.plan(plan)
+
+    def message(self, text: str) -> None:
+        """Log it."""
+        log.info("%s", text)
+        self.listener.message(text)
+
+    def warning(self, text: str) -> None:
+        """Log it as a warning."""
+        log.warning("%s", text)
+        self.listener.warning(text)
+
+    def progress(self, done: int, total: int) -> None:
+        """Record the progress of training, at most once a second."""
+        now = time.monotonic()
+        if self._phase is Phase.TRAINING and (
+            now - self._written >= PROGRESS_INTERVAL or done == total
+        ):
+            self._written = now
+            self.store.update(self.experiment_id, progress=done / max(total, 1))
+        self.listener.progress(done, total)
+
+    def metrics(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        """Record the values of this step in the store, the history and the log."""
+        now = utc_now()
+        points = [
+            Metric(self.experiment_id, step, name, float(value), epoch, now)
+            for name, value in values.items()
+        ]
+        self.store.add_metrics(points)
+        self.files.append_history(points)
+        shown = ", ".join(f"{name}={value:.6g}" for name, value in values.items())
+        log.info("step %d, epoch %.3f: %s", step, epoch, shown)
+        self.listener.metrics(step, epoch, values)
+
+    def should_stop(self) -> bool:
+        """Whether a signal or the listener asked to stop."""
+        return self.stop_wanted or self.listener.should_stop()
+
+
+@contextmanager
+def logging_to(files: ExperimentFiles, settings: Settings) -> Iterator[None]:
+    """Write Tunesmith's log lines to the experiment's `logs.txt`, secrets blotted out.
+
+    Warnings of the libraries go there too, so that the terminal stays readable.
+    """
+    handler = logging.FileHandler(files.log, encoding="utf-8")
+    handler.setFormatter(_Formatter(settings.timezone, settings.token))
+    sources = [log, *(logging.getLogger(name) for name in ("transformers", "peft", "accelerate"))]
+    before = log.level, log.propagate
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    logging.captureWarnings(True)
+    sources.append(logging.getLogger("py.warnings"))
+    for source in sources:
+        source.addHandler(handler)
+    try:
+        yield
+    finally:
+        for source in sources:
+            source.removeHandler(handler)
+        logging.captureWarnings(False)
+        log.level, log.propagate = before
+        handler.close()
+
+
+class _Formatter(logging.Formatter):
+    """Times in the user's zone; the Hugging Face token never shown."""
+
+    def __init__(self, zone: ZoneInfo, secret: str | None) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+        self.zone = zone
+        self.secret = secret
+
+    def formatTime(self, record: logging.LogRecord, datefmt: Any = None) -> str:  # noqa: N802
+        """ISO 8601 with seconds and offset."""
+        return datetime.fromtimestamp(record.created, self.zone).isoformat(" ", "seconds")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without the secret."""
+        line = super().format(record)
+        return line.replace(self.secret, "***") if self.secret else line

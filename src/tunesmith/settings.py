@@ -1,0 +1,74 @@
+"""The environment: the only reader of environment variables and of `.env`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What the machine, not the experiment, decides. Each field is an environment variable."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    results_dir: Path = Field(
+        Path("results"),
+        validation_alias="TUNESMITH_RESULTS_DIR",
+        description="Folder that holds every experiment's folder and the default store.",
+    )
+    database_url: str | None = Field(
+        None,
+        validation_alias="TUNESMITH_DATABASE_URL",
+        description="SQLAlchemy URL of the store; by default SQLite in the results folder.",
+    )
+    cache_dir: Path = Field(
+        Path("~/.cache/tunesmith"),
+        validation_alias="TUNESMITH_CACHE_DIR",
+        description="Folder for what can be made again, such as converted base models.",
+    )
+    hf_token: SecretStr | None = Field(
+        None,
+        validation_alias="HF_TOKEN",
+        description="Hugging Face token for gated and private models; never logged or recorded.",
+    )
+    tz: str = Field(
+        "Asia/Taipei", validation_alias="TZ", description="Time zone of the times people see."
+    )
+
+    @field_validator("tz")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        name = value.lstrip(":")
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(
+                f"no time zone is called {value!r}; use a name such as Asia/Taipei or UTC"
+            ) from error
+        return name
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of the store."""
+        return self.database_url or f"sqlite:///{self.results_dir / 'experiments.db'}"
+
+    @cached_property
+    def timezone(self) -> ZoneInfo:
+        """Time zone of the times people see."""
+        return ZoneInfo(self.tz)
+
+    @property
+    def token(self) -> str | None:
+        """The Hugging Face token in clear, for the one call that needs it."""
+        return self.hf_token.get_secret_value() if self.hf_token else None
+
+    @property
+    def cache(self) -> Path:
+        """The cache folder with `~` expanded."""
+        return self.cache_dir.expanduser()

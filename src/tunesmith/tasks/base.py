@@ -1,0 +1,216 @@
+"""What can be learned: the interface that every task file fills in.
+
+Rules, stated first:
+
+- A task is one file in this folder. It is found by being there; nothing else lists tasks.
+- It knows its options, how rows become tensors, the loss, the predictions and the metrics. It
+  knows nothing of files, stores, queues or training loops.
+- It is light to import: torch and transformers are imported inside the methods that compute.
+- The same rows, options and model give the same tensors and numbers, always.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import torch
+
+Row = Mapping[str, Any]
+"""One row of the data: column name → value. `_row` is its 1-based number in the source."""
+
+Example = dict[str, Any]
+"""One encoded row: `input_ids` and whatever else the task's `collate` needs."""
+
+Batch = dict[str, Any]
+"""Tensors of one batch, first dimension the rows."""
+
+Columns = Mapping[str, str]
+"""Role → column name, as in `{"text": "review", "label": "category"}`."""
+
+
+class TaskOptions(BaseModel):
+    """The options of one task: the `task:` section of a configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model said of one evaluation row.
+
+    `scores` are numbers the verification compares, such as logits; they are not probabilities.
+    """
+
+    row: int
+    """1-based number of the row in its source."""
+    text: str
+    """What was asked, for people to read."""
+    expected: Any
+    predicted: Any
+    correct: bool
+    confidence: float | None = None
+    """Probability the model gave its answer, 0 to 1."""
+    loss: float | None = None
+    """Loss of the expected answer in nats; for text, the mean over its tokens."""
+    tokens: int = 1
+    """Targets in the expected answer."""
+    tokens_correct: int = 0
+    """Targets that the model gave when shown the answer up to there."""
+    scores: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good a set of predictions is."""
+
+    metrics: Mapping[str, float]
+    """Metric name (without `eval_`) → value."""
+    main: str
+    """The metric of `metrics` that says it best."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What is not one number: confusion matrix, per-class figures."""
+
+
+class Task(ABC):
+    """One kind of learning, bound to the options that its user chose."""
+
+    name: ClassVar[str]
+    """Hugging Face's name of the task, as in `task: text-classification`."""
+    summary: ClassVar[str]
+    """One line for people who choose."""
+    Options: ClassVar[type[TaskOptions]]
+    peft_task_type: ClassVar[str]
+    """PEFT's `TaskType`."""
+    auto_class: ClassVar[str]
+    """The transformers class that loads its base model."""
+    main_metric: ClassVar[str]
+    """The metric that says best how good it is: the one with an interval."""
+    best_metric: ClassVar[str] = "loss"
+    """The metric that early stopping and the best checkpoint use unless told otherwise."""
+    is_default: ClassVar[bool] = False
+    """Whether `lora.task_type` alone means this task."""
+    eval_batch_scale: ClassVar[int] = 4
+    """How many times the training batch an evaluation batch may be, where not configured."""
+
+    def __init__(self, options: TaskOptions) -> None:
+        self.options = options
+
+    # -- the data ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
+        """Which column plays which role; guesses what the options leave open from names and `sample`.
+
+        Raises ConfigError with one problem per option that names no column, each listing what there is.
+        """
+
+    @abstractmethod
+    def text_columns(self, columns: Columns) -> list[str]:
+        """The columns that the length, emptiness and HTML rules look at."""
+
+    def label_column(self, columns: Columns) -> str | None:
+        """The column whose values are labels, one a row; None where the task has no such column."""
+        return None
+
+    def labels_wanted(self) -> Sequence[str] | None:
+        """The labels that the options allow; None where any will do."""
+        return None
+
+    @abstractmethod
+    def key(self, row: Row, columns: Columns) -> str:
+        """The text by which two rows are the same question: no key stands on both sides of a split."""
+
+    def stratum(self, row: Row, columns: Columns) -> str:
+        """The group whose share a split keeps equal on both sides; one group unless overridden."""
+        return ""
+
+    @abstractmethod
+    def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
+        """Learn from the rows what the task must know before encoding, such as the set of labels.
+
+        Raises DataError when the rows can't be learned from (a single label, say).
+        """
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What `fit` found, as JSON; `restore` takes it back."""
+
+    @abstractmethod
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        """Make the task as it was after `fit`, without the data."""
+
+    def resolved(self, columns: Columns) -> dict[str, Any]:
+        """The options that were left open, as they were found: the columns, and what `fit` decided."""
+        return {f"{role}_column": name for role, name in columns.items()}
+
+    # -- the model --------------------------------------------------------------------------
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Keyword arguments for the base model's `from_pretrained`."""
+        return {}
+
+    def prepare_tokenizer(self, tokenizer: Any) -> None:
+        """Check, and where needed complete, the tokenizer (padding token, chat template).
+
+        Raises ModelError when it can't serve this task.
+        """
+
+    @abstractmethod
+    def encode(
+        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
+    ) -> list[Example]:
+        """Token ids and targets of each row, cut to `max_length` tokens, in the rows' order.
+
+        `input_ids` is a list of ids; `targets` the number of targets left after the cut.
+        """
+
+    @abstractmethod
+    def collate(self, examples: Sequence[Example], pad_token_id: int) -> Batch:
+        """One batch of tensors, padded to its longest example."""
+
+    @abstractmethod
+    def loss(self, model: Any, batch: Batch, num_items: torch.Tensor | int | None = None) -> Any:
+        """The training loss: a scalar tensor.
+
+        `num_items` is the number of targets in all the batches of one optimizer step; where the
+        loss is a mean over targets, the sum is divided by it, so that accumulation changes nothing.
+        """
+
+    def count_items(self, batch: Batch) -> torch.Tensor | int:
+        """The number (or weight) of targets in `batch`: what `num_items` counts."""
+        return len(batch["input_ids"])
+
+    # -- the score --------------------------------------------------------------------------
+
+    @abstractmethod
+    def predict(
+        self,
+        model: Any,
+        batches: Iterable[tuple[Sequence[Row], Batch]],
+        columns: Columns,
+        tokenizer: Any,
+        *,
+        generate: bool = True,
+    ) -> Iterator[Prediction]:
+        """Predictions for each row, in the batches' order.
+
+        `generate=False` leaves out what is slow (generated answers): the quick look during training.
+        """
+
+    @abstractmethod
+    def score(self, predictions: Sequence[Prediction]) -> Score:
+        """The metrics of `predictions`, Hugging Face's names without the `eval_` prefix."""
+
+    @abstractmethod
+    def baseline(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> dict[str, Any]:
+        """The score of the best answer that needs no model: `{"name": …, "metric": …, "value": …}`."""
+
+    @abstractmethod
+    def usage(self, base_model: str) -> str:
+        """Python code that loads the adapter from the folder `final_model` and uses it."""

@@ -1,0 +1,120 @@
+"""What tasks share about rows: choosing columns, comparing values, padding."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.errors import ConfigError, Problem, nearest
+from tunesmith.tasks.base import Batch, Example, Row, TaskOptions
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A role that a column must play: the option that names it, and the names usually given to it."""
+
+    role: str
+    option: str
+    usual_names: tuple[str, ...]
+    holds: type | None = None
+    """What its values must be, so that it is told from others without a usual name."""
+
+
+def choose_columns(
+    options: TaskOptions,
+    wanted: Sequence[Wanted],
+    available: Sequence[str],
+    sample: Sequence[Row],
+) -> dict[str, str]:
+    """Role → column: as the options say, else by its usual name, else the only one that can be it.
+
+    Raises ConfigError with a problem for each role without a column.
+    """
+    there = [name for name in available if not name.startswith("_")]
+    listed = ", ".join(there) or "none"
+    chosen: dict[str, str] = {}
+    problems = []
+    for want in wanted:
+        named = getattr(options, want.option)
+        if named is None:
+            found = _guess(want, there, sample, taken=set(chosen.values()))
+            if found:
+                chosen[want.role] = found
+            else:
+                problems.append(
+                    Problem(
+                        f"task.{want.option}",
+                        f"none of the columns is plainly the {want.role.replace('_', ' ')}: name it",
+                        accepted=listed,
+                    )
+                )
+        elif named in there:
+            chosen[want.role] = named
+        else:
+            problems.append(
+                Problem(
+                    f"task.{want.option}", "no such column", named, listed, nearest(named, there)
+                )
+            )
+    if problems:
+        raise ConfigError(problems)
+    return chosen
+
+
+def _guess(
+    want: Wanted, there: Sequence[str], sample: Sequence[Row], taken: set[str]
+) -> str | None:
+    free = [name for name in there if name not in taken]
+    by_name = {name.casefold(): name for name in free}
+    for usual in want.usual_names:
+        if usual in by_name and _fits(by_name[usual], want, sample):
+            return by_name[usual]
+    if want.holds is None:
+        return free[0] if len(free) == 1 else None
+    fitting = [name for name in free if _fits(name, want, sample)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _fits(name: str, want: Wanted, sample: Sequence[Row]) -> bool:
+    values = [row[name] for row in sample if row.get(name) is not None]
+    return want.holds is None or all(isinstance(value, want.holds) for value in values)
+
+
+def canonical(value: Any) -> str:
+    """A value as the text by which labels are compared: 1, 1.0 and "1" are one label."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, (Mapping, list, tuple)):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    return str(value)
+
+
+def pad(examples: Sequence[Example], fields: Mapping[str, int], *, left: bool = False) -> Batch:
+    """Tensors (rows, longest) of the `fields` that the examples have, with their padding values.
+
+    Adds `attention_mask`: 1 where there is a token.
+    """
+    import torch
+
+    longest = max(len(example["input_ids"]) for example in examples)
+    batch: Batch = {}
+    for name, value in fields.items():
+        if name in examples[0]:
+            gaps = [[value] * (longest - len(example[name])) for example in examples]
+            batch[name] = torch.tensor(
+                [
+                    gap + list(example[name]) if left else list(example[name]) + gap
+                    for gap, example in zip(gaps, examples, strict=True)
+                ]
+            )
+    lengths = torch.tensor([len(example["input_ids"]) for example in examples])[:, None]
+    positions = torch.arange(longest)[None, :]
+    mask = positions >= longest - lengths if left else positions < lengths
+    batch["attention_mask"] = mask.long()
+    return batch

@@ -1,0 +1,408 @@
+"""Supervised fine-tuning of a chat model: conversations, or prompts with their completions."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from tunesmith.errors import ConfigError, DataError, ModelError, Problem, nearest
+from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Score, Task, TaskOptions
+from tunesmith.tasks.columns import Wanted, canonical, choose_columns, pad
+
+if TYPE_CHECKING:
+    import torch
+
+IGNORED = -100
+"""Label of a token that is not an answer: PyTorch's `ignore_index`."""
+
+_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+_ROLES = ("system", "user", "assistant", "tool")
+
+Message = dict[str, str]
+
+
+class Options(TaskOptions):
+    """Options of `task: sft`."""
+
+    name: Literal["sft"] = "sft"
+    messages_column: str | None = Field(
+        None, description="Column with conversations: lists of {role, content}."
+    )
+    prompt_column: str | None = Field(
+        None, description="Column with what is asked, where there are no conversations."
+    )
+    completion_column: str | None = Field(
+        None, description="Column with the answer to learn, where there are no conversations."
+    )
+    prompt_template: str | None = Field(
+        None, description="Text of the user's turn, with {column} where a column's value goes."
+    )
+    system_prompt: str | None = Field(
+        None, description="System turn put before conversations that have none."
+    )
+    max_new_tokens: int | None = Field(
+        None, ge=1, description="Longest generated answer in tokens; null: the longest trained on."
+    )
+
+
+class SupervisedFineTuning(Task):
+    """Learn to answer as the examples do, in the model's own chat format, loss on answers only."""
+
+    name = "sft"
+    summary = "Teach a chat model to answer as your examples do (loss on the answers only)."
+    Options = Options
+    peft_task_type = "CAUSAL_LM"
+    auto_class = "AutoModelForCausalLM"
+    main_metric = "exact_match"
+    is_default = True
+
+    options: Options
+
+    def __init__(self, options: TaskOptions) -> None:
+        super().__init__(options)
+        self.longest_answer = 0
+        """Tokens of the longest answer trained on; `encode` finds it."""
+
+    # -- the data ---------------------------------------------------------------------------
+
+    def columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
+        names = ("messages", "conversations", "conversation", "chat", "dialog")
+        prompts = ("prompt", "instruction", "question", "input", "query", "text")
+        answers = ("completion", "response", "answer", "output", "chosen", "label", "category")
+        options = self.options
+        if options.messages_column or not (
+            options.prompt_column or options.prompt_template or options.completion_column
+        ):
+            present = {name.casefold() for name in available}
+            if options.messages_column or present & set(names):
+                return choose_columns(
+                    options, [Wanted("messages", "messages_column", names)], available, sample
+                )
+        wanted = [Wanted("completion", "completion_column", answers)]
+        if options.prompt_template is None:
+            wanted.insert(0, Wanted("prompt", "prompt_column", prompts, holds=str))
+            return choose_columns(options, wanted, available, sample)
+        problems = [
+            Problem("task.prompt_template", f"no column {name!r}", accepted=", ".join(available),
+                    suggestion=nearest(name, available))
+            for name in _PLACEHOLDER.findall(options.prompt_template)
+            if name not in available
+        ]  # fmt: skip
+        if problems:
+            raise ConfigError(problems)
+        return choose_columns(options, wanted, available, sample)
+
+    def text_columns(self, columns: Columns) -> list[str]:
+        if "messages" in columns:
+            return [columns["messages"]]
+        if self.options.prompt_template is None:
+            return [columns["prompt"]]
+        return sorted(set(_PLACEHOLDER.findall(self.options.prompt_template)))
+
+    def key(self, row: Row, columns: Columns) -> str:
+        turns = self.messages(row, columns)
+        return "\n".join(turn["content"] for turn in turns if turn["role"] == "user")
+
+    def stratum(self, row: Row, columns: Columns) -> str:
+        """The answer, where it is as short as a label."""
+        answer = canonical(row[columns["completion"]]) if "completion" in columns else ""
+        return answer if len(answer) <= 20 else ""
+
+    def messages(self, row: Row, columns: Columns) -> list[Message]:
+        """The conversation of `row`, ending with the answer to learn.
+
+        Raises DataError when the row holds no such conversation.
+        """
+        if "messages" in columns:
+            turns = self._parsed(row, columns)
+        else:
+            answer = canonical(row[columns["completion"]])
+            turns = [
+                {"role": "user", "content": self._prompt(row, columns)},
+                {"role": "assistant", "content": answer},
+            ]
+        if self.options.system_prompt and turns[0]["role"] != "system":
+            turns.insert(0, {"role": "system", "content": self.options.system_prompt})
+        return turns
+
+    def _prompt(self, row: Row, columns: Columns) -> str:
+        template = self.options.prompt_template
+        if template is None:
+            return canonical(row[columns["prompt"]])
+        return _PLACEHOLDER.sub(lambda found: canonical(row[found[1]]), template)
+
+    def _parsed(self, row: Row, columns: Columns) -> list[Message]:
+        value = row[columns["messages"]]
+        where = f"row {row.get('_row', '?')}, column {columns['messages']!r}"
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{where}: not a list of messages: {error}") from error
+        if not isinstance(value, list) or not value:
+            raise DataError(f"{where}: must be a list of {{role, content}}, and holds none.")
+        turns: list[Message] = []
+        for turn in value:
+            role = (turn.get("role") or turn.get("from")) if isinstance(turn, Mapping) else None
+            role = {"human": "user", "gpt": "assistant"}.get(str(role), role)
+            content = (
+                (turn.get("content") or turn.get("value")) if isinstance(turn, Mapping) else None
+            )
+            if role not in _ROLES or not isinstance(content, str):
+                raise DataError(
+                    f"{where}: each message needs a role ({', '.join(_ROLES)}) and a text as "
+                    f"content; got {str(turn)[:80]}"
+                )
+            turns.append({"role": str(role), "content": content})
+        if turns[-1]["role"] != "assistant":
+            raise DataError(f"{where}: ends with {turns[-1]['role']}; there is no answer to learn.")
+        return turns
+
+    def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
+        for row in (*train, *evaluation):
+            answer = self.messages(row, columns)[-1]["content"]
+            if not answer.strip():
+                raise DataError(
+                    f"row {row.get('_row', '?')} has an empty answer: fill it in or remove the row."
+                )
+
+    def facts(self) -> dict[str, Any]:
+        return {"longest_answer": self.longest_answer}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        self.longest_answer = int(facts["longest_answer"])
+
+    # -- the model --------------------------------------------------------------------------
+
+    def prepare_tokenizer(self, tokenizer: Any) -> None:
+        if not tokenizer.chat_template:
+            raise ModelError(
+                "the base model has no chat template, so it is not a chat model: choose its "
+                "instruct or chat variant as model.name."
+            )
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+
+    def encode(
+        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
+    ) -> list[Example]:
+        conversations = [self.messages(row, columns) for row in rows]
+        rendered = [self._render(turns, tokenizer) for turns in conversations]
+        if not rendered:
+            return []
+        encoded = tokenizer(
+            [text for text, _ in rendered],
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+        )
+        examples: list[Example] = []
+        for number, (_, spans) in enumerate(rendered):
+            ids = encoded["input_ids"][number][:max_length]
+            offsets = encoded["offset_mapping"][number][:max_length]
+            labels = [
+                token if any(start <= a < end for start, end in spans) else IGNORED
+                for token, (a, _) in zip(ids, offsets, strict=True)
+            ]
+            targets = sum(label != IGNORED for label in labels)
+            last = max(start for start, _ in spans)
+            answer = sum(a >= last for a, _ in offsets)
+            self.longest_answer = max(self.longest_answer, answer)
+            prompt = len(offsets) - answer
+            examples.append(
+                {"input_ids": ids, "labels": labels, "targets": targets, "prompt_length": prompt}
+            )
+        return examples
+
+    def _render(self, turns: list[Message], tokenizer: Any) -> tuple[str, list[tuple[int, int]]]:
+        """The conversation in the model's chat format, and where in it the answers stand.
+
+        An answer's span begins after the model's own opening of the turn and ends with its closing
+        token, which is learned too, so that generation stops.
+        """
+        from jinja2 import TemplateError
+
+        def render(count: int, *, opened: bool) -> str:
+            return str(
+                tokenizer.apply_chat_template(
+                    turns[:count], tokenize=False, add_generation_prompt=opened
+                )
+            )
+
+        try:
+            text = render(len(turns), opened=False)
+            spans = []
+            for number, turn in enumerate(turns):
+                if turn["role"] != "assistant":
+                    continue
+                before, after = render(number, opened=True), render(number + 1, opened=False)
+                if text.startswith(before) and text.startswith(after):
+                    spans.append((len(before), len(after.rstrip("\n"))))
+        except TemplateError as error:
+            raise ModelError(f"the model's chat template refuses a conversation: {error}") from error
+        if not spans or spans[-1][0] < (spans[-2][1] if len(spans) > 1 else 0):
+            raise ModelError(
+                "the model's chat template rewrites earlier turns, so the answers can't be told "
+                "from the rest; give conversations of one question and one answer."
+            )
+        return text, spans
+
+    def collate(self, examples: Sequence[Example], pad_token_id: int) -> Batch:
+        batch = pad(examples, {"input_ids": pad_token_id, "labels": IGNORED})
+        import torch
+
+        batch["prompt_length"] = torch.tensor([example["prompt_length"] for example in examples])
+        return batch
+
+    def loss(self, model: Any, batch: Batch, num_items: torch.Tensor | int | None = None) -> Any:
+        losses, _, _ = self._token_losses(model, batch)
+        return losses.sum() / (len(losses) if num_items is None else num_items)
+
+    def count_items(self, batch: Batch) -> torch.Tensor | int:
+        return (batch["labels"][:, 1:] != IGNORED).sum()  # type: ignore[no-any-return]
+
+    def _token_losses(
+        self, model: Any, batch: Batch
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Loss of each answer token (nats), whether it is the likeliest one, and the row it is in.
+
+        All three have shape (answer tokens in the batch,). Logits are made at these positions only:
+        the vocabulary is the largest matrix of a small model.
+        """
+        import torch
+        from torch.nn import functional
+
+        targets = batch["labels"][:, 1:]
+        wanted = targets != IGNORED
+        positions = functional.pad(wanted, (0, 1))
+        with _head_only_at(model, positions):
+            logits = model(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                use_cache=False,
+            ).logits.float()
+        losses = functional.cross_entropy(logits, targets[wanted], reduction="none")
+        hits = logits.detach().argmax(dim=-1) == targets[wanted]
+        return losses, hits, torch.nonzero(wanted)[:, 0]
+
+    # -- the score --------------------------------------------------------------------------
+
+    def predict(
+        self,
+        model: Any,
+        batches: Iterable[tuple[Sequence[Row], Batch]],
+        columns: Columns,
+        tokenizer: Any,
+        *,
+        generate: bool = True,
+    ) -> Iterator[Prediction]:
+        for rows, batch in batches:
+            losses, hits, owners = self._token_losses(model, batch)
+            answers = self._generate(model, batch, tokenizer) if generate else [""] * len(rows)
+            for number, row in enumerate(rows):
+                mine = owners == number
+                count, total = int(mine.sum()), float(losses[mine].sum())
+                turns = self.messages(row, columns)
+                expected = turns[-1]["content"].strip()
+                yield Prediction(
+                    row=int(row.get("_row", 0)),
+                    text=self.key(row, columns),
+                    expected=expected,
+                    predicted=answers[number],
+                    correct=generate and answers[number] == expected,
+                    confidence=math.exp(-total),
+                    loss=total / max(count, 1),
+                    tokens=count,
+                    tokens_correct=int(hits[mine].sum()),
+                    scores=(total,),
+                )
+
+    def _generate(self, model: Any, batch: Batch, tokenizer: Any) -> list[str]:
+        """Greedy answers to the batch's conversations, stripped of surrounding space."""
+        from transformers import GenerationConfig
+
+        device = batch["input_ids"].device
+        prompts = [
+            {"input_ids": ids[:length]}
+            for ids, length in zip(
+                batch["input_ids"].tolist(), batch["prompt_length"].tolist(), strict=True
+            )
+        ]
+        inputs = pad(prompts, {"input_ids": tokenizer.pad_token_id}, left=True)
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        ends = {tokenizer.eos_token_id}
+        stated = base.generation_config.eos_token_id
+        ends |= set(stated if isinstance(stated, list) else [stated])
+        config = GenerationConfig(
+            max_new_tokens=self.options.max_new_tokens or min(self.longest_answer + 4, 512),
+            do_sample=False,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=sorted(end for end in ends if end is not None),
+        )
+        output = model.generate(
+            **{name: tensor.to(device) for name, tensor in inputs.items()},
+            generation_config=config,
+        )
+        fresh = output[:, inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in tokenizer.batch_decode(fresh, skip_special_tokens=True)]
+
+    def score(self, predictions: Sequence[Prediction]) -> Score:
+        tokens = max(sum(p.tokens for p in predictions), 1)
+        loss = sum((p.loss or 0.0) * p.tokens for p in predictions) / tokens
+        return Score(
+            metrics={
+                "exact_match": sum(p.correct for p in predictions) / max(len(predictions), 1),
+                "token_accuracy": sum(p.tokens_correct for p in predictions) / tokens,
+                "loss": loss,
+                "perplexity": math.exp(min(loss, 700.0)),
+            },
+            main=self.main_metric,
+        )
+
+    def baseline(
+        self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns
+    ) -> dict[str, Any]:
+        counts = Counter(self.messages(row, columns)[-1]["content"].strip() for row in train)
+        answer = max(sorted(counts), key=counts.__getitem__)
+        hits = sum(self.messages(row, columns)[-1]["content"].strip() == answer for row in evaluation)
+        shown = answer if len(answer) <= 30 else answer[:29] + "…"
+        return {
+            "name": f"always {shown!r}, the most frequent answer",
+            "metric": "exact_match",
+            "value": hits / max(len(evaluation), 1),
+        }
+
+    def usage(self, base_model: str) -> str:
+        return f"""from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+
+base = AutoModelForCausalLM.from_pretrained({base_model!r})
+model = PeftModel.from_pretrained(base, "final_model")
+chat = pipeline("text-generation", model=model,
+                tokenizer=AutoTokenizer.from_pretrained("final_model"))
+print(chat([{{"role": "user", "content": "A question of your own"}}], max_new_tokens=100))"""
+
+
+@contextmanager
+def _head_only_at(model: Any, positions: torch.Tensor) -> Iterator[None]:
+    """Make the language-model head see only `positions` (rows, tokens), as (positions, vocabulary).
+
+    A hook on the head, so that whatever the architecture does to its logits (scaling, soft caps)
+    still happens.
+    """
+    head = model.get_output_embeddings()
+
+    def select(_: Any, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        return inputs[0][positions]
+
+    handle = head.register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,352 @@
+"""Text classification: one label of two or many, or several labels at once, for a text or a pair."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from tunesmith.errors import DataError
+from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Score, Task, TaskOptions
+from tunesmith.tasks.columns import Wanted, canonical, choose_columns, pad
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Options(TaskOptions):
+    """Options of `task: text-classification`."""
+
+    name: Literal["text-classification"] = "text-classification"
+    text_column: str | None = Field(
+        None, description="Column with the text; null finds it by its name."
+    )
+    text_pair_column: str | None = Field(
+        None, description="Column with the second text, for pairs such as premise and hypothesis."
+    )
+    label_column: str | None = Field(
+        None, description="Column with the label; null finds it by its name."
+    )
+    labels: list[str | int | bool | float] | None = Field(
+        None, min_length=2, description="The labels, in order; null takes those of the data."
+    )
+    multi_label: bool = Field(
+        False, description="A text may have several labels: a list, or one string with separators."
+    )
+    label_separator: str = Field(
+        ",", min_length=1, description="What separates the labels of one text in a string."
+    )
+    class_weights: Literal["balanced"] | dict[str, float] | None = Field(
+        None, description="Weight of each label in the loss; balanced: by its rarity."
+    )
+
+
+class TextClassification(Task):
+    """Learn the label of a text."""
+
+    name = "text-classification"
+    summary = "Learn the label of a text: two or many classes, or several labels at once."
+    Options = Options
+    peft_task_type = "SEQ_CLS"
+    auto_class = "AutoModelForSequenceClassification"
+    main_metric = "accuracy"
+    best_metric = "accuracy"
+    is_default = True
+
+    options: Options
+    _wanted: ClassVar[tuple[Wanted, ...]] = (
+        Wanted("text", "text_column", ("text", "sentence", "review", "content", "body", "sentence1",
+                                       "premise", "question1", "question", "document", "tweet",
+                                       "comment", "message", "title"), holds=str),
+        Wanted("label", "label_column", ("label", "labels", "category", "class", "target",
+                                         "sentiment", "topic", "intent", "stars", "rating")),
+    )  # fmt: skip
+    _pair_names: ClassVar[dict[str, str]] = {
+        "sentence1": "sentence2",
+        "premise": "hypothesis",
+        "question1": "question2",
+        "question": "sentence",
+    }
+
+    def __init__(self, options: TaskOptions) -> None:
+        super().__init__(options)
+        self.labels: list[str] = []
+        self.weights: list[float] | None = None
+
+    # -- the data ---------------------------------------------------------------------------
+
+    def columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
+        wanted = list(self._wanted)
+        if self.options.text_pair_column:
+            wanted.append(Wanted("text_pair", "text_pair_column", ()))
+        chosen = choose_columns(self.options, wanted, available, sample)
+        if self.options.text_column is None and "text_pair" not in chosen:
+            second = self._pair_names.get(chosen["text"])
+            if second in available:
+                chosen["text_pair"] = second
+        return chosen
+
+    def text_columns(self, columns: Columns) -> list[str]:
+        return [columns[role] for role in ("text", "text_pair") if role in columns]
+
+    def label_column(self, columns: Columns) -> str | None:
+        return None if self.options.multi_label else columns["label"]
+
+    def labels_wanted(self) -> Sequence[str] | None:
+        return [canonical(label) for label in self.options.labels] if self.options.labels else None
+
+    def key(self, row: Row, columns: Columns) -> str:
+        return "\n".join(str(row[column] or "") for column in self.text_columns(columns))
+
+    def stratum(self, row: Row, columns: Columns) -> str:
+        return "\x1f".join(sorted(self._labels_of(row, columns)))
+
+    def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
+        counts = Counter(label for row in train for label in self._labels_of(row, columns))
+        elsewhere = {label for row in evaluation for label in self._labels_of(row, columns)}
+        wanted = self.labels_wanted()
+        self.labels = list(wanted) if wanted else _in_order({*counts, *elsewhere})
+        if len(self.labels) < 2 and not self.options.multi_label:
+            raise DataError(
+                f"column {columns['label']!r} holds a single label, {self.labels[0]!r}: there is "
+                "nothing to tell apart. Give data with at least two labels, or name another "
+                "column in task.label_column."
+            )
+        if missing := [label for label in self.labels if not counts[label]]:
+            raise DataError(
+                f"no row to train on has the label {', '.join(map(repr, missing))} "
+                f"(column {columns['label']!r}). Train on more rows (data.train_samples), or leave "
+                "the label out of task.labels."
+            )
+        self.weights = self._class_weights(counts)
+
+    def _class_weights(self, counts: Mapping[str, int]) -> list[float] | None:
+        given = self.options.class_weights
+        if given is None:
+            return None
+        if given == "balanced":  # scikit-learn's formula: n_samples / (n_classes * count)
+            total = sum(counts[label] for label in self.labels)
+            return [total / (len(self.labels) * counts[label]) for label in self.labels]
+        if unknown := sorted(set(given) - set(self.labels)):
+            raise DataError(
+                f"task.class_weights names labels that the data don't have: {', '.join(unknown)}; "
+                f"there are {', '.join(self.labels)}."
+            )
+        return [float(given.get(label, 1.0)) for label in self.labels]
+
+    def facts(self) -> dict[str, Any]:
+        return {"labels": self.labels, "weights": self.weights}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        self.labels = list(facts["labels"])
+        self.weights = facts.get("weights")
+
+    def resolved(self, columns: Columns) -> dict[str, Any]:
+        return {**super().resolved(columns), "labels": list(self.labels)}
+
+    def _labels_of(self, row: Row, columns: Columns) -> list[str]:
+        value = row[columns["label"]]
+        if not self.options.multi_label:
+            return [canonical(value)]
+        if isinstance(value, str):
+            if value.lstrip().startswith("["):
+                try:
+                    value = json.loads(value)
+                except json.JSONDecodeError:
+                    value = value.strip("[] ").split(self.options.label_separator)
+            else:
+                value = value.split(self.options.label_separator)
+        if not isinstance(value, (list, tuple)):
+            value = [] if value is None else [value]
+        return [text for item in value if (text := canonical(item).strip())]
+
+    # -- the model --------------------------------------------------------------------------
+
+    def model_arguments(self) -> dict[str, Any]:
+        return {
+            "num_labels": len(self.labels),
+            "id2label": dict(enumerate(self.labels)),
+            "label2id": {label: i for i, label in enumerate(self.labels)},
+            "problem_type": "multi_label_classification"
+            if self.options.multi_label
+            else "single_label_classification",
+        }
+
+    def encode(
+        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
+    ) -> list[Example]:
+        texts = [[str(row[column] or "") for row in rows] for column in self.text_columns(columns)]
+        if not rows:
+            return []
+        encoded = tokenizer(*texts, truncation=True, max_length=max_length)
+        pairs = len(texts) > 1 and "token_type_ids" in encoded
+        index = {label: i for i, label in enumerate(self.labels)}
+        examples: list[Example] = []
+        for number, row in enumerate(rows):
+            ids = [index[label] for label in self._labels_of(row, columns)]
+            example: Example = {"input_ids": encoded["input_ids"][number], "targets": 1}
+            if pairs:
+                example["token_type_ids"] = encoded["token_type_ids"][number]
+            if self.options.multi_label:
+                example["labels"] = [float(i in ids) for i in range(len(self.labels))]
+            else:
+                example["labels"] = ids[0]
+            examples.append(example)
+        return examples
+
+    def collate(self, examples: Sequence[Example], pad_token_id: int) -> Batch:
+        import torch
+
+        batch = pad(examples, {"input_ids": pad_token_id, "token_type_ids": 0})
+        batch["labels"] = torch.tensor([example["labels"] for example in examples])
+        return batch
+
+    def loss(self, model: Any, batch: Batch, num_items: torch.Tensor | int | None = None) -> Any:
+        losses = self._losses(self._logits(model, batch), batch["labels"])
+        if self.weights is not None and not self.options.multi_label:
+            losses = losses * losses.new_tensor(self.weights)[batch["labels"]]
+        items = self.count_items(batch) if num_items is None else num_items
+        return losses.sum() / items
+
+    def count_items(self, batch: Batch) -> torch.Tensor | int:
+        labels = batch["labels"]
+        if self.weights is None or self.options.multi_label:
+            return len(labels)
+        import torch
+
+        return torch.tensor(self.weights)[labels.cpu()].sum()
+
+    def _logits(self, model: Any, batch: Batch) -> torch.Tensor:
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        logits: torch.Tensor = model(**inputs).logits
+        return logits.float()
+
+    def _losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Loss of each row, in nats, without class weights for single labels: shape (rows,)."""
+        from torch.nn import functional
+
+        if not self.options.multi_label:
+            return functional.cross_entropy(logits, labels, reduction="none")
+        weight = logits.new_tensor(self.weights) if self.weights else None
+        losses = functional.binary_cross_entropy_with_logits(
+            logits, labels, reduction="none", weight=weight
+        )
+        return losses.mean(dim=1)
+
+    # -- the score --------------------------------------------------------------------------
+
+    def predict(
+        self,
+        model: Any,
+        batches: Iterable[tuple[Sequence[Row], Batch]],
+        columns: Columns,
+        tokenizer: Any,
+        *,
+        generate: bool = True,
+    ) -> Iterator[Prediction]:
+        for rows, batch in batches:
+            logits = self._logits(model, batch)
+            losses = self._losses(logits, batch["labels"]).tolist()
+            if self.options.multi_label:
+                probabilities = logits.sigmoid().tolist()
+            else:
+                probabilities = logits.softmax(dim=1).tolist()
+            for row, scores, chances, loss in zip(
+                rows, logits.tolist(), probabilities, losses, strict=True
+            ):
+                yield self._prediction(row, columns, scores, chances, loss)
+
+    def _prediction(
+        self, row: Row, columns: Columns, scores: list[float], chances: list[float], loss: float
+    ) -> Prediction:
+        expected: Any = self._labels_of(row, columns)
+        predicted: Any
+        if self.options.multi_label:
+            expected = [label for label in self.labels if label in expected]
+            predicted = [label for label, p in zip(self.labels, chances, strict=True) if p > 0.5]
+            confidence = min(max(p, 1 - p) for p in chances)
+        else:
+            expected = expected[0]
+            best = max(range(len(chances)), key=chances.__getitem__)
+            predicted, confidence = self.labels[best], chances[best]
+        correct = predicted == expected
+        return Prediction(
+            row=int(row.get("_row", 0)),
+            text=self.key(row, columns),
+            expected=expected,
+            predicted=predicted,
+            correct=correct,
+            confidence=confidence,
+            loss=loss,
+            tokens_correct=int(correct),
+            scores=tuple(scores),
+        )
+
+    def score(self, predictions: Sequence[Prediction]) -> Score:
+        total = max(len(predictions), 1)
+        metrics = {
+            "accuracy": sum(p.correct for p in predictions) / total,
+            "loss": sum(p.loss or 0.0 for p in predictions) / total,
+        }
+        per_class = {label: self._figures(label, predictions) for label in self.labels}
+        metrics["f1_macro"] = sum(f["f1"] for f in per_class.values()) / max(len(per_class), 1)
+        details: dict[str, Any] = {"per_class": per_class}
+        if not self.options.multi_label:
+            cells = Counter((p.expected, p.predicted) for p in predictions)
+            details["confusion_matrix"] = {
+                "labels": self.labels,
+                "rows_expected_columns_predicted": [
+                    [cells[expected, predicted] for predicted in self.labels]
+                    for expected in self.labels
+                ],
+            }
+        return Score(metrics=metrics, main=self.main_metric, details=details)
+
+    def _figures(self, label: str, predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Precision, recall, F1 and support of one label; 0 where a denominator is 0."""
+        def has(value: Any) -> bool:
+            return label in value if isinstance(value, list) else label == value
+
+        expected = sum(has(p.expected) for p in predictions)
+        predicted = sum(has(p.predicted) for p in predictions)
+        both = sum(has(p.expected) and has(p.predicted) for p in predictions)
+        precision = both / predicted if predicted else 0.0
+        recall = both / expected if expected else 0.0
+        f1 = 2 * both / (expected + predicted) if expected + predicted else 0.0
+        return {"precision": precision, "recall": recall, "f1": f1, "support": expected}
+
+    def baseline(
+        self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns
+    ) -> dict[str, Any]:
+        counts = Counter(self.stratum(row, columns) for row in train)
+        answer = max(sorted(counts), key=counts.__getitem__)
+        hits = sum(self.stratum(row, columns) == answer for row in evaluation)
+        label = answer.replace("\x1f", ", ")
+        return {
+            "name": f"always {label!r}, the most frequent label",
+            "metric": "accuracy",
+            "value": hits / max(len(evaluation), 1),
+        }
+
+    def usage(self, base_model: str) -> str:
+        return f"""from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+labels = {self.labels!r}
+base = AutoModelForSequenceClassification.from_pretrained({base_model!r}, num_labels=len(labels))
+base.config.id2label = dict(enumerate(labels))
+model = PeftModel.from_pretrained(base, "final_model")
+classify = pipeline("text-classification", model=model,
+                    tokenizer=AutoTokenizer.from_pretrained("final_model"))
+print(classify("A text of your own"))"""
+
+
+def _in_order(labels: Iterable[str]) -> list[str]:
+    """Labels by number where all are numbers, else by name."""
+    try:
+        return sorted(labels, key=float)
+    except ValueError:
+        return sorted(labels)

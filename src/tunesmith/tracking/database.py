@@ -1,0 +1,234 @@
+"""An open database: its engine, its transactions, and what went wrong told in words.
+
+SQLite is set up for many processes on one machine:
+
+- WAL, so that readers and the writer don't wait for each other; busy timeout 30 s.
+- Writing transactions take the write lock when they begin (BEGIN IMMEDIATE). One that began as a
+  reader can't become a writer once another process has written: SQLite refuses at once, without
+  the busy timeout (https://www.sqlite.org/rescode.html#busy_snapshot).
+- `synchronous = FULL`: every commit reaches the disk. NORMAL is faster but forgets the last
+  commits when the power fails, and an experiment that was accepted must not be forgotten. Commits
+  are few here (a change of status, a batch of metrics), so the wait does not matter.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import QueuePool
+
+from tunesmith.errors import StorageError, UserError
+from tunesmith.tracking.schema import bring_to_head, migrate
+
+BUSY_TIMEOUT = 30.0
+"""Seconds to wait while another process writes."""
+
+CONNECT_TIMEOUT = 10
+"""Seconds to wait for a server to answer."""
+
+_EXAMPLES = "sqlite:///results/experiments.db or postgresql://user:password@host/database"
+
+_SQLITE_CAUSES = {
+    sqlite3.SQLITE_BUSY: "another process has kept it locked for too long; try again when that "
+    "one is done",
+    sqlite3.SQLITE_FULL: "the disk is full; free some space",
+    sqlite3.SQLITE_READONLY: "it may not be written to; change the permissions of the file and "
+    "its folder, or name another store",
+    sqlite3.SQLITE_CANTOPEN: "the file can't be opened or made; look at the permissions of its "
+    "folder",
+    sqlite3.SQLITE_PERM: "the file may not be opened; look at its permissions",
+    sqlite3.SQLITE_IOERR: "the disk refused to read or write; look for a full or failing disk",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite database; name another store, or move the "
+    "file away",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; put back a copy, or move it away and rebuild "
+    "it from the results with `tunesmith experiments import`",
+}
+
+
+class Database:
+    """A database at the newest schema, opened by URL; one object per process, for all its threads.
+
+    Raises UserError for a URL that names no database Tunesmith can keep its records in, and
+    StorageError when the database can't be opened, created or migrated.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = _parse(url)
+        self.name = display_url(parsed)
+        """The URL without its password, for messages."""
+        self._password = parsed.password
+        with self._told():
+            self._engine = _create_engine(parsed)
+            self._writer = self._engine.execution_options(immediate=True)
+            try:
+                bring_to_head(self._engine, self._writer, self.name)
+            except BaseException:
+                self._engine.dispose()
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database. Raises StorageError."""
+        with self._told(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is done whole or not at all. Raises StorageError, or IntegrityError.
+
+        IntegrityError (a row that is there already, a reference to one that isn't) has a meaning
+        that only the caller knows.
+        """
+        with self._told(), self._writer.begin() as connection:
+            yield connection
+
+    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT that knows `on_conflict_do_update`, in the database's own dialect."""
+        if self._engine.dialect.name == "sqlite":
+            return sqlite.insert(table)
+        return postgresql.insert(table)
+
+    def upsert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT that replaces the row with the same primary key."""
+        statement = self.insert(table)
+        return statement.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={
+                column.name: statement.excluded[column.name]
+                for column in table.columns
+                if not column.primary_key
+            },
+        )
+
+    def migrate(self, revision: str) -> None:
+        """Bring the schema to another revision, "base" for an empty database.
+
+        Raises StorageError. The Store can be used only at the newest revision.
+        """
+        with self._told(), self._writer.connect() as connection:
+            migrate(connection, self.name, revision)
+
+    def close(self) -> None:
+        """Close every connection; a later use opens them again."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what the database or the file system raises into a StorageError."""
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except (DBAPIError, sqlite3.Error, PoolTimeoutError, OSError) as error:
+            cause = _cause(error)
+            if self._password:
+                cause = cause.replace(str(self._password), "***")
+            raise StorageError(f"The store {self.name} can't be used: {cause}.") from error
+
+
+def display_url(url: URL) -> str:
+    """The URL as people may see it: no password, wherever it stands."""
+    hidden = {key: "***" for key in url.query if "pass" in key.lower() or "secret" in key.lower()}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
+def _parse(text: str) -> URL:
+    """The URL, checked. Raises UserError, which doesn't repeat a text that may hold a password."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise UserError(
+            f"The store's address can't be read as a database URL; write one such as {_EXAMPLES}."
+        ) from None
+    try:
+        dialect = url.get_dialect()
+    except ArgumentError:
+        dialect = None
+    if dialect is None or dialect.name not in ("sqlite", "postgresql") or dialect.is_async:
+        raise UserError(
+            f"The store can't be kept in {url.drivername!r}; it can be SQLite or PostgreSQL, with "
+            f"an address such as {_EXAMPLES}."
+        )
+    return url
+
+
+def _create_engine(url: URL) -> Engine:
+    """The engine, with nothing opened yet. Raises UserError when the driver is not installed."""
+    if url.get_backend_name() == "sqlite":
+        return _create_sqlite_engine(url)
+    arguments: dict[str, Any] = {}
+    if url.get_driver_name().startswith("psycopg") and "connect_timeout" not in url.query:
+        arguments["connect_timeout"] = CONNECT_TIMEOUT
+    try:
+        # Pinging finds the connections that died with a restarted server.
+        return create_engine(url, connect_args=arguments, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"The store {display_url(url)} needs the Python package {error.name!r}, which is not "
+            "installed; for PostgreSQL: pip install 'psycopg[binary]'."
+        ) from error
+
+
+def _create_sqlite_engine(url: URL) -> Engine:
+    """The engine of an SQLite file; makes the file's folder."""
+    memory = url.database in (None, "", ":memory:")
+    if not memory and not str(url.database).startswith("file:"):
+        # Absolute, because a later connection may find the process in another folder.
+        path = Path(str(url.database)).absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        url = url.set(database=str(path))
+    wait = {} if "timeout" in url.query else {"timeout": BUSY_TIMEOUT}
+    engine = create_engine(
+        url,
+        connect_args={"check_same_thread": False, **wait},
+        poolclass=QueuePool,
+        # A database in memory lives and dies with its one connection.
+        pool_size=1 if memory else 5,
+        max_overflow=0 if memory else 10,
+    )
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    # None: Python's driver leaves BEGIN to us, or it would begin too late and without the lock.
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
+        try:
+            if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+                return  # A file system without shared memory: slower, and right all the same.
+        except sqlite3.OperationalError as error:
+            # The change to WAL doesn't wait by itself while another process opens the new file.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _cause(error: Exception) -> str:
+    """Why the database can't be used, in one sentence without its full stop."""
+    original = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    message = " ".join(str(original).split()).rstrip(" .?")
+    if isinstance(original, sqlite3.Error):
+        # The low byte is the kind, the rest says more of it; sqlite3 itself raises without a code.
+        code = getattr(original, "sqlite_errorcode", 0) & 0xFF
+        if code in _SQLITE_CAUSES:
+            return f"{_SQLITE_CAUSES[code]} (SQLite says: {message})"
+    return message

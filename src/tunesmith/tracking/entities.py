@@ -1,0 +1,205 @@
+"""The records that the store keeps, as frozen values; importing them loads no database."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from tunesmith.errors import ConfigError, Problem, nearest
+
+ID_LENGTH = 12
+
+SORT_KEYS = ("created_at", "name", "train_runtime", "eval_accuracy")
+"""What a list of experiments can be sorted by."""
+
+
+class ExperimentStatus(StrEnum):
+    """Where an experiment stands. Which status may follow which is decided in `experiments.py`."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_live(self) -> bool:
+        """True while the experiment waits or runs."""
+        return self in (ExperimentStatus.QUEUED, ExperimentStatus.RUNNING)
+
+    @property
+    def is_finished(self) -> bool:
+        """True once the experiment has ended, however it ended."""
+        return not self.is_live
+
+
+def new_experiment_id() -> str:
+    """A new random id: 12 lowercase hexadecimal digits (48 bits)."""
+    return secrets.token_hex(ID_LENGTH // 2)
+
+
+def utc_now() -> datetime:
+    """The present time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One training run: what was asked, where it stands, what came of it.
+
+    Times are aware UTC datetimes. The mappings hold what JSON can say; a number that is not finite
+    becomes null when it is stored.
+    """
+
+    id: str = field(default_factory=new_experiment_id)
+    name: str
+    status: ExperimentStatus = ExperimentStatus.QUEUED
+    phase: str | None = None
+    """What a running experiment is doing now, such as "training"."""
+    progress: float = 0.0
+    """Share of the work that is done, 0 to 1."""
+    task: str
+    model_name: str
+    dataset_name: str
+    dataset_hash: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The complete resolved configuration."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Identity of the data: rows, columns and content hash of each split."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """Package versions, git commit and hardware."""
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    """How this machine ran it: device, precision, batching."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """Final results, as in `metrics.json`."""
+    directory: str | None = None
+    """Path of the experiment's folder."""
+    reason: str | None = None
+    """Why it failed or was cancelled, in one paragraph."""
+    created_at: datetime = field(default_factory=utc_now)
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    train_runtime: float | None = None
+    """Seconds of training."""
+    eval_accuracy: float | None = None
+    """Accuracy on the evaluation rows, 0 to 1."""
+    score_name: str | None = None
+    """Name of the task's main metric."""
+    score: float | None = None
+    """Value of the task's main metric."""
+    pid: int | None = None
+    """Process that runs it."""
+    host: str | None = None
+    """Machine that runs it."""
+    process_started: float | None = None
+    """Creation time of that process, seconds since 1970: tells a reused `pid` apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One value of one metric at one optimizer step; a later value for the same step replaces it.
+
+    `value` may be NaN or infinite: a loss that blew up is worth seeing.
+    """
+
+    experiment_id: str
+    step: int
+    name: str
+    value: float
+    epoch: float | None = None
+    recorded_at: datetime = field(default_factory=utc_now)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetVersion:
+    """One state of a dataset's content, told by its hash."""
+
+    name: str
+    hash: str
+    rows: int
+    columns: tuple[str, ...]
+    source: str
+    """Where it was read from: a path, a hub id, a package file."""
+    created_at: datetime = field(default_factory=utc_now)
+    """When an experiment first used it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which experiments to list, and in which order. What is None filters nothing.
+
+    An experiment without a value (no accuracy yet, say) passes no filter on that value and comes
+    last in either direction; equal values are ordered by id. `desc` is by default True for
+    `created_at` and False for the rest.
+
+    Raises ConfigError with every problem: an unknown sort key, a time without a zone, a negative
+    limit or offset.
+    """
+
+    name: str | None = None
+    """Part of the name, in capitals or not."""
+    status: ExperimentStatus | None = None
+    min_accuracy: float | None = None
+    """Lowest `eval_accuracy`, 0 to 1."""
+    max_runtime: float | None = None
+    """Longest `train_runtime`, in seconds."""
+    start_date: datetime | None = None
+    """Earliest `created_at`, itself included."""
+    end_date: datetime | None = None
+    """Latest `created_at`, itself included."""
+    sort_by: str = "created_at"
+    desc: bool | None = None
+    limit: int | None = None
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.sort_by not in SORT_KEYS:
+            problems.append(
+                Problem(
+                    "sort_by",
+                    "experiments can't be sorted by this",
+                    value=self.sort_by,
+                    accepted=", ".join(SORT_KEYS),
+                    suggestion=nearest(self.sort_by, SORT_KEYS),
+                )
+            )
+        for name, time in (("start_date", self.start_date), ("end_date", self.end_date)):
+            if time is not None and time.tzinfo is None:
+                problems.append(
+                    Problem(
+                        name,
+                        "the time has no zone",
+                        value=time.isoformat(),
+                        accepted="2026-01-31T12:00:00Z",
+                    )
+                )
+        for name, number in (("limit", self.limit), ("offset", self.offset)):
+            if number is not None and number < 0:
+                problems.append(Problem(name, "must not be negative", value=number))
+        if problems:
+            raise ConfigError(problems)
+
+    @property
+    def descending(self) -> bool:
+        """The direction, `desc` or the sort key's default."""
+        return self.sort_by == "created_at" if self.desc is None else self.desc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """All experiments in a few numbers; None where no experiment has a value."""
+
+    total: int
+    by_status: Mapping[ExperimentStatus, int]
+    """Every status, with 0 where there is none."""
+    best_accuracy: float | None
+    mean_accuracy: float | None
+    total_runtime: float
+    """Seconds of training, all experiments together."""
+    mean_runtime: float | None
+    """Mean seconds of training, over the experiments that have a runtime."""

@@ -1,0 +1,166 @@
+"""The files of one experiment: complete by themselves, and visible whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import DataError, StorageError
+from tunesmith.tracking.entities import Experiment, ExperimentStatus, Metric
+
+
+class ExperimentFiles:
+    """The folder `{experiment_name}_{YYYYMMDD_HHMMSS}` of one experiment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "logs.txt"
+        self.config = folder / "config.yaml"
+        self.metrics = folder / "metrics.json"
+        self.record = folder / "experiment.json"
+        self.history = folder / "history.jsonl"
+        self.predictions = folder / "artifacts" / "predictions.jsonl"
+        self.final_model = folder / "artifacts" / "final_model"
+
+    @classmethod
+    def create(cls, root: Path, name: str, now: datetime) -> ExperimentFiles:
+        """Make a new folder under `root`; `now` is in the user's time zone.
+
+        Two experiments of one name in one second: the later one waits for the next second.
+        Raises StorageError when the folder can't be made.
+        """
+        stamp = now
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            while True:
+                folder = root / f"{name}_{stamp:%Y%m%d_%H%M%S}"
+                try:
+                    folder.mkdir()
+                except FileExistsError:
+                    time.sleep(1.0 - time.time() % 1.0)
+                    stamp = datetime.now(now.tzinfo)
+                else:
+                    return cls(folder)
+        except OSError as error:
+            raise StorageError(
+                f"the results folder {root} can't be written: {error.strerror or error}. Set "
+                "TUNESMITH_RESULTS_DIR to a folder of yours."
+            ) from error
+
+    def write_record(self, experiment: Experiment) -> None:
+        """Write the experiment's record, from which it can be imported into any store."""
+        values = asdict(experiment)
+        for name, value in values.items():
+            if isinstance(value, datetime):
+                values[name] = value.isoformat()
+        write_json(self.record, values)
+
+    def read_record(self) -> Experiment:
+        """The experiment as last recorded here.
+
+        Raises DataError when the folder holds no readable record.
+        """
+        try:
+            values = json.loads(self.record.read_text(encoding="utf-8"))
+            for name in ("created_at", "started_at", "finished_at"):
+                if values.get(name):
+                    values[name] = datetime.fromisoformat(values[name])
+            known = {field.name for field in fields(Experiment)}
+            values = {name: value for name, value in values.items() if name in known}
+            values["status"] = ExperimentStatus(values["status"])
+            values["directory"] = str(self.folder.resolve())
+            return Experiment(**values)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{self.folder} holds no experiment: {error}") from error
+
+    def append_history(self, points: Iterable[Metric]) -> None:
+        """Add metric points to the history; each is one line."""
+        lines = []
+        for point in points:
+            values = asdict(point)
+            del values["experiment_id"]
+            values["recorded_at"] = point.recorded_at.isoformat()
+            lines.append(json.dumps(finite(values), ensure_ascii=False) + "\n")
+        with _storing(self.history), self.history.open("a", encoding="utf-8") as stream:
+            stream.writelines(lines)
+
+    def read_history(self, experiment_id: str) -> Iterator[Metric]:
+        """The metric points recorded here; a last line cut short by a crash is left out."""
+        if not self.history.exists():
+            return
+        with self.history.open(encoding="utf-8") as stream:
+            for line in stream:
+                if not line.endswith("\n"):
+                    return
+                values = json.loads(line)
+                values["recorded_at"] = datetime.fromisoformat(values["recorded_at"])
+                yield Metric(experiment_id=experiment_id, **values)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON: beside its place, flushed, renamed.
+
+    Raises StorageError when the disk is full or the folder can't be written.
+    """
+    text = json.dumps(finite(value), ensure_ascii=False, indent=2, default=str) + "\n"
+    write_text(path, text)
+
+
+def write_lines(path: Path, values: Iterable[Any]) -> None:
+    """Write one JSON value a line, the file visible whole.
+
+    Raises StorageError when the disk is full or the folder can't be written.
+    """
+    lines = [json.dumps(finite(value), ensure_ascii=False, default=str) + "\n" for value in values]
+    write_text(path, "".join(lines))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text`: beside its place, flushed, renamed.
+
+    Raises StorageError when the disk is full or the folder can't be written.
+    """
+    beside = path.with_name(f".{path.name}.partial")
+    with _storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+
+
+def finite(value: Any) -> Any:
+    """`value` with NaN and infinities as null: JSON has none."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return value
+
+
+class _storing:  # noqa: N801 - reads as a verb in `with`
+    """Turns a failed write into a StorageError that names the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: Any
+    ) -> None:
+        if isinstance(error, OSError):
+            raise StorageError(
+                f"{self.path} can't be written: {error.strerror or error}"
+            ) from error

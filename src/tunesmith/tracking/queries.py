@@ -1,0 +1,70 @@
+"""What lists and statistics of experiments ask of the database, as SQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, select
+
+from tunesmith.tracking.entities import Filters
+from tunesmith.tracking.tables import experiments
+
+DETAILS = ("config", "data", "environment", "plan", "metrics")
+"""The JSON columns: large, and not needed to show a table of experiments."""
+
+_LARGEST = 2**62
+"""More rows than any database has; numbers above 2**63 - 1 are refused by both."""
+
+
+def list_query(filters: Filters, details: bool) -> Select[*tuple[Any, ...]]:
+    """The rows of the experiments that pass `filters`, with or without their DETAILS."""
+    columns = [column for column in experiments.c if details or column.name not in DETAILS]
+    query = select(*columns).where(*_conditions(filters)).order_by(*_order(filters))
+    if filters.limit is not None or filters.offset:
+        query = query.limit(_LARGEST if filters.limit is None else min(filters.limit, _LARGEST))
+        query = query.offset(min(filters.offset, _LARGEST))
+    return query
+
+
+def count_query(filters: Filters) -> Select[int]:
+    """The number of experiments that pass `filters`."""
+    return select(func.count()).select_from(experiments).where(*_conditions(filters))
+
+
+def stats_query() -> Select[*tuple[Any, ...]]:
+    """One row per status: how many, and best, sum and number of accuracies and of runtimes."""
+    return select(
+        experiments.c.status,
+        func.count().label("total"),
+        func.max(experiments.c.eval_accuracy).label("best"),
+        func.sum(experiments.c.eval_accuracy).label("accuracy"),
+        func.count(experiments.c.eval_accuracy).label("rated"),
+        func.sum(experiments.c.train_runtime).label("runtime"),
+        func.count(experiments.c.train_runtime).label("timed"),
+    ).group_by(experiments.c.status)
+
+
+def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    columns = experiments.c
+    conditions: list[ColumnElement[bool]] = []
+    if filters.name:
+        conditions.append(columns.name.icontains(filters.name, autoescape=True))
+    if filters.status is not None:
+        conditions.append(columns.status == filters.status)
+    if filters.min_accuracy is not None:
+        conditions.append(columns.eval_accuracy >= filters.min_accuracy)
+    if filters.max_runtime is not None:
+        conditions.append(columns.train_runtime <= filters.max_runtime)
+    if filters.start_date is not None:
+        conditions.append(columns.created_at >= filters.start_date)
+    if filters.end_date is not None:
+        conditions.append(columns.created_at <= filters.end_date)
+    return conditions
+
+
+def _order(filters: Filters) -> list[ColumnElement[Any]]:
+    """The sort key, then id in the same direction: so one index gives the whole order."""
+    column = experiments.c[filters.sort_by]
+    keys = [column, experiments.c.id]
+    ordered = [key.desc() if filters.descending else key.asc() for key in keys]
+    return [ordered[0].nulls_last() if column.nullable else ordered[0], ordered[1]]

@@ -1,0 +1,65 @@
+"""What people call an experiment, and the experiment they mean."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import Connection, select
+
+from tunesmith.errors import NotFoundError, nearest, shorten
+from tunesmith.tracking.entities import ID_LENGTH
+from tunesmith.tracking.tables import experiments
+
+LATEST = "latest"
+SHORTEST_PREFIX = 4
+
+_PREFIX = re.compile(f"[0-9a-f]{{{SHORTEST_PREFIX},{ID_LENGTH - 1}}}")
+_SHOWN = 10
+_CANDIDATES = 1000
+"""How many of the newest experiments are looked at for the nearest name."""
+
+_NEWEST_FIRST = (experiments.c.created_at.desc(), experiments.c.id.desc())
+
+
+def find_id(connection: Connection, reference: str) -> str:
+    """The id of the experiment that `reference` means: an id, `latest`, a name, part of an id.
+
+    Raises NotFoundError when there is none, or several whose ids begin so.
+    """
+    wanted = reference.strip()
+    newest = select(experiments.c.id).order_by(*_NEWEST_FIRST).limit(1)
+    for query in (
+        newest.where(experiments.c.id == wanted),
+        newest if wanted == LATEST else newest.where(experiments.c.name == wanted),
+    ):
+        found = connection.scalar(query)
+        if found is not None:
+            return found
+    if _PREFIX.fullmatch(wanted):
+        return _by_prefix(connection, wanted)
+    raise not_found(connection, reference)
+
+
+def not_found(connection: Connection, reference: str) -> NotFoundError:
+    """The error for a reference that means no experiment, naming the nearest id or name."""
+    query = select(experiments.c.id, experiments.c.name).order_by(*_NEWEST_FIRST)
+    rows = connection.execute(query.limit(_CANDIDATES)).all()
+    if not rows:
+        return NotFoundError(f"There is no experiment {shorten(reference)}: none is recorded yet.")
+    # In the order of the rows, so that of equally near ones the newest is named.
+    known = dict.fromkeys([row.id for row in rows] + [row.name for row in rows])
+    near = nearest(reference.strip(), known)
+    hint = f"did you mean {near}?" if near else f"the newest is {rows[0].id} ({rows[0].name})."
+    return NotFoundError(f"There is no experiment {shorten(reference)}; {hint}")
+
+
+def _by_prefix(connection: Connection, prefix: str) -> str:
+    query = select(experiments.c.id, experiments.c.name).where(experiments.c.id.startswith(prefix))
+    rows = connection.execute(query.order_by(*_NEWEST_FIRST).limit(_SHOWN + 1)).all()
+    if not rows:
+        raise not_found(connection, prefix)
+    if len(rows) > 1:
+        matches = ", ".join(f"{row.id} ({row.name})" for row in rows[:_SHOWN])
+        more = " and more" if len(rows) > _SHOWN else ""
+        raise NotFoundError(f"Several experiments begin with {prefix!r}: {matches}{more}.")
+    return str(rows[0].id)

@@ -1,0 +1,92 @@
+"""The adapter: LoRA weights put into a base model, saved whole, and loaded again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tunesmith.config.schema import LoraConfig
+from tunesmith.errors import ConfigError, ModelError, Problem
+from tunesmith.training.model import ModelFacts
+
+
+def resolve_target_modules(lora: LoraConfig, facts: ModelFacts) -> list[str] | str:
+    """The layers to adapt; for null, every linear layer of the architecture's blocks.
+
+    All linear layers, not only query and value: QLoRA (Dettmers et al. 2023, section 4) found that
+    adapting all of them is what matches full fine-tuning.
+    """
+    if lora.target_modules is None:
+        return facts.block_modules or "all-linear"
+    return lora.target_modules
+
+
+def add_adapter(
+    model: Any, lora: LoraConfig, *, task_type: str, fresh_modules: list[str], quantized: bool
+) -> Any:
+    """`model` with an adapter as `lora` says, in training precision float32.
+
+    `fresh_modules` start at random in the base model (a new classifier head), so they are trained
+    whole and saved with the adapter; otherwise a reloaded adapter would meet other random weights.
+    Raises ConfigError when the layers named don't exist.
+    """
+    import peft
+
+    if quantized:
+        model = peft.prepare_model_for_kbit_training(model)
+    saved = sorted({*(lora.modules_to_save or []), *(_last(name) for name in fresh_modules)})
+    config = peft.LoraConfig(
+        task_type=task_type,
+        r=lora.r,
+        lora_alpha=lora.lora_alpha,
+        target_modules=lora.target_modules,
+        exclude_modules=[name for name in fresh_modules if name] or None,
+        lora_dropout=lora.lora_dropout,
+        bias=lora.bias,
+        use_dora=lora.use_dora,
+        use_rslora=lora.use_rslora,
+        init_lora_weights=lora.init_lora_weights,
+        modules_to_save=saved or None,
+        rank_pattern=dict(lora.rank_pattern),
+        alpha_pattern=dict(lora.alpha_pattern),
+    )
+    try:
+        adapted = peft.get_peft_model(model, config)
+    except ValueError as error:
+        raise ConfigError([Problem("lora", str(error).strip().split("\n")[0])]) from error
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return adapted
+
+
+def save_adapter(model: Any, tokenizer: Any, folder: Path, base_reference: str) -> None:
+    """Write the adapter and the tokenizer into `folder`, as PEFT does; the base stays a reference."""
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = base_reference
+    # "auto" would ask the hub whether the vocabulary grew; ours never does.
+    model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+    tokenizer.save_pretrained(folder)
+
+
+def load_adapter(base: Any, folder: Path) -> Any:
+    """The adapter in `folder` on a fresh `base` model, ready to predict.
+
+    Raises ModelError when the folder holds no adapter that fits.
+    """
+    import peft
+
+    try:
+        return peft.PeftModel.from_pretrained(base, folder, is_trainable=False).eval()
+    except (ValueError, OSError, RuntimeError, KeyError) as error:
+        raise ModelError(f"the adapter in {folder} can't be loaded: {error}") from error
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """How many parameters train, and how many there are."""
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return trainable, sum(p.numel() for p in model.parameters())
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]

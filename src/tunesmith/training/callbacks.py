@@ -1,0 +1,84 @@
+"""What the trainer tells the reporter while it runs, and how it is asked to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from tunesmith.training.reporter import Reporter
+
+
+@dataclass
+class Progress:
+    """What must outlive an interruption so that a resumed training ends with the same numbers."""
+
+    loss_sum: float = 0.0
+    """Sum of the losses of all steps so far."""
+    steps: int = 0
+    """Steps whose loss is in the sum."""
+    seconds: float = 0.0
+    """Training time before this start."""
+
+    @property
+    def mean_loss(self) -> float | None:
+        """Mean loss of all steps so far."""
+        return self.loss_sum / self.steps if self.steps else None
+
+
+class Report(TrainerCallback):
+    """Passes losses and steps on to the reporter, and the reporter's wish to stop to the trainer."""
+
+    def __init__(self, reporter: Reporter, progress: Progress) -> None:
+        self.reporter = reporter
+        self.progress = progress
+        self.stopped = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Show where training begins: above 0 when resumed."""
+        self.reporter.progress(state.global_step, state.max_steps)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """Report the step; log whenever a checkpoint is due, so that no loss falls between two."""
+        self.reporter.progress(state.global_step, state.max_steps)
+        if self.reporter.should_stop():
+            self.stopped = True
+            control.should_training_stop = True
+            control.should_save = True
+        ends_epoch = state.epoch is not None and float(state.epoch).is_integer()
+        if control.should_save or control.should_evaluate or ends_epoch:
+            control.should_log = True
+        return control
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """Don't evaluate, nor save again, on the way out of a stopped training."""
+        if self.stopped:
+            control.should_evaluate = False
+            control.should_save = False
+        return control
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Report losses; they are means over the steps since the last log."""
+        values = dict(logs or {})
+        epoch = values.pop("epoch", 0.0)
+        if "loss" in values:
+            steps = state.global_step - self.progress.steps
+            self.progress.loss_sum += values["loss"] * steps
+            self.progress.steps = state.global_step
+        elif not any(name.startswith("eval_") for name in values):
+            return  # the trainer's own summary: ours counts interrupted parts too
+        self.reporter.metrics(state.global_step, epoch, values)

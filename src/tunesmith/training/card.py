@@ -1,0 +1,89 @@
+"""The model card that goes with an adapter: what it is, what it learned from, how good it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tunesmith.config.schema import ExperimentConfig
+from tunesmith.tasks.base import Task
+from tunesmith.training.model import ModelSource
+
+_PIPELINE = {"CAUSAL_LM": "text-generation", "SEQ_CLS": "text-classification"}
+
+
+def write_card(
+    folder: Path,
+    config: ExperimentConfig,
+    task: Task,
+    source: ModelSource,
+    metrics: dict[str, Any],
+) -> None:
+    """Write `README.md` into `folder`, with the hub's metadata.
+
+    Raises OSError when it can't be written.
+    """
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+    score = metrics["score"]
+    data = ModelCardData(
+        library_name="peft",
+        base_model=source.name if source.from_hub else None,
+        pipeline_tag=_PIPELINE.get(task.peft_task_type),
+        tags=["lora", "tunesmith", task.name],
+        model_name=config.experiment_name,
+        eval_results=[
+            EvalResult(
+                task_type=_PIPELINE.get(task.peft_task_type, task.name),
+                dataset_type=config.data.dataset_name,
+                dataset_name=config.data.dataset_name,
+                metric_type=score["metric"],
+                metric_value=round(score["value"], 4),
+            )
+        ],
+    )
+    card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n{_text(config, task, source, metrics)}")
+    (folder / "README.md").write_text(str(card), encoding="utf-8")
+
+
+def _text(
+    config: ExperimentConfig, task: Task, source: ModelSource, metrics: dict[str, Any]
+) -> str:
+    score = metrics["score"]
+    low, high = score["interval"]["low"], score["interval"]["high"]
+    untrained = score["untrained"].get(score["metric"])
+    lora, training = config.lora, config.training
+    return f"""# {config.experiment_name}
+
+A LoRA adapter for `{source.name}`, trained with Tunesmith for {task.name}.
+
+| | {score["metric"]} |
+|---|---|
+| this adapter | **{score["value"]:.3f}** (95 % interval {low:.3f} to {high:.3f}, {score["interval"]["method"]}, {metrics["eval_samples"]:,} held-out rows) |
+| the same model untrained | {"not measured" if untrained is None else f"{untrained:.3f}"} |
+| {score["baseline"]["name"]} | {score["baseline"]["value"]:.3f} |
+
+## Use
+
+```python
+{task.usage(source.reference)}
+```
+
+## Data
+
+`{config.data.dataset_name}`, content hash `{metrics["dataset"]["hash"]}`; {metrics["train_samples"]:,} rows trained on,
+{metrics["eval_samples"]:,} held out. {_overlap(metrics)}
+
+## Training
+
+Rank {lora.r}, alpha {lora.lora_alpha}, layers {lora.target_modules}; learning rate {training.learning_rate:g},
+{training.num_train_epochs:g} epochs, batches of {training.per_device_train_batch_size}, seed {training.seed}.
+The base model is identified by `{source.identity}`.
+"""
+
+
+def _overlap(metrics: dict[str, Any]) -> str:
+    overlap = metrics["dataset"]["overlap"]
+    if not overlap:
+        return "No held-out text was trained on."
+    return f"{overlap:,} held-out texts are among those trained on, so the score flatters it."

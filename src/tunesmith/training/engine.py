@@ -1,0 +1,367 @@
+"""One training from end to end: load, measure the untrained model, train, judge, save, verify.
+
+Knows no store and no queue: it gets rows and a reporter, and returns a result.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
+
+from tunesmith.config.schema import ExperimentConfig, TrainingConfig
+from tunesmith.errors import DataError, Interrupted, StorageError
+from tunesmith.tasks.base import Example, Prediction, Row, Score, Task
+from tunesmith.training.adapter import add_adapter, count_parameters, load_adapter, save_adapter
+from tunesmith.training.batching import Examples
+from tunesmith.training.callbacks import Progress, Report
+from tunesmith.training.card import write_card
+from tunesmith.training.evaluation import (
+    compare_predictions,
+    evaluate,
+    interval,
+    worst_mistakes,
+)
+from tunesmith.training.model import ModelSource, load_base, load_tokenizer
+from tunesmith.training.plan import Plan
+from tunesmith.training.reporter import Phase, Reporter, TrainingData, TrainingResult
+from tunesmith.training.trainer import PROGRESS_FILE, LoraTrainer, checkpoints, make_visible
+
+CHECKPOINTS = "checkpoints"
+FINAL_MODEL = Path("artifacts") / "final_model"
+TOLERANCE = 1e-3
+"""Largest difference of a score (logit, or nats of an answer) between the trained and the reloaded model.
+
+On one device they run the same operations on the same numbers, so the difference is 0 on CPU; a GPU may
+choose another kernel.
+"""
+
+
+@dataclass
+class _Training:
+    """What the steps of one training share."""
+
+    config: ExperimentConfig
+    task: Task
+    data: TrainingData
+    source: ModelSource
+    plan: Plan
+    directory: Path
+    reporter: Reporter
+    tokenizer: Any = None
+    train_rows: list[Row] | None = None
+    train_examples: list[Example] | None = None
+    eval_examples: list[Example] | None = None
+
+    def base(self) -> tuple[Any, list[str]]:
+        """A fresh base model and its modules without weights."""
+        model = self.config.model
+        return load_base(
+            self.source,
+            auto_class=self.task.auto_class,
+            arguments=self.task.model_arguments(),
+            weights=self.plan.weights,
+            attention=self.plan.attention,
+            device=self.plan.device,
+            quantize_bits=4 if model.load_in_4bit else 8 if model.load_in_8bit else None,
+        )
+
+    @property
+    def eval_batch_size(self) -> int:
+        """Rows in one evaluation batch."""
+        training = self.config.training
+        return training.per_device_eval_batch_size or (
+            training.per_device_train_batch_size * self.task.eval_batch_scale
+        )
+
+    def judge(self, model: Any, *, generate: bool = True, listen: bool = True) -> list[Prediction]:
+        """`model`'s predictions for the held-out rows."""
+        return evaluate(
+            model,
+            self.task,
+            self.data.evaluation,
+            self.eval_examples or [],
+            self.data.columns,
+            self.tokenizer,
+            self.plan,
+            self.eval_batch_size,
+            generate=generate,
+            reporter=self.reporter if listen else None,
+        )
+
+
+def train(
+    config: ExperimentConfig,
+    task: Task,
+    data: TrainingData,
+    source: ModelSource,
+    plan: Plan,
+    directory: Path,
+    reporter: Reporter,
+    *,
+    resume: bool = False,
+) -> TrainingResult:
+    """Train an adapter and prove what it is worth.
+
+    `directory` is the experiment's folder; checkpoints and `artifacts/final_model` go into it.
+    `resume=True` continues from the newest whole checkpoint there, if there is one.
+    Raises the errors of `tunesmith.errors`; Interrupted when the reporter asked to stop.
+    """
+    _quiet()
+    started = time.monotonic()
+    work = _Training(config, task, data, source, plan, directory, reporter)
+    reporter.phase(Phase.LOADING_MODEL, source.name)
+    transformers.set_seed(config.training.seed)  # before any weight is made (adapter, new head)
+    work.tokenizer = load_tokenizer(source)
+    task.prepare_tokenizer(work.tokenizer)
+    _encode(work)
+    model = _adapted(work)
+    _stop_if_asked(reporter)
+    reporter.phase(Phase.EVALUATING, "the untrained model, for comparison")
+    untrained = task.score(work.judge(model))
+    reporter.phase(Phase.TRAINING)
+    progress = _fit(work, model, resume=resume)
+    reporter.phase(Phase.EVALUATING, "the held-out rows")
+    predictions = work.judge(model)
+    score = task.score(predictions)
+    metrics = _metrics(work, model, progress, score, predictions, untrained)
+    reporter.phase(Phase.SAVING)
+    staging = _save(work, model, metrics)
+    del model
+    reporter.phase(Phase.VERIFYING, "the saved adapter on a fresh base model")
+    metrics["reload_verified"] = True
+    metrics["reload_max_difference"] = _verify(work, staging, predictions)
+    make_visible(staging, directory / FINAL_MODEL)
+    metrics["total_runtime"] = time.monotonic() - started
+    metrics["peak_memory_bytes"] = _peak_memory(plan.device)
+    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)  # the adapter is verified
+    return TrainingResult(metrics, predictions, score.main, score.metrics[score.main])
+
+
+def _encode(work: _Training) -> None:
+    """Rows to tokens; rows whose target is lost to the length limit are left out, and said."""
+    limit = work.config.data.max_length
+    for side in ("train", "evaluation"):
+        rows = list(getattr(work.data, side))
+        examples = work.task.encode(rows, work.data.columns, work.tokenizer, limit)
+        lost = [r for r, e in zip(rows, examples, strict=True) if not e["targets"]]
+        if lost:
+            shown = ", ".join(str(row.get("_row")) for row in lost[:5])
+            work.reporter.warning(
+                f"{len(lost)} of {len(rows)} {side} rows are longer than data.max_length={limit} "
+                f"tokens up to their answer (rows {shown}{' …' if len(lost) > 5 else ''}); "
+                + ("they are not trained on." if side == "train" else "they count as wrong.")
+            )
+        if side == "evaluation":
+            work.eval_examples = examples
+            continue
+        kept = [(r, e) for r, e in zip(rows, examples, strict=True) if e["targets"]]
+        work.train_rows = [row for row, _ in kept]
+        work.train_examples = [example for _, example in kept]
+    if not work.train_examples:
+        raise DataError(
+            f"every row is longer than data.max_length={limit} tokens before its answer begins; "
+            "raise data.max_length."
+        )
+
+
+def _adapted(work: _Training) -> Any:
+    base, fresh = work.base()
+    model = add_adapter(
+        base,
+        work.config.lora,
+        task_type=work.task.peft_task_type,
+        fresh_modules=fresh,
+        quantized=work.config.model.load_in_4bit or work.config.model.load_in_8bit,
+    )
+    trainable, total = count_parameters(model)
+    work.reporter.message(
+        f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"
+        + (f"; new in this model and trained whole: {', '.join(fresh)}" if fresh else "")
+    )
+    return model
+
+
+def _fit(work: _Training, model: Any, *, resume: bool) -> Progress:
+    """Train `model` in place; returns what was summed on the way."""
+    whole = checkpoints(work.directory / CHECKPOINTS) if resume else []
+    progress = Progress()
+    if whole:
+        progress = Progress(**json.loads((whole[-1] / PROGRESS_FILE).read_text()))
+        work.reporter.message(f"resuming from {whole[-1].name}")
+    elif resume:
+        work.reporter.message("no whole checkpoint was left: starting from the beginning")
+    training = work.config.training
+    report = Report(work.reporter, progress)
+    callbacks: list[Any] = [report]
+    if training.early_stopping_patience:
+        callbacks.insert(
+            0,
+            EarlyStoppingCallback(
+                training.early_stopping_patience, training.early_stopping_threshold
+            ),
+        )
+    trainer = LoraTrainer(
+        task=work.task,
+        train_examples=Examples(work.train_examples or []),
+        evaluator=lambda: dict(
+            work.task.score(work.judge(model, generate=False, listen=False)).metrics
+        ),
+        pad_token_id=work.tokenizer.pad_token_id,
+        progress=progress,
+        group_by_length=training.group_by_length,
+        model=model,
+        args=_arguments(work),
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    begun = time.monotonic()
+    earlier = progress.seconds
+    trainer.before_save = lambda: setattr(
+        progress, "seconds", earlier + time.monotonic() - begun
+    )
+    trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
+    progress.seconds = earlier + time.monotonic() - begun
+    if report.stopped:
+        raise Interrupted(f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}")
+    return progress
+
+
+def _arguments(work: _Training) -> transformers.TrainingArguments:
+    training, plan = work.config.training, work.plan
+    metric = training.metric_for_best_model or work.task.best_metric
+    best = training.load_best_model_at_end or training.early_stopping_patience is not None
+    higher = training.greater_is_better
+    return transformers.TrainingArguments(
+        output_dir=str(work.directory / CHECKPOINTS),
+        **_same_names(training),
+        max_steps=training.max_steps or -1,
+        eval_steps=training.eval_steps or training.logging_steps,
+        metric_for_best_model=metric if best else None,
+        greater_is_better=("loss" not in metric if higher is None else higher) if best else None,
+        use_cpu=plan.device == "cpu",
+        bf16=plan.precision == "bfloat16",
+        fp16=plan.precision == "float16",
+        logging_nan_inf_filter=False,  # compute_loss refuses such a loss instead of hiding it
+        restore_callback_states_from_checkpoint=True,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+        dataloader_pin_memory=plan.device.startswith("cuda"),
+    )
+
+
+def _same_names(training: TrainingConfig) -> dict[str, Any]:
+    """The fields that have the same name and meaning in `transformers.TrainingArguments`."""
+    names = (
+        "learning_rate", "num_train_epochs", "per_device_train_batch_size",
+        "gradient_accumulation_steps", "lr_scheduler_type", "warmup_steps", "optim", "weight_decay",
+        "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "eval_strategy",
+        "save_strategy", "save_steps", "save_total_limit", "logging_steps",
+        "load_best_model_at_end", "seed", "gradient_checkpointing", "dataloader_num_workers",
+    )  # fmt: skip
+    return {name: getattr(training, name) for name in names}
+
+
+def _metrics(
+    work: _Training,
+    model: Any,
+    progress: Progress,
+    score: Score,
+    predictions: list[Prediction],
+    untrained: Score,
+) -> dict[str, Any]:
+    """The results as `metrics.json` holds them; durations in seconds."""
+    epochs = work.config.training.num_train_epochs
+    steps = progress.steps
+    seen = steps * (
+        work.config.training.per_device_train_batch_size
+        * work.config.training.gradient_accumulation_steps
+    )
+    examples = work.train_examples or []
+    samples = min(seen, round(len(examples) * epochs)) if examples else 0
+    tokens = sum(len(e["input_ids"]) for e in examples) / max(len(examples), 1) * samples
+    trainable, total = count_parameters(model)
+    return {
+        "train_runtime": progress.seconds,
+        "train_loss": progress.mean_loss,
+        "train_steps": steps,
+        "train_samples": len(examples),
+        "train_samples_per_second": samples / max(progress.seconds, 1e-9),
+        "train_tokens_per_second": tokens / max(progress.seconds, 1e-9),
+        **{f"eval_{name}": value for name, value in score.metrics.items()},
+        "eval_samples": len(predictions),
+        "score": {
+            "metric": score.main,
+            "value": score.metrics[score.main],
+            "interval": interval(predictions),
+            "baseline": work.task.baseline(
+                work.train_rows or [], work.data.evaluation, work.data.columns
+            ),
+            "untrained": dict(untrained.metrics),
+        },
+        **dict(score.details),
+        "worst_mistakes": worst_mistakes(predictions),
+        "trainable_parameters": trainable,
+        "total_parameters": total,
+        "dataset": {
+            "name": work.data.name,
+            "hash": work.data.hash,
+            "overlap": work.data.overlap,
+        },
+    }
+
+
+def _save(work: _Training, model: Any, metrics: dict[str, Any]) -> Path:
+    """Write the adapter, its tokenizer, its card and its task into a folder beside its place."""
+    final = work.directory / FINAL_MODEL
+    staging = final.with_name(f".{final.name}.partial")
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        save_adapter(model, work.tokenizer, staging, work.source.reference)
+        options = work.config.task.model_dump(mode="json")
+        described = {"task": options, "facts": work.task.facts(), "columns": dict(work.data.columns)}
+        (staging / "tunesmith.json").write_text(
+            json.dumps(described, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
+        )
+        write_card(staging, work.config, work.task, work.source, metrics)
+    except OSError as error:
+        raise StorageError(f"the adapter can't be written to {staging}: {error}") from error
+    return staging
+
+
+def _verify(work: _Training, folder: Path, predictions: list[Prediction]) -> float:
+    """Load the saved adapter into a fresh base model and compare its predictions; the largest gap."""
+    base, _ = work.base()
+    return compare_predictions(predictions, work.judge(load_adapter(base, folder)), TOLERANCE)
+
+
+def _stop_if_asked(reporter: Reporter) -> None:
+    if reporter.should_stop():
+        raise Interrupted("stopped before training began")
+
+
+def _peak_memory(device: str) -> int:
+    """Most memory held so far, in bytes: on the GPU where it trained there, else by the process."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def _quiet() -> None:
+    """Our reporter speaks; the libraries' own bars and notices stay out of its way."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)

@@ -1,0 +1,122 @@
+"""Evidence: predictions for the held-out rows, the score with its interval, the worst mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from tunesmith.errors import Interrupted, VerificationError
+from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Task
+from tunesmith.training.plan import Plan
+from tunesmith.training.reporter import Reporter
+
+
+def evaluate(
+    model: Any,
+    task: Task,
+    rows: Sequence[Row],
+    examples: Sequence[Example],
+    columns: Columns,
+    tokenizer: Any,
+    plan: Plan,
+    batch_size: int,
+    *,
+    generate: bool = True,
+    reporter: Reporter | None = None,
+) -> list[Prediction]:
+    """The model's prediction for each of `rows`, in their order.
+
+    `reporter` hears of progress and may ask to stop; then Interrupted is raised.
+    """
+    order = sorted(range(len(rows)), key=lambda i: (len(examples[i]["input_ids"]), i))
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    device = next(model.parameters()).device
+
+    def encoded() -> Iterator[tuple[Sequence[Row], Batch]]:
+        done = 0
+        for batch in batches:
+            if reporter is not None:
+                if reporter.should_stop():
+                    raise Interrupted("stopped during evaluation")
+                reporter.progress(done, len(rows))
+            done += len(batch)
+            tensors = task.collate([examples[i] for i in batch], tokenizer.pad_token_id)
+            moved = {name: tensor.to(device) for name, tensor in tensors.items()}
+            yield [rows[i] for i in batch], moved
+
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), autocast(plan):
+            found = list(task.predict(model, encoded(), columns, tokenizer, generate=generate))
+    finally:
+        model.train(was_training)
+    if reporter is not None:
+        reporter.progress(len(rows), len(rows))
+    ordered: list[Prediction | None] = [None] * len(rows)
+    for position, prediction in zip(order, found, strict=True):
+        ordered[position] = prediction
+    return [prediction for prediction in ordered if prediction is not None]
+
+
+def autocast(plan: Plan) -> torch.autocast:
+    """The context in which matrix products have the plan's precision."""
+    kind = plan.device.partition(":")[0]
+    return torch.autocast(
+        kind, dtype=getattr(torch, plan.precision), enabled=plan.precision != "float32"
+    )
+
+
+def interval(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """95 % interval of the share of correct predictions.
+
+    Wilson's score interval (Wilson 1927; Brown, Cai and DasGupta 2001 recommend it for all sizes).
+    """
+    from scipy.stats import binomtest
+
+    correct = sum(prediction.correct for prediction in predictions)
+    found = binomtest(correct, len(predictions)).proportion_ci(0.95, method="wilson")
+    return {
+        "low": float(found.low),
+        "high": float(found.high),
+        "level": 0.95,
+        "method": "Wilson",
+        "rows": len(predictions),
+    }
+
+
+def worst_mistakes(predictions: Sequence[Prediction], count: int = 5) -> list[dict[str, Any]]:
+    """The wrong answers that the model gave the right ones least chance for, worst first."""
+    wrong = [prediction for prediction in predictions if not prediction.correct]
+    wrong.sort(key=lambda prediction: (-(prediction.loss or 0.0), prediction.row))
+    kept = ("row", "text", "expected", "predicted", "confidence", "loss")
+    return [{name: asdict(p)[name] for name in kept} for p in wrong[:count]]
+
+
+def compare_predictions(
+    before: Sequence[Prediction], after: Sequence[Prediction], tolerance: float
+) -> float:
+    """The largest difference between two models' scores for the same rows.
+
+    Raises VerificationError when an answer differs, or a score by more than `tolerance`.
+    """
+    largest = 0.0
+    different = []
+    for one, other in zip(before, after, strict=True):
+        pairs = zip(one.scores, other.scores, strict=True)
+        gap = max((abs(a - b) for a, b in pairs), default=0.0)
+        largest = max(largest, gap)
+        if one.predicted != other.predicted or not gap <= tolerance:
+            different.append(one.row)
+    if different:
+        rows = ", ".join(map(str, different[:5])) + (" …" if len(different) > 5 else "")
+        raise VerificationError(
+            f"the saved adapter, loaded into a fresh base model, answers {len(different)} of "
+            f"{len(before)} held-out rows differently (rows {rows}; largest difference of a score "
+            f"{largest:.3g}, allowed {tolerance:.3g}). Something that was trained was not saved: "
+            "see lora.modules_to_save and lora.init_lora_weights."
+        )
+    return largest

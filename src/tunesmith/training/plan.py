@@ -1,0 +1,167 @@
+"""The plan: how this machine will run this training, with a reason for each choice."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tunesmith.config.schema import ExperimentConfig
+from tunesmith.errors import ConfigError, DeviceError, Problem
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One line of the plan."""
+
+    setting: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Device, number formats and attention of one training.
+
+    `precision` is the format of the matrix products, `weights` that of the frozen weights; the
+    weights that train are always float32.
+    """
+
+    device: str
+    precision: str
+    weights: str
+    attention: str
+    choices: tuple[Choice, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON."""
+        return asdict(self)
+
+
+def detect_device() -> tuple[str, str]:
+    """The best device of this machine and why: CUDA, then MPS, then CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda", f"found {torch.cuda.get_device_name(0)}"
+    if torch.backends.mps.is_available():
+        return "mps", "found Apple's GPU (MPS)"
+    return "cpu", "no CUDA and no MPS device here"
+
+
+def choose_device(wanted: str | None) -> tuple[str, str]:
+    """The device to train on and why.
+
+    Raises DeviceError when `wanted` isn't there, naming what is.
+    """
+    import torch
+
+    found, reason = detect_device()
+    if wanted is None:
+        return found, reason
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = ["cpu"]
+    there += ["mps"] if torch.backends.mps.is_available() else []
+    there += ["cuda", *(f"cuda:{i}" for i in range(count))] if count else []
+    if wanted not in there:
+        raise DeviceError(
+            f"training.device: {wanted} isn't there; this machine has {', '.join(there)}. "
+            "Leave it null to use the best one."
+        )
+    return wanted, "asked for in training.device"
+
+
+def make_plan(config: ExperimentConfig) -> Plan:
+    """Decide how to run `config` here.
+
+    Raises DeviceError when the device isn't there, ConfigError when it can't do what is asked.
+    """
+    training, model = config.training, config.model
+    device, device_reason = choose_device(training.device)
+    quantized = "4 bits" if model.load_in_4bit else "8 bits" if model.load_in_8bit else None
+    if quantized:
+        _check_quantization(device, model.load_in_4bit)
+    precision, precision_reason = _precision(training.precision, device)
+    weights = precision if precision == "bfloat16" else "float32"
+    weights_reason = (
+        "they never change, and need no cast at every step"
+        if weights == "bfloat16"
+        else f"as {precision} products are computed by autocast"
+        if precision == "float16"
+        else "as the products are"
+    )
+    attention, attention_reason = _attention(model.attn_implementation, device)
+    batching = "by length" if training.group_by_length else "shuffled"
+    return Plan(
+        device=device,
+        precision=precision,
+        weights=weights,
+        attention=attention,
+        choices=(
+            Choice("device", device, device_reason),
+            Choice("precision", precision, precision_reason),
+            Choice("frozen weights", quantized or weights, weights_reason),
+            Choice("attention", attention, attention_reason),
+            Choice(
+                "batches",
+                f"{batching}, padded to the longest",
+                "short texts cost little"
+                if training.group_by_length
+                else "training.group_by_length is off",
+            ),
+        ),
+    )
+
+
+def _precision(wanted: str, device: str) -> tuple[str, str]:
+    import torch
+
+    if wanted != "auto":
+        if wanted == "float16" and not device.startswith("cuda"):
+            raise ConfigError(
+                [
+                    Problem(
+                        "training.precision",
+                        f"float16 needs loss scaling, which {device} doesn't have",
+                        wanted,
+                        "auto, float32, bfloat16",
+                    )
+                ]
+            )
+        return wanted, "asked for in training.precision"
+    if device.startswith("cuda"):
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bfloat16", "this GPU computes it at full speed"
+        return "float16", "this GPU has no fast bfloat16"
+    if device == "cpu" and _cpu_has_fast_bfloat16():
+        return "bfloat16", "this processor has bfloat16 instructions"
+    return "float32", f"no fast bfloat16 known for this {device}"
+
+
+def _cpu_has_fast_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 matrices in hardware (AVX512_BF16, AMX)."""
+    import torch
+
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _attention(wanted: str | None, device: str) -> tuple[str, str]:
+    if wanted is not None:
+        return wanted, "asked for in model.attn_implementation"
+    if device == "cpu":
+        # PyTorch's fused attention has a slow backward for short sequences on CPU.
+        return "eager", "faster than fused attention for short texts on CPU"
+    return "sdpa", "PyTorch's fused attention"
+
+
+def _check_quantization(device: str, four_bits: bool) -> None:
+    import importlib.util
+
+    field = "model.load_in_4bit" if four_bits else "model.load_in_8bit"
+    missing = []
+    if not device.startswith("cuda"):
+        missing.append(f"a CUDA GPU (this training runs on {device})")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        missing.append("bitsandbytes (pip install 'tunesmith[quantization]')")
+    if missing:
+        raise ConfigError([Problem(field, f"needs {' and '.join(missing)}; set it to false here", True)])

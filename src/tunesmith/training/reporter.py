@@ -1,0 +1,71 @@
+"""The reporter: the only voice of training, and what it hands over at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from tunesmith.tasks.base import Columns, Prediction, Row
+from tunesmith.training.plan import Plan
+
+
+class Phase(StrEnum):
+    """What an experiment is doing, in the order in which it does it."""
+
+    PREPARING_DATA = "preparing data"
+    LOADING_MODEL = "loading model"
+    TRAINING = "training"
+    EVALUATING = "evaluating"
+    SAVING = "saving"
+    VERIFYING = "verifying"
+
+
+class Reporter(Protocol):
+    """Who listens to a training. Methods are called from the training's own thread, in order."""
+
+    def phase(self, phase: Phase, note: str = "") -> None:
+        """A phase begins."""
+
+    def plan(self, plan: Plan) -> None:
+        """How this machine will run it."""
+
+    def message(self, text: str) -> None:
+        """Something worth a line in the log."""
+
+    def warning(self, text: str) -> None:
+        """Something that may change what the result means."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Steps (or rows, outside training) done of the present phase."""
+
+    def metrics(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        """Values measured after `step` optimizer steps."""
+
+    def should_stop(self) -> bool:
+        """Whether the user wants it to end; training then saves a checkpoint and stops."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What is learned from and what is judged by: rows, and which column plays which role."""
+
+    train: Sequence[Row]
+    evaluation: Sequence[Row]
+    columns: Columns
+    name: str
+    hash: str
+    overlap: int = 0
+    """Held-out rows whose text is trained on too."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What training leaves: results as in `metrics.json`, and the prediction for each held-out row."""
+
+    metrics: dict[str, Any]
+    predictions: list[Prediction] = field(repr=False)
+    score_name: str
+    score: float
