@@ -1,18 +1,18 @@
 """One tree of errors; every message is written for the person who reads it.
 
-    TunesmithError                 exit code 1
-    ├── UserError                  exit code 2: something asked for is wrong, and can be put right
-    │   ├── ConfigError            the configuration has problems, all of them listed
-    │   ├── DataError              the data can't be read or used
-    │   ├── ModelError             the base model can't be found, read or used
-    │   ├── DeviceError            the device asked for isn't there, or can't do what is asked
-    │   ├── NotFoundError          no experiment has this id
-    │   └── StateError             the experiment's state doesn't allow what is asked
-    ├── TrainingError              training could not go on
-    │   ├── NonFiniteLossError     the loss became NaN or infinite
-    │   └── VerificationError      the saved adapter doesn't give the trained model's predictions
-    ├── StorageError               a file or the store can't be written
-    └── Interrupted                exit code 130: stopped by the user, who can resume
+TunesmithError                 exit code 1
+├── UserError                  exit code 2: something asked for is wrong, and can be put right
+│   ├── ConfigError            the configuration has problems, all of them listed
+│   ├── DataError              the data can't be read or used
+│   ├── ModelError             the base model can't be found, read or used
+│   ├── DeviceError            the device asked for isn't there, or can't do what is asked
+│   ├── NotFoundError          no experiment has this id
+│   └── StateError             the experiment's state doesn't allow what is asked
+├── TrainingError              training could not go on
+│   ├── NonFiniteLossError     the loss became NaN or infinite
+│   └── VerificationError      the saved adapter doesn't give the trained model's predictions
+├── StorageError               a file or the store can't be written
+└── Interrupted                exit code 130: stopped by the user, who can resume
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Problem:
 
 
 class TunesmithError(Exception):
-    """Raised when Tunesmith can't do what was asked; the base of every error it raises on purpose."""
+    """Raised when Tunesmith can't do what was asked; the base of all that it raises on purpose."""
 
     exit_code = 1
 
@@ -76,18 +76,16 @@ class UserError(TunesmithError):
 
 
 class ConfigError(UserError):
-    """Raised when a configuration has problems; carries every one of them, each with its place."""
+    """Raised when a configuration has problems; carries every one of them, with its place."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     def located(self, places: Mapping[str, str]) -> ConfigError:
-        """The same error with the places of its fields filled in; `places` maps field to place."""
+        """The same error with the places of its fields filled in (`places`: field → place)."""
         return ConfigError(
-            problem
-            if problem.place
-            else replace(problem, place=_place_of(problem.field, places))
+            problem if problem.place else replace(problem, place=_place_of(problem.field, places))
             for problem in self.problems
         )
 

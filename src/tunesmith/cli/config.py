@@ -1,4 +1,7 @@
-"""`tunesmith config`: check a configuration, show it complete, describe its fields. Needs no torch."""
+"""`tunesmith config`: check a configuration, show it complete, describe its fields.
+
+None of it needs torch.
+"""
 
 from __future__ import annotations
 

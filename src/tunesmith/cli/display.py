@@ -73,7 +73,9 @@ class TerminalDisplay:
             self.bar.remove_task(self.task)
         description = str(phase)
         self.task = self.bar.add_task(description, total=None)
-        self.console.print(Text.assemble((description, "bold"), f"  {note}" if note else ""), soft_wrap=True)
+        self.console.print(
+            Text.assemble((description, "bold"), f"  {note}" if note else ""), soft_wrap=True
+        )
 
     def plan(self, plan: Plan) -> None:
         """Show the plan as a table, a reason beside each choice."""

@@ -36,7 +36,11 @@ class _LazyCommand(click.Command):
         return command
 
     def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
     ) -> click.Context:
         """Hand over to the command itself."""
         return self.load().make_context(info_name, args, parent, **extra)
@@ -48,7 +52,7 @@ class _LazyCommand(click.Command):
 )
 @click.version_option(__version__, "-V", "--version", prog_name="tunesmith")
 def app() -> None:
-    """LoRA fine-tuning that you can trust, with every experiment kept.
+    r"""LoRA fine-tuning that you can trust, with every experiment kept.
 
     \b
     tunesmith train                            the starter: movie reviews, about a minute
@@ -82,7 +86,8 @@ def main() -> None:
 
 def _end(text: str, exit_code: int) -> None:
     label = "stopped" if exit_code == Interrupted.exit_code else "error"
-    style = {"fg": "yellow" if label == "stopped" else "red", "bold": True}
+    colour = "yellow" if label == "stopped" else "red"
     body = text.removeprefix("stopped.").strip()
-    click.echo(f"{click.style(label + (':' if body else ''), **style)} {body}".rstrip(), err=True)
+    shown = click.style(label + (":" if body else ""), fg=colour, bold=True)
+    click.echo(f"{shown} {body}".rstrip(), err=True)
     sys.exit(exit_code)

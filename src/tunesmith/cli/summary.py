@@ -1,4 +1,4 @@
-"""The summary of an experiment: how good it is, how sure that is, where it lies, what to do next."""
+"""The summary of an experiment: how good it is, how sure that is, where it lies, what is next."""
 
 from __future__ import annotations
 
@@ -28,12 +28,17 @@ def print_summary(console: Console, experiment: Experiment) -> None:
     folder = Path(str(experiment.directory))
     console.print("\n[bold]Files[/bold]")
     for name, what in (
-        ("artifacts/final_model", "the adapter, its tokenizer, its card (README.md: how to load it)"),
+        (
+            "artifacts/final_model",
+            "the adapter, its tokenizer, its card (README.md: how to load it)",
+        ),
         ("metrics.json", "these results"),
         ("config.yaml", "the complete configuration"),
         ("logs.txt", "the log"),
     ):
-        console.print(Text(f"  {_short(folder / name)}  ", "cyan").append(what, "dim"), soft_wrap=True)
+        console.print(
+            Text(f"  {_short(folder / name)}  ", "cyan").append(what, "dim"), soft_wrap=True
+        )
     console.print("\n[bold]Next[/bold]")
     for command, what in (
         (f"tunesmith experiments show {experiment.id}", "this summary again"),
@@ -49,38 +54,64 @@ def _scores(metrics: Mapping[str, Any], score: Mapping[str, Any]) -> Table:
     table.add_column(name, style="bold")
     table.add_column("", justify="right")
     table.add_column(f"95 % interval ({interval['method']})", style="dim")
-    table.add_row("this adapter", f"[bold]{value:.3f}[/bold]", f"{interval['low']:.3f} to {interval['high']:.3f}, {interval['rows']:,} held-out rows")
+    table.add_row(
+        "this adapter",
+        f"[bold]{value:.3f}[/bold]",
+        f"{interval['low']:.3f} to {interval['high']:.3f}, {interval['rows']:,} held-out rows",
+    )
     if name in score["untrained"]:
         table.add_row("the same model untrained", f"{score['untrained'][name]:.3f}", "same rows")
     baseline = score["baseline"]
     table.add_row(baseline["name"], f"{baseline['value']:.3f}", "same rows")
     if value <= baseline["value"]:
-        table.add_row(Text("No better than that simple answer: it has not learned the task.", "red"))
+        table.add_row(
+            Text("No better than that simple answer: it has not learned the task.", "red")
+        )
     elif interval["low"] <= baseline["value"]:
-        table.add_row(Text("Not plainly better than that simple answer, with this many rows.", "yellow"))
+        table.add_row(
+            Text("Not plainly better than that simple answer, with this many rows.", "yellow")
+        )
     return table
 
 
 def _confusion(matrix: Mapping[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), title="\nConfusion (rows: true label, columns: answer)", title_justify="left", title_style="bold")
+    table = Table(
+        box=None,
+        padding=(0, 2, 0, 0),
+        title="\nConfusion (rows: true label, columns: answer)",
+        title_justify="left",
+        title_style="bold",
+    )
     table.add_column("")
     for label in matrix["labels"]:
         table.add_column(Text(str(label)), justify="right")
-    for number, (label, counts) in enumerate(zip(matrix["labels"], matrix["rows_expected_columns_predicted"], strict=True)):
-        cells = [Text(f"{count:,}", "bold" if i == number else "") for i, count in enumerate(counts)]
+    for number, (label, counts) in enumerate(
+        zip(matrix["labels"], matrix["rows_expected_columns_predicted"], strict=True)
+    ):
+        cells = [
+            Text(f"{count:,}", "bold" if i == number else "") for i, count in enumerate(counts)
+        ]
         table.add_row(Text(str(label)), *cells)
     return table
 
 
 def _mistakes(mistakes: list[Mapping[str, Any]]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), title="\nWorst mistakes", title_justify="left", title_style="bold")
+    table = Table(
+        box=None,
+        padding=(0, 2, 0, 0),
+        title="\nWorst mistakes",
+        title_justify="left",
+        title_style="bold",
+    )
     table.add_column("row", justify="right", style="dim")
     table.add_column("true", no_wrap=True)
     table.add_column("answer", no_wrap=True)
     table.add_column("text", style="dim", no_wrap=True, overflow="ellipsis", ratio=1)
     for mistake in mistakes:
         text = " ".join(str(mistake["text"]).split())
-        table.add_row(str(mistake["row"]), _cell(mistake["expected"]), _cell(mistake["predicted"]), Text(text))
+        table.add_row(
+            str(mistake["row"]), _cell(mistake["expected"]), _cell(mistake["predicted"]), Text(text)
+        )
     return table
 
 

@@ -76,11 +76,12 @@ def _problem(field: str, details: ErrorDetails, values: Mapping[str, Any]) -> Pr
         return Problem(field, "required, and not given", accepted=_description(field))
     if kind.startswith("union_tag"):
         name = value.get("name") if isinstance(value, dict) else value
-        return Problem(
-            "task", "unknown task", name, ", ".join(TASKS), nearest(str(name), TASKS)
-        )
+        return Problem("task", "unknown task", name, ", ".join(TASKS), nearest(str(name), TASKS))
     if kind == "literal_error":
-        choices = [choice.strip("' ") for choice in str(context["expected"]).replace(" or ", ",").split(",")]
+        choices = [
+            choice.strip("' ")
+            for choice in str(context["expected"]).replace(" or ", ",").split(",")
+        ]
         return Problem(
             field, "unknown value", value, ", ".join(choices), nearest(str(value), choices)
         )

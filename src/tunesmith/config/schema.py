@@ -109,7 +109,8 @@ class DataConfig(Section):
     revision: str | None = Field(None, description="Branch, tag or commit of a hub dataset.")
     train_split: str | None = Field(None, description="Split to train on; null means train.")
     eval_split: str | None = Field(
-        None, description="Split to evaluate on; null takes validation or test, else splits one off."
+        None,
+        description="Split to evaluate on; null: validation or test, else one is split off.",
     )
     where: dict[str, list[str | int | float | bool]] = Field(
         default_factory=dict, description="Column → values: only rows with one of them are used."
@@ -165,7 +166,9 @@ class TrainingConfig(Section):
     adam_beta1: float = Field(0.9, ge=0.0, lt=1.0, description="AdamW's first moment decay.")
     adam_beta2: float = Field(0.999, ge=0.0, lt=1.0, description="AdamW's second moment decay.")
     adam_epsilon: float = Field(1e-8, gt=0.0, description="AdamW's epsilon.")
-    max_grad_norm: float = Field(1.0, ge=0.0, description="Gradient norm is clipped to this; 0: off.")
+    max_grad_norm: float = Field(
+        1.0, ge=0.0, description="Gradient norm is clipped to this; 0: off."
+    )
     eval_strategy: Strategy = Field("epoch", description="When to evaluate during training.")
     eval_steps: int | None = Field(
         None, ge=1, description="Steps between evaluations; null: logging_steps."
@@ -224,7 +227,7 @@ class ExperimentConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _task_by_name(cls, values: Any) -> Any:
-        """Let `task: sft` stand for `task: {name: sft}`, and PEFT's task type for a missing task."""
+        """Let `task: sft` stand for `task: {name: sft}`, and PEFT's task type for no task."""
         if not isinstance(values, dict):
             return values
         task = values.get("task")

@@ -69,7 +69,7 @@ def read_draft(
     if isinstance(source, Path):
         values = _read_file(source, places, problems)
     elif source is not None:
-        values = {key: value for key, value in source.items()}
+        values = dict(source)
     for flag, value in (flags or {}).items():
         if value is not None:
             _assign(values, FLAGS[flag], value)
@@ -86,7 +86,9 @@ def read_draft(
         except yaml.YAMLError:
             value = text
         if not _assign(values, path, value):
-            problems.append(Problem(path, "goes into a field that has no fields", value, place=COMMAND_LINE))
+            problems.append(
+                Problem(path, "goes into a field that has no fields", value, place=COMMAND_LINE)
+            )
             continue
         places[path] = COMMAND_LINE
     return _validate(values, problems, places)
@@ -95,13 +97,14 @@ def read_draft(
 def to_yaml(config: ExperimentConfig) -> str:
     """The complete configuration as YAML, in the schema's order."""
     return yaml.safe_dump(
-        config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, default_flow_style=False
+        config.model_dump(mode="json"),
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=False,
     )
 
 
-def _validate(
-    values: dict[str, Any], problems: list[Problem], places: dict[str, str]
-) -> Draft:
+def _validate(values: dict[str, Any], problems: list[Problem], places: dict[str, str]) -> Draft:
     try:
         return Draft(tuple(problems), ExperimentConfig.model_validate(values), places)
     except ValidationError as error:
@@ -122,9 +125,7 @@ def _without(values: Mapping[str, Any], wrong: Sequence[str], prefix: str = "") 
         path = f"{prefix}{key}"
         if path in wrong:
             continue
-        kept[key] = (
-            _without(value, wrong, f"{path}.") if isinstance(value, Mapping) else value
-        )
+        kept[key] = _without(value, wrong, f"{path}.") if isinstance(value, Mapping) else value
     return kept
 
 
@@ -174,14 +175,25 @@ def _read_file(path: Path, places: dict[str, str], problems: list[Problem]) -> d
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         what = " ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError([Problem("", f"not valid YAML: {what}", place=f"{path}:{line}")]) from error
+        raise ConfigError(
+            [Problem("", f"not valid YAML: {what}", place=f"{path}:{line}")]
+        ) from error
     except yaml.YAMLError as error:
         raise ConfigError([Problem("", f"not valid YAML: {error}", place=str(path))]) from error
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
     places[""] = str(path)
-    if not isinstance(values, dict):
-        raise ConfigError([Problem("", "must be sections of fields, as in model: {name: …}", values, place=str(path))])
+    if node is None or not isinstance(values, dict):
+        raise ConfigError(
+            [
+                Problem(
+                    "",
+                    "must be sections of fields, as in model: {name: …}",
+                    values,
+                    place=str(path),
+                )
+            ]
+        )
     _locate(node, "", str(path), places, problems)
     return values
 

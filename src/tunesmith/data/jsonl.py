@@ -29,7 +29,9 @@ def read_lines(data: bytes, path: Path) -> pa.Table:
     """
     if not _LONG_INTEGER.search(data):
         try:
-            return _parse(data)
+            table = _parse(data)
+            if table.num_columns:
+                return table
         except pa.ArrowException:
             pass  # the line loop says what is wrong, or reads what Arrow doesn't
     rows: list[dict[str, Any]] = []
@@ -128,10 +130,17 @@ def _table(rows: list[dict[str, Any]], places: list[str], path: Path) -> pa.Tabl
     arrays: dict[str, pa.Array] = {}
     for name, values in columns.items():
         try:
-            arrays[name] = pa.array(values)
+            arrays[name] = _array(values)
         except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
             raise DataError(_mixed(name, values, places, path, error)) from error
     return pa.table(arrays)
+
+
+def _array(values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except OverflowError:  # ids of 64 bits without a sign
+        return pa.array(values, pa.uint64())
 
 
 def _mixed(name: str, values: list[Any], places: list[str], path: Path, error: Exception) -> str:
@@ -139,6 +148,8 @@ def _mixed(name: str, values: list[Any], places: list[str], path: Path, error: E
     if isinstance(error, UnicodeEncodeError):
         at = next((p for v, p in zip(values, places, strict=True) if _has_half_character(v)), "")
         return f"{path}: column {name}, {at}: half of a character (a lone surrogate) in the text"
+    if isinstance(error, OverflowError):
+        return f"{path}: column {name} has integers of more than 64 bits; write them as text"
     first: dict[str, str] = {}
     for value, place in zip(values, places, strict=True):
         if value is not None:

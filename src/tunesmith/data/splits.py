@@ -185,8 +185,7 @@ def _strata(rows: _Rows, sizes: _Integers, wanted: int) -> list[_Stratum]:
     """
     groups = _grouped(np.arange(len(sizes)), _commonest_stratum(rows))
     several = [texts for texts in groups if len(texts) > 1]
-    single = np.sort(np.concatenate([texts for texts in groups if len(texts) == 1] or [[]]))
-    single = single.astype(np.int64)
+    single = np.array(sorted(int(texts[0]) for texts in groups if len(texts) == 1), np.int64)
     strata = []
     for texts in several or [single]:
         count = int(sizes[texts].sum())

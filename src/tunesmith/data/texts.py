@@ -59,12 +59,12 @@ def _asked(chunk: pa.Array) -> pa.Array:
     parents = pc.list_parent_indices(chunk).to_numpy(zero_copy_only=False)
     by_user = pc.fill_null(pc.equal(pc.struct_field(turns, "role"), "user"), False)
     contents = pa.chunked_array([pc.struct_field(turns, "content")])
-    said = canonical_strings(contents).filter(by_user).combine_chunks()
-    said = pa.concat_arrays(said.chunks) if isinstance(said, pa.ChunkedArray) else said
+    said = canonical_strings(contents).chunk(0).filter(by_user)
     mask = by_user.to_numpy(zero_copy_only=False)
     counts = np.bincount(parents[mask], minlength=len(chunk))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return pc.binary_join(pa.LargeListArray.from_arrays(pa.array(offsets), said), "\n")
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    line_break = pa.scalar("\n", pa.large_string())
+    return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), said), line_break)
 
 
 def _suspects(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:

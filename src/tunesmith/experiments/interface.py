@@ -51,7 +51,7 @@ class TrainedExperiment:
 
     @property
     def predictions(self) -> list[dict[str, Any]]:
-        """What it answered for each held-out row: row, text, expected, predicted, correct, …"""
+        """What it answered for each held-out row: text, expected, predicted, confidence."""
         lines = ExperimentFiles(self.path).predictions.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 

@@ -188,7 +188,7 @@ def reconcile(store: Store) -> list[Experiment]:
 
 
 def import_folder(folder: Path, store: Store) -> Experiment:
-    """Put the experiment in `folder` into the store, as its files tell it; doing so twice is harmless.
+    """Put the experiment in `folder` into the store, as its files tell it; twice is harmless.
 
     Raises DataError when the folder holds no experiment.
     """
@@ -206,7 +206,11 @@ def _with(experiment: Experiment, **changes: Any) -> Experiment:
 
 
 def _change(
-    store: Store, files: ExperimentFiles, experiment: Experiment, to: ExperimentStatus, **changes: Any
+    store: Store,
+    files: ExperimentFiles,
+    experiment: Experiment,
+    to: ExperimentStatus,
+    **changes: Any,
 ) -> Experiment:
     """The transition of `experiment` to status `to`: one atomic update, then its record on disk.
 

@@ -29,9 +29,7 @@ class Prepared:
     source: ModelSource
 
 
-def prepare(
-    draft: Draft, settings: Settings, *, dataset: Dataset | None = None
-) -> Prepared:
+def prepare(draft: Draft, settings: Settings, *, dataset: Dataset | None = None) -> Prepared:
     """Find model and data, check everything, and decide what the configuration leaves open.
 
     Raises ConfigError with every problem of the schema, the data and the model together, each with
@@ -68,7 +66,9 @@ def check(draft: Draft, settings: Settings) -> list[str]:
         problems += _contradictions(config)
         task = TASKS[config.task_name](config.task)
         if _is_on_hub(config.model.name):
-            unchecked.append(f"model {config.model.name}: on the hub, looked at when training begins")
+            unchecked.append(
+                f"model {config.model.name}: on the hub, looked at when training begins"
+            )
         else:
             _, facts = _model(config, settings, problems, convert=False)
             if facts is not None:
@@ -113,7 +113,9 @@ def _contradictions(config: ExperimentConfig) -> list[Problem]:
     wanted = TASKS[config.task_name].peft_task_type
     if config.lora.task_type not in (None, wanted):
         problems.append(
-            Problem("lora.task_type", f"task {config.task_name} needs {wanted}", config.lora.task_type)
+            Problem(
+                "lora.task_type", f"task {config.task_name} needs {wanted}", config.lora.task_type
+            )
         )
     if config.model.load_in_4bit and config.model.load_in_8bit:
         problems.append(Problem("model.load_in_8bit", "4 bits are asked for too: choose one", True))
@@ -133,7 +135,12 @@ def _contradictions(config: ExperimentConfig) -> list[Problem]:
         needs.append("early_stopping_patience")
     if needs and training.eval_strategy == "no":
         problems.append(
-            Problem("training.eval_strategy", f"{' and '.join(needs)} need evaluations", "no", "epoch, steps")
+            Problem(
+                "training.eval_strategy",
+                f"{' and '.join(needs)} need evaluations",
+                "no",
+                "epoch, steps",
+            )
         )
     rules = config.data.validation_rules
     if rules.max_text_length is not None and rules.max_text_length < rules.min_text_length:
@@ -214,7 +221,8 @@ def _model_problems(config: ExperimentConfig, facts: ModelFacts) -> list[Problem
                         field,
                         f"{config.model.name} has no layer of this name",
                         name,
-                        ", ".join(names) + (", all-linear" if field == "lora.target_modules" else ""),
+                        ", ".join(names)
+                        + (", all-linear" if field == "lora.target_modules" else ""),
                         nearest(name, names),
                     )
                 )

@@ -1,4 +1,4 @@
-"""What a training says is kept: in the store, in the experiment's files, and shown to who watches."""
+"""What a training says is kept in the store and in files, and shown to who watches."""
 
 from __future__ import annotations
 

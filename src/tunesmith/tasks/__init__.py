@@ -1,4 +1,4 @@
-"""The tasks: every module of this folder that defines a `Task` is a valid `task:` in a configuration."""
+"""The tasks: every module here that defines a `Task` is a valid `task:` in a configuration."""
 
 from __future__ import annotations
 

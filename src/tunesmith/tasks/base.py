@@ -105,9 +105,10 @@ class Task(ABC):
 
     @abstractmethod
     def columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
-        """Which column plays which role; guesses what the options leave open from names and `sample`.
+        """Which column plays which role; what the options leave open is guessed.
 
-        Raises ConfigError with one problem per option that names no column, each listing what there is.
+        Guesses rest on names and on the values in `sample`. Raises ConfigError with one problem per
+        option that names no column, each listing what there is.
         """
 
     @abstractmethod
@@ -124,10 +125,10 @@ class Task(ABC):
 
     @abstractmethod
     def key(self, row: Row, columns: Columns) -> str:
-        """The text by which two rows are the same question: no key stands on both sides of a split."""
+        """The text by which two rows are the same: no key stands on both sides of a split."""
 
     def stratum(self, row: Row, columns: Columns) -> str:
-        """The group whose share a split keeps equal on both sides; one group unless overridden."""
+        """The group whose share a split keeps equal on both sides; one group by default."""
         return ""
 
     @abstractmethod
@@ -146,7 +147,7 @@ class Task(ABC):
         """Make the task as it was after `fit`, without the data."""
 
     def resolved(self, columns: Columns) -> dict[str, Any]:
-        """The options that were left open, as they were found: the columns, and what `fit` decided."""
+        """The options left open, as they were found: the columns, and what `fit` decided."""
         return {f"{role}_column": name for role, name in columns.items()}
 
     # -- the model --------------------------------------------------------------------------
@@ -200,7 +201,7 @@ class Task(ABC):
     ) -> Iterator[Prediction]:
         """Predictions for each row, in the batches' order.
 
-        `generate=False` leaves out what is slow (generated answers): the quick look during training.
+        `generate=False` leaves out what is slow (generated answers), for a quick look.
         """
 
     @abstractmethod
@@ -208,8 +209,10 @@ class Task(ABC):
         """The metrics of `predictions`, Hugging Face's names without the `eval_` prefix."""
 
     @abstractmethod
-    def baseline(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> dict[str, Any]:
-        """The score of the best answer that needs no model: `{"name": …, "metric": …, "value": …}`."""
+    def baseline(
+        self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns
+    ) -> dict[str, Any]:
+        """The score of the best answer that needs no model, as `{"name", "metric", "value"}`."""
 
     @abstractmethod
     def usage(self, base_model: str) -> str:

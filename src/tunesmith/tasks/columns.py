@@ -13,7 +13,7 @@ from tunesmith.tasks.base import Batch, Example, Row, TaskOptions
 
 @dataclass(frozen=True)
 class Wanted:
-    """A role that a column must play: the option that names it, and the names usually given to it."""
+    """A role that a column must play: the option that names it, and its usual names."""
 
     role: str
     option: str
@@ -28,7 +28,7 @@ def choose_columns(
     available: Sequence[str],
     sample: Sequence[Row],
 ) -> dict[str, str]:
-    """Role → column: as the options say, else by its usual name, else the only one that can be it.
+    """Role → column: as the options say, else by usual name, else the only one that can be it.
 
     Raises ConfigError with a problem for each role without a column.
     """
@@ -46,7 +46,7 @@ def choose_columns(
                 problems.append(
                     Problem(
                         f"task.{want.option}",
-                        f"none of the columns is plainly the {want.role.replace('_', ' ')}: name it",
+                        f"no column is plainly the {want.role.replace('_', ' ')}: name it",
                         accepted=listed,
                     )
                 )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from tunesmith.errors import ConfigError, DataError, ModelError, Problem, nearest
 from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Score, Task, TaskOptions
+from tunesmith.tasks.chat import Message, head_only_at, parse_messages, render
 from tunesmith.tasks.columns import Wanted, canonical, choose_columns, pad
 
 if TYPE_CHECKING:
@@ -23,12 +22,9 @@ IGNORED = -100
 """Label of a token that is not an answer: PyTorch's `ignore_index`."""
 
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
-_ROLES = ("system", "user", "assistant", "tool")
-
-Message = dict[str, str]
 
 
-class Options(TaskOptions):
+class SftOptions(TaskOptions):
     """Options of `task: sft`."""
 
     name: Literal["sft"] = "sft"
@@ -57,13 +53,13 @@ class SupervisedFineTuning(Task):
 
     name = "sft"
     summary = "Teach a chat model to answer as your examples do (loss on the answers only)."
-    Options = Options
+    Options = SftOptions
     peft_task_type = "CAUSAL_LM"
     auto_class = "AutoModelForCausalLM"
     main_metric = "exact_match"
     is_default = True
 
-    options: Options
+    options: SftOptions
 
     def __init__(self, options: TaskOptions) -> None:
         super().__init__(options)
@@ -121,7 +117,8 @@ class SupervisedFineTuning(Task):
         Raises DataError when the row holds no such conversation.
         """
         if "messages" in columns:
-            turns = self._parsed(row, columns)
+            where = f"row {row.get('_row', '?')}, column {columns['messages']!r}"
+            turns = parse_messages(row[columns["messages"]], where)
         else:
             answer = canonical(row[columns["completion"]])
             turns = [
@@ -137,33 +134,6 @@ class SupervisedFineTuning(Task):
         if template is None:
             return canonical(row[columns["prompt"]])
         return _PLACEHOLDER.sub(lambda found: canonical(row[found[1]]), template)
-
-    def _parsed(self, row: Row, columns: Columns) -> list[Message]:
-        value = row[columns["messages"]]
-        where = f"row {row.get('_row', '?')}, column {columns['messages']!r}"
-        if isinstance(value, str):
-            try:
-                value = json.loads(value)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{where}: not a list of messages: {error}") from error
-        if not isinstance(value, list) or not value:
-            raise DataError(f"{where}: must be a list of {{role, content}}, and holds none.")
-        turns: list[Message] = []
-        for turn in value:
-            role = (turn.get("role") or turn.get("from")) if isinstance(turn, Mapping) else None
-            role = {"human": "user", "gpt": "assistant"}.get(str(role), role)
-            content = (
-                (turn.get("content") or turn.get("value")) if isinstance(turn, Mapping) else None
-            )
-            if role not in _ROLES or not isinstance(content, str):
-                raise DataError(
-                    f"{where}: each message needs a role ({', '.join(_ROLES)}) and a text as "
-                    f"content; got {str(turn)[:80]}"
-                )
-            turns.append({"role": str(role), "content": content})
-        if turns[-1]["role"] != "assistant":
-            raise DataError(f"{where}: ends with {turns[-1]['role']}; there is no answer to learn.")
-        return turns
 
     def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
         for row in (*train, *evaluation):
@@ -194,7 +164,7 @@ class SupervisedFineTuning(Task):
         self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
     ) -> list[Example]:
         conversations = [self.messages(row, columns) for row in rows]
-        rendered = [self._render(turns, tokenizer) for turns in conversations]
+        rendered = [render(turns, tokenizer) for turns in conversations]
         if not rendered:
             return []
         encoded = tokenizer(
@@ -219,39 +189,6 @@ class SupervisedFineTuning(Task):
                 {"input_ids": ids, "labels": labels, "targets": targets, "prompt_length": prompt}
             )
         return examples
-
-    def _render(self, turns: list[Message], tokenizer: Any) -> tuple[str, list[tuple[int, int]]]:
-        """The conversation in the model's chat format, and where in it the answers stand.
-
-        An answer's span begins after the model's own opening of the turn and ends with its closing
-        token, which is learned too, so that generation stops.
-        """
-        from jinja2 import TemplateError
-
-        def render(count: int, *, opened: bool) -> str:
-            return str(
-                tokenizer.apply_chat_template(
-                    turns[:count], tokenize=False, add_generation_prompt=opened
-                )
-            )
-
-        try:
-            text = render(len(turns), opened=False)
-            spans = []
-            for number, turn in enumerate(turns):
-                if turn["role"] != "assistant":
-                    continue
-                before, after = render(number, opened=True), render(number + 1, opened=False)
-                if text.startswith(before) and text.startswith(after):
-                    spans.append((len(before), len(after.rstrip("\n"))))
-        except TemplateError as error:
-            raise ModelError(f"the model's chat template refuses a conversation: {error}") from error
-        if not spans or spans[-1][0] < (spans[-2][1] if len(spans) > 1 else 0):
-            raise ModelError(
-                "the model's chat template rewrites earlier turns, so the answers can't be told "
-                "from the rest; give conversations of one question and one answer."
-            )
-        return text, spans
 
     def collate(self, examples: Sequence[Example], pad_token_id: int) -> Batch:
         batch = pad(examples, {"input_ids": pad_token_id, "labels": IGNORED})
@@ -281,7 +218,7 @@ class SupervisedFineTuning(Task):
         targets = batch["labels"][:, 1:]
         wanted = targets != IGNORED
         positions = functional.pad(wanted, (0, 1))
-        with _head_only_at(model, positions):
+        with head_only_at(model, positions):
             logits = model(
                 input_ids=batch["input_ids"],
                 attention_mask=batch["attention_mask"],
@@ -370,7 +307,9 @@ class SupervisedFineTuning(Task):
     ) -> dict[str, Any]:
         counts = Counter(self.messages(row, columns)[-1]["content"].strip() for row in train)
         answer = max(sorted(counts), key=counts.__getitem__)
-        hits = sum(self.messages(row, columns)[-1]["content"].strip() == answer for row in evaluation)
+        hits = sum(
+            self.messages(row, columns)[-1]["content"].strip() == answer for row in evaluation
+        )
         shown = answer if len(answer) <= 30 else answer[:29] + "…"
         return {
             "name": f"always {shown!r}, the most frequent answer",
@@ -387,22 +326,3 @@ model = PeftModel.from_pretrained(base, "final_model")
 chat = pipeline("text-generation", model=model,
                 tokenizer=AutoTokenizer.from_pretrained("final_model"))
 print(chat([{{"role": "user", "content": "A question of your own"}}], max_new_tokens=100))"""
-
-
-@contextmanager
-def _head_only_at(model: Any, positions: torch.Tensor) -> Iterator[None]:
-    """Make the language-model head see only `positions` (rows, tokens), as (positions, vocabulary).
-
-    A hook on the head, so that whatever the architecture does to its logits (scaling, soft caps)
-    still happens.
-    """
-    head = model.get_output_embeddings()
-
-    def select(_: Any, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        return inputs[0][positions]
-
-    handle = head.register_forward_pre_hook(select)
-    try:
-        yield
-    finally:
-        handle.remove()

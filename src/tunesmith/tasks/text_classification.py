@@ -1,4 +1,4 @@
-"""Text classification: one label of two or many, or several labels at once, for a text or a pair."""
+"""Text classification: one label of many, or several at once, for a text or a pair of texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Options(TaskOptions):
+class TextClassificationOptions(TaskOptions):
     """Options of `task: text-classification`."""
 
     name: Literal["text-classification"] = "text-classification"
@@ -49,14 +49,14 @@ class TextClassification(Task):
 
     name = "text-classification"
     summary = "Learn the label of a text: two or many classes, or several labels at once."
-    Options = Options
+    Options = TextClassificationOptions
     peft_task_type = "SEQ_CLS"
     auto_class = "AutoModelForSequenceClassification"
     main_metric = "accuracy"
     best_metric = "accuracy"
     is_default = True
 
-    options: Options
+    options: TextClassificationOptions
     _wanted: ClassVar[tuple[Wanted, ...]] = (
         Wanted("text", "text_column", ("text", "sentence", "review", "content", "body", "sentence1",
                                        "premise", "question1", "question", "document", "tweet",
@@ -84,7 +84,7 @@ class TextClassification(Task):
             wanted.append(Wanted("text_pair", "text_pair_column", ()))
         chosen = choose_columns(self.options, wanted, available, sample)
         if self.options.text_column is None and "text_pair" not in chosen:
-            second = self._pair_names.get(chosen["text"])
+            second = self._pair_names.get(chosen["text"], "")
             if second in available:
                 chosen["text_pair"] = second
         return chosen
@@ -307,6 +307,7 @@ class TextClassification(Task):
 
     def _figures(self, label: str, predictions: Sequence[Prediction]) -> dict[str, float]:
         """Precision, recall, F1 and support of one label; 0 where a denominator is 0."""
+
         def has(value: Any) -> bool:
             return label in value if isinstance(value, list) else label == value
 

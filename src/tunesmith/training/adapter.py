@@ -61,7 +61,7 @@ def add_adapter(
 
 
 def save_adapter(model: Any, tokenizer: Any, folder: Path, base_reference: str) -> None:
-    """Write the adapter and the tokenizer into `folder`, as PEFT does; the base stays a reference."""
+    """Write the adapter and the tokenizer into `folder` as PEFT does; the base is a reference."""
     for config in model.peft_config.values():
         config.base_model_name_or_path = base_reference
     # "auto" would ask the hub whether the vocabulary grew; ours never does.

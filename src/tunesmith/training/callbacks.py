@@ -28,7 +28,7 @@ class Progress:
 
 
 class Report(TrainerCallback):
-    """Passes losses and steps on to the reporter, and the reporter's wish to stop to the trainer."""
+    """Passes losses and steps to the reporter, and the reporter's wish to stop to the trainer."""
 
     def __init__(self, reporter: Reporter, progress: Progress) -> None:
         self.reporter = reporter
@@ -50,7 +50,7 @@ class Report(TrainerCallback):
             self.stopped = True
             control.should_training_stop = True
             control.should_save = True
-        ends_epoch = state.epoch is not None and float(state.epoch).is_integer()
+        ends_epoch = float(state.epoch or 0).is_integer()
         if control.should_save or control.should_evaluate or ends_epoch:
             control.should_log = True
         return control

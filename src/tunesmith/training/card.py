@@ -50,7 +50,11 @@ def _text(
     config: ExperimentConfig, task: Task, source: ModelSource, metrics: dict[str, Any]
 ) -> str:
     score = metrics["score"]
-    low, high = score["interval"]["low"], score["interval"]["high"]
+    found = score["interval"]
+    interval = (
+        f"95 % interval {found['low']:.3f} to {found['high']:.3f}, {found['method']}, "
+        f"{metrics['eval_samples']:,} held-out rows"
+    )
     untrained = score["untrained"].get(score["metric"])
     lora, training = config.lora, config.training
     return f"""# {config.experiment_name}
@@ -59,7 +63,7 @@ A LoRA adapter for `{source.name}`, trained with Tunesmith for {task.name}.
 
 | | {score["metric"]} |
 |---|---|
-| this adapter | **{score["value"]:.3f}** (95 % interval {low:.3f} to {high:.3f}, {score["interval"]["method"]}, {metrics["eval_samples"]:,} held-out rows) |
+| this adapter | **{score["value"]:.3f}** ({interval}) |
 | the same model untrained | {"not measured" if untrained is None else f"{untrained:.3f}"} |
 | {score["baseline"]["name"]} | {score["baseline"]["value"]:.3f} |
 
@@ -71,13 +75,15 @@ A LoRA adapter for `{source.name}`, trained with Tunesmith for {task.name}.
 
 ## Data
 
-`{config.data.dataset_name}`, content hash `{metrics["dataset"]["hash"]}`; {metrics["train_samples"]:,} rows trained on,
-{metrics["eval_samples"]:,} held out. {_overlap(metrics)}
+`{config.data.dataset_name}`, content hash `{metrics["dataset"]["hash"]}`;
+{metrics["train_samples"]:,} rows trained on, {metrics["eval_samples"]:,} held out.
+{_overlap(metrics)}
 
 ## Training
 
-Rank {lora.r}, alpha {lora.lora_alpha}, layers {lora.target_modules}; learning rate {training.learning_rate:g},
-{training.num_train_epochs:g} epochs, batches of {training.per_device_train_batch_size}, seed {training.seed}.
+Rank {lora.r}, alpha {lora.lora_alpha}, layers {lora.target_modules};
+learning rate {training.learning_rate:g}, {training.num_train_epochs:g} epochs,
+batches of {training.per_device_train_batch_size}, seed {training.seed}.
 The base model is identified by `{source.identity}`.
 """
 

@@ -40,10 +40,10 @@ from tunesmith.training.trainer import PROGRESS_FILE, LoraTrainer, checkpoints, 
 CHECKPOINTS = "checkpoints"
 FINAL_MODEL = Path("artifacts") / "final_model"
 TOLERANCE = 1e-3
-"""Largest difference of a score (logit, or nats of an answer) between the trained and the reloaded model.
+"""Largest difference of a score (logit, or nats of an answer) between trained and reloaded model.
 
-On one device they run the same operations on the same numbers, so the difference is 0 on CPU; a GPU may
-choose another kernel.
+On one device they run the same operations on the same numbers, so the difference is 0 on CPU; a GPU
+may choose another kernel.
 """
 
 
@@ -227,13 +227,13 @@ def _fit(work: _Training, model: Any, *, resume: bool) -> Progress:
     trainer.remove_callback(PrinterCallback)
     begun = time.monotonic()
     earlier = progress.seconds
-    trainer.before_save = lambda: setattr(
-        progress, "seconds", earlier + time.monotonic() - begun
-    )
+    trainer.before_save = lambda: setattr(progress, "seconds", earlier + time.monotonic() - begun)
     trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
     progress.seconds = earlier + time.monotonic() - begun
     if report.stopped:
-        raise Interrupted(f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}")
+        raise Interrupted(
+            f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}"
+        )
     return progress
 
 
@@ -331,7 +331,11 @@ def _save(work: _Training, model: Any, metrics: dict[str, Any]) -> Path:
         staging.mkdir(parents=True)
         save_adapter(model, work.tokenizer, staging, work.source.reference)
         options = work.config.task.model_dump(mode="json")
-        described = {"task": options, "facts": work.task.facts(), "columns": dict(work.data.columns)}
+        described = {
+            "task": options,
+            "facts": work.task.facts(),
+            "columns": dict(work.data.columns),
+        }
         (staging / "tunesmith.json").write_text(
             json.dumps(described, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
         )
@@ -342,7 +346,7 @@ def _save(work: _Training, model: Any, metrics: dict[str, Any]) -> Path:
 
 
 def _verify(work: _Training, folder: Path, predictions: list[Prediction]) -> float:
-    """Load the saved adapter into a fresh base model and compare its predictions; the largest gap."""
+    """The largest gap between the predictions and those of the saved adapter, loaded afresh."""
     base, _ = work.base()
     return compare_predictions(predictions, work.judge(load_adapter(base, folder)), TOLERANCE)
 

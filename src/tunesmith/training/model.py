@@ -77,7 +77,7 @@ def locate_model(
     """Find the model called `name`, fetching or converting it where that must be done first.
 
     `convert=False` leaves a GGUF file that was never converted as it is (`folder` is the file), so
-    that a check needs no torch. Raises ModelError when there is no such model, or no usable weights.
+    that a check needs no torch. Raises ModelError when there is no such model, or no weights in it.
     """
     if name.startswith("package:"):
         path = find_in_package(name, error=ModelError)
@@ -114,7 +114,9 @@ def inspect_model(folder: Path) -> ModelFacts:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         tokenizer_file = folder / "tokenizer_config.json"
         tokenizer = (
-            json.loads(tokenizer_file.read_text(encoding="utf-8")) if tokenizer_file.exists() else {}
+            json.loads(tokenizer_file.read_text(encoding="utf-8"))
+            if tokenizer_file.exists()
+            else {}
         )
         shapes: dict[str, list[int]] = {}
         for file in sorted(folder.glob("*.safetensors")):
@@ -126,7 +128,8 @@ def inspect_model(folder: Path) -> ModelFacts:
         raise ModelError(f"the model in {folder} can't be read: {error}") from error
     text = config.get("text_config") or config
     limits = [
-        text.get(key) for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+        text.get(key)
+        for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
     ]
     limits.append(tokenizer.get("model_max_length"))
     stated = [int(limit) for limit in limits if isinstance(limit, (int, float)) and 0 < limit < 1e7]
@@ -216,13 +219,11 @@ def _looks_like_path(name: str) -> bool:
 def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
     """The folder of the hub model in the hub's own cache, fetched if it isn't there."""
     from huggingface_hub import errors, snapshot_download
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
     try:
-        return Path(
-            snapshot_download(name, revision=revision, token=token, allow_patterns=_FILES)
-        )
+        return Path(snapshot_download(name, revision=revision, token=token, allow_patterns=_FILES))
     except errors.GatedRepoError as error:
         raise ModelError(
             f"model.name: {name} is gated: accept its terms on its hub page, and set HF_TOKEN to a "
@@ -233,7 +234,7 @@ def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
     except errors.RepositoryNotFoundError as error:
         raise ModelError(
             f"model.name: the hub has no model {name!r} (or it is private: then set HF_TOKEN), and "
-            f"there is no such folder here. Models that come with the installation: {OFFLINE_MODELS}."
+            f"there is no such folder here. Models that came with Tunesmith: {OFFLINE_MODELS}."
         ) from error
     except errors.HFValidationError as error:
         raise ModelError(f"model.name: {name!r} is neither a folder nor a hub id.") from error
@@ -260,7 +261,7 @@ def _check_folder(name: str, folder: Path) -> None:
 
 
 def _converted(gguf: Path, cache: Path, *, convert: bool) -> Path:
-    """The GGUF model as a safetensors folder in the cache, made once, visible whole or not at all."""
+    """The GGUF model as a safetensors folder in the cache, made once and visible whole."""
     stat = gguf.stat()
     key = hashlib.sha256(f"{gguf.resolve()}:{stat.st_size}:{stat.st_mtime_ns}".encode())
     folder = cache / "models" / f"{gguf.stem}-{key.hexdigest()[:12]}"
@@ -296,7 +297,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     except (ValueError, KeyError, ImportError) as error:
         raise ModelError(f"{gguf.name} can't be read as GGUF: {_first_line(error)}") from error
     # save_pretrained refuses a model that is still marked as quantized; the weights are float32.
-    model.hf_quantizer = None
+    del model.hf_quantizer
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.save_pretrained(folder)

@@ -164,4 +164,6 @@ def _check_quantization(device: str, four_bits: bool) -> None:
     if importlib.util.find_spec("bitsandbytes") is None:
         missing.append("bitsandbytes (pip install 'tunesmith[quantization]')")
     if missing:
-        raise ConfigError([Problem(field, f"needs {' and '.join(missing)}; set it to false here", True)])
+        raise ConfigError(
+            [Problem(field, f"needs {' and '.join(missing)}; set it to false here", True)]
+        )

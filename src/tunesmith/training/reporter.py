@@ -63,7 +63,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training leaves: results as in `metrics.json`, and the prediction for each held-out row."""
+    """What training leaves: results as in `metrics.json`, a prediction for each held-out row."""
 
     metrics: dict[str, Any]
     predictions: list[Prediction] = field(repr=False)

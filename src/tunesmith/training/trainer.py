@@ -1,11 +1,11 @@
-"""The trainer: `transformers.Trainer` with our loss, order of batches, evaluation and checkpoints."""
+"""`transformers.Trainer` with our loss, order of batches, evaluation and checkpoints."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class LoraTrainer(transformers.Trainer):
         **parent: Any,
     ) -> None:
         self.task = task
+        self.lengths = [len(example["input_ids"]) for example in train_examples.examples]
         self.evaluator = evaluator
         self.progress = progress
         self.group_by_length = group_by_length
@@ -68,8 +69,8 @@ class LoraTrainer(transformers.Trainer):
         loss = self.task.loss(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
             raise NonFiniteLossError(
-                f"the loss became {loss.item()} at step {self.state.global_step + 1} (learning rate "
-                f"{self._get_learning_rate():.3g}). Try a lower training.learning_rate, "
+                f"the loss became {loss.item()} at step {self.state.global_step + 1} (learning "
+                f"rate {self._get_learning_rate():.3g}). Try a lower training.learning_rate, "
                 "training.warmup_steps, or training.precision: float32."
             )
         return loss
@@ -80,9 +81,8 @@ class LoraTrainer(transformers.Trainer):
         return sum(self.task.count_items(batch) for batch in batch_samples)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
-        examples: Sequence[Any] = self.train_dataset.examples
         return EpochSampler(
-            [len(example["input_ids"]) for example in examples],
+            self.lengths,
             seed=self.args.seed,
             epoch=lambda: int(self.state.epoch or 0),
             batch_size=self.args.train_batch_size if self.group_by_length else None,

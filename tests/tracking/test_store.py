@@ -1,0 +1,320 @@
+"""What every store keeps to, whatever database is behind it: writing, reading, changing."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import fields, replace
+from datetime import timedelta, timezone
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.tracking.records import NOON, experiment, minutes, points
+
+from tunesmith.errors import NotFoundError, StateError
+from tunesmith.tracking.entities import (
+    DatasetVersion,
+    Experiment,
+    ExperimentStatus,
+    Metric,
+)
+from tunesmith.tracking.store import Store
+
+QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = ExperimentStatus
+
+
+def full_experiment() -> Experiment:
+    """An experiment with a value in every field."""
+    whole = experiment(
+        "reviews 影評 ✓",
+        id="0123456789ab",
+        status=SUCCEEDED,
+        phase="verifying",
+        progress=0.75,
+        dataset_hash="sha256:1",
+        config={"training": {"learning_rate": 5e-4, "device": None}, "a": [1, "two", True]},
+        data={"train": {"rows": 2000}, "big": 2**60},
+        environment={"torch": "2.13.0"},
+        plan={"device": "cpu"},
+        metrics={"eval_accuracy": 0.8, "note": "日本"},
+        directory="/results/reviews_20260131_120000",
+        reason="It was cancelled.\nBy its owner.",
+        started_at=minutes(1),
+        finished_at=minutes(2),
+        train_runtime=61.5,
+        eval_accuracy=0.8,
+        score_name="accuracy",
+        score=0.8,
+        pid=2**22,
+        host="machine",
+        process_started=1.7e9 + 0.123456,
+    )
+    assert all(getattr(whole, field.name) is not None for field in fields(whole))
+    return whole
+
+
+# -- create, get, update ----------------------------------------------------------------------
+
+
+def test_an_experiment_comes_out_as_it_went_in(store: Store) -> None:
+    for one in (full_experiment(), experiment()):
+        store.create(one)
+        assert store.get(one.id) == one
+
+
+def test_the_order_of_configuration_keys_is_kept(store: Store) -> None:
+    config = {"z": 1, "a": {"y": 1, "b": 2}}
+    one = experiment(config=config)
+    store.create(one)
+    kept = store.get(one.id).config
+    assert list(kept) == ["z", "a"]
+    assert list(kept["a"]) == ["y", "b"]
+
+
+def test_times_come_out_in_utc_to_the_microsecond(store: Store) -> None:
+    taipei = timezone(timedelta(hours=8))
+    one = experiment(created_at=NOON.astimezone(taipei))
+    store.create(one)
+    kept = store.get(one.id).created_at
+    assert kept == NOON
+    assert kept.utcoffset() == timedelta(0)
+
+
+def test_the_same_id_is_not_recorded_twice(store: Store) -> None:
+    one = experiment()
+    store.create(one)
+    with pytest.raises(StateError, match=f"{one.id} is recorded already"):
+        store.create(replace(one, name="other"))
+    assert store.get(one.id) == one
+
+
+def test_values_that_json_or_sql_cannot_say_are_kept_as_near_as_can_be(store: Store) -> None:
+    class Colour(Enum):
+        RED = "red"
+
+    one = experiment(
+        metrics={"loss": math.nan, "deep": [{"x": math.inf}], "ok": 1.5, 3: "three"},
+        config={
+            "path": Path("a/b"),
+            "status": RUNNING,
+            "colour": Colour.RED,
+            "f32": np.float32(0.5),
+            "i64": np.int64(7),
+            "bad": np.float64("nan"),
+            "tuple": (1, 2),
+            "odd": "half \ud800 pair",
+        },
+        eval_accuracy=math.nan,
+        score=math.inf,
+        reason="a file called \udcff and a NUL \x00",
+    )
+    store.create(one)
+    kept = store.get(one.id)
+    assert kept.metrics == {"loss": None, "deep": [{"x": None}], "ok": 1.5, "3": "three"}
+    assert kept.config == {
+        "path": "a/b",
+        "status": "running",
+        "colour": "red",
+        "f32": 0.5,
+        "i64": 7,
+        "bad": None,
+        "tuple": [1, 2],
+        "odd": "half \ufffd pair",
+    }
+    assert kept.eval_accuracy is None
+    assert kept.score is None
+    assert kept.reason == "a file called \ufffd and a NUL \ufffd"
+
+
+def test_an_update_changes_what_it_names_and_nothing_else(store: Store) -> None:
+    one, other = full_experiment(), experiment()
+    store.create(one)
+    store.create(other)
+    store.update(one.id, progress=1.0, phase=None, metrics={"f1": math.nan}, finished_at=NOON)
+    expected = replace(one, progress=1.0, phase=None, metrics={"f1": None}, finished_at=NOON)
+    assert store.get(one.id) == expected
+    assert store.get(other.id) == other
+
+
+@pytest.mark.parametrize("change", [{"status": FAILED}, {"id": "0"}, {"colour": "red"}])
+def test_an_update_refuses_fields_that_are_not_its_own(store: Store, change: Any) -> None:
+    one = experiment()
+    store.create(one)
+    with pytest.raises(ValueError, match=next(iter(change))):
+        store.update(one.id, **change)
+    assert store.get(one.id) == one
+
+
+def test_an_update_without_changes_is_no_change(store: Store) -> None:
+    one = experiment()
+    store.create(one)
+    store.update(one.id)
+    assert store.get(one.id) == one
+
+
+# -- status -----------------------------------------------------------------------------------
+
+
+def test_a_status_changes_with_its_fields_when_it_was_the_expected_one(store: Store) -> None:
+    one = experiment()
+    store.create(one)
+    changed = store.change_status(one.id, RUNNING, {QUEUED}, started_at=NOON, pid=7)
+    assert changed == replace(one, status=RUNNING, started_at=NOON, pid=7)
+    assert store.get(one.id) == changed
+
+
+def test_a_status_that_was_not_expected_stays_and_is_said(store: Store) -> None:
+    one = experiment(status=SUCCEEDED)
+    store.create(one)
+    with pytest.raises(StateError, match=r"is succeeded; only one that is queued or running can"):
+        store.change_status(one.id, CANCELLED, {QUEUED, RUNNING}, reason="no")
+    assert store.get(one.id) == one
+
+
+def test_no_expected_status_changes_nothing(store: Store) -> None:
+    one = experiment()
+    store.create(one)
+    with pytest.raises(StateError):
+        store.change_status(one.id, CANCELLED, ())
+    assert store.get(one.id) == one
+
+
+# -- metrics ----------------------------------------------------------------------------------
+
+
+def test_metrics_come_out_by_name_and_step(store: Store) -> None:
+    one, other = experiment(), experiment()
+    store.create(one)
+    store.create(other)
+    loss = points(one.id, {20: 0.5, 10: 0.7, 30: 0.25})
+    accuracy = [Metric(one.id, 20, "eval_accuracy", 0.75, 1.0, minutes(1))]
+    store.add_metrics(loss + accuracy)
+    store.add_metrics(points(other.id, {10: 9.0}))
+    in_order = sorted(loss, key=lambda point: point.step)
+    assert store.metrics(one.id) == accuracy + in_order
+    assert store.metrics(one.id, "loss") == in_order
+    assert store.metrics(one.id, "loss", since_step=10) == in_order[1:]
+    assert store.metrics(one.id, since_step=20) == in_order[2:]
+    assert store.metrics("nothing") == []
+
+
+def test_a_repeated_step_replaces_its_point(store: Store) -> None:
+    one = experiment()
+    store.create(one)
+    store.add_metrics(points(one.id, {1: 1.0, 2: 2.0}))
+    store.add_metrics(points(one.id, {2: 3.0}) + points(one.id, {2: 4.0, 3: 5.0}))
+    assert [point.value for point in store.metrics(one.id)] == [1.0, 4.0, 5.0]
+
+
+def test_a_loss_that_blew_up_is_kept(store: Store) -> None:
+    one = experiment()
+    store.create(one)
+    store.add_metrics(points(one.id, {1: math.nan, 2: math.inf, 3: -math.inf}))
+    first, *rest = (point.value for point in store.metrics(one.id))
+    assert math.isnan(first)
+    assert rest == [math.inf, -math.inf]
+
+
+def test_no_metrics_are_recorded_when_one_belongs_to_nothing(store: Store) -> None:
+    one = experiment()
+    store.create(one)
+    with pytest.raises(NotFoundError):
+        store.add_metrics(points(one.id, {1: 1.0}) + points("0" * 12, {1: 1.0}))
+    assert store.metrics(one.id) == []
+    store.add_metrics([])
+
+
+# -- import -----------------------------------------------------------------------------------
+
+
+def test_put_records_an_experiment_whole_and_again_changes_nothing(store: Store) -> None:
+    one = full_experiment()
+    history = points(one.id, {1: 1.0, 2: 0.5})
+    for _ in range(2):
+        store.put(one, history)
+        assert store.list() == [one]
+        assert store.metrics(one.id) == history
+
+
+def test_put_replaces_what_was_recorded_metrics_too(store: Store) -> None:
+    one = full_experiment()
+    store.put(one, points(one.id, {1: 1.0, 2: 0.5}))
+    other = experiment("other", id=one.id)
+    store.put(other, points(one.id, {7: 7.0}))
+    assert store.get(one.id) == other
+    assert store.metrics(one.id) == points(one.id, {7: 7.0})
+
+
+def test_put_refuses_metrics_of_another_experiment(store: Store) -> None:
+    one = experiment()
+    with pytest.raises(ValueError, match="does not belong"):
+        store.put(one, points("0" * 12, {1: 1.0}))
+    assert store.count() == 0
+
+
+# -- dataset versions -------------------------------------------------------------------------
+
+
+def test_a_dataset_version_is_recorded_once(store: Store) -> None:
+    first = DatasetVersion("reviews", "sha256:1", 100, ("text", "label"), "reviews.csv", NOON)
+    assert store.record_dataset(first) == first
+    again = replace(first, source="elsewhere.csv", created_at=minutes(5))
+    assert store.record_dataset(again) == first
+    changed = replace(first, hash="sha256:2", created_at=minutes(1))
+    other = replace(first, name="other", created_at=minutes(2))
+    store.record_dataset(changed)
+    store.record_dataset(other)
+    assert store.datasets() == [other, changed, first]
+    assert store.datasets("reviews") == [changed, first]
+    assert store.datasets("none") == []
+
+
+# -- any history ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_history_leaves_what_a_dictionary_would_hold(store: Store, seed: int) -> None:
+    chance = random.Random(seed)
+    kept: dict[str, Experiment] = {}
+    history: dict[tuple[str, str, int], Metric] = {}
+    for moment in range(120):
+        action = chance.choice(["create", "update", "status", "metrics", "metrics", "put"])
+        known = chance.choice(list(kept)) if kept else None
+        if action == "create" or known is None:
+            one = experiment(chance.choice("abc"), created_at=minutes(chance.randrange(9)))
+            store.create(one)
+            kept[one.id] = one
+        elif action == "update":
+            change: dict[str, Any] = {
+                "progress": chance.random(),
+                "eval_accuracy": chance.choice([None, 0.5]),
+            }
+            store.update(known, **change)
+            kept[known] = replace(kept[known], **change)
+        elif action == "status":
+            to, expected = (
+                chance.choice(list(ExperimentStatus)),
+                chance.sample([*ExperimentStatus], 2),
+            )
+            if kept[known].status in expected:
+                kept[known] = replace(kept[known], status=to, phase=str(moment))
+                assert store.change_status(known, to, expected, phase=str(moment)) == kept[known]
+            else:
+                with pytest.raises(StateError):
+                    store.change_status(known, to, expected, phase=str(moment))
+        elif action == "metrics":
+            batch = points(known, {chance.randrange(20): chance.random() for _ in range(8)})
+            store.add_metrics(batch)
+            history |= {(point.experiment_id, point.name, point.step): point for point in batch}
+        else:
+            kept[known] = experiment("put", id=known)
+            store.put(kept[known], [])
+            history = {key: point for key, point in history.items() if key[0] != known}
+    newest_first = sorted(kept.values(), key=lambda one: (one.created_at, one.id), reverse=True)
+    assert store.list() == newest_first
+    for experiment_id in kept:
+        expected_points = [history[key] for key in sorted(history) if key[0] == experiment_id]
+        assert store.metrics(experiment_id) == expected_points

@@ -1,0 +1,117 @@
+"""What every store keeps to: lists, filtered and sorted, and statistics."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from tests.tracking.records import experiment, minutes
+
+from tunesmith.tracking.entities import Experiment, ExperimentStatus, Filters, Stats
+from tunesmith.tracking.store import Store
+
+QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = ExperimentStatus
+
+
+def ids(experiments: list[Experiment]) -> list[str]:
+    return [one.id for one in experiments]
+
+
+def fill(store: Store) -> list[Experiment]:
+    """Five experiments, with ties and missing values; in the order of their ids."""
+    rows = [
+        ("Alpha", 0.9, 10.0, SUCCEEDED),
+        ("beta_1", None, None, QUEUED),
+        ("alpha%", 0.7, 30.0, SUCCEEDED),
+        ("beta", 0.9, None, FAILED),
+        ("gamma", None, 20.0, RUNNING),
+    ]
+    made = [
+        experiment(
+            name,
+            id=f"{number:012x}",
+            eval_accuracy=accuracy,
+            train_runtime=runtime,
+            status=status,
+            created_at=minutes(number),
+            config={"number": number},
+        )
+        for number, (name, accuracy, runtime, status) in enumerate(rows)
+    ]
+    for one in random.Random(0).sample(made, len(made)):
+        store.create(one)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(), [4, 3, 2, 1, 0]),
+        (Filters(desc=False), [0, 1, 2, 3, 4]),
+        (Filters(sort_by="eval_accuracy"), [2, 0, 3, 1, 4]),
+        (Filters(sort_by="eval_accuracy", desc=True), [3, 0, 2, 4, 1]),
+        (Filters(sort_by="train_runtime"), [0, 4, 2, 1, 3]),
+        (Filters(sort_by="train_runtime", desc=True), [2, 4, 0, 3, 1]),
+        (Filters(name="ALPHA"), [2, 0]),
+        (Filters(name="%"), [2]),
+        (Filters(name="_"), [1]),
+        (Filters(name="' OR 1=1 --"), []),
+        (Filters(status=SUCCEEDED), [2, 0]),
+        (Filters(min_accuracy=0.9), [3, 0]),
+        (Filters(max_runtime=20.0), [4, 0]),
+        (Filters(start_date=minutes(3)), [4, 3]),
+        (Filters(end_date=minutes(1)), [1, 0]),
+        (Filters(start_date=minutes(1), end_date=minutes(3), min_accuracy=0.8), [3]),
+        (Filters(limit=2), [4, 3]),
+        (Filters(limit=2, offset=1), [3, 2]),
+        (Filters(offset=3), [1, 0]),
+        (Filters(limit=0), []),
+        (Filters(limit=10**30, offset=10**30), []),
+    ],
+)
+def test_a_list_is_filtered_sorted_and_cut(
+    store: Store, filters: Filters, expected: list[int]
+) -> None:
+    made = fill(store)
+    assert store.list(filters) == [made[number] for number in expected]
+    assert store.count(filters) == store.count(replace(filters, limit=None, offset=0))
+    if filters.limit is None and not filters.offset:
+        assert store.count(filters) == len(expected)
+
+
+def test_names_sort_both_ways_as_each_other_reversed(store: Store) -> None:
+    fill(store)
+    up = ids(store.list(Filters(sort_by="name")))
+    assert up == ids(store.list(Filters(sort_by="name", desc=True)))[::-1]
+    assert up.index(f"{3:012x}") < up.index(f"{4:012x}")
+
+
+def test_a_list_without_details_leaves_the_json_fields_empty(store: Store) -> None:
+    made = fill(store)
+    assert store.list(details=False) == [replace(one, config={}) for one in made[::-1]]
+
+
+# -- statistics -------------------------------------------------------------------------------
+
+
+def test_statistics_of_an_empty_store_are_zero_or_none(store: Store) -> None:
+    assert store.stats() == Stats(
+        total=0,
+        by_status=dict.fromkeys(ExperimentStatus, 0),
+        best_accuracy=None,
+        mean_accuracy=None,
+        total_runtime=0.0,
+        mean_runtime=None,
+    )
+
+
+def test_statistics_count_and_average_what_has_a_value(store: Store) -> None:
+    fill(store)
+    stats = store.stats()
+    assert stats.total == 5
+    assert stats.by_status == {QUEUED: 1, RUNNING: 1, SUCCEEDED: 2, FAILED: 1, CANCELLED: 0}
+    assert stats.best_accuracy == 0.9
+    assert stats.mean_accuracy == pytest.approx(2.5 / 3)
+    assert stats.total_runtime == pytest.approx(60.0)
+    assert stats.mean_runtime == pytest.approx(20.0)
