@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -25,7 +26,7 @@ def reviews() -> pa.Table:
     return read_source(name).tables["train"]
 
 
-def numbered(**columns: list[object]) -> pa.Table:
+def numbered(**columns: Sequence[object]) -> pa.Table:
     count = len(next(iter(columns.values())))
     return pa.table({**columns, "_row": list(range(101, 101 + count))})
 

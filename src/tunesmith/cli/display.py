@@ -80,11 +80,10 @@ class TerminalDisplay:
     def plan(self, plan: Plan) -> None:
         """Show the plan as a table, a reason beside each choice."""
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(style="dim")
         for choice in plan.choices:
-            table.add_row(choice.setting, choice.value, choice.reason)
+            table.add_row(
+                Text(choice.setting, "dim"), Text(choice.value), Text(choice.reason, "dim")
+            )
         self.console.print(table)
 
     def message(self, text: str) -> None:

@@ -186,7 +186,13 @@ class SupervisedFineTuning(Task):
             self.longest_answer = max(self.longest_answer, answer)
             prompt = len(offsets) - answer
             examples.append(
-                {"input_ids": ids, "labels": labels, "targets": targets, "prompt_length": prompt}
+                {
+                    "input_ids": ids,
+                    "labels": labels,
+                    "targets": targets,
+                    "prompt_length": prompt,
+                    "whole": len(ids) == len(encoded["input_ids"][number]),
+                }
             )
         return examples
 
@@ -194,7 +200,8 @@ class SupervisedFineTuning(Task):
         batch = pad(examples, {"input_ids": pad_token_id, "labels": IGNORED})
         import torch
 
-        batch["prompt_length"] = torch.tensor([example["prompt_length"] for example in examples])
+        for name in ("prompt_length", "whole"):
+            batch[name] = torch.tensor([example[name] for example in examples])
         return batch
 
     def loss(self, model: Any, batch: Batch, num_items: torch.Tensor | int | None = None) -> Any:
@@ -241,12 +248,14 @@ class SupervisedFineTuning(Task):
     ) -> Iterator[Prediction]:
         for rows, batch in batches:
             losses, hits, owners = self._token_losses(model, batch)
-            answers = self._generate(model, batch, tokenizer) if generate else [""] * len(rows)
+            expectations = [self.messages(row, columns)[-1]["content"].strip() for row in rows]
+            answers = [""] * len(rows)
+            if generate:
+                answers = self._answers(model, batch, tokenizer, expectations, hits, owners)
             for number, row in enumerate(rows):
                 mine = owners == number
                 count, total = int(mine.sum()), float(losses[mine].sum())
-                turns = self.messages(row, columns)
-                expected = turns[-1]["content"].strip()
+                expected = expectations[number]
                 yield Prediction(
                     row=int(row.get("_row", 0)),
                     text=self.key(row, columns),
@@ -260,16 +269,46 @@ class SupervisedFineTuning(Task):
                     scores=(total,),
                 )
 
-    def _generate(self, model: Any, batch: Batch, tokenizer: Any) -> list[str]:
-        """Greedy answers to the batch's conversations, stripped of surrounding space."""
+    def _answers(
+        self,
+        model: Any,
+        batch: Batch,
+        tokenizer: Any,
+        expectations: Sequence[str],
+        hits: torch.Tensor,
+        owners: torch.Tensor,
+    ) -> list[str]:
+        """The greedy answer to each conversation of the batch, stripped of surrounding space.
+
+        Where every token of the expected answer, its end included, is the likeliest one after those
+        before it, greedy decoding gives exactly that answer: only the other rows are generated.
+        """
+        limit = self.options.max_new_tokens
+        answers = list(expectations)
+        unknown = []
+        for number in range(len(answers)):
+            mine = hits[owners == number]
+            known = bool(batch["whole"][number]) and bool(mine.all()) and len(mine) > 0
+            if not known or (limit is not None and len(mine) > limit):
+                unknown.append(number)
+        for number, answer in zip(
+            unknown, self._generate(model, batch, unknown, tokenizer), strict=True
+        ):
+            answers[number] = answer
+        return answers
+
+    def _generate(
+        self, model: Any, batch: Batch, wanted: Sequence[int], tokenizer: Any
+    ) -> list[str]:
+        """Greedy answers to the conversations of the batch's rows `wanted`."""
+        if not wanted:
+            return []
         from transformers import GenerationConfig
 
         device = batch["input_ids"].device
         prompts = [
-            {"input_ids": ids[:length]}
-            for ids, length in zip(
-                batch["input_ids"].tolist(), batch["prompt_length"].tolist(), strict=True
-            )
+            {"input_ids": batch["input_ids"][number, : batch["prompt_length"][number]].tolist()}
+            for number in wanted
         ]
         inputs = pad(prompts, {"input_ids": tokenizer.pad_token_id}, left=True)
         base = model.get_base_model() if hasattr(model, "get_base_model") else model

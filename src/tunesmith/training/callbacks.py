@@ -18,6 +18,8 @@ class Progress:
     """Sum of the losses of all steps so far."""
     steps: int = 0
     """Steps whose loss is in the sum."""
+    epoch: float = 0.0
+    """Passes over the data so far."""
     seconds: float = 0.0
     """Training time before this start."""
 
@@ -30,9 +32,11 @@ class Progress:
 class Report(TrainerCallback):
     """Passes losses and steps to the reporter, and the reporter's wish to stop to the trainer."""
 
-    def __init__(self, reporter: Reporter, progress: Progress) -> None:
+    def __init__(self, reporter: Reporter, progress: Progress, *, skip_last_eval: bool) -> None:
         self.reporter = reporter
         self.progress = progress
+        self.skip_last_eval = skip_last_eval
+        """Leave out the evaluation after the last step: the full one follows at once."""
         self.stopped = False
 
     def on_train_begin(
@@ -53,7 +57,12 @@ class Report(TrainerCallback):
         ends_epoch = float(state.epoch or 0).is_integer()
         if control.should_save or control.should_evaluate or ends_epoch:
             control.should_log = True
+        self._leave_out(state, control)
         return control
+
+    def _leave_out(self, state: TrainerState, control: TrainerControl) -> None:
+        if self.skip_last_eval and state.global_step >= state.max_steps:
+            control.should_evaluate = False
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -62,6 +71,7 @@ class Report(TrainerCallback):
         if self.stopped:
             control.should_evaluate = False
             control.should_save = False
+        self._leave_out(state, control)
         return control
 
     def on_log(
@@ -79,6 +89,7 @@ class Report(TrainerCallback):
             steps = state.global_step - self.progress.steps
             self.progress.loss_sum += values["loss"] * steps
             self.progress.steps = state.global_step
+            self.progress.epoch = epoch
         elif not any(name.startswith("eval_") for name in values):
             return  # the trainer's own summary: ours counts interrupted parts too
         self.reporter.metrics(state.global_step, epoch, values)

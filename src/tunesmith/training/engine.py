@@ -134,6 +134,11 @@ def train(
     reporter.phase(Phase.EVALUATING, "the held-out rows")
     predictions = work.judge(model)
     score = task.score(predictions)
+    reporter.metrics(
+        progress.steps,
+        progress.epoch,
+        {f"eval_{name}": value for name, value in score.metrics.items()},
+    )
     metrics = _metrics(work, model, progress, score, predictions, untrained)
     reporter.phase(Phase.SAVING)
     staging = _save(work, model, metrics)
@@ -202,7 +207,8 @@ def _fit(work: _Training, model: Any, *, resume: bool) -> Progress:
     elif resume:
         work.reporter.message("no whole checkpoint was left: starting from the beginning")
     training = work.config.training
-    report = Report(work.reporter, progress)
+    chooses = training.load_best_model_at_end or training.early_stopping_patience is not None
+    report = Report(work.reporter, progress, skip_last_eval=not chooses)
     callbacks: list[Any] = [report]
     if training.early_stopping_patience:
         callbacks.insert(
