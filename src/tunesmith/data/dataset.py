@@ -186,10 +186,17 @@ def _named_labels(source: Source, split: str) -> pa.Table:
     for column, names in source.label_names.items():
         if column in table.column_names:
             numbers = table.column(column).to_pylist()
-            labels = [names[n] if n is not None and 0 <= n < len(names) else None for n in numbers]
+            labels = [_named(number, names) for number in numbers]
             index = table.column_names.index(column)
-            table = table.set_column(index, column, pa.array(labels, pa.string()))
+            table = table.set_column(index, column, pa.array(labels))
     return table
+
+
+def _named(value: Any, names: Sequence[str]) -> Any:
+    """The class name of a number, or of each number of a list; None for a hidden label."""
+    if isinstance(value, list):
+        return [_named(number, names) for number in value]
+    return names[value] if value is not None and 0 <= value < len(names) else None
 
 
 def _checked(

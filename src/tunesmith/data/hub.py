@@ -65,7 +65,7 @@ def read_hub(
         raise DataError(
             f"{name} is a file format, not a dataset; give the file itself, as in ./reviews.{name}"
         )
-    if _reachable():
+    if hub_is_reachable():
         try:
             return _load(name, config, revision=revision, token=token)
         except ConnectionError:
@@ -121,7 +121,7 @@ def _commit(rows: Any) -> str | None:
     return next((folder for folder in folders if _COMMIT.fullmatch(folder)), None)
 
 
-def _reachable() -> bool:
+def hub_is_reachable() -> bool:
     """Whether the hub answers at all: its own client would retry for half a minute to find out."""
     from huggingface_hub import constants
 

@@ -255,6 +255,7 @@ def _arguments(work: _Training) -> transformers.TrainingArguments:
         eval_steps=training.eval_steps or training.logging_steps,
         metric_for_best_model=metric if best else None,
         greater_is_better=("loss" not in metric if higher is None else higher) if best else None,
+        activation_checkpointing=training.gradient_checkpointing,
         use_cpu=plan.device == "cpu",
         bf16=plan.precision == "bfloat16",
         fp16=plan.precision == "float16",
@@ -274,7 +275,7 @@ def _same_names(training: TrainingConfig) -> dict[str, Any]:
         "gradient_accumulation_steps", "lr_scheduler_type", "warmup_steps", "optim", "weight_decay",
         "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "eval_strategy",
         "save_strategy", "save_steps", "save_total_limit", "logging_steps",
-        "load_best_model_at_end", "seed", "gradient_checkpointing", "dataloader_num_workers",
+        "load_best_model_at_end", "seed",  "dataloader_num_workers",
     )  # fmt: skip
     return {name: getattr(training, name) for name in names}
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunesmith.data.hub import hub_is_reachable
 from tunesmith.data.packages import find_in_package
 from tunesmith.errors import ModelError, StorageError, nearest
 
@@ -223,7 +224,15 @@ def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
 
     disable_progress_bars()
     try:
-        return Path(snapshot_download(name, revision=revision, token=token, allow_patterns=_FILES))
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                token=token,
+                allow_patterns=_FILES,
+                local_files_only=not hub_is_reachable(),
+            )
+        )
     except errors.GatedRepoError as error:
         raise ModelError(
             f"model.name: {name} is gated: accept its terms on its hub page, and set HF_TOKEN to a "
