@@ -6,8 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tunesmith.errors import ConfigError, Problem
 
 
 class Settings(BaseSettings):
@@ -41,6 +43,25 @@ class Settings(BaseSettings):
         "Asia/Taipei", validation_alias="TZ", description="Time zone of the times people see."
     )
 
+    @classmethod
+    def read(cls) -> Settings:
+        """The settings of this process's environment and `.env`.
+
+        Raises ConfigError with every variable that is wrong.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            raise ConfigError(
+                Problem(
+                    str(found["loc"][0]),
+                    found["msg"].removeprefix("Value error, "),
+                    found["input"],
+                    place="environment or .env:",
+                )
+                for found in error.errors()
+            ) from error
+
     @field_validator("tz")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -49,7 +70,7 @@ class Settings(BaseSettings):
             ZoneInfo(name)
         except (KeyError, ValueError, OSError) as error:
             raise ValueError(
-                f"no time zone is called {value!r}; use a name such as Asia/Taipei or UTC"
+                "no time zone has this name; use one such as Asia/Taipei or UTC"
             ) from error
         return name
 

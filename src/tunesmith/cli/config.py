@@ -26,7 +26,7 @@ def config() -> None:
 @configuration
 def validate(config: Path, assignments: tuple[str, ...], flags: Flags) -> None:
     """Report every problem of a configuration: its fields, its data, its model."""
-    unchecked = check(read_draft(config, flags, assignments), Settings())
+    unchecked = check(read_draft(config, flags, assignments), Settings.read())
     click.echo(f"{config} is valid.")
     for line in unchecked:
         click.echo(f"not checked: {line}")

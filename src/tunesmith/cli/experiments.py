@@ -30,6 +30,10 @@ _STYLES = {
 }
 
 
+WIDE = 100
+"""Columns of a terminal that shows more than the figures."""
+
+
 @click.group()
 def experiments() -> None:
     """List, show, follow and import experiments."""
@@ -46,7 +50,7 @@ def list_(
     name: str | None, status: str | None, sort_by: str, asc: bool, limit: int, as_json: bool
 ) -> None:
     """List experiments, the newest first."""
-    settings = Settings()
+    settings = Settings.read()
     with Store(settings.store_url) as store:
         reconcile(store)
         filters = Filters(
@@ -66,7 +70,7 @@ def list_(
         anything = "matches" if name or status else "yet; train one with: tunesmith train"
         console.print(f"No experiment {anything}")
         return
-    console.print(_table(found, settings))
+    console.print(_table(found, settings, console.width))
     if total > len(found):
         console.print(f"{len(found)} of {total:,}; --limit shows more", style="dim")
 
@@ -76,7 +80,7 @@ def list_(
 @click.option("--json", "as_json", is_flag=True, help="The whole record as JSON.")
 def show(reference: str, as_json: bool) -> None:
     """Show one experiment: its results, or why it has none."""
-    settings = Settings()
+    settings = Settings.read()
     with Store(settings.store_url) as store:
         reconcile(store)
         experiment = store.find(reference)
@@ -95,7 +99,7 @@ def show(reference: str, as_json: bool) -> None:
 @click.option("--lines", "-n", type=click.IntRange(1), default=40, show_default=True)
 def logs(reference: str, follow: bool, lines: int) -> None:
     """Show the last lines of an experiment's logs.txt."""
-    with Store(Settings().store_url) as store:
+    with Store(Settings.read().store_url) as store:
         experiment = store.find(reference)
         path = ExperimentFiles(Path(str(experiment.directory))).log
         if not path.exists():
@@ -117,7 +121,7 @@ def import_(folders: tuple[Path, ...]) -> None:
     FOLDERS are experiment folders, or folders that hold some, such as results/.
     """
     found = [inner for folder in folders for inner in _experiment_folders(folder)]
-    with Store(Settings().store_url) as store:
+    with Store(Settings.read().store_url) as store:
         for folder in found:
             experiment = import_folder(folder, store)
             click.echo(f"{experiment.id}  {experiment.status:<9}  {folder}")
@@ -146,23 +150,37 @@ def _tail(path: Path, lines: int | None) -> Iterator[str]:
         _positions[path] = stream.tell()
 
 
-def _table(found: list[Experiment], settings: Settings) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("id", "name", "status", "model", "data"):
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
-    for column in ("score", "runtime", "created"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for e in found:
-        table.add_row(
-            e.id,
+def _table(found: list[Experiment], settings: Settings, width: int) -> Table:
+    """The experiments, one a line; with the names of model and data where there is room."""
+    rows = [
+        (
+            Text(e.id),
             Text(e.name),
             Text(str(e.status), _STYLES[e.status]),
+            Text("" if e.score is None else f"{e.score:.3f} {e.score_name}"),
+            Text("" if e.train_runtime is None else f"{e.train_runtime:.0f} s"),
+            Text(f"{e.created_at.astimezone(settings.timezone):%Y-%m-%d %H:%M}"),
             Text(_last(e.model_name)),
             Text(_last(e.dataset_name)),
-            "" if e.score is None else f"{e.score_name} {e.score:.3f}",
-            "" if e.train_runtime is None else f"{e.train_runtime:.0f} s",
-            f"{e.created_at.astimezone(settings.timezone):%Y-%m-%d %H:%M}",
         )
+        for e in found
+    ]
+    names = ("id", "name", "status", "score", "runtime", "created", "model", "data")
+    shown = names if width >= WIDE else names[:6]
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for number, name in enumerate(shown):
+        needed = max(len(name), *(row[number].cell_len for row in rows))
+        if name in ("name", "model", "data"):  # what may be cut
+            fixed = sum(
+                max(len(n), *(row[i].cell_len for row in rows)) + 2
+                for i, n in enumerate(shown)
+                if n not in ("name", "model", "data")
+            )
+            needed = min(needed, max(8, (width - fixed) // (3 if width >= WIDE else 1) - 2))
+        table.add_column(name, width=needed, no_wrap=True, overflow="ellipsis",
+                         justify="right" if name == "runtime" else "left")  # fmt: skip
+    for row in rows:
+        table.add_row(*row[: len(shown)])
     return table
 
 

@@ -21,8 +21,10 @@ def print_summary(console: Console, experiment: Experiment) -> None:
     console.print(_scores(metrics, score))
     matrix = metrics.get("confusion_matrix")
     if matrix and len(matrix["labels"]) <= 12:
+        console.print("\n[bold]Confusion[/bold] [dim](rows: true label, columns: answer)[/dim]")
         console.print(_confusion(matrix))
     if metrics["worst_mistakes"]:
+        console.print("\n[bold]Worst mistakes[/bold]")
         console.print(_mistakes(metrics["worst_mistakes"]))
     console.print(_facts(metrics))
     folder = Path(str(experiment.directory))
@@ -75,43 +77,32 @@ def _scores(metrics: Mapping[str, Any], score: Mapping[str, Any]) -> Table:
 
 
 def _confusion(matrix: Mapping[str, Any]) -> Table:
-    table = Table(
-        box=None,
-        padding=(0, 2, 0, 0),
-        title="\nConfusion (rows: true label, columns: answer)",
-        title_justify="left",
-        title_style="bold",
-    )
+    table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
     for label in matrix["labels"]:
         table.add_column(Text(str(label)), justify="right")
-    for number, (label, counts) in enumerate(
-        zip(matrix["labels"], matrix["rows_expected_columns_predicted"], strict=True)
-    ):
+    rows = zip(matrix["labels"], matrix["rows_expected_columns_predicted"], strict=True)
+    for number, (label, counts) in enumerate(rows):
         cells = [
-            Text(f"{count:,}", "bold" if i == number else "") for i, count in enumerate(counts)
+            Text(f"{count:,}", "bold" if column == number else "")
+            for column, count in enumerate(counts)
         ]
         table.add_row(Text(str(label)), *cells)
     return table
 
 
 def _mistakes(mistakes: list[Mapping[str, Any]]) -> Table:
-    table = Table(
-        box=None,
-        padding=(0, 2, 0, 0),
-        title="\nWorst mistakes",
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("row", justify="right", style="dim")
-    table.add_column("true", no_wrap=True)
-    table.add_column("answer", no_wrap=True)
-    table.add_column("text", style="dim", no_wrap=True, overflow="ellipsis", ratio=1)
-    for mistake in mistakes:
-        text = " ".join(str(mistake["text"]).split())
-        table.add_row(
-            str(mistake["row"]), _cell(mistake["expected"]), _cell(mistake["predicted"]), Text(text)
-        )
+    shown = [
+        (str(m["row"]), _cell(m["expected"]), _cell(m["predicted"]), " ".join(m["text"].split()))
+        for m in mistakes
+    ]
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for number, name in enumerate(("row", "true", "answer")):
+        width = max(len(name), *(len(row[number]) for row in shown))
+        table.add_column(name, min_width=width, no_wrap=True, style="dim" if not number else "")
+    table.add_column("text", style="dim", no_wrap=True, overflow="ellipsis")
+    for row, expected, predicted, text in shown:
+        table.add_row(row, Text(expected), Text(predicted), Text(text))
     return table
 
 
@@ -129,9 +120,11 @@ def _facts(metrics: Mapping[str, Any]) -> Text:
     return Text("\n" + "\n".join(lines))
 
 
-def _cell(value: Any) -> Text:
+def _cell(value: Any) -> str:
+    """A label or an answer on one short line."""
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return Text(text if len(text) <= 30 else text[:29] + "…")
+    text = " ".join(text.split())
+    return text if len(text) <= 24 else text[:23] + "…"
 
 
 def _duration(seconds: float) -> str:

@@ -34,7 +34,7 @@ def train(
 
     Settings come from the file, then the flags, then SECTION.FIELD=VALUE, the last one winning.
     """
-    settings = Settings()
+    settings = Settings.read()
     display = TerminalDisplay()
     if resume is not None:
         asked = context.get_parameter_source("config") is not ParameterSource.DEFAULT

@@ -91,6 +91,7 @@ def read_draft(
             )
             continue
         places[path] = COMMAND_LINE
+        places.setdefault(path.partition(".")[0], COMMAND_LINE)
     return _validate(values, problems, places)
 
 

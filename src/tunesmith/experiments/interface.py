@@ -69,7 +69,7 @@ def train(
     (`learning_rate=1e-3, epochs=3`) or dotted fields (`**{"lora.r": 16}`); they win over `config`.
     Raises ConfigError with every problem, or what made the training fail.
     """
-    settings = settings or Settings()
+    settings = settings or Settings.read()
     flags = {name: value for name, value in overrides.items() if name in FLAGS}
     fields = {name: value for name, value in overrides.items() if name not in FLAGS}
     source = config if isinstance(config, Mapping) else Path(config)

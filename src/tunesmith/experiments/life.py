@@ -10,7 +10,7 @@ import platform
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ import psutil
 
 from tunesmith import training
 from tunesmith.config.yaml import read_draft, to_yaml
-from tunesmith.errors import Interrupted, StateError, TunesmithError
+from tunesmith.errors import Interrupted, StateError, StorageError, TunesmithError
 from tunesmith.experiments.prepare import Prepared, prepare
 from tunesmith.experiments.recorder import Listener, Recorder, Silent, log, logging_to
 from tunesmith.settings import Settings
@@ -295,10 +295,16 @@ class _ending:  # noqa: N801 - reads as a verb in `with`
             )
         expected = not isinstance(error, Exception) or isinstance(error, TunesmithError)
         log.error("%s: %s", status, reason, exc_info=None if expected else error)
-        _change(
-            self.store, self.files, self.store.get(self.experiment.id), status,
-            reason=reason, finished_at=utc_now(),
-        )  # fmt: skip
+        # Where even this can't be written, what went wrong is told, and reconcile() comes later.
+        with suppress(StorageError):
+            _change(
+                self.store,
+                self.files,
+                self.store.get(self.experiment.id),
+                status,
+                reason=reason,
+                finished_at=utc_now(),
+            )
 
 
 @contextmanager

@@ -35,7 +35,14 @@ from tunesmith.training.evaluation import (
 from tunesmith.training.model import ModelSource, load_base, load_tokenizer
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Phase, Reporter, TrainingData, TrainingResult
-from tunesmith.training.trainer import PROGRESS_FILE, LoraTrainer, checkpoints, make_visible
+from tunesmith.training.trainer import (
+    PROGRESS_FILE,
+    WRITE_ERRORS,
+    LoraTrainer,
+    checkpoints,
+    make_visible,
+    why_not_written,
+)
 
 CHECKPOINTS = "checkpoints"
 FINAL_MODEL = Path("artifacts") / "final_model"
@@ -347,8 +354,9 @@ def _save(work: _Training, model: Any, metrics: dict[str, Any]) -> Path:
             json.dumps(described, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
         )
         write_card(staging, work.config, work.task, work.source, metrics)
-    except OSError as error:
-        raise StorageError(f"the adapter can't be written to {staging}: {error}") from error
+    except WRITE_ERRORS as error:
+        reason = why_not_written(work.directory, error)
+        raise StorageError(f"the adapter can't be written: {reason}") from error
     return staging
 
 

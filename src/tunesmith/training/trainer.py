@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from tunesmith.errors import NonFiniteLossError, StorageError
@@ -20,6 +21,8 @@ from tunesmith.training.batching import EpochSampler, Examples
 from tunesmith.training.callbacks import Progress
 
 PROGRESS_FILE = "progress.json"
+WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
+"""What saving raises when the disk is full: Python, torch.save and safetensors each their own."""
 
 
 class LoraTrainer(transformers.Trainer):
@@ -118,11 +121,11 @@ class LoraTrainer(transformers.Trainer):
             self.before_save()
             (written / PROGRESS_FILE).write_text(json.dumps(asdict(self.progress)))
             make_visible(written, self.folder / name)
-        except (OSError, RuntimeError) as error:
+        except WRITE_ERRORS as error:
             raise StorageError(
-                f"the checkpoint of step {self.state.global_step} can't be written to "
-                f"{self.folder}: {error}. Earlier checkpoints are whole: free some space, then "
-                "resume."
+                f"the checkpoint of step {self.state.global_step} can't be written: "
+                f"{why_not_written(self.folder, error)} Earlier checkpoints are whole: resume when "
+                "that is mended."
             ) from error
         finally:
             shutil.rmtree(self._staging, ignore_errors=True)
@@ -154,6 +157,16 @@ def make_visible(written: Path, final: Path) -> None:
     if final.exists():
         shutil.rmtree(final)
     written.rename(final)
+
+
+def why_not_written(folder: Path, error: BaseException) -> str:
+    """Why a file couldn't be written to `folder`, in a sentence."""
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < 2**20 or "No space left" in str(error):
+        return f"the disk of {folder} is full ({free / 1e6:.1f} MB free)."
+    return f"{str(error).strip().splitlines()[0]} ({folder}, {free / 1e6:,.0f} MB free)."
 
 
 def checkpoints(folder: Path) -> list[Path]:
