@@ -1,4 +1,4 @@
-"""One experiment from the first check to the verified adapter."""
+"""One experiment from the first check to the verified adapter, and what may go wrong on the way."""
 
 from __future__ import annotations
 
@@ -6,21 +6,291 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+from safetensors.torch import load_file, save_file
+
 import tunesmith
+from tests.conftest import write_reviews
+from tunesmith.config.yaml import read_draft
+from tunesmith.errors import (
+    ConfigError,
+    DataError,
+    NonFiniteLossError,
+    StateError,
+    StorageError,
+    VerificationError,
+)
+from tunesmith.experiments.life import execute, import_folder, reconcile, resumable, submit
+from tunesmith.experiments.prepare import prepare
 from tunesmith.settings import Settings
+from tunesmith.tracking.entities import ExperimentStatus, Filters
+from tunesmith.tracking.store import Store
+from tunesmith.training import adapter, engine
+
+Asked = dict[str, Any]
 
 
-def test_training_records_an_experiment_whose_adapter_answers_as_it_did(
-    classification: dict[str, Any], settings: Settings
+def adapter_bytes(experiment: tunesmith.experiments.TrainedExperiment) -> bytes:
+    return (experiment.adapter / "adapter_model.safetensors").read_bytes()
+
+
+def only(store: Store) -> Any:
+    (experiment,) = store.list(Filters())
+    return experiment
+
+
+def test_training_ends_with_a_verified_adapter_and_every_promised_file(
+    classification: Asked, settings: Settings
 ) -> None:
     experiment = tunesmith.train(classification, settings=settings)
     assert experiment.status == "succeeded"
     assert experiment.metrics["reload_verified"] is True
     assert experiment.metrics["eval_accuracy"] > 0.9
-    assert json.loads((experiment.path / "metrics.json").read_text())["train_loss"] > 0
+    assert experiment.path.name.startswith("reviews_2")
+    there = {str(p.relative_to(experiment.path)) for p in experiment.path.rglob("*") if p.is_file()}
+    assert there == {
+        "logs.txt", "config.yaml", "metrics.json", "experiment.json", "history.jsonl",
+        "artifacts/predictions.jsonl",
+        *(f"artifacts/final_model/{name}" for name in (
+            "adapter_model.safetensors", "adapter_config.json", "tokenizer.json",
+            "tokenizer_config.json", "README.md", "tunesmith.json",
+        )),
+    }  # fmt: skip
+    metrics = json.loads((experiment.path / "metrics.json").read_text())
+    for name in ("train_runtime", "train_loss", "eval_accuracy", "eval_loss"):
+        assert isinstance(metrics[name], float)
+    assert metrics["dataset"]["hash"].startswith("sha256:")
+    assert metrics["score"]["interval"]["low"] < metrics["eval_accuracy"]
+    assert metrics["score"]["baseline"]["value"] == pytest.approx(0.5, abs=0.1)
+    assert len(experiment.predictions) == 40
 
 
-def test_a_chat_model_learns_to_answer(chat: dict[str, Any], settings: Settings) -> None:
+def test_the_store_holds_configuration_data_environment_and_the_metrics_over_steps(
+    classification: Asked, settings: Settings, store: Store
+) -> None:
+    tunesmith.train(classification, settings=settings)
+    experiment = only(store)
+    assert experiment.config["lora"]["target_modules"]  # null was resolved
+    assert experiment.config["task"]["text_column"] == "review"
+    assert experiment.data["splits"]["evaluation"]["rows"] == 40
+    assert experiment.environment["packages"]["peft"]
+    assert experiment.environment["base_model"]["identity"].startswith("sha256:")
+    assert experiment.plan["device"] == "cpu"
+    losses = store.metrics(experiment.id, "loss")
+    assert losses[-1].step == 125
+    assert losses[-1].value < losses[0].value
+    assert store.metrics(experiment.id, "eval_accuracy")[-1].step == 125
+    assert [version.hash for version in store.datasets()] == [experiment.dataset_hash]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(
+    classification: Asked, settings: Settings, store: Store
+) -> None:
+    first = tunesmith.train(classification, settings=settings)
+    again = tunesmith.train(classification, settings=settings)
+    other = tunesmith.train(classification, settings=settings, seed=7)
+    assert adapter_bytes(first) == adapter_bytes(again)
+    assert adapter_bytes(first) != adapter_bytes(other)
+    values = [[m.value for m in store.metrics(e.id, "loss")] for e in (first, again)]
+    assert values[0] == values[1]
+    assert first.record.config["data"] == other.record.config["data"]
+    assert [p["row"] for p in first.predictions] == [p["row"] for p in other.predictions]
+
+
+def test_training_on_the_recorded_configuration_repeats_the_experiment(
+    classification: Asked, settings: Settings
+) -> None:
+    first = tunesmith.train(classification, settings=settings, train_samples=50)
+    again = tunesmith.train(first.path / "config.yaml", settings=settings)
+    assert adapter_bytes(first) == adapter_bytes(again)
+    assert again.record.config == first.record.config
+
+
+def test_a_chat_model_learns_to_answer(chat: Asked, settings: Settings) -> None:
     experiment = tunesmith.train(chat, settings=settings, epochs=3)
     assert experiment.metrics["eval_exact_match"] > 0.8
     assert experiment.metrics["score"]["untrained"]["exact_match"] == 0
+    assert {"eval_perplexity", "eval_token_accuracy", "eval_loss"} <= set(experiment.metrics)
+
+
+def test_the_best_checkpoint_is_kept_and_patience_ends_training(
+    classification: Asked, settings: Settings, store: Store
+) -> None:
+    experiment = tunesmith.train(
+        classification,
+        settings=settings,
+        epochs=30,
+        **{
+            "training.load_best_model_at_end": True,
+            "training.early_stopping_patience": 2,
+            "training.save_total_limit": 1,
+        },
+    )
+    seen = [m.value for m in store.metrics(experiment.id, "eval_accuracy")]
+    assert experiment.metrics["train_steps"] < 30 * 25
+    assert experiment.metrics["eval_accuracy"] == max(seen)
+
+
+def test_several_labels_at_once_and_pairs_are_learned(
+    tiny_distilbert: Path, settings: Settings, tmp_path: Path
+) -> None:
+    lines = []
+    for number, line in enumerate(
+        write_reviews(tmp_path / "r.csv", 120).read_text().splitlines()[1:]
+    ):
+        text, verdict = line.rsplit(",", 1)
+        extra = ["long"] if len(text.split()) > 7 else []
+        lines.append({"text": text, "second": f"plot {number % 7}", "label": [verdict, *extra]})
+    path = tmp_path / "multi.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    experiment = tunesmith.train(
+        {
+            "task": {
+                "name": "text-classification",
+                "multi_label": True,
+                "text_pair_column": "second",
+                "class_weights": "balanced",
+            },
+            "model": {"name": str(tiny_distilbert)},
+            "data": {"dataset_name": str(path), "eval_samples": 30, "max_length": 32},
+            "training": {"learning_rate": 1e-2, "num_train_epochs": 12, "device": "cpu"},
+        },
+        settings=settings,
+    )
+    assert experiment.metrics["per_class"]["good"]["f1"] > 0.8
+    assert experiment.metrics["reload_verified"] is True
+
+
+def test_a_loss_that_is_not_a_number_fails_the_experiment_and_says_where(
+    classification: Asked, tiny_distilbert: Path, settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in tiny_distilbert.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(broken / "model.safetensors")
+    tensors["transformer.layer.0.ffn.lin1.weight"][0, 0] = float("nan")
+    save_file(tensors, broken / "model.safetensors", {"format": "pt"})
+    with pytest.raises(NonFiniteLossError, match="nan at step 1 .*learning_rate"):
+        tunesmith.train(classification, settings=settings, model_name=str(broken))
+    experiment = only(store)
+    assert experiment.status is ExperimentStatus.FAILED
+    assert "nan at step 1" in experiment.reason
+
+
+@pytest.mark.parametrize("fault", ["lost", "changed"])
+def test_an_adapter_that_answers_otherwise_after_loading_fails_the_experiment(
+    fault: str,
+    classification: Asked,
+    settings: Settings,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def forget_the_head(model: Any, tokenizer: Any, folder: Path, base: str) -> None:
+        # A real fault of others' code, made on purpose: nothing here loses the head by itself.
+        adapter.save_adapter(model, tokenizer, folder, base)
+        file = folder / "adapter_model.safetensors"
+        kept = load_file(file)
+        for name in [name for name in kept if "pre_classifier" in name]:
+            weight = kept.pop(name)
+            if fault == "changed":
+                kept[name] = weight * -1
+        save_file(kept, file, {"format": "pt"})
+
+    monkeypatch.setattr(engine, "save_adapter", forget_the_head)
+    with pytest.raises(VerificationError, match="was not saved|is not whole"):
+        tunesmith.train(classification, settings=settings)
+    experiment = only(store)
+    assert experiment.status is ExperimentStatus.FAILED
+    assert not (Path(experiment.directory) / "artifacts" / "final_model").exists()
+
+
+def test_results_that_cannot_be_written_are_one_clear_error(
+    classification: Asked, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "results").write_text("in the way")
+    with pytest.raises(StorageError, match="TUNESMITH_RESULTS_DIR"):
+        tunesmith.train(classification, settings=settings)
+
+
+def test_an_experiment_comes_back_from_its_folder_when_the_database_is_lost(
+    classification: Asked, settings: Settings, tmp_path: Path
+) -> None:
+    trained = tunesmith.train(classification, settings=settings)
+    with Store(settings.store_url) as store:
+        before = store.get(trained.id)
+        history = store.metrics(trained.id)
+    with Store(f"sqlite:///{tmp_path / 'new.db'}") as store:
+        for _ in range(2):  # twice does no harm
+            import_folder(trained.path, store)
+        assert store.get(trained.id) == before
+        assert store.metrics(trained.id) == history
+
+
+def test_a_folder_without_an_experiment_is_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no experiment"):
+        import_folder(tmp_path, store)
+
+
+def test_an_experiment_whose_process_is_gone_is_failed_with_the_way_to_resume_it(
+    classification: Asked, settings: Settings, store: Store
+) -> None:
+    experiment = submit(prepare(read_draft(classification), settings), store, settings)
+    store.change_status(
+        experiment.id, ExperimentStatus.RUNNING, {ExperimentStatus.QUEUED},
+        pid=2**22 + 1, host=__import__("platform").node(), process_started=1.0,
+    )  # fmt: skip
+    (ended,) = reconcile(store)
+    assert ended.status is ExperimentStatus.FAILED
+    assert f"tunesmith train --resume {experiment.id}" in str(ended.reason)
+    assert reconcile(store) == []
+
+
+def test_resuming_is_refused_after_success_and_when_data_or_configuration_changed(
+    classification: Asked, settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    data = write_reviews(tmp_path / "mine.csv", 100)
+    asked = {**classification, "data": {**classification["data"], "dataset_name": str(data)}}
+    experiment = submit(prepare(read_draft(asked), settings), store, settings)
+    with pytest.raises(StateError, match="waits in the queue"):
+        resumable(experiment, settings)
+    cancelled = store.change_status(
+        experiment.id, ExperimentStatus.CANCELLED, {ExperimentStatus.QUEUED}
+    )
+    assert resumable(cancelled, settings).dataset.hash == experiment.dataset_hash
+    original = data.read_text()
+    data.write_text(original + "one more story,good\n")
+    with pytest.raises(StateError, match="was changed"):
+        resumable(cancelled, settings)
+    data.write_text(original)
+    config = Path(str(experiment.directory)) / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 42", "seed: 43"))
+    with pytest.raises(StateError, match=r"its config\.yaml was changed"):
+        resumable(cancelled, settings)
+
+
+def test_a_succeeded_experiment_is_not_run_again(
+    classification: Asked, settings: Settings, store: Store
+) -> None:
+    trained = tunesmith.train(classification, settings=settings, epochs=1)
+    with pytest.raises(StateError, match="succeeded and can't become running"):
+        execute(trained.id, store, settings)
+
+
+def test_what_is_wrong_with_fields_data_and_model_is_told_together(
+    classification: Asked, settings: Settings
+) -> None:
+    asked = {
+        **classification,
+        "model": {"name": classification["model"]["name"], "num_labels": 3},
+        "lora": {"r": 0, "target_modules": ["q_lin", "v_ln"]},
+        "data": {**classification["data"], "max_length": 999},
+        "trainig": {"seed": 1},
+    }
+    with pytest.raises(ConfigError) as caught:
+        tunesmith.train(asked, settings=settings)
+    fields = {problem.field for problem in caught.value.problems}
+    assert fields == {
+        "lora.r", "trainig", "model.num_labels", "lora.target_modules", "data.max_length",
+    }  # fmt: skip
+    assert "did you mean v_lin?" in str(caught.value)

@@ -11,7 +11,7 @@ from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.flags import Flags, configuration
 from tunesmith.cli.summary import print_summary
 from tunesmith.config.yaml import read_draft
-from tunesmith.errors import Interrupted, TrainingError, TunesmithError
+from tunesmith.errors import Interrupted, TunesmithError, UserError
 from tunesmith.experiments.life import execute, reconcile, resumable, submit
 from tunesmith.experiments.prepare import Prepared, prepare
 from tunesmith.settings import Settings
@@ -72,9 +72,10 @@ def _run(
                 f"  tunesmith train --resume {experiment.id}"
             ) from None
         except TunesmithError as error:
-            again = ""
-            if isinstance(error, TrainingError):
-                again = f"\nIts log: {experiment.directory}/logs.txt"
-            error.args = (f"{error}\nexperiment {experiment.id} is recorded as failed.{again}",)
+            lines = [str(error), f"Experiment {experiment.id} is recorded as failed."]
+            if not isinstance(error, UserError):
+                lines.append(f"Its log: {experiment.directory}/logs.txt")
+                lines.append(f"Go on with: tunesmith train --resume {experiment.id}")
+            error.args = ("\n".join(lines),)
             raise
     print_summary(display.console, experiment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -10,44 +10,43 @@ from pydantic_core import ErrorDetails
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import Problem, nearest
-from tunesmith.tasks import TASKS
+from tunesmith.tasks import TASKS, default_task
 
 FAMILIAR: dict[str, str] = {
-    "epochs": "num_train_epochs",
-    "batch_size": "per_device_train_batch_size",
-    "lr": "learning_rate",
-    "alpha": "lora_alpha",
-    "rank": "r",
-    "dropout": "lora_dropout",
-    "warmup_ratio": "warmup_steps",
-    "evaluation_strategy": "eval_strategy",
-    "model_name": "name",
-    "model_name_or_path": "name",
-    "dataset": "dataset_name",
-    "max_seq_length": "max_length",
-    "bf16": "precision",
-    "fp16": "precision",
+    "epochs": "training.num_train_epochs",
+    "batch_size": "training.per_device_train_batch_size",
+    "lr": "training.learning_rate",
+    "alpha": "lora.lora_alpha",
+    "rank": "lora.r",
+    "dropout": "lora.lora_dropout",
+    "warmup_ratio": "training.warmup_steps",
+    "evaluation_strategy": "training.eval_strategy",
+    "model_name": "model.name",
+    "model_name_or_path": "model.name",
+    "dataset": "data.dataset_name",
+    "max_seq_length": "data.max_length",
+    "bf16": "training.precision",
+    "fp16": "training.precision",
 }
-"""Names people bring from elsewhere → ours."""
+"""Names people bring from elsewhere → our fields."""
 
 
-def known_fields() -> list[str]:
-    """Every dotted field path of a configuration, the options of every task included."""
-    return list(_paths(ExperimentConfig, ""))
+def known_fields(task: str | None = None) -> list[str]:
+    """Every dotted field path of a configuration with this task, by default with any of them."""
+    tasks = [TASKS[task]] if task in TASKS else TASKS.values()
+    options = {field: None for known in tasks for field in known.Options.model_fields}
+    return [*_paths(ExperimentConfig, ""), *(f"task.{field}" for field in options)]
 
 
 def explain(error: ValidationError, values: Mapping[str, Any]) -> list[Problem]:
     """Pydantic's errors as problems, one for each field, in the order found."""
-    problems: dict[str, Problem] = {}
+    found: dict[str, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         location = [str(part) for part in details["loc"]]
         if len(location) > 1 and location[0] == "task" and location[1] in TASKS:
             del location[1]  # Pydantic puts the union's tag into the path
-        location = _settable(location)
-        field = ".".join(location)
-        if field not in problems:
-            problems[field] = _problem(field, details, values)
-    return list(problems.values())
+        found.setdefault(".".join(_settable(location)), []).append(details)
+    return [_problem(field, errors, values) for field, errors in found.items()]
 
 
 def _settable(location: list[str]) -> list[str]:
@@ -66,30 +65,53 @@ def _settable(location: list[str]) -> list[str]:
     return location
 
 
-def _problem(field: str, details: ErrorDetails, values: Mapping[str, Any]) -> Problem:
-    kind, context = details["type"], details.get("ctx", {})
-    value = details["input"]
-    accepted = _accepted(kind, context, field)
+def _problem(field: str, errors: Sequence[ErrorDetails], values: Mapping[str, Any]) -> Problem:
+    """What is wrong with `field`; several errors are one for each branch of a union."""
+    kind, value = errors[0]["type"], errors[0]["input"]
+    task = _task_name(values)
+    owner = _owner(field, task)
     if kind == "extra_forbidden":
-        return Problem(field, "unknown field", suggestion=_nearest_field(field))
-    if kind == "missing":
-        return Problem(field, "required, and not given", accepted=_description(field))
+        return _unknown_field(field, task)
     if kind.startswith("union_tag"):
         name = value.get("name") if isinstance(value, dict) else value
         return Problem("task", "unknown task", name, ", ".join(TASKS), nearest(str(name), TASKS))
+    section = _section(owner) if owner else None
+    if section or field == "task":
+        fields = _example(section) if section else ", ".join(TASKS)
+        if kind == "missing":
+            return Problem(field, "required, and not given", accepted=fields)
+        return Problem(field, "is a section of fields", value, fields)
+    if kind == "missing":
+        return Problem(field, "required, and not given", accepted=_description(owner))
+    schema = _schema(owner)
+    given, accepted = _given(field, values), in_words(schema) or _description(owner)
+    suggestion = nearest(str(given), _choices(schema))
+    message = errors[0]["msg"][:1].lower() + errors[0]["msg"][1:]
+    message = message.removeprefix("value error, ").replace("input should", "must")
     if kind == "literal_error":
-        choices = [
-            choice.strip("' ")
-            for choice in str(context["expected"]).replace(" or ", ",").split(",")
-        ]
-        return Problem(
-            field, "unknown value", value, ", ".join(choices), nearest(str(value), choices)
-        )
-    given = _given(field, values)
-    if kind == "string_pattern_mismatch":
-        return Problem(field, "not a valid value", given, _description(field))
-    message = details["msg"][:1].lower() + details["msg"][1:]
-    return Problem(field, message.replace("input should", "must"), given, accepted)
+        message = "unknown value"
+    elif kind == "string_type" and len(errors) == 1:
+        message = "must be text; quotes make text of a number or a date"
+    elif len(errors) > 1 or kind == "string_pattern_mismatch":
+        message = "not a valid value"
+    return Problem(field, message, given, accepted, suggestion)
+
+
+def _unknown_field(field: str, task: str) -> Problem:
+    section, _, name = field.rpartition(".")
+    if section == "task" and task in TASKS:
+        others = [other for other in TASKS if name in TASKS[other].Options.model_fields]
+        if others:
+            return Problem(field, f"is an option of task {', '.join(others)}, not of {task}")
+    return Problem(field, "unknown field", suggestion=_nearest_field(field, task))
+
+
+def _task_name(values: Mapping[str, Any]) -> str:
+    """The task that `values` name or imply."""
+    task, lora = values.get("task"), values.get("lora")
+    name = task.get("name") if isinstance(task, Mapping) else task
+    kind = lora.get("task_type") if isinstance(lora, Mapping) else None
+    return name if isinstance(name, str) else default_task(kind)
 
 
 def _given(field: str, values: Mapping[str, Any]) -> Any:
@@ -102,45 +124,115 @@ def _given(field: str, values: Mapping[str, Any]) -> Any:
     return here
 
 
-def _accepted(kind: str, context: Mapping[str, Any], field: str) -> str | None:
-    if kind.endswith(("_type", "_parsing")) and "model" not in kind:
-        return _description(field)
-    return None
+Owner = tuple[type[BaseModel], str]
+"""The model that a field belongs to, and the field's name in it."""
 
 
-def _description(field: str) -> str | None:
-    """The one-line description of `field`."""
-    model: Any = ExperimentConfig
-    text = None
-    for name in field.split("."):
-        found = model.model_fields.get(name) if hasattr(model, "model_fields") else None
-        if found is None:
-            return text
-        text, model = found.description, found.annotation
+def _owner(field: str, task: str) -> Owner | None:
+    """Whose field `field` is; None where there is no such field."""
+    model: type[BaseModel] = ExperimentConfig
+    *sections, name = field.split(".")
+    for section in sections:
+        inner = _section((model, section)) if section in model.model_fields else None
+        if section == "task" and task in TASKS:
+            inner = TASKS[task].Options
+        if inner is None:
+            return None
+        model = inner
+    return (model, name) if name in model.model_fields else None
+
+
+def _section(owner: Owner) -> Any:
+    """The model of the section that the field is; None where it is a value."""
+    kind = owner[0].model_fields[owner[1]].annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _example(section: type[BaseModel]) -> str:
+    """A section with the fields that it needs, or with its first one."""
+    needed = [name for name, field in section.model_fields.items() if field.is_required()]
+    names = needed or list(section.model_fields)[:1]
+    return "{" + ", ".join(f"{name}: …" for name in names) + "}"
+
+
+def _description(owner: Owner | None) -> str | None:
+    text = owner[0].model_fields[owner[1]].description if owner else None
     return text.rstrip(".") if text else None
 
 
-def _nearest_field(field: str) -> str | None:
+def _schema(owner: Owner | None) -> Mapping[str, Any]:
+    """The JSON schema of the field."""
+    if owner is None:
+        return {}
+    properties: Mapping[str, Any] = owner[0].model_json_schema()["properties"]
+    return properties[owner[1]]  # type: ignore[no-any-return]
+
+
+def _choices(schema: Mapping[str, Any]) -> list[str]:
+    """The texts that a field takes, where they are few."""
+    branches = [schema, *schema.get("anyOf", [])]
+    return [choice for branch in branches for choice in _enumerated(branch)]
+
+
+def _enumerated(schema: Mapping[str, Any]) -> list[str]:
+    return [schema["const"]] if "const" in schema else list(schema.get("enum", []))
+
+
+_KINDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "text",
+    "null": "null",
+}
+_BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
+
+
+def in_words(schema: Mapping[str, Any]) -> str | None:
+    """What the JSON schema of a field takes, as in `a whole number, at least 1, or null`.
+
+    None where only the field's description can say it (a pattern).
+    """
+    if "anyOf" in schema:
+        branches = [in_words(branch) for branch in schema["anyOf"]]
+        return None if None in branches else ", or ".join(str(branch) for branch in branches)
+    if listed := _enumerated(schema):
+        return ", ".join(listed)
+    if "pattern" in schema:
+        return None
+    kind = schema.get("type")
+    if kind == "array":
+        return f"a list of {in_words(schema['items'])}"
+    if kind == "object":
+        return f"name: value pairs, each value {in_words(schema['additionalProperties'])}"
+    if kind not in _KINDS:
+        return None
+    bounds = [f"{words} {schema[key]:g}" for key, words in _BOUNDS.items() if key in schema]
+    return f"{_KINDS[kind]}, {' and '.join(bounds)}" if bounds else _KINDS[kind]
+
+
+def _nearest_field(field: str, task: str) -> str | None:
     """The right name for an unknown field: in its own section, else anywhere."""
     section, _, name = field.rpartition(".")
-    everywhere = known_fields()
+    everywhere = known_fields(task)
     here = [p.rpartition(".")[2] for p in everywhere if p.rpartition(".")[0] == section]
-    name = FAMILIAR.get(name, name)
+    if name in FAMILIAR:
+        right = FAMILIAR[name]
+        return right.rpartition(".")[2] if right.rpartition(".")[0] == section else right
     if found := nearest(name, here):
         return found
-    for path in everywhere:
-        if path.rpartition(".")[2] == name:
-            return path
-    leaves = {path.rpartition(".")[2]: path for path in everywhere if "." in path}
+    leaves = {path.rpartition(".")[2]: path for path in reversed(everywhere) if "." in path}
     found = nearest(name, leaves)
     return leaves[found] if found else None
 
 
 def _paths(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    for name, found in model.model_fields.items():
+    for name in model.model_fields:
         yield f"{prefix}{name}"
-        if name == "task" and not prefix:
-            fields = {f for task in TASKS.values() for f in task.Options.model_fields}
-            yield from (f"task.{field}" for field in sorted(fields))
-        elif isinstance(found.annotation, type) and issubclass(found.annotation, BaseModel):
-            yield from _paths(found.annotation, f"{prefix}{name}.")
+        if inner := _section((model, name)):
+            yield from _paths(inner, f"{prefix}{name}.")

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tunesmith.tasks import TASKS, default_task
 from tunesmith.tasks.base import TaskOptions
@@ -23,9 +30,19 @@ else:
 
 
 class Section(BaseModel):
-    """A section of the configuration: frozen, and without fields it doesn't know."""
+    """A section of the configuration: frozen, without fields it doesn't know, numbers finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse `learning_rate: true`, which Pydantic would read as 1."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (
+            int, float, int | None, float | None
+        ):  # fmt: skip
+            raise ValueError("must be a number")
+        return value
 
 
 class ModelConfig(Section):
@@ -70,9 +87,11 @@ class LoraConfig(Section):
     )
     use_dora: bool = Field(False, description="Weight-decomposed LoRA (DoRA).")
     use_rslora: bool = Field(False, description="Scale by alpha / sqrt(r) (rank-stabilised LoRA).")
-    init_lora_weights: (
-        bool | Literal["gaussian", "olora", "pissa", "orthogonal", "loftq", "eva"]
-    ) = Field(True, description="How the adapter starts: true is PEFT's default, no change.")
+    # PEFT's loftq, eva and corda are left out: they need a quantized base or passes over the data
+    # before training, and are nothing but random weights without them.
+    init_lora_weights: bool | Literal["gaussian", "olora", "pissa", "orthogonal"] = Field(
+        True, description="How the adapter starts: true is PEFT's default, no change."
+    )
     modules_to_save: list[str] | None = Field(
         None, description="Layers trained whole and saved with the adapter."
     )

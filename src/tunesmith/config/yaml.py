@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Draft:
         Raises ConfigError with every problem, each with its place.
         """
         if self.problems or self.partial is None:
-            raise ConfigError(self.problems).located(self.places)
+            raise ConfigError(self.problems)
         return self.partial
 
 
@@ -83,7 +84,7 @@ def read_draft(
             continue
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # ValueError: a date that no calendar has
             value = text
         if not _assign(values, path, value):
             problems.append(
@@ -106,17 +107,24 @@ def to_yaml(config: ExperimentConfig) -> str:
 
 
 def _validate(values: dict[str, Any], problems: list[Problem], places: dict[str, str]) -> Draft:
+    found: list[Problem] = []
     try:
-        return Draft(tuple(problems), ExperimentConfig.model_validate(values), places)
+        partial: ExperimentConfig | None = ExperimentConfig.model_validate(values)
     except ValidationError as error:
         found = explain(error, values)
-    wrong = [problem.field for problem in found]
-    kept = _without(values, wrong)
-    try:
-        partial = ExperimentConfig.model_validate(kept)
-    except ValidationError:
-        partial = None
-    return Draft((*problems, *found), partial, places)
+        kept = _without(values, [problem.field for problem in found])
+        try:
+            partial = ExperimentConfig.model_validate(kept)
+        except ValidationError:
+            partial = None
+    located = ConfigError([*problems, *found]).located(places).problems
+    return Draft(tuple(sorted(located, key=_line)), partial, places)
+
+
+def _line(problem: Problem) -> float:
+    """The line of the file that the problem is in; what is in no line comes last."""
+    line = (problem.place or "").rpartition(":")[2]
+    return int(line) if line.isdigit() else math.inf
 
 
 def _without(values: Mapping[str, Any], wrong: Sequence[str], prefix: str = "") -> dict[str, Any]:
@@ -169,47 +177,52 @@ def _read_file(path: Path, places: dict[str, str], problems: list[Problem]) -> d
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([Problem("", f"can't read {path}: {error}")]) from error
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        values = loader.construct_document(node) if node is not None else {}
+        if node is None:
+            raise ConfigError([Problem("", "the file is empty", place=str(path))])
+        # Before construction, which mixes the keys of `<<` with those written here.
+        _locate(node, "", str(path), places, problems)
+        values = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         what = " ".join(part for part in (error.context, error.problem) if part)
         raise ConfigError(
             [Problem("", f"not valid YAML: {what}", place=f"{path}:{line}")]
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
         raise ConfigError([Problem("", f"not valid YAML: {error}", place=str(path))]) from error
-    finally:
-        loader.dispose()
+    except RecursionError:
+        raise ConfigError([Problem("", "nested too deeply", place=str(path))]) from None
     places[""] = str(path)
-    if node is None or not isinstance(values, dict):
-        raise ConfigError(
-            [
-                Problem(
-                    "",
-                    "must be sections of fields, as in model: {name: …}",
-                    values,
-                    place=str(path),
-                )
-            ]
-        )
-    _locate(node, "", str(path), places, problems)
+    if not isinstance(values, dict):
+        message = "must be sections of fields, as in model: {name: …}"
+        raise ConfigError([Problem("", message, values, place=str(path))])
     return values
 
 
 def _locate(
-    node: yaml.Node, prefix: str, file: str, places: dict[str, str], problems: list[Problem]
+    node: yaml.Node,
+    prefix: str,
+    file: str,
+    places: dict[str, str],
+    problems: list[Problem],
+    around: tuple[yaml.Node, ...] = (),
 ) -> None:
-    """Note the line of every field, and the keys written twice."""
+    """Note the line of every field, and the keys written twice.
+
+    `around` are the nodes that hold this one. Raises ConfigError when an alias leads back to one.
+    """
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
         path = f"{prefix}{key.value}"
         place = f"{file}:{key.start_mark.line + 1}"
+        if value is node or value in around:
+            raise ConfigError([Problem(path, "refers to what it is in itself", place=place)])
         if path in places:
             problems.append(Problem(path, f"written twice, first at {places[path]}", place=place))
             continue
         places[path] = place
-        _locate(value, f"{path}.", file, places, problems)
+        _locate(value, f"{path}.", file, places, problems, (*around, node))

@@ -37,7 +37,7 @@ Columns = Mapping[str, str]
 class TaskOptions(BaseModel):
     """The options of one task: the `task:` section of a configuration."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

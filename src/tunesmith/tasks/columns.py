@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import ConfigError, Problem, nearest
 from tunesmith.tasks.base import Batch, Example, Row, TaskOptions
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,13 @@ def canonical(value: Any) -> str:
     if isinstance(value, (Mapping, list, tuple)):
         return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
     return str(value)
+
+
+def at_least_float32(logits: torch.Tensor) -> torch.Tensor:
+    """`logits` in float32, in which a loss keeps its digits; float64 stays."""
+    import torch
+
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def pad(examples: Sequence[Example], fields: Mapping[str, int], *, left: bool = False) -> Batch:

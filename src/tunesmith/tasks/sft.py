@@ -13,7 +13,7 @@ from pydantic import Field
 from tunesmith.errors import ConfigError, DataError, ModelError, Problem, nearest
 from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Score, Task, TaskOptions
 from tunesmith.tasks.chat import Message, head_only_at, parse_messages, render
-from tunesmith.tasks.columns import Wanted, canonical, choose_columns, pad
+from tunesmith.tasks.columns import Wanted, at_least_float32, canonical, choose_columns, pad
 
 if TYPE_CHECKING:
     import torch
@@ -158,6 +158,8 @@ class SupervisedFineTuning(Task):
                 "instruct or chat variant as model.name."
             )
         if tokenizer.pad_token_id is None:
+            if tokenizer.eos_token is None:
+                raise ModelError("the base model's tokenizer has no padding and no end token.")
             tokenizer.pad_token = tokenizer.eos_token
 
     def encode(
@@ -226,11 +228,12 @@ class SupervisedFineTuning(Task):
         wanted = targets != IGNORED
         positions = functional.pad(wanted, (0, 1))
         with head_only_at(model, positions):
-            logits = model(
+            output = model(
                 input_ids=batch["input_ids"],
                 attention_mask=batch["attention_mask"],
                 use_cache=False,
-            ).logits.float()
+            )
+        logits = at_least_float32(output.logits)
         losses = functional.cross_entropy(logits, targets[wanted], reduction="none")
         hits = logits.detach().argmax(dim=-1) == targets[wanted]
         return losses, hits, torch.nonzero(wanted)[:, 0]
@@ -251,7 +254,7 @@ class SupervisedFineTuning(Task):
             expectations = [self.messages(row, columns)[-1]["content"].strip() for row in rows]
             answers = [""] * len(rows)
             if generate:
-                answers = self._answers(model, batch, tokenizer, expectations, hits, owners)
+                answers = self._answers(model, batch, tokenizer, hits, owners)
             for number, row in enumerate(rows):
                 mine = owners == number
                 count, total = int(mine.sum()), float(losses[mine].sum())
@@ -270,37 +273,39 @@ class SupervisedFineTuning(Task):
                 )
 
     def _answers(
-        self,
-        model: Any,
-        batch: Batch,
-        tokenizer: Any,
-        expectations: Sequence[str],
-        hits: torch.Tensor,
-        owners: torch.Tensor,
+        self, model: Any, batch: Batch, tokenizer: Any, hits: torch.Tensor, owners: torch.Tensor
     ) -> list[str]:
         """The greedy answer to each conversation of the batch, stripped of surrounding space.
 
-        Where every token of the expected answer, its end included, is the likeliest one after those
-        before it, greedy decoding gives exactly that answer: only the other rows are generated.
+        Where every token of the expected answer is the likeliest one after those before it, and the
+        last of them ends an answer, greedy decoding gives exactly these tokens: only the other rows
+        are generated.
         """
-        limit = self.options.max_new_tokens
-        answers = list(expectations)
-        unknown = []
-        for number in range(len(answers)):
+        limit, ends = self._longest_generated(), _end_tokens(model, tokenizer)
+        tokens: dict[int, list[int]] = {}
+        for number in range(len(batch["input_ids"])):
             mine = hits[owners == number]
-            known = bool(batch["whole"][number]) and bool(mine.all()) and len(mine) > 0
-            if not known or (limit is not None and len(mine) > limit):
-                unknown.append(number)
-        for number, answer in zip(
-            unknown, self._generate(model, batch, unknown, tokenizer), strict=True
-        ):
-            answers[number] = answer
-        return answers
+            answer = batch["labels"][number, batch["prompt_length"][number] :]
+            expected = answer[answer != IGNORED].tolist()
+            ended = bool(batch["whole"][number]) and expected and expected[-1] in ends
+            if ended and bool(mine.all()) and len(expected) <= limit:
+                tokens[number] = expected
+        unknown = [n for n in range(len(batch["input_ids"])) if n not in tokens]
+        generated = self._generate(model, batch, unknown, tokenizer)
+        tokens |= dict(zip(unknown, generated, strict=True))
+        texts = tokenizer.batch_decode(
+            [tokens[number] for number in range(len(tokens))], skip_special_tokens=True
+        )
+        return [text.strip() for text in texts]
+
+    def _longest_generated(self) -> int:
+        """Most tokens of a generated answer, its end included."""
+        return self.options.max_new_tokens or min(self.longest_answer + 4, 512)
 
     def _generate(
         self, model: Any, batch: Batch, wanted: Sequence[int], tokenizer: Any
-    ) -> list[str]:
-        """Greedy answers to the conversations of the batch's rows `wanted`."""
+    ) -> list[list[int]]:
+        """Tokens of the greedy answers to the conversations of the batch's rows `wanted`."""
         if not wanted:
             return []
         from transformers import GenerationConfig
@@ -311,22 +316,17 @@ class SupervisedFineTuning(Task):
             for number in wanted
         ]
         inputs = pad(prompts, {"input_ids": tokenizer.pad_token_id}, left=True)
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        ends = {tokenizer.eos_token_id}
-        stated = base.generation_config.eos_token_id
-        ends |= set(stated if isinstance(stated, list) else [stated])
         config = GenerationConfig(
-            max_new_tokens=self.options.max_new_tokens or min(self.longest_answer + 4, 512),
+            max_new_tokens=self._longest_generated(),
             do_sample=False,
             pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=sorted(end for end in ends if end is not None),
+            eos_token_id=sorted(_end_tokens(model, tokenizer)),
         )
         output = model.generate(
             **{name: tensor.to(device) for name, tensor in inputs.items()},
             generation_config=config,
         )
-        fresh = output[:, inputs["input_ids"].shape[1] :]
-        return [text.strip() for text in tokenizer.batch_decode(fresh, skip_special_tokens=True)]
+        return output[:, inputs["input_ids"].shape[1] :].tolist()  # type: ignore[no-any-return]
 
     def score(self, predictions: Sequence[Prediction]) -> Score:
         tokens = max(sum(p.tokens for p in predictions), 1)
@@ -365,3 +365,11 @@ model = PeftModel.from_pretrained(base, "final_model")
 chat = pipeline("text-generation", model=model,
                 tokenizer=AutoTokenizer.from_pretrained("final_model"))
 print(chat([{{"role": "user", "content": "A question of your own"}}], max_new_tokens=100))"""
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """The tokens that end an answer, as the tokenizer and the model's generation settings say."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    stated = base.generation_config.eos_token_id
+    ends = {tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])}
+    return {end for end in ends if end is not None}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, ModelError
 from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Score, Task, TaskOptions
-from tunesmith.tasks.columns import Wanted, canonical, choose_columns, pad
+from tunesmith.tasks.columns import Wanted, at_least_float32, canonical, choose_columns, pad
 
 if TYPE_CHECKING:
     import torch
@@ -39,9 +40,17 @@ class TextClassificationOptions(TaskOptions):
     label_separator: str = Field(
         ",", min_length=1, description="What separates the labels of one text in a string."
     )
-    class_weights: Literal["balanced"] | dict[str, float] | None = Field(
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0.0)]] | None = Field(
         None, description="Weight of each label in the loss; balanced: by its rarity."
     )
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: list[Any] | None) -> list[Any] | None:
+        twice = [name for name, n in Counter(map(canonical, labels or ())).items() if n > 1]
+        if twice:
+            raise ValueError(f"must differ from each other; twice there: {', '.join(twice)}")
+        return labels
 
 
 class TextClassification(Task):
@@ -75,6 +84,7 @@ class TextClassification(Task):
         super().__init__(options)
         self.labels: list[str] = []
         self.weights: list[float] | None = None
+        self._pad_token_id: int | None = None
 
     # -- the data ---------------------------------------------------------------------------
 
@@ -109,6 +119,13 @@ class TextClassification(Task):
         elsewhere = {label for row in evaluation for label in self._labels_of(row, columns)}
         wanted = self.labels_wanted()
         self.labels = list(wanted) if wanted else _in_order({*counts, *elsewhere})
+        if not self.labels:
+            raise DataError(f"column {columns['label']!r} holds no label at all.")
+        if unknown := sorted({*counts, *elsewhere} - set(self.labels)):
+            raise DataError(
+                f"column {columns['label']!r} has labels that task.labels doesn't name: "
+                f"{', '.join(map(repr, unknown))}."
+            )
         if len(self.labels) < 2 and not self.options.multi_label:
             raise DataError(
                 f"column {columns['label']!r} holds a single label, {self.labels[0]!r}: there is "
@@ -165,8 +182,18 @@ class TextClassification(Task):
 
     # -- the model --------------------------------------------------------------------------
 
+    def prepare_tokenizer(self, tokenizer: Any) -> None:
+        if tokenizer.pad_token_id is None:
+            if tokenizer.eos_token is None:
+                raise ModelError("the base model's tokenizer has no padding and no end token.")
+            tokenizer.pad_token = tokenizer.eos_token
+        self._pad_token_id = tokenizer.pad_token_id
+
     def model_arguments(self) -> dict[str, Any]:
+        # A decoder finds the last token of each text, which it classifies by, from the padding.
+        padding = {} if self._pad_token_id is None else {"pad_token_id": self._pad_token_id}
         return {
+            **padding,
             "num_labels": len(self.labels),
             "id2label": dict(enumerate(self.labels)),
             "label2id": {label: i for i, label in enumerate(self.labels)},
@@ -222,7 +249,7 @@ class TextClassification(Task):
     def _logits(self, model: Any, batch: Batch) -> torch.Tensor:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         logits: torch.Tensor = model(**inputs).logits
-        return logits.float()
+        return at_least_float32(logits)
 
     def _losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Loss of each row, in nats, without class weights for single labels: shape (rows,)."""
@@ -347,7 +374,11 @@ print(classify("A text of your own"))"""
 
 def _in_order(labels: Iterable[str]) -> list[str]:
     """Labels by number where all are numbers, else by name."""
+    by_name = sorted(labels)
     try:
-        return sorted(labels, key=float)
+        numbers = [float(label) for label in by_name]
     except ValueError:
-        return sorted(labels)
+        return by_name
+    if any(map(math.isnan, numbers)):
+        return by_name
+    return [label for _, label in sorted(zip(numbers, by_name, strict=True))]

@@ -31,10 +31,11 @@ def add_adapter(
     Raises ConfigError when the layers named don't exist.
     """
     import peft
+    from transformers.pytorch_utils import Conv1D
 
     if quantized:
         model = peft.prepare_model_for_kbit_training(model)
-    saved = sorted({*(lora.modules_to_save or []), *(_last(name) for name in fresh_modules)})
+    saved = sorted({*(lora.modules_to_save or []), *_largest_fresh(model, fresh_modules)})
     config = peft.LoraConfig(
         task_type=task_type,
         r=lora.r,
@@ -49,6 +50,8 @@ def add_adapter(
         modules_to_save=saved or None,
         rank_pattern=dict(lora.rank_pattern),
         alpha_pattern=dict(lora.alpha_pattern),
+        # GPT-2's layers hold their matrices transposed.
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
     try:
         adapted = peft.get_peft_model(model, config)
@@ -77,7 +80,15 @@ def load_adapter(base: Any, folder: Path) -> Any:
     import peft
 
     try:
-        return peft.PeftModel.from_pretrained(base, folder, is_trainable=False).eval()
+        model = peft.PeftModel.from_pretrained(base, folder, is_trainable=False).eval()
+        # Layers saved whole were float32 in training, but were read into copies of the base's own,
+        # which may hold fewer bits: make room, and read them again.
+        for name, parameter in model.named_parameters():
+            if ".modules_to_save." in name:
+                parameter.data = parameter.data.float()
+        weights = peft.load_peft_weights(str(folder), device=str(model.device))
+        peft.set_peft_model_state_dict(model, weights)
+        return model
     except (ValueError, OSError, RuntimeError, KeyError) as error:
         raise ModelError(f"the adapter in {folder} can't be loaded: {error}") from error
 
@@ -88,5 +99,20 @@ def count_parameters(model: Any) -> tuple[int, int]:
     return trainable, sum(p.numel() for p in model.parameters())
 
 
-def _last(name: str) -> str:
-    return name.rpartition(".")[2]
+def _largest_fresh(model: Any, fresh: list[str]) -> list[str]:
+    """The largest modules of `model` that hold nothing but `fresh` ones.
+
+    RoBERTa's head is `classifier` with `dense` and `out_proj` in it: PEFT saves it whole, and takes
+    `dense` alone for every layer of that name.
+    """
+    owners = [name for name, module in model.named_modules() if list(module.parameters(False))]
+    largest = set()
+    for module in fresh:
+        name = module
+        while parent := name.rpartition(".")[0]:
+            inside = {owner for owner in owners if f"{owner}.".startswith(f"{parent}.")}
+            if not inside <= set(fresh):
+                break
+            name = parent
+        largest.add(name)
+    return sorted(largest)

@@ -20,7 +20,13 @@ import transformers
 from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 
 from tunesmith.config.schema import ExperimentConfig, TrainingConfig
-from tunesmith.errors import DataError, Interrupted, StorageError
+from tunesmith.errors import (
+    DataError,
+    Interrupted,
+    ModelError,
+    StorageError,
+    VerificationError,
+)
 from tunesmith.tasks.base import Example, Prediction, Row, Score, Task
 from tunesmith.training.adapter import add_adapter, count_parameters, load_adapter, save_adapter
 from tunesmith.training.batching import Examples
@@ -363,7 +369,11 @@ def _save(work: _Training, model: Any, metrics: dict[str, Any]) -> Path:
 def _verify(work: _Training, folder: Path, predictions: list[Prediction]) -> float:
     """The largest gap between the predictions and those of the saved adapter, loaded afresh."""
     base, _ = work.base()
-    return compare_predictions(predictions, work.judge(load_adapter(base, folder)), TOLERANCE)
+    try:
+        reloaded = load_adapter(base, folder)
+    except ModelError as error:
+        raise VerificationError(f"what was saved is not whole: {error}") from error
+    return compare_predictions(predictions, work.judge(reloaded), TOLERANCE)
 
 
 def _stop_if_asked(reporter: Reporter) -> None:

@@ -106,10 +106,11 @@ def compare_predictions(
     largest = 0.0
     different = []
     for one, other in zip(before, after, strict=True):
-        pairs = zip(one.scores, other.scores, strict=True)
-        gap = max((abs(a - b) for a, b in pairs), default=0.0)
-        largest = max(largest, gap)
-        if one.predicted != other.predicted or not gap <= tolerance:
+        gaps = [abs(a - b) for a, b in zip(one.scores, other.scores, strict=True)]
+        largest = max([largest, *gaps])
+        # Said so that a NaN is a difference: no comparison with one is true.
+        same = one.predicted == other.predicted and all(gap <= tolerance for gap in gaps)
+        if not same:
             different.append(one.row)
     if different:
         rows = ", ".join(map(str, different[:5])) + (" …" if len(different) > 5 else "")

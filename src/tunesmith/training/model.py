@@ -125,9 +125,10 @@ def inspect_model(folder: Path) -> ModelFacts:
                 (length,) = struct.unpack("<Q", stream.read(8))
                 header = json.loads(stream.read(min(length, 100_000_000)))
             shapes |= {k: v["shape"] for k, v in header.items() if k != "__metadata__"}
-    except (OSError, ValueError, struct.error, KeyError) as error:
+        text = config.get("text_config") or config
+    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+        # The last two: JSON, and not the objects that these files hold.
         raise ModelError(f"the model in {folder} can't be read: {error}") from error
-    text = config.get("text_config") or config
     limits = [
         text.get(key)
         for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tunesmith.config.schema import ExperimentConfig
+from tunesmith.config.schema import ExperimentConfig, LoraConfig
 from tunesmith.errors import ConfigError, DeviceError, Problem
 
 
@@ -81,14 +81,7 @@ def make_plan(config: ExperimentConfig) -> Plan:
     if quantized:
         _check_quantization(device, model.load_in_4bit)
     precision, precision_reason = _precision(training.precision, device)
-    weights = precision if precision == "bfloat16" else "float32"
-    weights_reason = (
-        "they never change, and need no cast at every step"
-        if weights == "bfloat16"
-        else f"as {precision} products are computed by autocast"
-        if precision == "float16"
-        else "as the products are"
-    )
+    weights, weights_reason = _weights(precision, config.lora)
     attention, attention_reason = _attention(model.attn_implementation, device)
     batching = "by length" if training.group_by_length else "shuffled"
     return Plan(
@@ -135,6 +128,18 @@ def _precision(wanted: str, device: str) -> tuple[str, str]:
     if device == "cpu" and _cpu_has_fast_bfloat16():
         return "bfloat16", "this processor has bfloat16 instructions"
     return "float32", f"no fast bfloat16 known for this {device}"
+
+
+def _weights(precision: str, lora: LoraConfig) -> tuple[str, str]:
+    """The format of the base's weights."""
+    if precision == "float32":
+        return "float32", "as the products are"
+    if precision == "float16":
+        return "float32", "float16 products are computed from them by autocast"
+    if lora.bias == "all" or lora.modules_to_save:
+        # A layer norm or an embedding in float32 does not go with neighbours in bfloat16.
+        return "float32", "layers of the base model itself train too"
+    return "bfloat16", "they never change, and need no cast at every step"
 
 
 def _cpu_has_fast_bfloat16() -> bool:
