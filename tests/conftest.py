@@ -13,10 +13,11 @@ from tunesmith.settings import Settings
 from tunesmith.tracking.store import Store
 
 WORDS = (
-    "good great fine superb lovely bad poor dull awful dreadful film movie plot actor scene story "
-    "the a is was very quite rather and but not it this that with of to in . ? fresh rotten one word "
-    "answer review"
-).split()
+    *("good", "great", "fine", "superb", "lovely", "bad", "poor", "dull", "awful", "dreadful"),
+    *("film", "movie", "plot", "actor", "scene", "story", "the", "a", "is", "was", "very", "quite"),
+    *("rather", "and", "but", "not", "it", "this", "that", "with", "of", "to", "in", ".", "?"),
+    *("fresh", "rotten", "one", "word", "answer", "review"),
+)
 GOOD, BAD = WORDS[:5], WORDS[5:10]
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
@@ -47,7 +48,7 @@ def write_reviews(path: Path, rows: int, seed: int = 0) -> Path:
     return path
 
 
-def _tokenizer(folder: Path, *, chat: bool) -> int:
+def save_tokenizer(folder: Path, *, chat: bool) -> int:
     """Save a whole-word tokenizer of `WORDS` into `folder`; returns its vocabulary's size."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -88,7 +89,7 @@ def tiny_distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.set_num_threads(1)  # matrices this small are slower on more
     folder = tmp_path_factory.mktemp("models") / "tiny-distilbert"
-    size = _tokenizer(folder, chat=False)
+    size = save_tokenizer(folder, chat=False)
     torch.manual_seed(0)
     DistilBertModel(
         DistilBertConfig(
@@ -108,7 +109,7 @@ def tiny_chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("models") / "tiny-chat"
-    size = _tokenizer(folder, chat=True)
+    size = save_tokenizer(folder, chat=True)
     torch.manual_seed(0)
     LlamaForCausalLM(
         LlamaConfig(

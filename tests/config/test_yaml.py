@@ -48,7 +48,7 @@ model:
   name: m
 lora:
   r: 0
-  bias: som
+  bias: lora-only
 data:
   dataset_name: d
 trainig: {}
@@ -59,8 +59,8 @@ trainig: {}
         ":3 training.learnig_rate: unknown field; did you mean learning_rate?",
         ":7 lora.r: must be greater than or equal to 1; got 0; "
         "accepted: a whole number, at least 1 and at most 4096",
-        ":8 lora.bias: unknown value; got 'som'; accepted: none, all, lora_only; "
-        "did you mean none?",
+        ":8 lora.bias: unknown value; got 'lora-only'; accepted: none, all, lora_only; "
+        "did you mean lora_only?",
         ":11 trainig: unknown field; did you mean training?",
     ]
 
@@ -156,12 +156,14 @@ def test_assignments_are_read_as_yaml_and_make_their_section() -> None:
 
 @pytest.mark.parametrize("word", ["learning_rate", "=3", "--lerning_rate"])
 def test_a_word_that_is_no_assignment_is_refused(word: str) -> None:
-    with pytest.raises(ConfigError, match="is neither a flag nor section.field=value"):
+    with pytest.raises(ConfigError, match="is neither a flag nor section"):
         read_draft({"data": {"dataset_name": "d"}, "model": {"name": "m"}}, None, [word]).config()
 
 
 def test_an_assignment_into_a_value_is_refused() -> None:
-    with pytest.raises(ConfigError, match="experiment_name.x: goes into a field that has no"):
+    with pytest.raises(
+        ConfigError, match=r"^command line experiment_name\.x: goes into a field that has no"
+    ):
         read_draft({"experiment_name": "a"}, assignments=["experiment_name.x=1"]).config()
 
 
@@ -345,7 +347,7 @@ def test_written_and_read_again_a_configuration_is_the_same(tmp_path: Path) -> N
     assert again.model_dump() == config.model_dump()
     assert to_yaml(again) == text
     assert "實驗_1" in text
-    assert list(text.split("\n"))[0].startswith("experiment_name:")
+    assert text.startswith("experiment_name:")
 
 
 @pytest.mark.parametrize("task", TASKS)

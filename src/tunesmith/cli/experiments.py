@@ -151,37 +151,35 @@ def _tail(path: Path, lines: int | None) -> Iterator[str]:
 
 
 def _table(found: list[Experiment], settings: Settings, width: int) -> Table:
-    """The experiments, one a line; with the names of model and data where there is room."""
-    rows = [
-        (
-            Text(e.id),
-            Text(e.name),
-            Text(str(e.status), _STYLES[e.status]),
-            Text("" if e.score is None else f"{e.score:.3f} {e.score_name}"),
-            Text("" if e.train_runtime is None else f"{e.train_runtime:.0f} s"),
-            Text(f"{e.created_at.astimezone(settings.timezone):%Y-%m-%d %H:%M}"),
-            Text(_last(e.model_name)),
-            Text(_last(e.dataset_name)),
-        )
-        for e in found
-    ]
-    names = ("id", "name", "status", "score", "runtime", "created", "model", "data")
-    shown = names if width >= WIDE else names[:6]
+    """The experiments, one a line; runtime, year, model and data where there is room for them."""
+    wide = width >= WIDE
+    columns: dict[str, list[Text]] = {
+        "id": [Text(e.id) for e in found],
+        "name": [Text(e.name) for e in found],
+        "status": [Text(str(e.status), _STYLES[e.status]) for e in found],
+        "score": [Text("" if e.score is None else f"{e.score:.3f} {e.score_name}") for e in found],
+        "created": [Text(_when(e, settings, year=wide)) for e in found],
+    }
+    if wide:
+        seconds = [e.train_runtime for e in found]
+        columns["runtime"] = [Text("" if s is None else f"{s:.0f} s") for s in seconds]
+        columns["model"] = [Text(_last(e.model_name)) for e in found]
+        columns["data"] = [Text(_last(e.dataset_name)) for e in found]
+    needed = {n: max(len(n), *(cell.cell_len for cell in cells)) for n, cells in columns.items()}
+    cut = [name for name in ("name", "model", "data") if name in columns]
+    fixed = sum(needed[name] for name in columns if name not in cut) + 2 * len(columns)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for number, name in enumerate(shown):
-        needed = max(len(name), *(row[number].cell_len for row in rows))
-        if name in ("name", "model", "data"):  # what may be cut
-            fixed = sum(
-                max(len(n), *(row[i].cell_len for row in rows)) + 2
-                for i, n in enumerate(shown)
-                if n not in ("name", "model", "data")
-            )
-            needed = min(needed, max(8, (width - fixed) // (3 if width >= WIDE else 1) - 2))
-        table.add_column(name, width=needed, no_wrap=True, overflow="ellipsis",
-                         justify="right" if name == "runtime" else "left")  # fmt: skip
-    for row in rows:
-        table.add_row(*row[: len(shown)])
+    for name in columns:
+        room = needed[name] if name not in cut else max(8, (width - fixed) // len(cut))
+        table.add_column(name, width=min(needed[name], room), no_wrap=True, overflow="ellipsis")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _when(experiment: Experiment, settings: Settings, *, year: bool) -> str:
+    created = experiment.created_at.astimezone(settings.timezone)
+    return f"{created:%Y-%m-%d %H:%M}" if year else f"{created:%m-%d %H:%M}"
 
 
 def _head(experiment: Experiment, settings: Settings) -> Text:

@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Command → the module that defines it under the same name, and its line in the help."""
 
 
-class _LazyCommand(click.Command):
+class LazyCommand(click.Command):
     """Stands for a command until it is called."""
 
     def __init__(self, name: str) -> None:
@@ -47,7 +47,7 @@ class _LazyCommand(click.Command):
 
 
 @click.group(
-    commands={name: _LazyCommand(name) for name in COMMANDS},
+    commands={name: LazyCommand(name) for name in COMMANDS},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="tunesmith")

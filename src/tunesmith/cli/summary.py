@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ def print_summary(console: Console, experiment: Experiment) -> None:
             "the adapter, its tokenizer, its card (README.md: how to load it)",
         ),
         ("metrics.json", "these results"),
+        ("artifacts/predictions.jsonl", "its answer for each held-out row"),
         ("config.yaml", "the complete configuration"),
         ("logs.txt", "the log"),
     ):
@@ -43,11 +46,20 @@ def print_summary(console: Console, experiment: Experiment) -> None:
         )
     console.print("\n[bold]Next[/bold]")
     for command, what in (
-        (f"tunesmith experiments show {experiment.id}", "this summary again"),
-        (f"tunesmith train --config {_short(folder / 'config.yaml')}", "repeat it"),
-        ("tunesmith experiments list", "all experiments"),
+        (f"experiments show {experiment.id}", "this summary again"),
+        (f"train --config {_short(folder / 'config.yaml')}", "repeat it"),
+        ("experiments list", "all experiments"),
     ):
-        console.print(Text(f"  {command}  ", "green").append(what, "dim"), soft_wrap=True)
+        console.print(
+            Text(f"  {command_name()} {command}  ", "green").append(what, "dim"), soft_wrap=True
+        )
+
+
+def command_name() -> str:
+    """What to type for `tunesmith` here: its path where it isn't on the PATH."""
+    if shutil.which("tunesmith"):
+        return "tunesmith"
+    return _short(Path(sys.executable).with_name("tunesmith"))
 
 
 def _scores(metrics: Mapping[str, Any], score: Mapping[str, Any]) -> Table:

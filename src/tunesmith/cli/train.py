@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.flags import Flags, configuration
-from tunesmith.cli.summary import print_summary
+from tunesmith.cli.summary import command_name, print_summary
 from tunesmith.config.yaml import read_draft
 from tunesmith.errors import Interrupted, TunesmithError, UserError
 from tunesmith.experiments.life import execute, reconcile, resumable, submit
@@ -69,13 +69,13 @@ def _run(
         except (Interrupted, KeyboardInterrupt):
             raise Interrupted(
                 f"experiment {experiment.id} is kept; go on with\n"
-                f"  tunesmith train --resume {experiment.id}"
+                f"  {command_name()} train --resume {experiment.id}"
             ) from None
         except TunesmithError as error:
             lines = [str(error), f"Experiment {experiment.id} is recorded as failed."]
             if not isinstance(error, UserError):
                 lines.append(f"Its log: {experiment.directory}/logs.txt")
-                lines.append(f"Go on with: tunesmith train --resume {experiment.id}")
+                lines.append(f"Go on with: {command_name()} train --resume {experiment.id}")
             error.args = ("\n".join(lines),)
             raise
     print_summary(display.console, experiment)

@@ -22,7 +22,9 @@ from tunesmith.tasks.base import TaskOptions
 
 if TYPE_CHECKING:
     TaskSection = TaskOptions
+    PeftTaskType = str
 else:
+    PeftTaskType = Literal[tuple(sorted({task.peft_task_type for task in TASKS.values()}))]
     TaskSection = Annotated[
         Union[tuple(task.Options for task in TASKS.values())],  # noqa: UP007 - made at run time
         Field(discriminator="name"),
@@ -82,7 +84,7 @@ class LoraConfig(Section):
     )
     lora_dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout before the adapter.")
     bias: Literal["none", "all", "lora_only"] = Field("none", description="Biases that train too.")
-    task_type: Literal["SEQ_CLS", "CAUSAL_LM"] | None = Field(
+    task_type: PeftTaskType | None = Field(
         None, description="PEFT's task type; null takes it from the task."
     )
     use_dora: bool = Field(False, description="Weight-decomposed LoRA (DoRA).")
@@ -113,7 +115,8 @@ class ValidationRules(Section):
     allow_empty: bool = Field(False, description="Keep rows whose text is empty or missing.")
     remove_html: bool = Field(True, description="Strip HTML tags and entities from the text.")
     unknown_labels: Literal["fail", "drop"] = Field(
-        "fail", description="Rows whose label is missing or not among task.labels."
+        "fail",
+        description="Rows whose label is not among task.labels; those without a label are dropped.",
     )
 
 

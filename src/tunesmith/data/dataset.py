@@ -16,7 +16,7 @@ from tunesmith.errors import ConfigError, DataError, Problem, nearest
 from tunesmith.tasks.base import Columns, Row, Task
 
 EVALUATION_SPLITS = ("validation", "valid", "dev", "eval", "test")
-"""Splits that are taken for evaluation where none is named, the first that has labels."""
+"""Splits that are taken for evaluation where none is named: the first that is there."""
 
 
 class LabelRules(Rules, Protocol):
@@ -207,6 +207,10 @@ def _checked(
     kept, report = apply_rules(table, task.text_columns(columns), rules)
     label = task.label_column(columns)
     if label is not None:
+        given = kept.column(label).to_pylist()
+        parsed = [task.parse_label(value) for value in given]
+        if parsed != given:
+            kept = kept.set_column(kept.column_names.index(label), label, pa.array(parsed))
         kept, later = drop_labels(kept, label, task.labels_wanted(), rules.unknown_labels)
         report = report.then(later)
     return kept, report

@@ -133,6 +133,18 @@ def _contradictions(config: ExperimentConfig) -> list[Problem]:
             )
     if training.early_stopping_patience:
         needs.append("early_stopping_patience")
+    metric = (training.metric_for_best_model or "loss").removeprefix("eval_")
+    quick = TASKS[config.task_name].quick_metrics
+    if metric not in quick:
+        problems.append(
+            Problem(
+                "training.metric_for_best_model",
+                "evaluation during training gives no such metric",
+                training.metric_for_best_model,
+                ", ".join(quick),
+                nearest(metric, quick),
+            )
+        )
     if needs and training.eval_strategy == "no":
         problems.append(
             Problem(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -136,7 +137,11 @@ def logging_to(files: ExperimentFiles, settings: Settings) -> Iterator[None]:
     for source in sources:
         source.addHandler(handler)
     try:
-        yield
+        with warnings.catch_warnings():
+            # What a library will rename one day is its callers' business, not its users'.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
     finally:
         for source in sources:
             source.removeHandler(handler)

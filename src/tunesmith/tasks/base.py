@@ -53,6 +53,7 @@ class Prediction:
     """What was asked, for people to read."""
     expected: Any
     predicted: Any
+    """None where the answer was not generated."""
     correct: bool
     confidence: float | None = None
     """Probability the model gave its answer, 0 to 1."""
@@ -93,6 +94,8 @@ class Task(ABC):
     """The metric that says best how good it is: the one with an interval."""
     best_metric: ClassVar[str] = "loss"
     """The metric that early stopping and the best checkpoint use unless told otherwise."""
+    quick_metrics: ClassVar[tuple[str, ...]] = ("loss",)
+    """The metrics that evaluation during training gives (`generate=False`)."""
     is_default: ClassVar[bool] = False
     """Whether `lora.task_type` alone means this task."""
     eval_batch_scale: ClassVar[int] = 4
@@ -118,6 +121,10 @@ class Task(ABC):
     def label_column(self, columns: Columns) -> str | None:
         """The column whose values are labels, one a row; None where the task has no such column."""
         return None
+
+    def parse_label(self, value: Any) -> Any:
+        """The label, or list of labels, that a value of the label column stands for."""
+        return value
 
     def labels_wanted(self) -> Sequence[str] | None:
         """The labels that the options allow; None where any will do."""
@@ -216,4 +223,7 @@ class Task(ABC):
 
     @abstractmethod
     def usage(self, base_model: str) -> str:
-        """Python code that loads the adapter from the folder `final_model` and uses it."""
+        """Python code that loads the adapter from the folder `final_model` and uses it.
+
+        `base_model` is a Python expression of the base model's id or folder.
+        """

@@ -37,45 +37,39 @@ def choose_columns(
     """
     there = [name for name in available if not name.startswith("_")]
     listed = ", ".join(there) or "none"
-    chosen: dict[str, str] = {}
+    chosen: dict[str, str | None] = {
+        want.role: named for want in wanted if (named := getattr(options, want.option)) in there
+    }
+    for guess in (_by_usual_name, _only_one):
+        for want in wanted:
+            if getattr(options, want.option) is None and chosen.get(want.role) is None:
+                free = [name for name in there if name not in chosen.values()]
+                chosen[want.role] = guess(want, free, sample)
     problems = []
     for want in wanted:
         named = getattr(options, want.option)
+        if chosen.get(want.role) is not None:
+            continue
         if named is None:
-            found = _guess(want, there, sample, taken=set(chosen.values()))
-            if found:
-                chosen[want.role] = found
-            else:
-                problems.append(
-                    Problem(
-                        f"task.{want.option}",
-                        f"no column is plainly the {want.role.replace('_', ' ')}: name it",
-                        accepted=listed,
-                    )
-                )
-        elif named in there:
-            chosen[want.role] = named
+            message = f"no column is plainly the {want.role.replace('_', ' ')}: name it"
+            problems.append(Problem(f"task.{want.option}", message, accepted=listed))
         else:
-            problems.append(
-                Problem(
-                    f"task.{want.option}", "no such column", named, listed, nearest(named, there)
-                )
-            )
+            near = nearest(named, there)
+            problems.append(Problem(f"task.{want.option}", "no such column", named, listed, near))
     if problems:
         raise ConfigError(problems)
-    return chosen
+    return {want.role: str(chosen[want.role]) for want in wanted}
 
 
-def _guess(
-    want: Wanted, there: Sequence[str], sample: Sequence[Row], taken: set[str]
-) -> str | None:
-    free = [name for name in there if name not in taken]
+def _by_usual_name(want: Wanted, free: Sequence[str], sample: Sequence[Row]) -> str | None:
     by_name = {name.casefold(): name for name in free}
     for usual in want.usual_names:
         if usual in by_name and _fits(by_name[usual], want, sample):
             return by_name[usual]
-    if want.holds is None:
-        return free[0] if len(free) == 1 else None
+    return None
+
+
+def _only_one(want: Wanted, free: Sequence[str], sample: Sequence[Row]) -> str | None:
     fitting = [name for name in free if _fits(name, want, sample)]
     return fitting[0] if len(fitting) == 1 else None
 

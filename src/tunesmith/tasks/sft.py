@@ -57,6 +57,7 @@ class SupervisedFineTuning(Task):
     peft_task_type = "CAUSAL_LM"
     auto_class = "AutoModelForCausalLM"
     main_metric = "exact_match"
+    quick_metrics = ("token_accuracy", "loss", "perplexity")
     is_default = True
 
     options: SftOptions
@@ -252,7 +253,7 @@ class SupervisedFineTuning(Task):
         for rows, batch in batches:
             losses, hits, owners = self._token_losses(model, batch)
             expectations = [self.messages(row, columns)[-1]["content"].strip() for row in rows]
-            answers = [""] * len(rows)
+            answers: Sequence[str | None] = [None] * len(rows)
             if generate:
                 answers = self._answers(model, batch, tokenizer, hits, owners)
             for number, row in enumerate(rows):
@@ -264,7 +265,7 @@ class SupervisedFineTuning(Task):
                     text=self.key(row, columns),
                     expected=expected,
                     predicted=answers[number],
-                    correct=generate and answers[number] == expected,
+                    correct=answers[number] == expected,
                     confidence=math.exp(-total),
                     loss=total / max(count, 1),
                     tokens=count,
@@ -331,15 +332,15 @@ class SupervisedFineTuning(Task):
     def score(self, predictions: Sequence[Prediction]) -> Score:
         tokens = max(sum(p.tokens for p in predictions), 1)
         loss = sum((p.loss or 0.0) * p.tokens for p in predictions) / tokens
-        return Score(
-            metrics={
-                "exact_match": sum(p.correct for p in predictions) / max(len(predictions), 1),
-                "token_accuracy": sum(p.tokens_correct for p in predictions) / tokens,
-                "loss": loss,
-                "perplexity": math.exp(min(loss, 700.0)),
-            },
-            main=self.main_metric,
-        )
+        metrics = {
+            "token_accuracy": sum(p.tokens_correct for p in predictions) / tokens,
+            "loss": loss,
+            "perplexity": math.exp(min(loss, 700.0)),
+        }
+        if all(p.predicted is not None for p in predictions):
+            correct = sum(p.correct for p in predictions)
+            metrics = {"exact_match": correct / max(len(predictions), 1), **metrics}
+        return Score(metrics=metrics, main=self.main_metric)
 
     def baseline(
         self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns
@@ -360,7 +361,7 @@ class SupervisedFineTuning(Task):
         return f"""from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
-base = AutoModelForCausalLM.from_pretrained({base_model!r})
+base = AutoModelForCausalLM.from_pretrained({base_model})
 model = PeftModel.from_pretrained(base, "final_model")
 chat = pipeline("text-generation", model=model,
                 tokenizer=AutoTokenizer.from_pretrained("final_model"))

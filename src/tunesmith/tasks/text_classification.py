@@ -63,6 +63,7 @@ class TextClassification(Task):
     auto_class = "AutoModelForSequenceClassification"
     main_metric = "accuracy"
     best_metric = "accuracy"
+    quick_metrics = ("accuracy", "f1_macro", "loss")
     is_default = True
 
     options: TextClassificationOptions
@@ -103,7 +104,10 @@ class TextClassification(Task):
         return [columns[role] for role in ("text", "text_pair") if role in columns]
 
     def label_column(self, columns: Columns) -> str | None:
-        return None if self.options.multi_label else columns["label"]
+        return columns["label"]
+
+    def parse_label(self, value: Any) -> Any:
+        return self._several(value) if self.options.multi_label else value
 
     def labels_wanted(self) -> Sequence[str] | None:
         return [canonical(label) for label in self.options.labels] if self.options.labels else None
@@ -166,8 +170,10 @@ class TextClassification(Task):
 
     def _labels_of(self, row: Row, columns: Columns) -> list[str]:
         value = row[columns["label"]]
-        if not self.options.multi_label:
-            return [canonical(value)]
+        return self._several(value) if self.options.multi_label else [canonical(value)]
+
+    def _several(self, value: Any) -> list[str]:
+        """The labels in a list, a JSON list, or a string with separators."""
         if isinstance(value, str):
             if value.lstrip().startswith("["):
                 try:
@@ -364,7 +370,7 @@ class TextClassification(Task):
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 labels = {self.labels!r}
-base = AutoModelForSequenceClassification.from_pretrained({base_model!r}, num_labels=len(labels))
+base = AutoModelForSequenceClassification.from_pretrained({base_model}, num_labels=len(labels))
 base.config.id2label = dict(enumerate(labels))
 model = PeftModel.from_pretrained(base, "final_model")
 classify = pipeline("text-classification", model=model,

@@ -18,7 +18,7 @@ SORT_KEYS = ("created_at", "name", "train_runtime", "eval_accuracy")
 
 
 class ExperimentStatus(StrEnum):
-    """Where an experiment stands. Which status may follow which is decided in `experiments.py`."""
+    """Where an experiment stands. Which may follow which is decided in `experiments/life.py`."""
 
     QUEUED = "queued"
     RUNNING = "running"

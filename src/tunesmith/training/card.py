@@ -70,7 +70,7 @@ A LoRA adapter for `{source.name}`, trained with Tunesmith for {task.name}.
 ## Use
 
 ```python
-{task.usage(source.reference)}
+{_imports(source.expression)}{task.usage(source.expression)}
 ```
 
 ## Data
@@ -86,6 +86,14 @@ learning rate {training.learning_rate:g}, {training.num_train_epochs:g} epochs,
 batches of {training.per_device_train_batch_size}, seed {training.seed}.
 The base model is identified by `{source.identity}`.
 """
+
+
+def _imports(expression: str) -> str:
+    """The import that the expression of the base model needs."""
+    for module in ("importlib.resources", "os"):
+        if expression.startswith((f"str({module}", f"{module}.")):
+            return f"import {module}\n\n"
+    return ""
 
 
 def _overlap(metrics: dict[str, Any]) -> str:

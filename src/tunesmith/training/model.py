@@ -46,6 +46,16 @@ class ModelSource:
         """What `from_pretrained` of anybody's code takes to load it: the hub id or the folder."""
         return self.name if self.from_hub else str(self.folder)
 
+    @property
+    def expression(self) -> str:
+        """`reference` as a Python expression that also holds on another machine, where one does."""
+        if self.name.startswith("package:") and not self.name.endswith(".gguf"):
+            package, _, inner = self.name.removeprefix("package:").partition("/")
+            return f"str(importlib.resources.files({package!r}) / {inner!r})"
+        if not self.from_hub and self.folder.is_relative_to(Path.home()):
+            return f"os.path.expanduser({'~/' + str(self.folder.relative_to(Path.home()))!r})"
+        return repr(self.reference)
+
 
 @dataclass(frozen=True)
 class ModelFacts:

@@ -1,0 +1,164 @@
+"""The starter's own models and data, which come with the installation; and the hub's formats."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from tests.conftest import write_reviews
+
+import tunesmith
+from tunesmith.config.yaml import read_draft
+from tunesmith.experiments.prepare import check, prepare
+from tunesmith.settings import Settings
+
+CONFIG = Path(__file__).parent.parent / "config"
+
+
+@pytest.fixture
+def both_cores() -> Any:
+    """The real models are large enough for every core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["default.yaml", "smollm2-sft.yaml"])
+def test_a_recipe_is_valid_with_its_model_and_data(name: str, settings: Settings) -> None:
+    assert all("converted" in line for line in check(read_draft(CONFIG / name), settings))
+
+
+def test_the_starter_drops_plot_summaries_and_keeps_every_text_on_one_side(
+    settings: Settings,
+) -> None:
+    everything = ["data.validation_rules.max_text_length=null"]
+    prepared = prepare(read_draft(CONFIG / "default.yaml", assignments=everything), settings)
+    dataset = prepared.dataset
+    assert dataset.report.counts["unknown_label"] == 1097
+    assert (len(dataset.train), len(dataset.evaluation)) == (4000, 1200)
+    train = {" ".join(row["text"].casefold().split()) for row in dataset.train}
+    assert not any(" ".join(row["text"].casefold().split()) in train for row in dataset.evaluation)
+
+
+def test_a_short_starter_training_beats_the_untrained_model(
+    settings: Settings, both_cores: None
+) -> None:
+    experiment = tunesmith.train(
+        CONFIG / "default.yaml", settings=settings, train_samples=960, eval_samples=300
+    )
+    score = experiment.metrics["score"]
+    assert experiment.metrics["reload_verified"] is True
+    assert experiment.metrics["eval_accuracy"] > score["untrained"]["accuracy"] + 0.1
+    assert experiment.metrics["eval_accuracy"] > score["baseline"]["value"]
+
+
+def test_the_gguf_chat_model_is_converted_once_and_learns(
+    settings: Settings, both_cores: None
+) -> None:
+    experiment = tunesmith.train(
+        CONFIG / "smollm2-sft.yaml", settings=settings, train_samples=64, eval_samples=24
+    )
+    (converted,) = (settings.cache / "models").iterdir()
+    assert (converted / "model.safetensors").is_file()
+    assert experiment.metrics["score"]["untrained"]["exact_match"] == 0
+    assert experiment.metrics["eval_exact_match"] > 0
+    assert experiment.metrics["reload_verified"] is True
+
+
+def test_the_contracts_recipe_trains_on_what_the_hubs_cache_holds(
+    tiny_distilbert: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`config/distilbert-sst2.yaml` itself, on a small DistilBERT and a small SST-2 of ours."""
+    from huggingface_hub import constants
+
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    model = _in_cache(cache, "models--distilbert-base-uncased")
+    shutil.copytree(tiny_distilbert, model, dirs_exist_ok=True)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 128}))
+    (model / "tokenizer_config.json").write_text(
+        (model / "tokenizer_config.json")
+        .read_text()
+        .replace('"model_max_length": 64', '"model_max_length": 128')
+    )
+    _widen_positions(model, 128)
+    _write_sst2(_in_cache(cache, "datasets--glue"), tmp_path)
+    experiment = tunesmith.train(CONFIG / "distilbert-sst2.yaml", settings=settings)
+    assert experiment.record.config["task"]["labels"] == ["negative", "positive"]
+    assert experiment.record.config["task"]["text_column"] == "sentence"
+    assert experiment.record.data["splits"]["evaluation"]["from"] == "validation"
+    assert (experiment.metrics["train_samples"], experiment.metrics["eval_samples"]) == (100, 50)
+    assert experiment.record.environment["base_model"]["identity"] == "c" * 40
+    assert experiment.metrics["reload_verified"] is True
+    card = yaml.safe_load((experiment.adapter / "README.md").read_text().split("---")[1])
+    assert card["base_model"] == "distilbert-base-uncased"
+
+
+def _in_cache(cache: Path, name: str) -> Path:
+    """A snapshot's folder in the hub's cache format."""
+    commit = "c" * 40
+    (cache / name / "refs").mkdir(parents=True)
+    (cache / name / "refs" / "main").write_text(commit)
+    folder = cache / name / "snapshots" / commit
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _widen_positions(model: Path, length: int) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(model / "model.safetensors")
+    name = "embeddings.position_embeddings.weight"
+    tensors[name] = tensors[name].repeat(length // tensors[name].shape[0], 1)
+    save_file(tensors, model / "model.safetensors", {"format": "pt"})
+
+
+def _write_sst2(folder: Path, scratch: Path) -> None:
+    """A dataset with GLUE's layout: configuration sst2, ClassLabel, a test split without labels."""
+    lines = write_reviews(scratch / "reviews.csv", 220).read_text().splitlines()[1:]
+    rows = [line.rsplit(",", 1) for line in lines]
+    sides = {"train": rows[:150], "validation": rows[150:210], "test": rows[210:]}
+    (folder / "sst2").mkdir()
+    for side, part in sides.items():
+        labels = [-1 if side == "test" else int(verdict == "good") for _, verdict in part]
+        table = pa.table(
+            {
+                "sentence": [text for text, _ in part],
+                "label": pa.array(labels, pa.int64()),
+                "idx": pa.array(range(len(part)), pa.int32()),
+            }
+        )
+        pq.write_table(table, folder / "sst2" / f"{side}-00000-of-00001.parquet")
+    names = {"0": "negative", "1": "positive"}
+    described = {
+        "dataset_info": [
+            {
+                "config_name": "sst2",
+                "features": [
+                    {"name": "sentence", "dtype": "string"},
+                    {"name": "label", "dtype": {"class_label": {"names": names}}},
+                    {"name": "idx", "dtype": "int32"},
+                ],
+                "splits": [
+                    {"name": side, "num_examples": len(part)} for side, part in sides.items()
+                ],
+            }
+        ],
+        "configs": [
+            {
+                "config_name": "sst2",
+                "data_files": [{"split": side, "path": f"sst2/{side}-*"} for side in sides],
+            }
+        ],
+    }
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(described)}---\n# GLUE\n")
