@@ -39,7 +39,8 @@ def test_a_recipe_is_valid_with_its_model_and_data(name: str, settings: Settings
 def test_the_starter_drops_plot_summaries_and_keeps_every_text_on_one_side(
     settings: Settings,
 ) -> None:
-    everything = ["data.validation_rules.max_text_length=null"]
+    rules = "data.validation_rules"
+    everything = [f"{rules}.{rule}" for rule in ("max_text_length=null", "allow_empty=true")]
     prepared = prepare(read_draft(CONFIG / "default.yaml", assignments=everything), settings)
     dataset = prepared.dataset
     assert dataset.report.counts["unknown_label"] == 1097

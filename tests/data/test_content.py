@@ -12,9 +12,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from tunesmith.data.content import canonical, canonical_strings, content_hash
+from tunesmith.data.content import canonical_strings, content_hash
 from tunesmith.data.files import read_file
 from tunesmith.data.sources import read_source
+from tunesmith.tasks.values import canonical
 
 TABLE = pa.table({"text": ["a", "bc", "", "é"], "label": [1, 0, None, 1]})
 

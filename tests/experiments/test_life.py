@@ -310,7 +310,7 @@ def test_a_label_nobody_named_is_refused_or_dropped_among_several_too(
         "task": {"name": "text-classification", **task},
         "data": {"dataset_name": str(path), "eval_samples": 8, "max_length": 32},
     }
-    with pytest.raises(ConfigError, match=r"10 rows .*odd.* unknown_labels: drop"):
+    with pytest.raises(ConfigError, match=r"10 rows .*odd.*unknown_labels: drop"):
         prepare(read_draft(asked), settings)
     dropped = prepare(
         read_draft(asked, assignments=["data.validation_rules.unknown_labels=drop"]), settings

@@ -66,14 +66,14 @@ def byte_tokenizer(
     return fast
 
 
-def tiny_llama(tokenizer: Any, *, layers: int = 2) -> LlamaForCausalLM:
+def tiny_llama(tokenizer: Any) -> Any:
     """A Llama with random weights for this tokenizer's vocabulary, in evaluation mode."""
     torch.set_num_threads(1)  # matrices this small are slower on more
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=layers,
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
         num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=512,
         bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=None,
-        initializer_range=0.3, attn_implementation="eager",
+        initializer_range=0.3,
     )  # fmt: skip
     return LlamaForCausalLM(config).eval()

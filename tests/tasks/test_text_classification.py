@@ -44,15 +44,16 @@ def found(*available: str, sample: Sequence[Row] = (), **options: Any) -> Column
     return task_with(**options).columns(["_row", *available], rows)
 
 
-def tiny_bert(task: TextClassification, tokenizer: Any) -> BertForSequenceClassification:
+def tiny_bert(task: TextClassification, tokenizer: Any) -> Any:
     """A BERT with random weights in float64, in evaluation mode."""
     torch.set_num_threads(1)  # matrices this small are slower on more
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
         num_attention_heads=2, max_position_embeddings=64, initializer_range=0.5,
-        pad_token_id=tokenizer.pad_token_id, num_labels=len(task.labels),
+        pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
+    config.num_labels = len(task.labels)
     return BertForSequenceClassification(config).double().eval()
 
 

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tunesmith.data.content import canonical, canonical_strings
+from tunesmith.data.content import canonical_strings
 from tunesmith.data.files import ROW
 from tunesmith.data.texts import row_texts, without_html
 from tunesmith.errors import DataError, nearest, shorten
+from tunesmith.tasks.values import canonical
 
 Action = Literal["drop", "fix"]
 _Mask = npt.NDArray[np.bool_]

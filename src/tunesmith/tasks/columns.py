@@ -1,11 +1,10 @@
-"""What tasks share about rows: choosing columns, comparing values, padding."""
+"""What tasks share about rows: choosing columns, padding, keeping a loss's digits."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunesmith.errors import ConfigError, Problem, nearest
 from tunesmith.tasks.base import Batch, Example, Row, TaskOptions
@@ -77,19 +76,6 @@ def _only_one(want: Wanted, free: Sequence[str], sample: Sequence[Row]) -> str |
 def _fits(name: str, want: Wanted, sample: Sequence[Row]) -> bool:
     values = [row[name] for row in sample if row.get(name) is not None]
     return want.holds is None or all(isinstance(value, want.holds) for value in values)
-
-
-def canonical(value: Any) -> str:
-    """A value as the text by which labels are compared: 1, 1.0 and "1" are one label."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, (Mapping, list, tuple)):
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
-    return str(value)
 
 
 def at_least_float32(logits: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,8 @@ from pydantic import Field
 from tunesmith.errors import ConfigError, DataError, ModelError, Problem, nearest
 from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Score, Task, TaskOptions
 from tunesmith.tasks.chat import Message, head_only_at, parse_messages, render
-from tunesmith.tasks.columns import Wanted, at_least_float32, canonical, choose_columns, pad
+from tunesmith.tasks.columns import Wanted, at_least_float32, choose_columns, pad
+from tunesmith.tasks.values import canonical
 
 if TYPE_CHECKING:
     import torch

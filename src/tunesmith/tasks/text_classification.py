@@ -12,7 +12,8 @@ from pydantic import Field, field_validator
 
 from tunesmith.errors import DataError, ModelError
 from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Score, Task, TaskOptions
-from tunesmith.tasks.columns import Wanted, at_least_float32, canonical, choose_columns, pad
+from tunesmith.tasks.columns import Wanted, at_least_float32, choose_columns, pad
+from tunesmith.tasks.values import canonical
 
 if TYPE_CHECKING:
     import torch
