@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def learned(row: Row, columns: Columns, template: str, **options: Any) -> list[s
             assert label == token
             runs[-1].append(label)
     assert example["targets"] == sum(map(len, runs))
-    return [tokenizer.decode(run) for run in runs if run]
+    return [str(tokenizer.decode(run)) for run in runs if run]
 
 
 def batch_of(
@@ -255,7 +255,7 @@ def test_loss_and_gradients_are_those_of_logits_made_everywhere(build: Any) -> N
     expected = functional.cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
     )
-    expected.backward()
+    torch.autograd.backward(expected)
     wanted = gradients(model)
     model.zero_grad()
     found = task.loss(model, batch)
@@ -304,7 +304,7 @@ def test_a_predictions_loss_is_the_mean_over_its_own_answer() -> None:
             alone = float(task.loss(model, batch_of(task, [row], tokenizer)))
             assert prediction.loss == pytest.approx(alone, rel=1e-12)
             assert prediction.tokens == len(str(row["answer"]).encode()) + 1
-            assert prediction.scores == (pytest.approx(alone * prediction.tokens),)
+            assert list(prediction.scores) == [pytest.approx(alone * prediction.tokens)]
             assert prediction.confidence == pytest.approx(math.exp(-alone * prediction.tokens))
             assert prediction.row == row["_row"]
 
@@ -333,17 +333,17 @@ class Everything(Counting):
         return super()._answers(model, batch, tokenizer, torch.zeros_like(hits), owners)
 
 
-Trained = tuple[Any, Any, list[Row]]
+Trained = tuple[Any, Any, Sequence[Row]]
 
 
 @pytest.fixture(scope="module")
-def half_trained(tiny_chat: Path, reviews: Path) -> Iterator[Trained]:
+def half_trained(tiny_chat: Path, reviews: Path) -> Trained:
     """The tiny chat model after a few steps: right about some reviews, wrong about others."""
     torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(tiny_chat)
     model = AutoModelForCausalLM.from_pretrained(tiny_chat, dtype=torch.float32)
     table = next(iter(read_source(str(reviews)).tables.values()))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"_row": n, "prompt": row["review"], "answer": row["verdict"]}
         for n, row in enumerate(table.to_pylist()[:64], 1)
     ]
@@ -360,7 +360,7 @@ def half_trained(tiny_chat: Path, reviews: Path) -> Iterator[Trained]:
         optimizer.zero_grad()
         task.loss(model, batch).backward()
         optimizer.step()
-    yield model.eval(), tokenizer, rows
+    return model.eval(), tokenizer, rows
 
 
 def predict(
@@ -393,16 +393,38 @@ def test_generating_only_what_teacher_forcing_leaves_open_changes_nothing(
         assert any(not p.correct and p.tokens_correct == p.tokens for p in found)
 
 
-def test_an_answer_without_an_end_token_is_generated_on(half_trained: Trained) -> None:
+class AllRight(Counting):
+    """Takes every answer token for the likeliest one."""
+
+    def _answers(
+        self, model: Any, batch: Batch, tokenizer: Any, hits: torch.Tensor, owners: torch.Tensor
+    ) -> list[str]:
+        return super()._answers(model, batch, tokenizer, torch.ones_like(hits), owners)
+
+
+@pytest.mark.parametrize(("template", "generated"), [(CHATML, 0), (NO_END, 16)])
+def test_only_an_answer_that_ends_is_known_without_generating_it(
+    half_trained: Trained, template: str, generated: int
+) -> None:
     model, tokenizer, rows = half_trained
     kept = tokenizer.chat_template
-    tokenizer.chat_template = NO_END
+    tokenizer.chat_template = template
     try:
-        _, found = predict(Counting, (model, tokenizer, rows[:16]))
-        full, expected = predict(Everything, (model, tokenizer, rows[:16]))
+        task, _ = predict(AllRight, (model, tokenizer, rows[:16]))
     finally:
         tokenizer.chat_template = kept
-    assert found == expected
+    assert task.generated == generated
+
+
+def test_an_answer_that_was_cut_off_is_generated(half_trained: Trained) -> None:
+    model, tokenizer, rows = half_trained
+    task = AllRight(SftOptions())
+    (whole,) = task.encode(rows[:1], PAIRS, tokenizer, 200)
+    cut = task.encode(rows[:1], PAIRS, tokenizer, whole["prompt_length"] + 1)
+    batch = task.collate(cut, tokenizer.pad_token_id)
+    with torch.no_grad():
+        list(task.predict(model, [(rows[:1], batch)], PAIRS, tokenizer))
+    assert task.generated == 1
 
 
 def test_several_turns_are_answered_as_if_alone(half_trained: Trained) -> None:

@@ -19,7 +19,7 @@ import torch
 import transformers
 from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 
-from tunesmith.config.schema import ExperimentConfig, TrainingConfig
+from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import (
     DataError,
     Interrupted,
@@ -29,6 +29,7 @@ from tunesmith.errors import (
 )
 from tunesmith.tasks.base import Example, Prediction, Row, Score, Task
 from tunesmith.training.adapter import add_adapter, count_parameters, load_adapter, save_adapter
+from tunesmith.training.arguments import training_arguments
 from tunesmith.training.batching import Examples
 from tunesmith.training.callbacks import Progress, Report
 from tunesmith.training.card import write_card
@@ -240,7 +241,9 @@ def _fit(work: _Training, model: Any, *, resume: bool) -> Progress:
         progress=progress,
         group_by_length=training.group_by_length,
         model=model,
-        args=_arguments(work),
+        args=training_arguments(
+            training, plan=work.plan, task=work.task, folder=work.directory / CHECKPOINTS
+        ),
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
@@ -254,43 +257,6 @@ def _fit(work: _Training, model: Any, *, resume: bool) -> Progress:
             f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}"
         )
     return progress
-
-
-def _arguments(work: _Training) -> transformers.TrainingArguments:
-    training, plan = work.config.training, work.plan
-    metric = training.metric_for_best_model or work.task.best_metric
-    best = training.load_best_model_at_end or training.early_stopping_patience is not None
-    higher = training.greater_is_better
-    return transformers.TrainingArguments(
-        output_dir=str(work.directory / CHECKPOINTS),
-        **_same_names(training),
-        max_steps=training.max_steps or -1,
-        eval_steps=training.eval_steps or training.logging_steps,
-        metric_for_best_model=metric if best else None,
-        greater_is_better=("loss" not in metric if higher is None else higher) if best else None,
-        activation_checkpointing=training.gradient_checkpointing,
-        use_cpu=plan.device == "cpu",
-        bf16=plan.precision == "bfloat16",
-        fp16=plan.precision == "float16",
-        logging_nan_inf_filter=False,  # compute_loss refuses such a loss instead of hiding it
-        restore_callback_states_from_checkpoint=True,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to="none",
-        dataloader_pin_memory=plan.device.startswith("cuda"),
-    )
-
-
-def _same_names(training: TrainingConfig) -> dict[str, Any]:
-    """The fields that have the same name and meaning in `transformers.TrainingArguments`."""
-    names = (
-        "learning_rate", "num_train_epochs", "per_device_train_batch_size",
-        "gradient_accumulation_steps", "lr_scheduler_type", "warmup_steps", "optim", "weight_decay",
-        "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "eval_strategy",
-        "save_strategy", "save_steps", "save_total_limit", "logging_steps",
-        "load_best_model_at_end", "seed",  "dataloader_num_workers",
-    )  # fmt: skip
-    return {name: getattr(training, name) for name in names}
 
 
 def _metrics(

@@ -1,0 +1,67 @@
+"""The `training` section in transformers' own words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from tunesmith.config.schema import TrainingConfig
+from tunesmith.tasks.base import Task
+from tunesmith.training.plan import Plan
+
+
+def training_arguments(
+    training: TrainingConfig, *, plan: Plan, task: Task, folder: Path
+) -> transformers.TrainingArguments:
+    """`training` as transformers says it, for the plan's device; checkpoints go into `folder`."""
+    metric = training.metric_for_best_model or task.best_metric
+    best = training.load_best_model_at_end or training.early_stopping_patience is not None
+    higher = training.greater_is_better
+    arguments = transformers.TrainingArguments(
+        output_dir=str(folder),
+        **_same_names(training),
+        max_steps=training.max_steps or -1,
+        eval_steps=training.eval_steps or training.logging_steps,
+        metric_for_best_model=metric if best else None,
+        greater_is_better=("loss" not in metric if higher is None else higher) if best else None,
+        activation_checkpointing=training.gradient_checkpointing,
+        use_cpu=plan.device == "cpu",
+        bf16=plan.precision == "bfloat16",
+        fp16=plan.precision == "float16",
+        logging_nan_inf_filter=False,  # compute_loss refuses such a loss instead of hiding it
+        restore_callback_states_from_checkpoint=True,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+        dataloader_pin_memory=plan.device.startswith("cuda"),
+    )
+    if plan.device.startswith("cuda"):
+        _use_one_gpu(arguments, torch.device(plan.device))
+    return arguments
+
+
+def _use_one_gpu(arguments: transformers.TrainingArguments, device: torch.device) -> None:
+    """Train on `device` alone.
+
+    With several GPUs in sight, the trainer would take the first, and split each batch over all.
+    """
+    device = torch.device("cuda", device.index or 0)
+    torch.cuda.set_device(device)
+    arguments._n_gpu = 1
+    arguments.__dict__["_setup_devices"] = device  # the cached property behind `device`
+    arguments.distributed_state.device = device
+
+
+def _same_names(training: TrainingConfig) -> dict[str, Any]:
+    """The fields that have the same name and meaning in `transformers.TrainingArguments`."""
+    names = (
+        "learning_rate", "num_train_epochs", "per_device_train_batch_size",
+        "gradient_accumulation_steps", "lr_scheduler_type", "warmup_steps", "optim", "weight_decay",
+        "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "eval_strategy",
+        "save_strategy", "save_steps", "save_total_limit", "logging_steps",
+        "load_best_model_at_end", "seed",  "dataloader_num_workers",
+    )  # fmt: skip
+    return {name: getattr(training, name) for name in names}
