@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -108,11 +109,11 @@ def _mistakes(mistakes: list[Mapping[str, Any]]) -> Table:
         (str(m["row"]), _cell(m["expected"]), _cell(m["predicted"]), " ".join(m["text"].split()))
         for m in mistakes
     ]
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0), expand=True)
     for number, name in enumerate(("row", "true", "answer")):
-        width = max(len(name), *(len(row[number]) for row in shown))
-        table.add_column(name, min_width=width, no_wrap=True, style="dim" if not number else "")
-    table.add_column("text", style="dim", no_wrap=True, overflow="ellipsis")
+        width = max(len(name), *(cell_len(row[number]) for row in shown))
+        table.add_column(name, width=width, no_wrap=True, style="dim" if not number else "")
+    table.add_column("text", style="dim", no_wrap=True, overflow="ellipsis", ratio=1)
     for row, expected, predicted, text in shown:
         table.add_row(row, Text(expected), Text(predicted), Text(text))
     return table

@@ -166,7 +166,7 @@ class TrainingConfig(Section):
     max_steps: int | None = Field(None, ge=1, description="Stop after this many steps; null: off.")
     per_device_train_batch_size: int = Field(8, ge=1, description="Rows in one training batch.")
     per_device_eval_batch_size: int | None = Field(
-        None, ge=1, description="Rows in one evaluation batch; null: 4 times the training batch."
+        None, ge=1, description="Rows in one evaluation batch; null: some times the training batch."
     )
     gradient_accumulation_steps: int = Field(1, ge=1, description="Batches in one optimizer step.")
     lr_scheduler_type: Literal[

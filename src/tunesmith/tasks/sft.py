@@ -58,6 +58,7 @@ class SupervisedFineTuning(Task):
     peft_task_type = "CAUSAL_LM"
     auto_class = "AutoModelForCausalLM"
     main_metric = "exact_match"
+    eval_batch_scale = 8
     quick_metrics = ("token_accuracy", "loss", "perplexity")
     is_default = True
 
@@ -136,6 +137,12 @@ class SupervisedFineTuning(Task):
         if template is None:
             return canonical(row[columns["prompt"]])
         return _PLACEHOLDER.sub(lambda found: canonical(row[found[1]]), template)
+
+    def _asked(self, row: Row, columns: Columns) -> str:
+        """What tells this row from others, for people: the template's values without its words."""
+        if self.options.prompt_template is None or "messages" in columns:
+            return self.key(row, columns)
+        return "\n".join(canonical(row[name]) for name in self.text_columns(columns))
 
     def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
         for row in (*train, *evaluation):
@@ -263,7 +270,7 @@ class SupervisedFineTuning(Task):
                 expected = expectations[number]
                 yield Prediction(
                     row=int(row.get("_row", 0)),
-                    text=self.key(row, columns),
+                    text=self._asked(row, columns),
                     expected=expected,
                     predicted=answers[number],
                     correct=answers[number] == expected,
@@ -302,7 +309,7 @@ class SupervisedFineTuning(Task):
 
     def _longest_generated(self) -> int:
         """Most tokens of a generated answer, its end included."""
-        return self.options.max_new_tokens or min(self.longest_answer + 4, 512)
+        return self.options.max_new_tokens or min(self.longest_answer + 2, 512)
 
     def _generate(
         self, model: Any, batch: Batch, wanted: Sequence[int], tokenizer: Any

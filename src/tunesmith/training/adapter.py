@@ -78,6 +78,7 @@ def load_adapter(base: Any, folder: Path) -> Any:
     Raises ModelError when the folder holds no adapter that fits.
     """
     import peft
+    from safetensors import SafetensorError
 
     try:
         model = peft.PeftModel.from_pretrained(base, folder, is_trainable=False).eval()
@@ -89,7 +90,7 @@ def load_adapter(base: Any, folder: Path) -> Any:
         weights = peft.load_peft_weights(str(folder), device=str(model.device))
         peft.set_peft_model_state_dict(model, weights)
         return model
-    except (ValueError, OSError, RuntimeError, KeyError) as error:
+    except (ValueError, OSError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"the adapter in {folder} can't be loaded: {error}") from error
 
 

