@@ -1,4 +1,4 @@
-"""The adapter: which layers it is put into, what trains, and that nothing is lost on the way back."""
+"""The adapter: where it is put, what trains, and that nothing is lost on the way back."""
 
 from __future__ import annotations
 
