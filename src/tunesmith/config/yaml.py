@@ -171,10 +171,9 @@ def _read_file(path: Path, places: dict[str, str], problems: list[Problem]) -> d
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         folder = path.parent
-        names = [str(p) for p in folder.glob("*.y*ml")] if folder.is_dir() else []
-        raise ConfigError(
-            [Problem("", f"no such file: {path}", suggestion=nearest(str(path), names))]
-        ) from None
+        there = {found.stem: str(found) for found in folder.glob("*.y*ml")}
+        hint = there.get(nearest(path.stem, there) or "")
+        raise ConfigError([Problem("", f"no such file: {path}", suggestion=hint)]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([Problem("", f"can't read {path}: {error}")]) from error
     try:

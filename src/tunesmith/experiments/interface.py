@@ -11,11 +11,11 @@ from typing import Any
 from tunesmith.config.yaml import FLAGS, read_draft
 from tunesmith.experiments.life import execute, reconcile, submit
 from tunesmith.experiments.prepare import prepare
-from tunesmith.experiments.recorder import Listener
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.files import ExperimentFiles
 from tunesmith.tracking.store import Store
+from tunesmith.training.reporter import Reporter
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TrainedExperiment:
 def train(
     config: str | Path | Mapping[str, Any] = "config/default.yaml",
     *,
-    listener: Listener | None = None,
+    listener: Reporter | None = None,
     settings: Settings | None = None,
     **overrides: Any,
 ) -> TrainedExperiment:

@@ -23,7 +23,7 @@ from tunesmith import training
 from tunesmith.config.yaml import read_draft, to_yaml
 from tunesmith.errors import Interrupted, StateError, StorageError, TunesmithError
 from tunesmith.experiments.prepare import Prepared, prepare
-from tunesmith.experiments.recorder import Listener, Recorder, Silent, log, logging_to
+from tunesmith.experiments.recorder import Recorder, Silent, log, logging_to
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import (
     DatasetVersion,
@@ -36,7 +36,7 @@ from tunesmith.tracking.environment import describe_environment
 from tunesmith.tracking.files import ExperimentFiles, write_json, write_lines, write_text
 from tunesmith.tracking.store import Store
 from tunesmith.training.plan import make_plan
-from tunesmith.training.reporter import Phase, TrainingData
+from tunesmith.training.reporter import Phase, Reporter, TrainingData
 
 S = ExperimentStatus
 TRANSITIONS: dict[ExperimentStatus, frozenset[ExperimentStatus]] = {
@@ -93,7 +93,7 @@ def execute(
     settings: Settings,
     *,
     prepared: Prepared | None = None,
-    listener: Listener | None = None,
+    listener: Reporter | None = None,
 ) -> Experiment:
     """Run a submitted experiment here, to its end; resumes one that was stopped before.
 

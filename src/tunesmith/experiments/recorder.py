@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from tunesmith.settings import Settings
@@ -24,41 +24,15 @@ PROGRESS_INTERVAL = 1.0
 log = logging.getLogger("tunesmith")
 
 
-class Listener(Reporter, Protocol):
-    """Who watches a training, such as the terminal."""
-
-
-class Silent:
+class Silent(Reporter):
     """Nobody watches."""
-
-    def phase(self, phase: Phase, note: str = "") -> None:
-        """Say nothing."""
-
-    def plan(self, plan: Plan) -> None:
-        """Say nothing."""
-
-    def message(self, text: str) -> None:
-        """Say nothing."""
-
-    def warning(self, text: str) -> None:
-        """Say nothing."""
-
-    def progress(self, done: int, total: int) -> None:
-        """Say nothing."""
-
-    def metrics(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
-        """Say nothing."""
-
-    def should_stop(self) -> bool:
-        """Never."""
-        return False
 
 
 class Recorder:
     """The reporter of a recorded experiment: writes down, then passes on to the listener."""
 
     def __init__(
-        self, experiment_id: str, store: Store, files: ExperimentFiles, listener: Listener
+        self, experiment_id: str, store: Store, files: ExperimentFiles, listener: Reporter
     ) -> None:
         self.experiment_id = experiment_id
         self.store = store

@@ -98,9 +98,8 @@ def locate_model(
         path = path.resolve()
     elif _looks_like_path(name):
         folder = path.parent
-        there = [str(folder / p.name) for p in folder.iterdir()] if folder.is_dir() else []
-        near = nearest(str(path), there)
-        hint = f" Did you mean {near}?" if near else ""
+        near = nearest(path.name, [p.name for p in folder.iterdir()] if folder.is_dir() else [])
+        hint = f" Did you mean {folder / near}?" if near else ""
         raise ModelError(f"model.name: there is no file or folder {name}.{hint}")
     else:
         folder = _from_hub(name, revision, token, code=trust_remote_code)
@@ -136,7 +135,11 @@ def inspect_model(folder: Path) -> ModelFacts:
             with file.open("rb") as stream:
                 (length,) = struct.unpack("<Q", stream.read(8))
                 header = json.loads(stream.read(min(length, 100_000_000)))
-            shapes |= {k: v["shape"] for k, v in header.items() if k != "__metadata__"}
+            header.pop("__metadata__", None)
+            end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+            if 8 + length + end > file.stat().st_size:
+                raise ValueError(f"{file.name} is cut off")
+            shapes |= {name: tensor["shape"] for name, tensor in header.items()}
         text = config.get("text_config") or config
     except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
         # The last two: JSON, and not the objects that these files hold.

@@ -23,29 +23,38 @@ class Phase(StrEnum):
 
 
 class Reporter(Protocol):
-    """Who listens to a training. Methods are called from the training's own thread, in order."""
+    """Who listens to a training; here, one who does nothing.
+
+    Methods are called from the training's own thread, in order.
+    """
 
     def phase(self, phase: Phase, note: str = "") -> None:
         """A phase begins."""
+        return None
 
     def plan(self, plan: Plan) -> None:
         """How this machine will run it."""
+        return None
 
     def message(self, text: str) -> None:
         """Something worth a line in the log."""
+        return None
 
     def warning(self, text: str) -> None:
         """Something that may change what the result means."""
+        return None
 
     def progress(self, done: int, total: int) -> None:
         """Steps (or rows, outside training) done of the present phase."""
+        return None
 
     def metrics(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """Values measured after `step` optimizer steps."""
+        return None
 
     def should_stop(self) -> bool:
         """Whether the user wants it to end; training then saves a checkpoint and stops."""
-        ...
+        return False
 
 
 @dataclass(frozen=True)
