@@ -77,7 +77,7 @@ def _scores(metrics: Mapping[str, Any], score: Mapping[str, Any]) -> Table:
     if name in score["untrained"]:
         table.add_row("the same model untrained", f"{score['untrained'][name]:.3f}", "same rows")
     baseline = score["baseline"]
-    table.add_row(baseline["name"], f"{baseline['value']:.3f}", "same rows")
+    table.add_row(Text(baseline["name"]), f"{baseline['value']:.3f}", "same rows")
     if value <= baseline["value"]:
         table.add_row(
             Text("No better than that simple answer: it has not learned the task.", "red")

@@ -163,7 +163,9 @@ class TrainingConfig(Section):
 
     learning_rate: float = Field(5e-4, gt=0.0, le=1.0, description="Highest learning rate.")
     num_train_epochs: float = Field(1.0, gt=0.0, description="Times the data are gone through.")
-    max_steps: int | None = Field(None, ge=1, description="Stop after this many steps; null: off.")
+    max_steps: int | None = Field(
+        None, ge=1, description="Train this many steps, whatever num_train_epochs says; null: off."
+    )
     per_device_train_batch_size: int = Field(8, ge=1, description="Rows in one training batch.")
     per_device_eval_batch_size: int | None = Field(
         None, ge=1, description="Rows in one evaluation batch; null: some times the training batch."

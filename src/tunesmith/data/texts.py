@@ -87,12 +87,17 @@ def _suspects(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     return np.concatenate(found).astype(np.int64) if found else np.array([], dtype=np.int64)
 
 
+def _is_read(turn: Any) -> bool:
+    """Whether the model reads the turn; the answers it learns stay as they are."""
+    return isinstance(turn, dict) and turn.get("role") != "assistant"
+
+
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
         return strip_html(value)
     if isinstance(value, list):
         return [
-            {**turn, "content": _clean(turn["content"])} if isinstance(turn, dict) else turn
+            {**turn, "content": _clean(turn["content"])} if _is_read(turn) else turn
             for turn in value
         ]
     return value

@@ -52,8 +52,8 @@ class TrainedExperiment:
     @property
     def predictions(self) -> list[dict[str, Any]]:
         """What it answered for each held-out row: text, expected, predicted, confidence."""
-        lines = ExperimentFiles(self.path).predictions.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        with ExperimentFiles(self.path).predictions.open(encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines]
 
 
 def train(

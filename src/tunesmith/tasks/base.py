@@ -94,6 +94,8 @@ class Task(ABC):
     """The metric that says best how good it is: the one with an interval."""
     best_metric: ClassVar[str] = "loss"
     """The metric that early stopping and the best checkpoint use unless told otherwise."""
+    lower_is_better: ClassVar[frozenset[str]] = frozenset({"loss"})
+    """The metrics of which a lower value is better."""
     quick_metrics: ClassVar[tuple[str, ...]] = ("loss",)
     """The metrics that evaluation during training gives (`generate=False`)."""
     is_default: ClassVar[bool] = False

@@ -45,7 +45,7 @@ class SftOptions(TaskOptions):
         None, description="System turn put before conversations that have none."
     )
     max_new_tokens: int | None = Field(
-        None, ge=1, description="Longest generated answer in tokens; null: the longest trained on."
+        None, ge=1, description="Longest generated answer in tokens; null: the longest in the data."
     )
 
 
@@ -60,6 +60,7 @@ class SupervisedFineTuning(Task):
     main_metric = "exact_match"
     eval_batch_scale = 8
     quick_metrics = ("token_accuracy", "loss", "perplexity")
+    lower_is_better = frozenset({"loss", "perplexity"})
     is_default = True
 
     options: SftOptions
@@ -67,7 +68,7 @@ class SupervisedFineTuning(Task):
     def __init__(self, options: TaskOptions) -> None:
         super().__init__(options)
         self.longest_answer = 0
-        """Tokens of the longest answer trained on; `encode` finds it."""
+        """Tokens of the longest answer in the data; `encode` finds it."""
 
     # -- the data ---------------------------------------------------------------------------
 

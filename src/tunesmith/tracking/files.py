@@ -28,6 +28,7 @@ class ExperimentFiles:
         self.history = folder / "history.jsonl"
         self.predictions = folder / "artifacts" / "predictions.jsonl"
         self.final_model = folder / "artifacts" / "final_model"
+        self.checkpoints = folder / "checkpoints"
 
     @classmethod
     def create(cls, root: Path, name: str, now: datetime) -> ExperimentFiles:
@@ -88,18 +89,23 @@ class ExperimentFiles:
             del values["experiment_id"]
             values["recorded_at"] = point.recorded_at.isoformat()
             lines.append(json.dumps(finite(values), ensure_ascii=False) + "\n")
-        with _storing(self.history), self.history.open("a", encoding="utf-8") as stream:
-            stream.writelines(lines)
+        with _storing(self.history), self.history.open("ab+") as stream:
+            if stream.seek(0, os.SEEK_END):
+                stream.seek(-1, os.SEEK_END)
+                if stream.read() != b"\n":  # a crash cut the last line short: leave it alone
+                    stream.write(b"\n")
+            stream.write("".join(lines).encode())
 
     def read_history(self, experiment_id: str) -> Iterator[Metric]:
-        """The metric points recorded here; a last line cut short by a crash is left out."""
+        """The metric points recorded here; a line cut short by a crash is left out."""
         if not self.history.exists():
             return
         with self.history.open(encoding="utf-8") as stream:
             for line in stream:
-                if not line.endswith("\n"):
-                    return
-                values = json.loads(line)
+                try:
+                    values = json.loads(line)
+                except json.JSONDecodeError:
+                    continue
                 values["recorded_at"] = datetime.fromisoformat(values["recorded_at"])
                 yield Metric(experiment_id=experiment_id, **values)
 

@@ -17,16 +17,18 @@ def training_arguments(
     training: TrainingConfig, *, plan: Plan, task: Task, folder: Path
 ) -> transformers.TrainingArguments:
     """`training` as transformers says it, for the plan's device; checkpoints go into `folder`."""
-    metric = training.metric_for_best_model or task.best_metric
+    metric = (training.metric_for_best_model or task.best_metric).removeprefix("eval_")
     best = training.load_best_model_at_end or training.early_stopping_patience is not None
     higher = training.greater_is_better
+    if higher is None:
+        higher = metric not in task.lower_is_better
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
         **_same_names(training),
         max_steps=training.max_steps or -1,
         eval_steps=training.eval_steps or training.logging_steps,
         metric_for_best_model=metric if best else None,
-        greater_is_better=("loss" not in metric if higher is None else higher) if best else None,
+        greater_is_better=higher if best else None,
         activation_checkpointing=training.gradient_checkpointing,
         use_cpu=plan.device == "cpu",
         bf16=plan.precision == "bfloat16",
@@ -62,6 +64,6 @@ def _same_names(training: TrainingConfig) -> dict[str, Any]:
         "gradient_accumulation_steps", "lr_scheduler_type", "warmup_steps", "optim", "weight_decay",
         "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "eval_strategy",
         "save_strategy", "save_steps", "save_total_limit", "logging_steps",
-        "load_best_model_at_end", "seed",  "dataloader_num_workers",
+        "load_best_model_at_end", "seed", "dataloader_num_workers",
     )  # fmt: skip
     return {name: getattr(training, name) for name in names}

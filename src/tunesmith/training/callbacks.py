@@ -20,8 +20,12 @@ class Progress:
     """Steps whose loss is in the sum."""
     epoch: float = 0.0
     """Passes over the data so far."""
+    samples: int = 0
+    """Rows gone through so far."""
+    tokens: int = 0
+    """Tokens gone through so far, padding left out."""
     seconds: float = 0.0
-    """Training time before this start."""
+    """Training time so far."""
 
     @property
     def mean_loss(self) -> float | None:
@@ -50,12 +54,12 @@ class Report(TrainerCallback):
     ) -> TrainerControl:
         """Report the step; log whenever a checkpoint is due, so that no loss falls between two."""
         self.reporter.progress(state.global_step, state.max_steps)
+        ends = _ends_epoch(state) or state.global_step >= state.max_steps
         if self.reporter.should_stop():
             self.stopped = True
             control.should_training_stop = True
-            control.should_save = True
-        ends_epoch = float(state.epoch or 0).is_integer()
-        if control.should_save or control.should_evaluate or ends_epoch:
+            control.should_save = control.should_save or not ends
+        if control.should_save or control.should_evaluate or ends:
             control.should_log = True
         self._leave_out(state, control)
         return control
@@ -67,10 +71,14 @@ class Report(TrainerCallback):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
-        """Don't evaluate, nor save again, on the way out of a stopped training."""
+        """Don't evaluate, nor save again, on the way out of a training stopped within an epoch.
+
+        Stopped by its last step, an epoch ends as it would have, so that resuming changes nothing.
+        """
         if self.stopped:
-            control.should_evaluate = False
-            control.should_save = False
+            whole = _ends_epoch(state) or state.global_step >= state.max_steps
+            control.should_evaluate = control.should_evaluate and whole
+            control.should_save = whole
         self._leave_out(state, control)
         return control
 
@@ -93,3 +101,7 @@ class Report(TrainerCallback):
         elif not any(name.startswith("eval_") for name in values):
             return  # the trainer's own summary: ours counts interrupted parts too
         self.reporter.metrics(state.global_step, epoch, values)
+
+
+def _ends_epoch(state: TrainerState) -> bool:
+    return float(state.epoch or 0).is_integer()

@@ -82,7 +82,7 @@ A LoRA adapter for `{source.name}`, trained with Tunesmith for {task.name}.
 ## Training
 
 Rank {lora.r}, alpha {lora.lora_alpha}, layers {lora.target_modules};
-learning rate {training.learning_rate:g}, {training.num_train_epochs:g} epochs,
+learning rate {training.learning_rate:g}, {metrics["train_epochs"]:g} epochs,
 batches of {training.per_device_train_batch_size}, seed {training.seed}.
 The base model is identified by `{source.identity}`.
 """

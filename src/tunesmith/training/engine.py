@@ -5,12 +5,14 @@ Knows no store and no queue: it gets rows and a reporter, and returns a result.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import resource
 import shutil
 import sys
 import time
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from tunesmith.errors import (
     Interrupted,
     ModelError,
     StorageError,
+    TrainingError,
     VerificationError,
 )
 from tunesmith.tasks.base import Example, Prediction, Row, Score, Task
@@ -42,17 +45,13 @@ from tunesmith.training.evaluation import (
 from tunesmith.training.model import ModelSource, load_base, load_tokenizer
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Phase, Reporter, TrainingData, TrainingResult
-from tunesmith.training.trainer import (
-    PROGRESS_FILE,
-    WRITE_ERRORS,
-    LoraTrainer,
-    checkpoints,
-    make_visible,
-    why_not_written,
-)
+from tunesmith.training.trainer import PROGRESS_FILE, LoraTrainer, checkpoints
+from tunesmith.training.writing import WRITE_ERRORS, make_visible, why_not_written
 
 CHECKPOINTS = "checkpoints"
 FINAL_MODEL = Path("artifacts") / "final_model"
+ENCODED_AT_ONCE = 1000
+"""Rows tokenized in one call: the tokenizer keeps about 20 kB a row until the call ends."""
 TOLERANCE = 1e-3
 """Largest difference of a score (logit, or nats of an answer) between trained and reloaded model.
 
@@ -85,7 +84,7 @@ class _Training:
             auto_class=self.task.auto_class,
             arguments=self.task.model_arguments(),
             weights=self.plan.weights,
-            attention=self.plan.attention,
+            attention=None if self.plan.attention == "auto" else self.plan.attention,
             device=self.plan.device,
             quantize_bits=4 if model.load_in_4bit else 8 if model.load_in_8bit else None,
         )
@@ -129,11 +128,25 @@ def train(
 
     `directory` is the experiment's folder; checkpoints and `artifacts/final_model` go into it.
     `resume=True` continues from the newest whole checkpoint there, if there is one.
-    Raises the errors of `tunesmith.errors`; Interrupted when the reporter asked to stop.
+    The checkpoints stay: whoever has recorded the result removes them. Raises the errors of
+    `tunesmith.errors`; Interrupted when the reporter asked to stop.
     """
     _quiet()
+    try:
+        return _train(
+            _Training(config, task, data, source, plan, directory, reporter), resume=resume
+        )
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"the memory of {plan.device} was not enough ({str(error).splitlines()[0]}). Lower "
+            "training.per_device_train_batch_size (and raise gradient_accumulation_steps by as "
+            "much), lower data.max_length, or set training.gradient_checkpointing."
+        ) from error
+
+
+def _train(work: _Training, *, resume: bool) -> TrainingResult:
+    config, task, source, reporter = work.config, work.task, work.source, work.reporter
     started = time.monotonic()
-    work = _Training(config, task, data, source, plan, directory, reporter)
     reporter.phase(Phase.LOADING_MODEL, source.name)
     transformers.set_seed(config.training.seed)  # before any weight is made (adapter, new head)
     work.tokenizer = load_tokenizer(source)
@@ -144,26 +157,26 @@ def train(
     reporter.phase(Phase.EVALUATING, "the untrained model, for comparison")
     untrained = task.score(work.judge(model))
     reporter.phase(Phase.TRAINING)
-    progress = _fit(work, model, resume=resume)
+    progress, judged = _fit(work, model, resume=resume)
     reporter.phase(Phase.EVALUATING, "the held-out rows")
     predictions = work.judge(model)
     score = task.score(predictions)
     reporter.metrics(
-        progress.steps,
-        progress.epoch,
+        judged,
+        progress.epoch * judged / max(progress.steps, 1),
         {f"eval_{name}": value for name, value in score.metrics.items()},
     )
     metrics = _metrics(work, model, progress, score, predictions, untrained)
     reporter.phase(Phase.SAVING)
     staging = _save(work, model, metrics)
     del model
+    _free_memory(work.plan.device)
     reporter.phase(Phase.VERIFYING, "the saved adapter on a fresh base model")
     metrics["reload_verified"] = True
     metrics["reload_max_difference"] = _verify(work, staging, predictions)
-    make_visible(staging, directory / FINAL_MODEL)
+    make_visible(staging, work.directory / FINAL_MODEL)
     metrics["total_runtime"] = time.monotonic() - started
-    metrics["peak_memory_bytes"] = _peak_memory(plan.device)
-    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)  # the adapter is verified
+    metrics["peak_memory_bytes"] = _peak_memory(work.plan.device)
     return TrainingResult(metrics, predictions, score.main, score.metrics[score.main])
 
 
@@ -172,7 +185,13 @@ def _encode(work: _Training) -> None:
     limit = work.config.data.max_length
     for side in ("train", "evaluation"):
         rows = list(getattr(work.data, side))
-        examples = work.task.encode(rows, work.data.columns, work.tokenizer, limit)
+        examples = [
+            _compact(example)
+            for start in range(0, len(rows), ENCODED_AT_ONCE)
+            for example in work.task.encode(
+                rows[start : start + ENCODED_AT_ONCE], work.data.columns, work.tokenizer, limit
+            )
+        ]
         lost = [r for r, e in zip(rows, examples, strict=True) if not e["targets"]]
         if lost:
             shown = ", ".join(str(row.get("_row")) for row in lost[:5])
@@ -194,6 +213,18 @@ def _encode(work: _Training) -> None:
         )
 
 
+def _compact(example: Example) -> Example:
+    """The example with its lists of token ids held as 4-byte numbers."""
+    return {
+        name: array("i", value) if name in ("input_ids", "labels") and _are_ids(value) else value
+        for name, value in example.items()
+    }
+
+
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(number, int) for number in value)
+
+
 def _adapted(work: _Training) -> Any:
     base, fresh = work.base()
     model = add_adapter(
@@ -211,8 +242,11 @@ def _adapted(work: _Training) -> Any:
     return model
 
 
-def _fit(work: _Training, model: Any, *, resume: bool) -> Progress:
-    """Train `model` in place; returns what was summed on the way."""
+def _fit(work: _Training, model: Any, *, resume: bool) -> tuple[Progress, int]:
+    """Train `model` in place; returns what was summed on the way, and the step it is now of.
+
+    That step is the last one, or the best checkpoint's.
+    """
     whole = checkpoints(work.directory / CHECKPOINTS) if resume else []
     progress = Progress()
     if whole:
@@ -256,7 +290,8 @@ def _fit(work: _Training, model: Any, *, resume: bool) -> Progress:
         raise Interrupted(
             f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}"
         )
-    return progress
+    best = trainer.state.best_global_step if training.load_best_model_at_end else None
+    return progress, best or trainer.state.global_step
 
 
 def _metrics(
@@ -268,23 +303,15 @@ def _metrics(
     untrained: Score,
 ) -> dict[str, Any]:
     """The results as `metrics.json` holds them; durations in seconds."""
-    epochs = work.config.training.num_train_epochs
-    steps = progress.steps
-    seen = steps * (
-        work.config.training.per_device_train_batch_size
-        * work.config.training.gradient_accumulation_steps
-    )
-    examples = work.train_examples or []
-    samples = min(seen, round(len(examples) * epochs)) if examples else 0
-    tokens = sum(len(e["input_ids"]) for e in examples) / max(len(examples), 1) * samples
     trainable, total = count_parameters(model)
     return {
         "train_runtime": progress.seconds,
         "train_loss": progress.mean_loss,
-        "train_steps": steps,
-        "train_samples": len(examples),
-        "train_samples_per_second": samples / max(progress.seconds, 1e-9),
-        "train_tokens_per_second": tokens / max(progress.seconds, 1e-9),
+        "train_steps": progress.steps,
+        "train_epochs": progress.epoch,
+        "train_samples": len(work.train_examples or []),
+        "train_samples_per_second": progress.samples / max(progress.seconds, 1e-9),
+        "train_tokens_per_second": progress.tokens / max(progress.seconds, 1e-9),
         **{f"eval_{name}": value for name, value in score.metrics.items()},
         "eval_samples": len(predictions),
         "score": {
@@ -345,6 +372,13 @@ def _verify(work: _Training, folder: Path, predictions: list[Prediction]) -> flo
 def _stop_if_asked(reporter: Reporter) -> None:
     if reporter.should_stop():
         raise Interrupted("stopped before training began")
+
+
+def _free_memory(device: str) -> None:
+    """Let go of a model that nothing names any more: the trainer holds it in a circle."""
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
 
 
 def _peak_memory(device: str) -> int:

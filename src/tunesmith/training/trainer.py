@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -12,17 +12,15 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from tunesmith.errors import NonFiniteLossError, StorageError
 from tunesmith.tasks.base import Batch, Task
 from tunesmith.training.batching import EpochSampler, Examples
 from tunesmith.training.callbacks import Progress
+from tunesmith.training.writing import WRITE_ERRORS, make_visible, why_not_written
 
 PROGRESS_FILE = "progress.json"
-WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
-"""What saving raises when the disk is full: Python, torch.save and safetensors each their own."""
 
 
 class LoraTrainer(transformers.Trainer):
@@ -57,7 +55,7 @@ class LoraTrainer(transformers.Trainer):
         super().__init__(
             train_dataset=train_examples,
             eval_dataset=train_examples,  # never read: `evaluate` is ours
-            data_collator=lambda examples: task.collate(examples, pad_token_id),
+            data_collator=functools.partial(task.collate, pad_token_id=pad_token_id),
             **parent,
         )
 
@@ -69,6 +67,8 @@ class LoraTrainer(transformers.Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """The task's loss; refuses to go on with one that isn't a number."""
+        self.progress.samples += len(inputs["input_ids"])
+        self.progress.tokens += int(inputs["attention_mask"].sum())
         loss = self.task.loss(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
             raise NonFiniteLossError(
@@ -143,30 +143,6 @@ class LoraTrainer(transformers.Trainer):
         self.state.best_model_checkpoint = (
             str(self.folder / f"{PREFIX_CHECKPOINT_DIR}-{best}") if best else None
         )
-
-
-def make_visible(written: Path, final: Path) -> None:
-    """Flush everything under `written` to disk, then rename it to `final`, replacing what is there.
-
-    Raises OSError when the disk is full or the folder can't be written.
-    """
-    for path in sorted(written.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
-    if final.exists():
-        shutil.rmtree(final)
-    written.rename(final)
-
-
-def why_not_written(folder: Path, error: BaseException) -> str:
-    """Why a file couldn't be written to `folder`, in a sentence."""
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < 2**20 or "No space left" in str(error):
-        return f"the disk of {folder} is full ({free / 1e6:.1f} MB free)."
-    return f"{str(error).strip().splitlines()[0]} ({folder}, {free / 1e6:,.0f} MB free)."
 
 
 def checkpoints(folder: Path) -> list[Path]:
