@@ -67,7 +67,7 @@ def test_the_gguf_chat_model_is_converted_once_and_learns(
     experiment = tunesmith.train(
         CONFIG / "smollm2-sft.yaml", settings=settings, train_samples=64, eval_samples=24
     )
-    (converted,) = (settings.cache / "models").iterdir()
+    (converted,) = (settings.cache_dir / "models").iterdir()
     assert (converted / "model.safetensors").is_file()
     assert experiment.metrics["score"]["untrained"]["exact_match"] == 0
     assert experiment.metrics["eval_exact_match"] > 0

@@ -30,7 +30,7 @@ class Settings(BaseSettings):
         description="SQLAlchemy URL of the store; by default SQLite in the results folder.",
     )
     cache_dir: Path = Field(
-        Path("~/.cache/tunesmith"),
+        Path.home() / ".cache" / "tunesmith",
         validation_alias="TUNESMITH_CACHE_DIR",
         description="Folder for what can be made again, such as converted base models.",
     )
@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     @classmethod
     def _known_zone(cls, value: str) -> str:
         name = value.lstrip(":")
+        if name.startswith("/"):  # a file of the system's zones, such as /etc/localtime
+            name = str(Path(name).resolve()).partition("zoneinfo/")[2]
         try:
             ZoneInfo(name)
         except (KeyError, ValueError, OSError) as error:
@@ -73,6 +75,11 @@ class Settings(BaseSettings):
                 "no time zone has this name; use one such as Asia/Taipei or UTC"
             ) from error
         return name
+
+    @field_validator("results_dir", "cache_dir")
+    @classmethod
+    def _home(cls, value: Path) -> Path:
+        return value.expanduser()
 
     @property
     def store_url(self) -> str:
@@ -88,8 +95,3 @@ class Settings(BaseSettings):
     def token(self) -> str | None:
         """The Hugging Face token in clear, for the one call that needs it."""
         return self.hf_token.get_secret_value() if self.hf_token else None
-
-    @property
-    def cache(self) -> Path:
-        """The cache folder with `~` expanded."""
-        return self.cache_dir.expanduser()

@@ -175,7 +175,6 @@ def test_devices_that_can_be_asked_for(device: str | None) -> None:
         ("data", {"dataset_name": "d", "eval_fraction": 1.0}),
         ("task", {"class_weights": {"a": 0.0}}),
         ("task", {"class_weights": {"a": float("nan")}}),
-        ("task", {"labels": ["a"]}),
         ("task", {"labels": ["1", 1]}),
     ],
 )

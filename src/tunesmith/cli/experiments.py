@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,6 +29,8 @@ _STYLES = {
 }
 
 
+FOLLOW_INTERVAL = 0.5
+"""Seconds between two looks at a log that is followed."""
 WIDE = 100
 """Columns of a terminal that shows more than the figures."""
 
@@ -104,13 +105,15 @@ def logs(reference: str, follow: bool, lines: int) -> None:
         path = ExperimentFiles(Path(str(experiment.directory))).log
         if not path.exists():
             raise NotFoundError(f"experiment {experiment.id} has no log yet ({path}).")
-        for line in _tail(path, lines):
-            click.echo(line, nl=False)
-        while follow and store.get(experiment.id).status.is_live:
-            for line in _tail(path, None):
-                click.echo(line, nl=False)
-            time.sleep(0.5)
-            reconcile(store)
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            click.echo("".join(stream.readlines()[-lines:]), nl=False)
+            live = follow
+            while live:
+                time.sleep(FOLLOW_INTERVAL)
+                reconcile(store)
+                live = store.get(experiment.id).status.is_live
+                # Read after asking, so that the lines of the very end are shown too.
+                click.echo(stream.read(), nl=False)
 
 
 @experiments.command("import")
@@ -134,20 +137,6 @@ def _experiment_folders(folder: Path) -> list[Path]:
     if not inner:
         raise DataError(f"{folder} is no experiment's folder (experiment.json), and holds none.")
     return inner
-
-
-_positions: dict[Path, int] = {}
-
-
-def _tail(path: Path, lines: int | None) -> Iterator[str]:
-    """The last `lines` lines of `path`; with None, what was added since the last call."""
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        if lines is None:
-            stream.seek(_positions.get(path, 0))
-            yield from stream.readlines()
-        else:
-            yield from stream.readlines()[-lines:]
-        _positions[path] = stream.tell()
 
 
 def _table(found: list[Experiment], settings: Settings, width: int) -> Table:

@@ -11,7 +11,7 @@ from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.flags import Flags, configuration
 from tunesmith.cli.summary import command_name, print_summary
 from tunesmith.config.yaml import read_draft
-from tunesmith.errors import Interrupted, TunesmithError, UserError
+from tunesmith.errors import Interrupted, StorageError, TunesmithError, UserError
 from tunesmith.experiments.life import execute, reconcile, resumable, submit
 from tunesmith.experiments.prepare import Prepared, prepare
 from tunesmith.settings import Settings
@@ -72,9 +72,11 @@ def _run(
                 f"  {command_name()} train --resume {experiment.id}"
             ) from None
         except TunesmithError as error:
-            lines = [str(error), f"Experiment {experiment.id} is recorded as failed."]
+            status = store.get(experiment.id).status
+            lines = [str(error), f"Experiment {experiment.id} is recorded as {status}."]
             if not isinstance(error, UserError):
                 lines.append(f"Its log: {experiment.directory}/logs.txt")
+            if isinstance(error, StorageError):
                 lines.append(f"Go on with: {command_name()} train --resume {experiment.id}")
             error.args = ("\n".join(lines),)
             raise

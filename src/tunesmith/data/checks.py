@@ -104,8 +104,9 @@ def apply_rules(
     """The rows of `table` whose texts keep `rules`, HTML removed where asked, and the report.
 
     A text column holds strings, or chats: lists of `{role, content}`. In a chat the user's turns
-    together are the text that lengths are taken of; HTML goes from every turn but the answers. Lengths are counted
-    after HTML and without white space at the ends. An empty text is judged by `allow_empty` alone.
+    together are the text that lengths are taken of; HTML goes from every turn but the answers.
+    Lengths are counted after HTML and without white space at the ends. An empty text is judged by
+    `allow_empty` alone.
 
     Raises DataError when a column isn't there, or no row is left.
     """

@@ -67,6 +67,8 @@ class Dataset:
     report: CheckReport
     identity: dict[str, Any]
     """What the experiment records: location, rows and hash of each side."""
+    commit: str | None = None
+    """The hub's commit, where the data come from there."""
     overlap: int = 0
     """Held-out rows whose text is trained on too: 0 unless the source has such splits itself."""
     notes: tuple[str, ...] = ()
@@ -117,6 +119,7 @@ def load_dataset(request: DataRequest, task: Task, token: str | None = None) -> 
         evaluation=eval_rows,
         columns=columns,
         report=report,
+        commit=source.location.partition("@")[2] or None if source.kind == "hub" else None,
         overlap=sides.overlap,
         notes=sides.notes,
         identity={

@@ -86,6 +86,14 @@ def read_source(
     )
 
 
+def is_hub_dataset(name: str) -> bool:
+    """Whether `name` is looked for on the hub, because it is neither a path nor a package's file.
+
+    Raises DataError when it can be neither.
+    """
+    return not name.startswith(PREFIX) and "://" not in name and _as_path(name) is None
+
+
 def _as_path(name: str) -> Path | None:
     """The path that `name` stands for, or None when it is a name on the hub.
 

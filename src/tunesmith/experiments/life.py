@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -72,6 +73,7 @@ def submit(prepared: Prepared, store: Store, settings: Settings) -> Experiment:
             "base_model": {"name": prepared.source.name, "identity": prepared.source.identity},
         },
         directory=str(files.folder.resolve()),
+        **_this_process(),
     )
     store.record_dataset(
         DatasetVersion(
@@ -105,45 +107,70 @@ def execute(
     files = ExperimentFiles(Path(experiment.directory or ""))
     resume = experiment.status in (S.FAILED, S.CANCELLED)
     listener = listener or Silent()
-    experiment = _change(
-        store, files, experiment, S.RUNNING, phase=str(Phase.PREPARING_DATA), reason=None,
-        started_at=experiment.started_at or utc_now(), finished_at=None, **_this_process(),
-    )  # fmt: skip
     recorder = Recorder(experiment_id, store, files, listener)
-    with logging_to(files, settings), _ending(store, files, experiment), _stoppable(recorder):
-        log.info("experiment %s (%s), folder %s", experiment.id, experiment.name, files.folder)
-        prepared = prepared or _prepare_again(experiment, settings)
-        _describe_data(prepared, recorder)
-        plan = make_plan(prepared.config)
-        recorder.plan(plan)
-        dataset = prepared.dataset
-        result = training.train(
-            prepared.config,
-            prepared.task,
-            TrainingData(
-                dataset.train, dataset.evaluation, dataset.columns, dataset.name, dataset.hash,
-                dataset.overlap,
-            ),
-            prepared.source,
-            plan,
-            files.folder,
-            recorder,
-            resume=resume,
-        )  # fmt: skip
-        write_lines(files.predictions, (asdict(prediction) for prediction in result.predictions))
-        metrics = {
-            "experiment_id": experiment.id,
-            "experiment_name": experiment.name,
-            **result.metrics,
-        }
-        write_json(files.metrics, metrics)
-        experiment = _change(
-            store, files, store.get(experiment_id), S.SUCCEEDED, phase=None, progress=1.0,
-            metrics=metrics, finished_at=utc_now(), train_runtime=metrics["train_runtime"],
-            eval_accuracy=metrics.get("eval_accuracy"), score_name=result.score_name,
-            score=result.score,
-        )  # fmt: skip
-        log.info("succeeded: %s %.4f", result.score_name, result.score)
+    with logging_to(files, settings):
+        _require_transition(experiment, S.RUNNING)
+        experiment = store.change_status(
+            experiment_id,
+            S.RUNNING,
+            {experiment.status},
+            phase=str(Phase.PREPARING_DATA),
+            reason=None,
+            started_at=experiment.started_at or utc_now(),
+            finished_at=None,
+            **_this_process(),
+        )
+        with _ending(store, files, experiment), _stoppable(recorder):
+            files.write_record(experiment)
+            experiment = _run(experiment, store, files, settings, recorder, prepared, resume=resume)
+    return experiment
+
+
+def _run(
+    experiment: Experiment,
+    store: Store,
+    files: ExperimentFiles,
+    settings: Settings,
+    recorder: Recorder,
+    prepared: Prepared | None,
+    *,
+    resume: bool,
+) -> Experiment:
+    """Train a running experiment and record its success; its checkpoints are then not needed."""
+    log.info("experiment %s (%s), folder %s", experiment.id, experiment.name, files.folder)
+    prepared = prepared or _prepare_again(experiment, settings)
+    _describe_data(prepared, recorder)
+    plan = make_plan(prepared.config)
+    recorder.plan(plan)
+    dataset = prepared.dataset
+    result = training.train(
+        prepared.config,
+        prepared.task,
+        TrainingData(
+            dataset.train, dataset.evaluation, dataset.columns, dataset.name, dataset.hash,
+            dataset.overlap,
+        ),
+        prepared.source,
+        plan,
+        files.folder,
+        recorder,
+        resume=resume,
+    )  # fmt: skip
+    write_lines(files.predictions, (asdict(prediction) for prediction in result.predictions))
+    metrics = {
+        "experiment_id": experiment.id,
+        "experiment_name": experiment.name,
+        **result.metrics,
+    }
+    write_json(files.metrics, metrics)
+    experiment = _change(
+        store, files, experiment, S.SUCCEEDED, phase=None, progress=1.0,
+        metrics=metrics, finished_at=utc_now(), train_runtime=metrics["train_runtime"],
+        eval_accuracy=metrics.get("eval_accuracy"), score_name=result.score_name,
+        score=result.score,
+    )  # fmt: skip
+    shutil.rmtree(files.checkpoints, ignore_errors=True)
+    log.info("succeeded: %s %.4f", result.score_name, result.score)
     return experiment
 
 
@@ -163,13 +190,14 @@ def resumable(experiment: Experiment, settings: Settings) -> Prepared:
 
 
 def reconcile(store: Store) -> list[Experiment]:
-    """End experiments that a process of this machine was running and no longer is.
+    """End experiments that a process of this machine was running, or about to, and no longer is.
 
     Killed processes (kill -9, out of memory, power loss) can't say that they ended. Returns the
     experiments ended.
     """
     ended = []
-    for experiment in store.list(Filters(status=S.RUNNING)):
+    live = [e for status in (S.RUNNING, S.QUEUED) for e in store.list(Filters(status=status))]
+    for experiment in live:
         if experiment.host != platform.node() or _is_alive(experiment):
             continue
         files = ExperimentFiles(Path(experiment.directory or ""))
@@ -182,19 +210,25 @@ def reconcile(store: Store) -> list[Experiment]:
             ended.append(
                 _change(store, files, experiment, S.FAILED, reason=reason, finished_at=utc_now())
             )
-        except StateError:
-            continue  # another process was faster
+        except (StateError, StorageError):
+            continue  # another process was faster, or its folder can't be written
     return ended
 
 
 def import_folder(folder: Path, store: Store) -> Experiment:
     """Put the experiment in `folder` into the store, as its files tell it; twice is harmless.
 
+    An experiment that the store knows further on than its files is left as it is.
+
     Raises DataError when the folder holds no experiment.
     """
     files = ExperimentFiles(folder)
     experiment = files.read_record()
-    if experiment.status is S.RUNNING and not _is_alive(experiment):
+    here = experiment.host == platform.node()
+    known = [e for e in store.list(Filters(name=experiment.name)) if e.id == experiment.id]
+    if known and (known[0].status.is_live or experiment.status.is_live):
+        return known[0]
+    if experiment.status.is_live and here and not _is_alive(experiment):
         experiment = _with(experiment, status=S.FAILED, reason="It ended without a word.")
     store.put(experiment, list(files.read_history(experiment.id)))
     return experiment
@@ -216,14 +250,18 @@ def _change(
 
     Raises StateError when the transition is illegal, or the status isn't what it was.
     """
-    if to not in TRANSITIONS[experiment.status]:
-        raise StateError(
-            f"experiment {experiment.id} is {experiment.status} and can't become {to}."
-        )
+    _require_transition(experiment, to)
     changed = store.change_status(experiment.id, to, {experiment.status}, **changes)
     if files.folder.is_dir():
         files.write_record(changed)
     return changed
+
+
+def _require_transition(experiment: Experiment, to: ExperimentStatus) -> None:
+    if to not in TRANSITIONS[experiment.status]:
+        raise StateError(
+            f"experiment {experiment.id} is {experiment.status} and can't become {to}."
+        )
 
 
 def _prepare_again(experiment: Experiment, settings: Settings) -> Prepared:
@@ -296,7 +334,7 @@ class _ending:  # noqa: N801 - reads as a verb in `with`
         expected = not isinstance(error, Exception) or isinstance(error, TunesmithError)
         log.error("%s: %s", status, reason, exc_info=None if expected else error)
         # Where even this can't be written, what went wrong is told, and reconcile() comes later.
-        with suppress(StorageError):
+        with suppress(StorageError, StateError):
             _change(
                 self.store,
                 self.files,

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.config.yaml import Draft
 from tunesmith.data.dataset import Dataset, load_dataset
+from tunesmith.data.sources import is_hub_dataset
 from tunesmith.errors import ConfigError, DataError, ModelError, Problem, nearest
 from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Task
 from tunesmith.training.adapter import resolve_target_modules
-from tunesmith.training.model import ModelFacts, ModelSource, inspect_model, locate_model
+from tunesmith.training.model import (
+    ModelFacts,
+    ModelSource,
+    inspect_model,
+    is_hub_model,
+    locate_model,
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ def prepare(draft: Draft, settings: Settings, *, dataset: Dataset | None = None)
         known = {problem.field for problem in draft.problems}
         problems = [p for p in problems if p in draft.problems or p.field not in known]
         raise ConfigError(_by_place(problems, draft.places)).located(draft.places)
-    return Prepared(_resolved(config, task, found, facts), task, found, source)
+    return Prepared(_resolved(config, task, found, source, facts), task, found, source)
 
 
 def check(draft: Draft, settings: Settings) -> list[str]:
@@ -65,7 +72,7 @@ def check(draft: Draft, settings: Settings) -> list[str]:
     if config is not None:
         problems += _contradictions(config)
         task = TASKS[config.task_name](config.task)
-        if _is_on_hub(config.model.name):
+        if is_hub_model(config.model.name):
             unchecked.append(
                 f"model {config.model.name}: on the hub, looked at when training begins"
             )
@@ -75,7 +82,7 @@ def check(draft: Draft, settings: Settings) -> list[str]:
                 problems += _model_problems(config, facts)
             elif not any(problem.field == "model.name" for problem in problems):
                 unchecked.append(f"layers of {config.model.name}: known once it is converted")
-        if _is_on_hub(config.data.dataset_name):
+        if is_hub_dataset(config.data.dataset_name):
             unchecked.append(
                 f"dataset {config.data.dataset_name}: on the hub, looked at when training begins"
             )
@@ -86,14 +93,6 @@ def check(draft: Draft, settings: Settings) -> list[str]:
         problems = [p for p in problems if p in draft.problems or p.field not in known]
         raise ConfigError(_by_place(problems, draft.places)).located(draft.places)
     return unchecked
-
-
-def _is_on_hub(name: str) -> bool:
-    return not (
-        name.startswith(("package:", ".", "/", "~")) or Path(name).exists() or name.count("/") > 1
-        or Path(name).suffix in {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".gz",
-                                 ".bz2", ".zst", ".gguf"}
-    )  # fmt: skip
 
 
 def _by_place(problems: list[Problem], places: Mapping[str, str]) -> list[Problem]:
@@ -131,6 +130,25 @@ def _contradictions(config: ExperimentConfig) -> list[Problem]:
                     f"training.eval_strategy's value, {training.eval_strategy}",
                 )
             )
+        every = training.eval_steps or training.logging_steps
+        by_steps = training.eval_strategy == training.save_strategy == "steps"
+        if by_steps and training.save_steps % every:
+            problems.append(
+                Problem(
+                    "training.save_steps",
+                    "load_best_model_at_end needs an evaluation at every checkpoint",
+                    training.save_steps,
+                    f"a multiple of training.eval_steps, {every}",
+                )
+            )
+    if training.optim == "adamw_8bit" and importlib.util.find_spec("bitsandbytes") is None:
+        problems.append(
+            Problem(
+                "training.optim",
+                "needs bitsandbytes (pip install 'tunesmith[quantization]')",
+                training.optim,
+            )
+        )
     if training.early_stopping_patience:
         needs.append("early_stopping_patience")
     metric = (training.metric_for_best_model or "loss").removeprefix("eval_")
@@ -172,7 +190,7 @@ def _model(
     try:
         source = locate_model(
             config.model.name,
-            cache=settings.cache,
+            cache=settings.cache_dir,
             revision=config.model.revision,
             token=settings.token,
             trust_remote_code=config.model.trust_remote_code,
@@ -258,16 +276,22 @@ def _label_problems(config: ExperimentConfig, task: Task) -> list[Problem]:
 
 
 def _resolved(
-    config: ExperimentConfig, task: Task, dataset: Dataset, facts: ModelFacts
+    config: ExperimentConfig, task: Task, dataset: Dataset, source: ModelSource, facts: ModelFacts
 ) -> ExperimentConfig:
-    """`config` with what it left open filled in: columns, labels, layers."""
+    """`config` with what it left open filled in: columns, labels, layers, the hub's commits."""
     options = config.task.model_copy(update=task.resolved(dataset.columns))
     labels: Any = task.facts().get("labels")
     return config.model_copy(
         update={
             "task": options,
             "model": config.model.model_copy(
-                update={"num_labels": len(labels)} if labels is not None else {}
+                update={
+                    **({"num_labels": len(labels)} if labels is not None else {}),
+                    **({"revision": source.identity} if source.from_hub else {}),
+                }
+            ),
+            "data": config.data.model_copy(
+                update={"revision": dataset.commit} if dataset.commit else {}
             ),
             "lora": config.lora.model_copy(
                 update={

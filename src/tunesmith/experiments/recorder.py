@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tunesmith.errors import StorageError
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Metric, utc_now
 from tunesmith.tracking.files import ExperimentFiles
@@ -98,9 +99,13 @@ class Recorder:
 def logging_to(files: ExperimentFiles, settings: Settings) -> Iterator[None]:
     """Write Tunesmith's log lines to the experiment's `logs.txt`, secrets blotted out.
 
-    Warnings of the libraries go there too, so that the terminal stays readable.
+    Warnings of the libraries go there too, so that the terminal stays readable. Raises StorageError
+    when the log can't be written.
     """
-    handler = logging.FileHandler(files.log, encoding="utf-8")
+    try:
+        handler = logging.FileHandler(files.log, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{files.log} can't be written: {error.strerror}") from error
     handler.setFormatter(_Formatter(settings.timezone, settings.token))
     sources = [log, *(logging.getLogger(name) for name in ("transformers", "peft", "accelerate"))]
     before = log.level, log.propagate

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
+from collections.abc import Iterator
 
 from tunesmith.tasks.base import Task
 
@@ -11,8 +13,15 @@ from tunesmith.tasks.base import Task
 def _discover() -> dict[str, type[Task]]:
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
-    found = {task.name: task for task in Task.__subclasses__()}
-    return dict(sorted(found.items()))
+    return dict(sorted((task.name, task) for task in _below(Task)))  # type: ignore[type-abstract]
+
+
+def _below(kind: type[Task]) -> Iterator[type[Task]]:
+    """Every task that inherits from `kind`, those that build on another task too."""
+    for task in kind.__subclasses__():
+        if not inspect.isabstract(task):
+            yield task
+        yield from _below(task)
 
 
 TASKS: dict[str, type[Task]] = _discover()

