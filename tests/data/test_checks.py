@@ -72,7 +72,7 @@ def test_every_text_column_is_looked_at() -> None:
         apply_rules(table, ["first", "second"], Rules())
 
 
-def test_chats_are_judged_by_what_the_user_says_and_cleaned_in_every_turn() -> None:
+def test_chats_are_judged_by_what_the_user_says_and_cleaned_but_for_the_answers() -> None:
     def chat(question: str, answer: str) -> list[dict[str, str]]:
         return [
             {"role": "system", "content": "be kind to <b>all</b>"},
@@ -88,7 +88,7 @@ def test_chats_are_judged_by_what_the_user_says_and_cleaned_in_every_turn() -> N
         [
             {"role": "system", "content": "be kind to all"},
             {"role": "user", "content": "good film?"},
-            {"role": "assistant", "content": "yes !"},
+            {"role": "assistant", "content": "yes<br>!"},
         ]
     ]
     assert report.counts == {"allow_empty": 3, "remove_html": 2}

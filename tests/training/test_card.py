@@ -25,7 +25,7 @@ METRICS: dict[str, Any] = {
                      "value": 0.5781},
         "untrained": {"accuracy": 0.4983, "loss": 0.7},
     },
-    "train_samples": 4000,
+    "train_epochs": 2.5, "train_samples": 4000,
     "eval_samples": 1200,
     "dataset": {"name": "reviews.csv", "hash": "sha256:abc123", "overlap": 0},
 }  # fmt: skip

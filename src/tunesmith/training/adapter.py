@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.config.schema import LoraConfig
-from tunesmith.errors import ConfigError, ModelError, Problem
+from tunesmith.errors import ConfigError, ModelError, Problem, nearest
 from tunesmith.training.model import ModelFacts
 
 
@@ -33,6 +33,18 @@ def add_adapter(
     import peft
     from transformers.pytorch_utils import Conv1D
 
+    there = {part for name, _ in model.named_modules() for part in (name, _last(name)) if part}
+    unknown = [name for name in lora.modules_to_save or [] if name not in there]
+    if unknown:  # PEFT would pass over them in silence
+        raise ConfigError(
+            Problem(
+                "lora.modules_to_save",
+                "the model has no module of this name",
+                name,
+                suggestion=nearest(name, there),
+            )
+            for name in unknown
+        )
     if quantized:
         model = peft.prepare_model_for_kbit_training(model)
     saved = sorted({*(lora.modules_to_save or []), *_largest_fresh(model, fresh_modules)})
@@ -117,3 +129,7 @@ def _largest_fresh(model: Any, fresh: list[str]) -> list[str]:
             name = parent
         largest.add(name)
     return sorted(largest)
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]

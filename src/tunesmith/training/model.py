@@ -239,6 +239,8 @@ def load_base(
             **arguments,
             **options,
         )
+    except torch.OutOfMemoryError:
+        raise  # the engine says what to do about it
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{source.name} can't be loaded: {_first_line(error)}") from error
     mismatched = {str(item[0]) for item in report["mismatched_keys"]}
