@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,15 @@ class Draft:
         Raises ConfigError with every problem, each with its place.
         """
         if self.problems or self.partial is None:
-            raise ConfigError(self.problems)
+            raise self.error()
         return self.partial
+
+    def error(self, found: Iterable[Problem] = ()) -> ConfigError:
+        """The draft's problems and those `found` later in fields that were right, by line."""
+        wrong = {problem.field for problem in self.problems}
+        later = [problem for problem in found if problem.field not in wrong]
+        located = ConfigError([*self.problems, *later]).located(self.places).problems
+        return ConfigError(sorted(located, key=_line))
 
 
 def read_draft(

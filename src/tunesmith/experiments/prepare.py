@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,29 +35,35 @@ class Prepared:
     source: ModelSource
 
 
-def prepare(draft: Draft, settings: Settings, *, dataset: Dataset | None = None) -> Prepared:
+@dataclass(frozen=True)
+class _Findings:
+    """What was found out about a configuration."""
+
+    task: Task
+    problems: list[Problem]
+    unchecked: list[str]
+    """What could not be looked at here, in words."""
+    source: ModelSource | None
+    facts: ModelFacts | None
+    dataset: Dataset | None
+
+
+def prepare(draft: Draft, settings: Settings) -> Prepared:
     """Find model and data, check everything, and decide what the configuration leaves open.
 
     Raises ConfigError with every problem of the schema, the data and the model together, each with
     its place.
     """
-    problems = list(draft.problems)
-    config = draft.partial
-    if config is None:
-        raise ConfigError(problems).located(draft.places)
-    problems += _contradictions(config)
-    task = TASKS[config.task_name](config.task)
-    source, facts = _model(config, settings, problems, convert=not problems)
-    if facts is not None:
-        problems += _model_problems(config, facts)
-    found = dataset or _data(config, task, settings, problems)
-    if found is not None:
-        problems += _label_problems(config, task)
-    if problems or found is None or source is None or facts is None:
-        known = {problem.field for problem in draft.problems}
-        problems = [p for p in problems if p in draft.problems or p.field not in known]
-        raise ConfigError(_by_place(problems, draft.places)).located(draft.places)
-    return Prepared(_resolved(config, task, found, source, facts), task, found, source)
+    if draft.partial is None:
+        raise draft.error()
+    # With something wrong already, nothing is fetched or converted only to say more.
+    found = _examine(draft.partial, settings, fetch=not draft.problems)
+    if draft.problems or found.problems:
+        raise draft.error(found.problems)
+    if found.source is None or found.facts is None or found.dataset is None:
+        raise ConfigError([Problem("", line) for line in found.unchecked])
+    config = _resolved(draft.partial, found.task, found.dataset, found.source, found.facts)
+    return Prepared(config, found.task, found.dataset, found.source)
 
 
 def check(draft: Draft, settings: Settings) -> list[str]:
@@ -66,44 +71,44 @@ def check(draft: Draft, settings: Settings) -> list[str]:
 
     Returns what could not be checked here, in words. Raises ConfigError with every problem.
     """
-    problems = list(draft.problems)
-    config = draft.partial
+    if draft.partial is None:
+        raise draft.error()
+    found = _examine(draft.partial, settings, fetch=False)
+    if draft.problems or found.problems:
+        raise draft.error(found.problems)
+    return found.unchecked
+
+
+def _examine(config: ExperimentConfig, settings: Settings, *, fetch: bool) -> _Findings:
+    """Hold `config` against itself, its model and its data; `fetch`: the hub may be asked."""
+    problems = _contradictions(config)
     unchecked: list[str] = []
-    if config is not None:
-        problems += _contradictions(config)
-        task = TASKS[config.task_name](config.task)
-        if is_hub_model(config.model.name):
-            unchecked.append(
-                f"model {config.model.name}: on the hub, looked at when training begins"
-            )
-        else:
-            _, facts = _model(config, settings, problems, convert=False)
-            if facts is not None:
-                problems += _model_problems(config, facts)
-            elif not any(problem.field == "model.name" for problem in problems):
-                unchecked.append(f"layers of {config.model.name}: known once it is converted")
-        if is_hub_dataset(config.data.dataset_name):
-            unchecked.append(
-                f"dataset {config.data.dataset_name}: on the hub, looked at when training begins"
-            )
-        elif _data(config, task, settings, problems) is not None:
+    task = TASKS[config.task_name](config.task)
+    source = facts = dataset = None
+    if not fetch and is_hub_model(config.model.name):
+        unchecked.append(f"model {config.model.name}: on the hub, looked at when training begins")
+    else:
+        source, facts = _model(config, settings, problems, convert=fetch and not problems)
+        if facts is not None:
+            problems += _model_problems(config, facts)
+        elif source is not None:
+            unchecked.append(f"layers of {config.model.name}: known once it is converted")
+    if not fetch and _is_on_hub(config.data.dataset_name):
+        unchecked.append(
+            f"dataset {config.data.dataset_name}: on the hub, looked at when training begins"
+        )
+    else:
+        dataset = _data(config, task, settings, problems)
+        if dataset is not None:
             problems += _label_problems(config, task)
-    if problems:
-        known = {problem.field for problem in draft.problems}
-        problems = [p for p in problems if p in draft.problems or p.field not in known]
-        raise ConfigError(_by_place(problems, draft.places)).located(draft.places)
-    return unchecked
+    return _Findings(task, problems, unchecked, source, facts, dataset)
 
 
-def _by_place(problems: list[Problem], places: Mapping[str, str]) -> list[Problem]:
-    """The problems in the order of the file's lines, those of the command line last."""
-
-    def key(problem: Problem) -> tuple[int, int]:
-        place = problem.place or places.get(problem.field) or places.get("") or ""
-        line = place.rpartition(":")[2]
-        return (0, int(line)) if line.isdigit() else (1, 0)
-
-    return sorted(problems, key=key)
+def _is_on_hub(name: str) -> bool:
+    try:
+        return is_hub_dataset(name)
+    except DataError:
+        return False  # reading it will say what is wrong with the name
 
 
 def _contradictions(config: ExperimentConfig) -> list[Problem]:
