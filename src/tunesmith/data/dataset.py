@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import pyarrow as pa
@@ -92,12 +92,7 @@ def load_dataset(request: DataRequest, task: Task, token: str | None = None) -> 
     if eval_name is not None:
         evaluation = keep_where(_named_labels(source, eval_name), request.where)
         evaluation, later = _checked(evaluation, columns, task, request.validation_rules)
-        report = replace(
-            report,
-            rows_in=report.rows_in + later.rows_in,
-            rows_out=report.rows_out + later.rows_out,
-            findings=report.findings + later.findings,
-        )
+        report = _together(report, later)
     sides = make_splits(
         train,
         evaluation,
@@ -129,16 +124,8 @@ def load_dataset(request: DataRequest, task: Task, token: str | None = None) -> 
             "rows": sum(table.num_rows for table in used),
             "columns": dict(columns),
             "splits": {
-                "train": {
-                    "from": train_name,
-                    "rows": len(train_rows),
-                    "hash": content_hash(sides.train),
-                },
-                "evaluation": {
-                    "from": eval_name or train_name,
-                    "rows": len(eval_rows),
-                    "hash": content_hash(sides.evaluation),
-                },
+                "train": _side(train_name, sides.train),
+                "evaluation": _side(eval_name or train_name, sides.evaluation),
             },
             "checks": {
                 "rows_in": report.rows_in,
@@ -147,6 +134,20 @@ def load_dataset(request: DataRequest, task: Task, token: str | None = None) -> 
             },
             "overlap": sides.overlap,
         },
+    )
+
+
+def _side(split: str, table: pa.Table) -> dict[str, Any]:
+    """What is recorded of one side: the split it comes from, its rows and their hash."""
+    return {"from": split, "rows": table.num_rows, "hash": content_hash(table)}
+
+
+def _together(first: CheckReport, second: CheckReport) -> CheckReport:
+    """The reports on two tables as one."""
+    return CheckReport(
+        first.rows_in + second.rows_in,
+        first.rows_out + second.rows_out,
+        first.findings + second.findings,
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.config.schema import ExperimentConfig
+from tunesmith.config.schema import ExperimentConfig, TrainingConfig
 from tunesmith.config.yaml import Draft
 from tunesmith.data.dataset import Dataset, load_dataset
 from tunesmith.data.sources import is_hub_dataset
@@ -113,7 +114,7 @@ def _is_on_hub(name: str) -> bool:
 
 def _contradictions(config: ExperimentConfig) -> list[Problem]:
     """Fields that are right alone and wrong together."""
-    training, problems = config.training, []
+    training, rules, problems = config.training, config.data.validation_rules, []
     wanted = TASKS[config.task_name].peft_task_type
     if config.lora.task_type not in (None, wanted):
         problems.append(
@@ -123,9 +124,35 @@ def _contradictions(config: ExperimentConfig) -> list[Problem]:
         )
     if config.model.load_in_4bit and config.model.load_in_8bit:
         problems.append(Problem("model.load_in_8bit", "4 bits are asked for too: choose one", True))
+    if training.optim == "adamw_8bit" and importlib.util.find_spec("bitsandbytes") is None:
+        problems.append(
+            Problem(
+                "training.optim",
+                "needs bitsandbytes (pip install 'tunesmith[quantization]')",
+                training.optim,
+            )
+        )
+    if rules.max_text_length is not None and rules.max_text_length < rules.min_text_length:
+        problems.append(
+            Problem(
+                "data.validation_rules.max_text_length",
+                f"is below min_text_length, {rules.min_text_length}",
+                rules.max_text_length,
+            )
+        )
+    return problems + _choosing_problems(training, TASKS[config.task_name].quick_metrics)
+
+
+def _choosing_problems(training: TrainingConfig, quick: Sequence[str]) -> list[Problem]:
+    """What keeps the best checkpoint from being chosen, or patience from being counted.
+
+    `quick` are the metrics that evaluation during training gives.
+    """
+    problems = []
     needs = []
     if training.load_best_model_at_end:
         needs.append("load_best_model_at_end")
+        every = training.eval_steps or training.logging_steps
         if training.save_strategy != training.eval_strategy:
             problems.append(
                 Problem(
@@ -135,9 +162,7 @@ def _contradictions(config: ExperimentConfig) -> list[Problem]:
                     f"training.eval_strategy's value, {training.eval_strategy}",
                 )
             )
-        every = training.eval_steps or training.logging_steps
-        by_steps = training.eval_strategy == training.save_strategy == "steps"
-        if by_steps and training.save_steps % every:
+        elif training.save_strategy == "steps" and training.save_steps % every:
             problems.append(
                 Problem(
                     "training.save_steps",
@@ -146,28 +171,8 @@ def _contradictions(config: ExperimentConfig) -> list[Problem]:
                     f"a multiple of training.eval_steps, {every}",
                 )
             )
-    if training.optim == "adamw_8bit" and importlib.util.find_spec("bitsandbytes") is None:
-        problems.append(
-            Problem(
-                "training.optim",
-                "needs bitsandbytes (pip install 'tunesmith[quantization]')",
-                training.optim,
-            )
-        )
     if training.early_stopping_patience:
         needs.append("early_stopping_patience")
-    metric = (training.metric_for_best_model or "loss").removeprefix("eval_")
-    quick = TASKS[config.task_name].quick_metrics
-    if metric not in quick:
-        problems.append(
-            Problem(
-                "training.metric_for_best_model",
-                "evaluation during training gives no such metric",
-                training.metric_for_best_model,
-                ", ".join(quick),
-                nearest(metric, quick),
-            )
-        )
     if needs and training.eval_strategy == "no":
         problems.append(
             Problem(
@@ -177,13 +182,15 @@ def _contradictions(config: ExperimentConfig) -> list[Problem]:
                 "epoch, steps",
             )
         )
-    rules = config.data.validation_rules
-    if rules.max_text_length is not None and rules.max_text_length < rules.min_text_length:
+    metric = (training.metric_for_best_model or "loss").removeprefix("eval_")
+    if metric not in quick:
         problems.append(
             Problem(
-                "data.validation_rules.max_text_length",
-                f"is below min_text_length, {rules.min_text_length}",
-                rules.max_text_length,
+                "training.metric_for_best_model",
+                "evaluation during training gives no such metric",
+                training.metric_for_best_model,
+                ", ".join(quick),
+                nearest(metric, quick),
             )
         )
     return problems
