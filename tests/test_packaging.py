@@ -226,4 +226,4 @@ def test_a_failed_installation_is_not_taken_for_a_finished_one(tmp_path: Path) -
 
 def test_the_first_file_of_set_up_can_answer_an_old_python() -> None:
     source = (ROOT / "scripts" / "setup.py").read_text(encoding="utf-8")
-    ast.parse(source, feature_version=(3, 6))
+    assert ast.parse(source, feature_version=(3, 6)).body  # SyntaxError where it can't

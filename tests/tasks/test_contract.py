@@ -187,7 +187,7 @@ def test_a_task_describes_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_option_but_the_name_may_be_left_out(name: str) -> None:
-    TASKS[name].Options()
+    assert TASKS[name].Options().model_dump()["name"] == name
 
 
 def test_each_task_type_of_peft_has_one_default_task() -> None:

@@ -85,12 +85,14 @@ class CheckReport:
             lines.append(f"  {rule} ({column}): {len(found):,} {done}, rows {rows}{more}")
         return "\n".join(lines)
 
+    def totals(self) -> dict[str, Any]:
+        """Rows before and after, and the findings of each rule."""
+        return {"rows_in": self.rows_in, "rows_out": self.rows_out, "counts": self.counts}
+
     def to_json(self) -> dict[str, Any]:
         """The whole report in types that JSON knows."""
         return {
-            "rows_in": self.rows_in,
-            "rows_out": self.rows_out,
-            "counts": self.counts,
+            **self.totals(),
             "findings": [
                 {name: getattr(finding, name) for name in Finding.__slots__}
                 for finding in self.findings

@@ -127,11 +127,7 @@ def load_dataset(request: DataRequest, task: Task, token: str | None = None) -> 
                 "train": _side(train_name, sides.train),
                 "evaluation": _side(eval_name or train_name, sides.evaluation),
             },
-            "checks": {
-                "rows_in": report.rows_in,
-                "rows_out": report.rows_out,
-                "counts": report.counts,
-            },
+            "checks": report.totals(),
             "overlap": sides.overlap,
         },
     )

@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -201,8 +201,9 @@ def reconcile(store: Store) -> list[Experiment]:
         if experiment.host != platform.node() or _is_alive(experiment):
             continue
         files = ExperimentFiles(Path(experiment.directory or ""))
+        doing = "trained it" if experiment.status is S.RUNNING else "was about to train it"
         reason = (
-            f"The process that trained it (pid {experiment.pid}) ended without a word, as after "
+            f"The process that {doing} (pid {experiment.pid}) ended without a word, as after "
             "kill -9, when memory ran out, or when the machine lost power. Resume it with: "
             f"tunesmith train --resume {experiment.id}"
         )
@@ -229,14 +230,9 @@ def import_folder(folder: Path, store: Store) -> Experiment:
     if known and (known[0].status.is_live or experiment.status.is_live):
         return known[0]
     if experiment.status.is_live and here and not _is_alive(experiment):
-        experiment = _with(experiment, status=S.FAILED, reason="It ended without a word.")
+        experiment = replace(experiment, status=S.FAILED, reason="It ended without a word.")
     store.put(experiment, list(files.read_history(experiment.id)))
     return experiment
-
-
-def _with(experiment: Experiment, **changes: Any) -> Experiment:
-    values = {name: getattr(experiment, name) for name in Experiment.__dataclass_fields__}
-    return Experiment(**{**values, **changes})
 
 
 def _change(
