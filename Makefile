@@ -5,10 +5,13 @@ PYTHON ?= python3
 # The virtual environment, or the Conda environment where that is the only one made.
 ENV ?= $(if $(wildcard .venv),.venv,$(if $(wildcard .conda),.conda,.venv))
 BIN := $(ENV)/bin
+# The data of the configuration, or a source of one's own.
+DATA_SOURCE = $(or $(DATA),--config config/default.yaml)
 SET_UP := $(PYTHON) scripts/setup.py$(if $(filter .conda,$(ENV)), --conda)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-conda environment environment-dev run-local logs-local db-list test lint format
+.PHONY: help setup setup-conda environment environment-dev environment-bench run-local logs-local \
+  db-list data-validate data-analyze data-versions bench test lint format
 
 help:  ## list every target
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-18s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +28,9 @@ environment:
 environment-dev:
 	@$(SET_UP) --extras dev
 
+environment-bench:
+	@$(SET_UP) --extras bench
+
 run-local: environment  ## train with config/default.yaml; ARGS="--epochs 3" passes flags
 	@$(BIN)/tunesmith train --config config/default.yaml $(ARGS)
 
@@ -33,6 +39,18 @@ logs-local: environment  ## last lines of the newest experiment's log; FOLLOW=1 
 
 db-list: environment  ## experiments as a table
 	@$(BIN)/tunesmith experiments list $(ARGS)
+
+data-validate: environment  ## what is wrong with the data, as JSON and saved; DATA=file for another set
+	@$(BIN)/tunesmith data check $(DATA_SOURCE) --json $(ARGS)
+
+data-analyze: environment  ## labels, lengths, typical words; saved as JSON and a page; DATA=file
+	@$(BIN)/tunesmith data analyze $(DATA_SOURCE) $(ARGS)
+
+data-versions: environment  ## the versions of all datasets; DATA=name for one
+	@$(BIN)/tunesmith data versions $(DATA) $(ARGS)
+
+bench: environment-bench  ## time and memory of data work, beside other tools; some minutes
+	@$(BIN)/python benchmarks/data.py $(ARGS)
 
 test: environment-dev  ## every test; ARGS="-k config" passes flags to pytest
 	@$(BIN)/python -m pytest $(ARGS)

@@ -43,7 +43,7 @@ def test_the_starter_drops_plot_summaries_and_keeps_every_text_on_one_side(
     everything = [f"{rules}.{rule}" for rule in ("max_text_length=null", "allow_empty=true")]
     prepared = prepare(read_draft(CONFIG / "default.yaml", assignments=everything), settings)
     dataset = prepared.dataset
-    assert dataset.report.counts["unknown_label"] == 1097
+    assert dataset.report.counts["unknown_labels"] == 1097
     assert (len(dataset.train), len(dataset.evaluation)) == (4000, 1200)
     train = {" ".join(row["text"].casefold().split()) for row in dataset.train}
     assert not any(" ".join(row["text"].casefold().split()) in train for row in dataset.evaluation)

@@ -6,7 +6,7 @@ TunesmithError                 exit code 1
 │   ├── DataError              the data can't be read or used
 │   ├── ModelError             the base model can't be found, read or used
 │   ├── DeviceError            the device asked for isn't there, or can't do what is asked
-│   ├── NotFoundError          no experiment has this id
+│   ├── NotFoundError          nothing has the id or name that was given
 │   └── StateError             the experiment's state doesn't allow what is asked
 ├── TrainingError              training could not go on
 │   ├── NonFiniteLossError     the loss became NaN or infinite
@@ -112,7 +112,7 @@ class DeviceError(UserError):
 
 
 class NotFoundError(UserError):
-    """Raised when no experiment has the id that was given."""
+    """Raised when no experiment, version or split has the id or name that was given."""
 
 
 class StateError(UserError):

@@ -29,6 +29,12 @@ class Settings(BaseSettings):
         validation_alias="TUNESMITH_DATABASE_URL",
         description="SQLAlchemy URL of the store; by default SQLite in the results folder.",
     )
+    datasets: str | None = Field(
+        None,
+        validation_alias="TUNESMITH_DATASETS",
+        description="Folder or s3:// address of the dataset versions; by default datasets/ in the "
+        "results folder.",
+    )
     cache_dir: Path = Field(
         Path.home() / ".cache" / "tunesmith",
         validation_alias="TUNESMITH_CACHE_DIR",
@@ -85,6 +91,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """SQLAlchemy URL of the store."""
         return self.database_url or f"sqlite:///{self.results_dir / 'experiments.db'}"
+
+    @property
+    def datasets_root(self) -> str:
+        """Folder or s3:// address of the dataset versions."""
+        return self.datasets or str(self.results_dir / "datasets")
 
     @cached_property
     def timezone(self) -> ZoneInfo:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import hashlib
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from tunesmith.data.content import canonical_strings, content_hash
+from tunesmith.data.content import PIECE_ROWS, canonical_strings, content_hash, dataset_hash
 from tunesmith.data.files import read_file
 from tunesmith.data.sources import read_source
 from tunesmith.tasks.values import canonical
@@ -31,15 +32,17 @@ def test_the_same_rows_in_every_format_have_the_same_hash(tmp_path: Path) -> Non
     pq.write_table(TABLE, tmp_path / "a.parquet")
     pa_csv.write_csv(TABLE, tmp_path / "b.csv")
     names = ("a.csv", "b.csv", "a.jsonl", "a.json", "a.parquet")
-    assert {content_hash(read_file(tmp_path / name)) for name in names} == {content_hash(TABLE)}
+    assert {content_hash(read_file(tmp_path / name).table) for name in names} == {
+        content_hash(TABLE)
+    }
 
 
 def test_chats_have_the_same_hash_in_json_lines_and_parquet(tmp_path: Path) -> None:
     chats = [[{"role": "user", "content": "q"}], [{"content": "r", "role": "user", "name": "n"}]]
     (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"messages": chat}) for chat in chats))
-    table = read_file(tmp_path / "a.jsonl")
+    table = read_file(tmp_path / "a.jsonl").table
     pq.write_table(table, tmp_path / "a.parquet")
-    assert content_hash(read_file(tmp_path / "a.parquet")) == content_hash(table)
+    assert content_hash(read_file(tmp_path / "a.parquet").table) == content_hash(table)
     assert canonical_strings(table["messages"]).to_pylist() == [canonical(chat) for chat in chats]
 
 
@@ -108,3 +111,34 @@ def test_every_type_has_one_canonical_string(
     assert canonical_strings(column).to_pylist() == expected
     if not pa.types.is_floating(column.type) or column.type == pa.float64():
         assert [canonical(value) for value in values] == expected
+
+
+def test_a_dataset_of_one_split_has_its_tables_hash_whatever_the_split_is_called() -> None:
+    assert dataset_hash({"train": TABLE}) == dataset_hash({"all": TABLE}) == content_hash(TABLE)
+
+
+def test_the_hash_of_several_splits_covers_names_and_rows_and_not_their_order() -> None:
+    other = TABLE.slice(1)
+    both = dataset_hash({"train": TABLE, "test": other})
+    text = f"test {content_hash(other)}\ntrain {content_hash(TABLE)}\n"
+    assert both == f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    assert dataset_hash({"test": other, "train": TABLE}) == both
+    assert dataset_hash({"train": other, "test": TABLE}) != both
+    assert dataset_hash({"train": TABLE, "validation": other}) != both
+
+
+def test_long_columns_have_the_hash_of_all_their_pieces() -> None:
+    count = PIECE_ROWS * 2 + 5
+    columns: dict[str, list[Any]] = {
+        "text": [f"text {n}" if n % 7 else None for n in range(count)],
+        "n": list(range(count)),
+        "share": [n / 4 for n in range(count)],
+        "list": [[n] for n in range(count)],
+    }
+    digest = hashlib.sha256(count.to_bytes(8, "little"))
+    for name in sorted(columns):
+        texts = [canonical(value).encode() for value in columns[name]]
+        digest.update(len(name).to_bytes(8, "little") + name.encode())
+        digest.update(b"".join(len(text).to_bytes(8, "little") for text in texts))
+        digest.update(b"".join(texts))
+    assert content_hash(pa.table(columns)) == f"sha256:{digest.hexdigest()}"

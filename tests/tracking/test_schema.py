@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
-from tests.tracking.records import MakeURL, answers, experiment, python
+from tests.tracking.records import NOON, MakeURL, answers, experiment, minutes, python
 
 from tunesmith.errors import StorageError
 from tunesmith.tracking import tables
 from tunesmith.tracking.database import Database
-from tunesmith.tracking.entities import Metric
+from tunesmith.tracking.entities import DatasetVersion, Metric
 from tunesmith.tracking.schema import HEAD, MIGRATIONS
 from tunesmith.tracking.store import Store
 
@@ -53,8 +54,9 @@ def test_migrations_say_the_same_as_the_tables_where_alembic_does_not_look(
     found = []
     for engine in (declared, migrated):
         with engine.connect() as connection:
-            # The order of constraints differs, nothing else.
-            found.append({name: sorted(sql or "") for name, sql in connection.execute(query)})
+            # The order of constraints differs, and quotes about names; nothing else.
+            declarations = connection.execute(query).all()
+        found.append({name: sorted((sql or "").replace('"', "")) for name, sql in declarations})
         engine.dispose()
     assert found[0] == found[1]
 
@@ -69,6 +71,67 @@ def test_going_back_leaves_nothing_and_coming_again_makes_a_store(url: str, engi
         one = experiment()
         store.create(one)
         assert store.list() == [one]
+
+
+AT_0001 = (
+    """INSERT INTO experiments (id, name, status, progress, task, model_name, dataset_name,
+        created_at, config, data, environment, plan, metrics)
+    VALUES ('0123456789ab', 'old', 'succeeded', 1, 't', 'm', 'reviews.csv',
+        '2026-01-31 12:00:00', '{"a": 1}', '{}', '{}', '{}', '{}')""",
+    """INSERT INTO metrics (experiment_id, name, step, value, recorded_at)
+    VALUES ('0123456789ab', 'loss', 1, 0.5, '2026-01-31 12:00:00')""",
+    """INSERT INTO dataset_versions (name, hash, rows, columns, source, created_at) VALUES
+        ('reviews', 'sha256:2', 20, '["text"]', 'new.csv', '2026-02-02 00:00:00'),
+        ('reviews', 'sha256:1', 10, '["text", "label"]', 'old.csv', '2026-02-01 00:00:00'),
+        ('other', 'sha256:3', 30, '["a"]', 'a.csv', '2026-02-03 00:00:00')""",
+)
+
+
+def test_what_0001_held_is_carried_over_and_versions_get_numbers(url: str, engine: Engine) -> None:
+    database = Database(url)
+    database.migrate("0001")
+    with engine.begin() as connection:
+        for statement in AT_0001:
+            connection.execute(text(statement))
+    database.migrate(HEAD)
+    database.close()
+    with Store(url) as store:
+        (old,) = store.list()
+        assert (old.name, old.config, old.dataset_version) == ("old", {"a": 1}, None)
+        assert [point.value for point in store.metrics(old.id)] == [0.5]
+        other, newer, older = store.datasets()
+        assert (other.reference, other.hash) == ("other@1", "sha256:3")
+        assert (newer.reference, newer.hash, newer.parent) == ("reviews@2", "sha256:2", 1)
+        assert (older.reference, older.hash, older.parent) == ("reviews@1", "sha256:1", None)
+        assert (older.columns, older.rows) == (("text", "label"), 10)
+        assert (older.source, older.created_at.day) == ("old.csv", 1)
+        assert (older.splits, older.report, older.created_by) == ({}, {}, "")
+
+
+def test_going_back_to_0001_keeps_each_content_once(url: str, engine: Engine) -> None:
+    with Store(url) as store:
+        one = DatasetVersion(
+            name="reviews",
+            number=1,
+            hash="sha256:1",
+            rows=10,
+            columns=("text",),
+            splits={"train": 10},
+            source="a.csv",
+            created_at=NOON,
+        )
+        store.record_dataset(one)
+        store.record_dataset(replace(one, number=2, source="b.csv", created_at=minutes(1)))
+        store.put(experiment(dataset_version=2))
+    database = Database(url)
+    database.migrate("0001")
+    database.close()
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT name, hash, source FROM dataset_versions")).all()
+        assert [tuple(row) for row in rows] == [("reviews", "sha256:1", "a.csv")]
+        assert connection.scalar(text("SELECT COUNT(*) FROM experiments")) == 1
+    names = {column["name"] for column in inspect(engine).get_columns("experiments")}
+    assert "dataset_version" not in names
 
 
 def test_opening_again_keeps_what_is_there(url: str) -> None:

@@ -35,6 +35,7 @@ def full_experiment() -> Experiment:
         phase="verifying",
         progress=0.75,
         dataset_hash="sha256:1",
+        dataset_version=3,
         config={"training": {"learning_rate": 5e-4, "device": None}, "a": [1, "two", True]},
         data={"train": {"rows": 2000}, "big": 2**60},
         environment={"torch": "2.13.0"},
@@ -258,17 +259,50 @@ def test_put_refuses_metrics_of_another_experiment(store: Store) -> None:
 # -- dataset versions -------------------------------------------------------------------------
 
 
-def test_a_dataset_version_is_recorded_once(store: Store) -> None:
-    first = DatasetVersion("reviews", "sha256:1", 100, ("text", "label"), "reviews.csv", NOON)
-    assert store.record_dataset(first) == first
-    again = replace(first, source="elsewhere.csv", created_at=minutes(5))
-    assert store.record_dataset(again) == first
-    changed = replace(first, hash="sha256:2", created_at=minutes(1))
+def full_version() -> DatasetVersion:
+    """A version with a value in every field but its tags."""
+    whole = DatasetVersion(
+        name="reviews",
+        number=3,
+        hash="sha256:1",
+        rows=100,
+        columns=("text", "label"),
+        splits={"train": 90, "validation": 10},
+        split_by={"seed": 42, "fraction": 0.1},
+        source="影評.csv",
+        parent=2,
+        label_counts={"0": 60, "1": 40},
+        rules={"min_text_length": 5, "max_text_length": None},
+        report={"rows_in": 101, "rows_out": 100, "counts": {"allow_empty": 1}},
+        description="Without the empty review.",
+        created_at=NOON,
+        created_by="me@machine",
+    )
+    assert all(getattr(whole, field.name) for field in fields(whole) if field.name != "tags")
+    return whole
+
+
+def test_a_dataset_version_comes_back_whole_but_for_its_tags(store: Store) -> None:
+    store.record_dataset(replace(full_version(), tags=("gold",)))
+    assert store.datasets() == [full_version()]
+
+
+def test_a_dataset_version_recorded_again_is_there_once(store: Store) -> None:
+    first = full_version()
+    for version in (first, first, replace(first, description="Better words.")):
+        store.record_dataset(version)
+    assert store.datasets() == [replace(first, description="Better words.")]
+
+
+def test_dataset_versions_are_listed_newest_first(store: Store) -> None:
+    first = full_version()
+    second = replace(first, number=4, created_at=minutes(1))
+    together = replace(first, number=5, created_at=minutes(1))
     other = replace(first, name="other", created_at=minutes(2))
-    store.record_dataset(changed)
-    store.record_dataset(other)
-    assert store.datasets() == [other, changed, first]
-    assert store.datasets("reviews") == [changed, first]
+    for version in (together, first, other, second):
+        store.record_dataset(version)
+    assert store.datasets() == [other, together, second, first]
+    assert store.datasets("reviews") == [together, second, first]
     assert store.datasets("none") == []
 
 

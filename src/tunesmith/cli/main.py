@@ -18,6 +18,7 @@ from tunesmith.errors import ConfigError, Interrupted, TunesmithError
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("tunesmith.cli.train", "Train an experiment here and now."),
     "config": ("tunesmith.cli.config", "Check, show and describe configurations."),
+    "data": ("tunesmith.cli.data", "Check, analyze, import, compare and export data."),
     "experiments": ("tunesmith.cli.experiments", "List, show, follow and import experiments."),
 }
 """Command → the module that defines it under the same name, and its line in the help."""
@@ -59,6 +60,7 @@ def app() -> None:
     tunesmith train --config my.yaml           an experiment of your own
     tunesmith train training.seed=7 --epochs 3 any field, set on the command line
     tunesmith experiments list                 what was trained, and how good it is
+    tunesmith data check reviews.csv           what is wrong with the data, row by row
     """
 
 

@@ -28,7 +28,12 @@ def print_summary(console: Console, experiment: Experiment) -> None:
         console.print(_confusion(matrix))
     if metrics["worst_mistakes"]:
         console.print("\n[bold]Worst mistakes[/bold]")
-        console.print(_mistakes(metrics["worst_mistakes"]))
+        console.print(_rows(metrics["worst_mistakes"], expected="true", predicted="answer"))
+    suspects = metrics.get("likely_label_errors") or {"rows": []}
+    if suspects["rows"]:
+        console.print("\n[bold]Likely label errors[/bold]")
+        console.print(_rows(suspects["rows"][:5], label="label", suggested="model"))
+        console.print(_about_label_errors(suspects))
     console.print(_facts(metrics))
     folder = Path(str(experiment.directory))
     console.print("\n[bold]Files[/bold]")
@@ -39,6 +44,7 @@ def print_summary(console: Console, experiment: Experiment) -> None:
         ),
         ("metrics.json", "these results"),
         ("artifacts/predictions.jsonl", "its answer for each held-out row"),
+        *([("artifacts/label_errors.csv", "all likely label errors")] if suspects["rows"] else []),
         ("config.yaml", "the complete configuration"),
         ("logs.txt", "the log"),
     ):
@@ -104,19 +110,32 @@ def _confusion(matrix: Mapping[str, Any]) -> Table:
     return table
 
 
-def _mistakes(mistakes: list[Mapping[str, Any]]) -> Table:
+def _rows(rows: list[Mapping[str, Any]], **columns: str) -> Table:
+    """Rows of the data, one line each; `columns` are two fields of each row and their headings."""
     shown = [
-        (str(m["row"]), _cell(m["expected"]), _cell(m["predicted"]), " ".join(m["text"].split()))
-        for m in mistakes
+        (str(row["row"]), *(_cell(row[name]) for name in columns), " ".join(row["text"].split()))
+        for row in rows
     ]
     table = Table(box=None, padding=(0, 2, 0, 0), expand=True)
-    for number, name in enumerate(("row", "true", "answer")):
+    for number, name in enumerate(("row", *columns.values())):
         width = max(len(name), *(cell_len(row[number]) for row in shown))
         table.add_column(name, width=width, no_wrap=True, style="dim" if not number else "")
     table.add_column("text", style="dim", no_wrap=True, overflow="ellipsis", ratio=1)
-    for row, expected, predicted, text in shown:
-        table.add_row(row, Text(expected), Text(predicted), Text(text))
+    for place, *cells, text in shown:
+        table.add_row(place, *map(Text, cells), Text(text))
     return table
+
+
+def _about_label_errors(found: Mapping[str, Any]) -> Text:
+    count = (
+        "1 held-out row has" if found["found"] == 1 else f"{found['found']:,} held-out rows have"
+    )
+    return Text(
+        f"{count} a label that the model contradicts with confidence, the surest first: look at "
+        "each, for what the model has not learned looks the same. By this estimate about "
+        f"{found['estimated_share']:.1%} of the {found['rows_judged']:,} labels may be wrong.",
+        "dim",
+    )
 
 
 def _facts(metrics: Mapping[str, Any]) -> Text:

@@ -1,297 +1,207 @@
-"""Rules over rows: what breaks one is dropped or mended, and every case is in the report."""
+"""Rules over rows: what breaks one is dropped, mended, reported or refused, as its action says.
+
+First each row by itself (`row_checks`), then the rows that are left against each other
+(`row_comparisons`), then what only the model's tokenizer can tell. The order within a pass doesn't
+matter: a row that breaks several rules of it has a finding for each.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tunesmith.data.content import canonical_strings
-from tunesmith.data.files import ROW
-from tunesmith.data.texts import row_texts, without_html
-from tunesmith.errors import DataError, nearest, shorten
-from tunesmith.tasks.values import canonical
+from tunesmith.data import label_rules, row_checks, row_comparisons
+from tunesmith.data.examined import Examined
+from tunesmith.data.likeness import NO_PAIRS, Likeness
+from tunesmith.data.report import Action, CheckReport, Findings
+from tunesmith.data.rows import Unreadable
+from tunesmith.errors import DataError
+from tunesmith.tasks.base import Columns, Row, Task
 
-Action = Literal["drop", "fix"]
-_Mask = npt.NDArray[np.bool_]
+TOKEN_ROWS = 2_000
 
-SHOWN_ROWS = 5
-SHOWN_VALUES = 10
+CountTokens = Callable[[Sequence[Row], Columns], list[int]]
+"""Rows and the roles of their columns → the tokens that each has before any cut."""
 
 
-class Rules(Protocol):
-    """The rules that texts must keep; lengths in characters."""
+class Rules(row_checks.LengthRules, row_comparisons.ComparisonRules, Protocol):
+    """The rules that rows must keep: bounds, and what happens to rows that break one."""
 
     @property
-    def min_text_length(self) -> int: ...
-    @property
-    def max_text_length(self) -> int | None: ...
-    @property
-    def allow_empty(self) -> bool: ...
-    @property
-    def remove_html(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One row that broke one rule in one column."""
-
-    row: int
-    """1-based number of the row in its source."""
-    column: str
-    rule: str
-    value: str
-    """The value, shortened."""
-    action: Action
-    """What was done: the row was dropped, or the value mended."""
-    advice: str
-    """What would make the row pass."""
+    def actions(self) -> Mapping[str, Action]: ...
 
 
 @dataclass(frozen=True)
-class CheckReport:
-    """What rules found in the rows of one table."""
+class Checked:
+    """The rows that are left, and what was found."""
 
-    rows_in: int
-    rows_out: int
-    findings: tuple[Finding, ...] = ()
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Rule → number of findings, the most frequent first."""
-        return dict(Counter(finding.rule for finding in self.findings).most_common())
-
-    def then(self, later: CheckReport) -> CheckReport:
-        """This report and that of a check on the rows it left, as one."""
-        return CheckReport(self.rows_in, later.rows_out, self.findings + later.findings)
-
-    def summary(self) -> str:
-        """Lines for people: what happened to how many rows, and the first rows of each rule."""
-        dropped = self.rows_in - self.rows_out
-        lines = [f"{self.rows_in:,} rows checked, {dropped:,} dropped, {self.rows_out:,} left"]
-        by_rule: dict[tuple[str, str, Action], list[Finding]] = {}
-        for finding in self.findings:
-            by_rule.setdefault((finding.rule, finding.column, finding.action), []).append(finding)
-        for (rule, column, action), found in by_rule.items():
-            rows = ", ".join(f"{finding.row}" for finding in found[:SHOWN_ROWS])
-            more = ", …" if len(found) > SHOWN_ROWS else ""
-            done = {"drop": "dropped", "fix": "mended"}[action]
-            lines.append(f"  {rule} ({column}): {len(found):,} {done}, rows {rows}{more}")
-        return "\n".join(lines)
-
-    def totals(self) -> dict[str, Any]:
-        """Rows before and after, and the findings of each rule."""
-        return {"rows_in": self.rows_in, "rows_out": self.rows_out, "counts": self.counts}
-
-    def to_json(self) -> dict[str, Any]:
-        """The whole report in types that JSON knows."""
-        return {
-            **self.totals(),
-            "findings": [
-                {name: getattr(finding, name) for name in Finding.__slots__}
-                for finding in self.findings
-            ],
-        }
+    tables: dict[str, pa.Table]
+    """Split → rows, mended, chats in one form."""
+    texts: dict[str, pl.Series]
+    """Split → what the model reads of each row."""
+    likeness: Likeness
+    report: CheckReport
 
 
-def apply_rules(
-    table: pa.Table, text_columns: list[str], rules: Rules
-) -> tuple[pa.Table, CheckReport]:
-    """The rows of `table` whose texts keep `rules`, HTML removed where asked, and the report.
+def check_tables(
+    tables: Mapping[str, pa.Table],
+    columns: Columns,
+    task: Task,
+    rules: Rules,
+    *,
+    unreadable: Mapping[str, Sequence[Unreadable]] | None = None,
+    count_tokens: CountTokens | None = None,
+    max_length: int | None = None,
+    compare: bool = True,
+) -> Checked:
+    """Hold the rows of every split against `rules`; the first split is trained on.
 
-    A text column holds strings, or chats: lists of `{role, content}`. In a chat the user's turns
-    together are the text that lengths are taken of; HTML goes from every turn but the answers.
-    Lengths are counted after HTML and without white space at the ends. An empty text is judged by
-    `allow_empty` alone.
-
-    Raises DataError when a column isn't there, or no row is left.
+    Without `count_tokens` or `compare` the rules that need it are left out, with a note.
+    Raises DataError when a column isn't there, when no row is left, or when a rule whose action is
+    `fail` was broken.
     """
-    findings: list[Finding] = []
-    keep: _Mask = np.ones(table.num_rows, dtype=bool)
-    for column in text_columns:
-        _require(table, column)
-        if rules.remove_html:
-            table = _remove_html(table, column, findings)
-        for check in _broken(table.column(column), rules):
-            keep &= ~check.mask
-            _note(findings, table, column, check)
-    kept = table if keep.all() else table.filter(pa.array(keep))
-    findings.sort(key=lambda finding: finding.row)
-    report = CheckReport(table.num_rows, kept.num_rows, tuple(findings))
-    if table.num_rows and not kept.num_rows:
-        raise DataError(
-            f"no row is left after data.validation_rules:\n{report.summary()}\n"
-            "Loosen the rules, or name the right text column"
+    findings, actions = Findings(), rules.actions
+    sides = [Examined(split, table, actions, findings) for split, table in tables.items()]
+    lost = _note_unreadable(unreadable or {}, sides, findings)
+    rows_in = sum(table.num_rows for table in tables.values()) + lost
+    for examined in sides:
+        _check_rows(examined, columns, task, rules)
+    notes = []
+    _require_rows(sides, rows_in, findings)
+    likeness, texts, labels = _check_together(sides, columns, task, rules, compare=compare)
+    _require_rows(sides, rows_in, findings)
+    if not compare:
+        notes.append(
+            "duplicates, conflicting_labels, leakage and the like (tunesmith data check does)"
         )
-    return kept, report
+    if count_tokens is not None and max_length is not None:
+        kept = [
+            _check_tokens(examined, columns, task, count_tokens, max_length) for examined in sides
+        ]
+        masks = dict(zip(tables, kept, strict=True))
+        likeness = likeness.keep(masks)
+        texts = {split: series.filter(masks[split]) for split, series in texts.items()}
+        labels = {split: series.filter(masks[split]) for split, series in labels.items()}
+        _require_rows(sides, rows_in, findings)
+    elif actions["cut_texts"] != "ignore":
+        notes.append("cut_texts (needs the model's tokenizer)")
+    report = CheckReport(
+        rows_in=rows_in,
+        rows_out=sum(examined.table.num_rows for examined in sides),
+        table=findings.table(),
+        label_counts=label_rules.count(list(labels.values())) if labels else {},
+        max_imbalance_ratio=rules.max_imbalance_ratio,
+        notes=tuple(notes),
+    )
+    return Checked({e.split: e.table for e in sides}, texts, likeness, report)
 
 
-def drop_labels(
-    table: pa.Table,
-    column: str,
-    wanted: Sequence[Any] | None,
-    action: Literal["drop", "fail"],
-) -> tuple[pa.Table, CheckReport]:
-    """The rows whose label is one of `wanted` (None: any), and the report on the others.
+def _note_unreadable(
+    unreadable: Mapping[str, Sequence[Unreadable]], sides: Sequence[Examined], findings: Findings
+) -> int:
+    """Note the lines that could not be read; how many they were."""
+    lost = 0
+    for examined in sides:
+        broken = unreadable.get(examined.split, ())
+        lost += len(broken)
+        findings.add(
+            examined.split,
+            [line.line for line in broken],
+            "",
+            "unreadable_rows",
+            examined.actions["unreadable_rows"],
+            [line.text for line in broken],
+            [f"line {line.line}: {line.reason}" for line in broken],
+        )
+    return lost
 
-    Labels are compared as canonical strings: `1`, `1.0` and `"1"` are one label. A list of labels
-    must be of wanted ones only, and may be empty. Rows without a label are dropped with either
-    action.
 
-    Raises DataError when the column isn't there, with action `fail` when there are other labels,
-    and when no row is left.
+def _check_rows(examined: Examined, columns: Columns, task: Task, rules: Rules) -> None:
+    """The rules for each row by itself; rows that are dropped are gone afterwards."""
+    row_checks.check_form(examined, columns, task)
+    asked = task.text_columns(columns)
+    row_checks.mend_texts(examined, asked, [*asked, *task.answer_columns(columns)])
+    row_checks.check_texts(examined, asked, rules)
+    label = task.label_column(columns)
+    if label is not None:
+        given = examined.table.column(label).to_pylist()
+        parsed = [task.parse_label(value) for value in given]
+        if parsed != given:
+            examined.replace(label, pa.chunked_array([pa.array(parsed)]))
+        labels = label_rules.row_labels(examined.table.column(label))
+        row_checks.check_labels(examined, label, task.labels_wanted(), labels)
+    examined.settle()
+
+
+def _check_together(
+    sides: Sequence[Examined], columns: Columns, task: Task, rules: Rules, *, compare: bool
+) -> tuple[Likeness, dict[str, pl.Series], dict[str, pl.Series]]:
+    """The rules over all rows: the likeness, texts and labels of those left.
+
+    Without `compare` no row's text is held against another's.
     """
-    _require(table, column)
-    labels = table.column(column)
-    missing, unknown = _judge_labels(labels, wanted)
-    names = ", ".join(canonical(label) for label in wanted or ())
-    if action == "fail" and unknown.any():
-        raise DataError(_unknown_labels(table, column, unknown, names))
-    keep = ~(missing | unknown)
-    findings: list[Finding] = []
-    _note(findings, table, column, _Check("missing_label", missing, "give the row a label"))
-    advice = f"use one of {names}, or name the label in task.labels"
-    _note(findings, table, column, _Check("unknown_label", unknown, advice))
-    findings.sort(key=lambda finding: finding.row)
-    kept = table if keep.all() else table.filter(pa.array(keep))
-    if table.num_rows and not kept.num_rows:
-        wanted_text = f" of {names}" if wanted else ""
-        raise DataError(
-            f"no row has a label{wanted_text} in column {column}; it holds {_values(labels)}"
-        )
-    return kept, CheckReport(table.num_rows, kept.num_rows, tuple(findings))
-
-
-def keep_where(table: pa.Table, where: Mapping[str, Sequence[Any]]) -> pa.Table:
-    """The rows in which each column of `where` has one of its values, as canonical strings.
-
-    Raises DataError when a column isn't there, or no row is left.
-    """
-    for column, values in where.items():
-        _require(table, column)
-        wanted = pa.array([canonical(value) for value in values], pa.large_string())
-        kept = table.filter(pc.is_in(canonical_strings(table.column(column)), value_set=wanted))
-        if table.num_rows and not kept.num_rows:
-            raise DataError(
-                f"no row has {' or '.join(wanted.to_pylist())} in column {column}; it holds "
-                f"{_values(table.column(column))}"
-            )
-        table = kept
-    return table
-
-
-@dataclass(frozen=True)
-class _Check:
-    """The rows that broke a rule, and what to tell about each."""
-
-    rule: str
-    mask: _Mask
-    advice: str | Callable[[int], str]
-    """One advice for all, or one for the row at an index."""
-
-
-def _broken(column: pa.ChunkedArray, rules: Rules) -> list[_Check]:
-    """The rules that texts of `column` break."""
-    text = row_texts(column)
-    lengths = pc.utf8_length(pc.utf8_trim_whitespace(text)).to_numpy()
-    empty = lengths == 0
-    checks = []
-    if not rules.allow_empty:
-        checks.append(_Check("allow_empty", empty, "write the text, or remove the row"))
-
-    def at_least(index: int) -> str:
-        return f"{lengths[index]} characters, at least {rules.min_text_length} are wanted"
-
-    def at_most(index: int) -> str:
-        return f"{lengths[index]:,} characters, at most {rules.max_text_length} are wanted"
-
-    checks.append(_Check("min_text_length", ~empty & (lengths < rules.min_text_length), at_least))
-    if rules.max_text_length is not None:
-        checks.append(_Check("max_text_length", lengths > rules.max_text_length, at_most))
-    return checks
-
-
-def _note(findings: list[Finding], table: pa.Table, column: str, check: _Check) -> None:
-    indices = np.flatnonzero(check.mask)
-    if not len(indices):
-        return
-    rows = _row_numbers(table)
-    values = table.column(column).take(pa.array(indices)).to_pylist()
-    for index, value in zip(indices.tolist(), values, strict=True):
-        advice = check.advice if isinstance(check.advice, str) else check.advice(index)
-        findings.append(
-            Finding(int(rows[index]), column, check.rule, shorten(value), "drop", advice)
-        )
-
-
-def _remove_html(table: pa.Table, column: str, findings: list[Finding]) -> pa.Table:
-    """`table` with HTML gone from `column`; each row that changed is noted in `findings`."""
-    mended, indices, before = without_html(table.column(column))
-    rows = _row_numbers(table)
-    for index, value in zip(indices, before, strict=True):
-        advice = "nothing to do: the HTML was removed"
-        row = int(rows[index])
-        findings.append(Finding(row, column, "remove_html", shorten(value), "fix", advice))
-    if not len(indices):
-        return table
-    return table.set_column(table.column_names.index(column), column, mended)
-
-
-def _row_numbers(table: pa.Table) -> npt.NDArray[np.int64]:
-    if ROW in table.column_names:
-        return np.asarray(table.column(ROW).to_numpy(), dtype=np.int64)
-    return np.arange(1, table.num_rows + 1, dtype=np.int64)
-
-
-def _require(table: pa.Table, column: str) -> None:
-    known = [name for name in table.column_names if not name.startswith("_")]
-    if column not in table.column_names:
-        likely = nearest(column, known)
-        hint = f"; did you mean {likely}?" if likely else ""
-        raise DataError(f"the data has no column {column!r}; it has: {', '.join(known)}{hint}")
-
-
-def _judge_labels(labels: pa.ChunkedArray, wanted: Sequence[Any] | None) -> tuple[_Mask, _Mask]:
-    """Which rows have no label, and which have one that isn't wanted."""
-    known = None if wanted is None else {canonical(label) for label in wanted}
-    if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type):
-        rows = labels.to_pylist()
-        missing = np.array([row is None or None in row for row in rows], dtype=bool)
-        unknown = np.array(
-            [bool({canonical(label) for label in row or ()} - (known or set())) for row in rows],
-            dtype=bool,
-        )
-    else:
-        texts = canonical_strings(labels)
-        missing = pc.equal(pc.utf8_trim_whitespace(texts), "").to_numpy()
-        values = pa.array(sorted(known or ()), pa.large_string())
-        unknown = ~pc.is_in(texts, value_set=values).to_numpy()
-    if known is None:
-        unknown = np.zeros(len(labels), dtype=bool)
-    return missing, unknown & ~missing
-
-
-def _unknown_labels(table: pa.Table, column: str, unknown: _Mask, wanted: str) -> str:
-    """The message for labels that `task.labels` doesn't name."""
-    strange = table.filter(pa.array(unknown))
-    rows = ", ".join(str(row) for row in _row_numbers(strange)[:SHOWN_ROWS])
-    more = ", …" if strange.num_rows > SHOWN_ROWS else ""
-    count = "1 row has" if strange.num_rows == 1 else f"{strange.num_rows:,} rows have"
+    label = task.label_column(columns)
+    column = (task.text_columns(columns) or list(columns.values()))[0]
+    texts = {e.split: row_comparisons.row_texts_of(e, task, columns) for e in sides}
+    labels = {}
+    if label is not None:
+        labels = {e.split: label_rules.row_labels(e.table.column(label)) for e in sides}
+        row_comparisons.check_label_counts(sides, label, labels, rules)
+    for examined in sides:
+        row_comparisons.check_private(examined, texts[examined.split].written, column)
+    likeness = Likeness({}, NO_PAIRS)
+    if compare:
+        likeness = row_comparisons.check_likeness(sides, texts, labels, column, label, rules)
+    alive = {examined.split: examined.alive for examined in sides}
+    for examined in sides:
+        examined.settle()
     return (
-        f"{count} a label in column {column} that is not one of {wanted}: "
-        f"{_values(strange.column(column))} (rows {rows}{more}). To drop such rows set "
-        "data.validation_rules.unknown_labels: drop; to learn them too, name them in task.labels"
+        likeness.keep(alive),
+        {split: text.asked.filter(alive[split]) for split, text in texts.items()},
+        {split: own.filter(alive[split]) for split, own in labels.items()},
     )
 
 
-def _values(column: pa.ChunkedArray) -> str:
-    """The most frequent values of a column with their counts, for messages."""
-    counts = Counter(canonical_strings(column).to_pylist()).most_common()
-    text = ", ".join(f"{shorten(value, 30)} ({n:,})" for value, n in counts[:SHOWN_VALUES])
-    return text + (", …" if len(counts) > SHOWN_VALUES else "")
+def _check_tokens(
+    examined: Examined, columns: Columns, task: Task, count_tokens: CountTokens, max_length: int
+) -> npt.NDArray[np.bool_]:
+    """Note the rows with more than `max_length` tokens; which rows are left after it."""
+    if examined.actions["cut_texts"] == "ignore":
+        return examined.alive
+    counts: list[int] = []
+    names = task.read_columns(columns)
+    for batch in examined.table.select(names).to_batches(max_chunksize=TOKEN_ROWS):
+        counts += count_tokens(batch.to_pylist(), columns)
+    long = np.array(counts, dtype=np.int64) > max_length
+    share = long.mean() if len(long) else 0.0
+    examined.note(
+        "cut_texts",
+        long,
+        (task.text_columns(columns) or names)[0],
+        lambda index: (
+            f"{counts[index]:,} tokens, of which the model sees {max_length:,} "
+            f"({share:.1%} of the rows are cut): raise data.max_length, or shorten the text"
+        ),
+    )
+    alive = examined.alive
+    examined.settle()
+    return alive
+
+
+def _require_rows(sides: Sequence[Examined], rows_in: int, findings: Findings) -> None:
+    """Raises DataError when a split has no row left."""
+    for examined in sides:
+        if examined.table.num_rows == 0:
+            left = sum(other.table.num_rows for other in sides)
+            report = CheckReport(rows_in, left, findings.table())
+            of = f" of {examined.split}" if len(sides) > 1 else ""
+            raise DataError(
+                f"no row{of} is left after data.validation_rules:\n{report.summary()}\n"
+                "Loosen the rules, or name the right columns"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,26 @@ import pyarrow.compute as pc
 
 from tunesmith.tasks.values import canonical
 
+PIECE_ROWS = 1 << 17
+
 
 def canonical_strings(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """`canonical` of every value: a large_string column as long as `column`, without nulls."""
     chunks = [_canonical_chunk(chunk) for chunk in column.chunks]
     return pa.chunked_array(chunks, type=pa.large_string())
+
+
+def dataset_hash(tables: Mapping[str, pa.Table]) -> str:
+    """`sha256:<hex>` of a dataset's splits: of its only table, else of the text that has a line
+    `split hash` for each split, sorted by name.
+
+    Where there is one split only, its name doesn't count.
+    """
+    hashes = {split: content_hash(table) for split, table in tables.items()}
+    if len(hashes) == 1:
+        return next(iter(hashes.values()))
+    text = "".join(f"{split} {hashes[split]}\n" for split in sorted(hashes))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def content_hash(table: pa.Table) -> str:
@@ -30,15 +45,49 @@ def content_hash(table: pa.Table) -> str:
     """
     digest = hashlib.sha256(_word(table.num_rows))
     for name in sorted(name for name in table.column_names if not name.startswith("_")):
-        column = canonical_strings(table.column(name))
         encoded = name.encode()
         digest.update(_word(len(encoded)) + encoded)
-        spans = [_text_buffer(chunk) for chunk in column.chunks if len(chunk)]
-        for offsets, _ in spans:
-            digest.update(np.diff(offsets).astype("<i8").tobytes())
-        for offsets, text in spans:
-            digest.update(text[offsets[0] : offsets[-1]])
+        column = table.column(name)
+        pieces = _pieces(column)
+        if not _is_cheap(column.type):
+            pieces = [_canonical_chunk(piece) for piece in pieces]  # too slow to make twice
+        for piece in pieces:
+            digest.update(_lengths(piece))
+        for piece in pieces:
+            digest.update(_text(piece))
     return f"sha256:{digest.hexdigest()}"
+
+
+def _pieces(column: pa.ChunkedArray) -> list[pa.Array]:
+    """The column in pieces, not copied, whose canonical strings are small beside the whole."""
+    return [
+        chunk.slice(start, PIECE_ROWS)
+        for chunk in column.chunks
+        for start in range(0, len(chunk), PIECE_ROWS)
+    ]
+
+
+def _is_cheap(kind: pa.DataType) -> bool:
+    """Whether canonical strings of this type are made faster than they are kept."""
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def _lengths(piece: pa.Array) -> bytes:
+    """The length in bytes of each value's canonical string, as 64-bit numbers."""
+    offsets, _ = _text_buffer(_canonical_chunk(piece))
+    return bytes(np.diff(offsets).astype("<i8"))
+
+
+def _text(piece: pa.Array) -> memoryview:
+    """The canonical strings of the piece's values, one after the other."""
+    offsets, text = _text_buffer(_canonical_chunk(piece))
+    return text[offsets[0] : offsets[-1]]
 
 
 def _word(number: int) -> bytes:
@@ -65,7 +114,8 @@ def _canonical_chunk(chunk: pa.Array) -> pa.Array:
     if pa.types.is_nested(kind) or _is_binary(kind):
         return pa.array([canonical(value) for value in chunk.to_pylist()], pa.large_string())
     # Strings, integers, booleans, decimals, dates and times: Arrow writes them as `canonical` does.
-    return pc.fill_null(chunk.cast(pa.large_string()), "")
+    strings = chunk if pa.types.is_large_string(kind) else chunk.cast(pa.large_string())
+    return pc.fill_null(strings, "") if strings.null_count else strings
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 
-from tunesmith.data.checks import CheckReport, Rules, apply_rules, drop_labels, keep_where
+from tunesmith.data.checks import Checked, CountTokens, Rules, check_tables
 from tunesmith.data.content import content_hash
+from tunesmith.data.filtering import keep_where
+from tunesmith.data.label_rules import as_text, row_labels
+from tunesmith.data.report import CheckReport, Findings
+from tunesmith.data.row_comparisons import NEAR_LEAKAGE
+from tunesmith.data.rows import ROW
 from tunesmith.data.sources import Source, read_source
-from tunesmith.data.splits import make_splits
-from tunesmith.errors import ConfigError, DataError, Problem, nearest
+from tunesmith.data.splits import Drawn, Splits, make_splits
+from tunesmith.data.versions import Versions
+from tunesmith.errors import ConfigError, DataError, Problem, nearest, shorten
 from tunesmith.tasks.base import Columns, Row, Task
 
 EVALUATION_SPLITS = ("validation", "valid", "dev", "eval", "test")
 """Splits that are taken for evaluation where none is named: the first that is there."""
-
-
-class LabelRules(Rules, Protocol):
-    """The rules for texts, and what to do with labels that aren't wanted."""
-
-    @property
-    def unknown_labels(self) -> Literal["fail", "drop"]: ...
 
 
 class DataRequest(Protocol):
@@ -51,30 +52,106 @@ class DataRequest(Protocol):
     @property
     def split_seed(self) -> int: ...
     @property
-    def validation_rules(self) -> LabelRules: ...
+    def max_length(self) -> int: ...
+    @property
+    def validation_rules(self) -> Rules: ...
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Rows to train on and rows to judge by, and where they come from."""
 
-    name: str
-    hash: str
-    """Content hash of all rows of the source that were asked for, before checks and splits."""
+    source: Source
     train: list[Row]
     evaluation: list[Row]
     columns: Columns
     report: CheckReport
     identity: dict[str, Any]
-    """What the experiment records: location, rows and hash of each side."""
-    commit: str | None = None
-    """The hub's commit, where the data come from there."""
+    """What the experiment records: name, hash, location, rows and hash of each side."""
+    held_out: tuple[str, npt.NDArray[np.int64] | None]
+    """The split that is trained on, and the numbers of the rows held out of it; None where the
+    source has a split for evaluation."""
     overlap: int = 0
-    """Held-out rows whose text is trained on too: 0 unless the source has such splits itself."""
+    """Held-out rows whose text is trained on too: 0 unless that was allowed."""
     notes: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """The dataset's name as it was asked for."""
+        return self.source.name
 
-def load_dataset(request: DataRequest, task: Task, token: str | None = None) -> Dataset:
+    @property
+    def hash(self) -> str:
+        """Content hash of all rows of the source, before filters, checks and splits."""
+        return self.source.hash
+
+    @property
+    def commit(self) -> str | None:
+        """The hub's commit, where the data come from there."""
+        if self.source.kind != "hub":
+            return None
+        return self.source.location.partition("@")[2] or None
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A source as it was checked, before anything is held out."""
+
+    source: Source
+    columns: Columns
+    checked: Checked
+    train_split: str
+    eval_split: str | None
+
+    def held_out(self, sides: Splits) -> tuple[str, npt.NDArray[np.int64] | None]:
+        """The split that is trained on, and the numbers of the rows held out of it, if any."""
+        if self.eval_split is not None:
+            return self.train_split, None
+        numbers = self.checked.tables[self.train_split].column(ROW).to_numpy()
+        return self.train_split, np.asarray(numbers[sides.evaluation], dtype=np.int64)
+
+
+def examine(
+    request: DataRequest,
+    task: Task,
+    source: Source,
+    *,
+    count_tokens: CountTokens | None = None,
+    compare: bool = True,
+) -> Examination:
+    """Choose the splits, filter, find the task's columns, and hold every row against the rules.
+
+    Raises DataError when the data can't be used, ConfigError when a field of the request or an
+    option of the task names what isn't there. Rules whose action is `fail` are only reported.
+    """
+    train_name, eval_name = _choose_splits(request, source)
+    names = [train_name] if eval_name is None else [train_name, eval_name]
+    tables = {name: keep_where(source.tables[name], request.where) for name in names}
+    train = tables[train_name]
+    if not train.num_rows:
+        raise DataError("the data have no rows.")
+    columns = task.columns(train.column_names, train.slice(0, 100).to_pylist())
+    checked = check_tables(
+        tables,
+        columns,
+        task,
+        request.validation_rules,
+        unreadable=source.unreadable,
+        count_tokens=count_tokens,
+        max_length=request.max_length,
+        compare=compare,
+    )
+    return Examination(source, columns, checked, train_name, eval_name)
+
+
+def load_dataset(
+    request: DataRequest,
+    task: Task,
+    token: str | None = None,
+    *,
+    versions: Versions | None = None,
+    count_tokens: CountTokens | None = None,
+) -> Dataset:
     """Read what `request` names, find the task's columns, apply the rules, split, and fit the task.
 
     The same request and content give the same rows in the same order, anywhere.
@@ -82,69 +159,115 @@ def load_dataset(request: DataRequest, task: Task, token: str | None = None) -> 
     an option of the task names what isn't there.
     """
     source = read_source(
-        request.dataset_name, request.dataset_config, revision=request.revision, token=token
+        request.dataset_name,
+        request.dataset_config,
+        revision=request.revision,
+        token=token,
+        versions=versions,
     )
-    train_name, eval_name = _choose_splits(request, source)
-    train = keep_where(_named_labels(source, train_name), request.where)
-    columns = task.columns(train.column_names, train.slice(0, 100).to_pylist())
-    train, report = _checked(train, columns, task, request.validation_rules)
-    evaluation = None
-    if eval_name is not None:
-        evaluation = keep_where(_named_labels(source, eval_name), request.where)
-        evaluation, later = _checked(evaluation, columns, task, request.validation_rules)
-        report = _together(report, later)
+    examination = examine(request, task, source, count_tokens=count_tokens)
+    sides, report = hold_out(request, task, examination)
+    report.raise_failures()
+    train, evaluation = sides.train, sides.evaluation
+    tables = examination.checked.tables
+    train_table = tables[examination.train_split].take(pa.array(train))
+    eval_split = examination.eval_split or examination.train_split
+    eval_table = tables[eval_split].take(pa.array(evaluation))
+    train_rows, eval_rows = train_table.to_pylist(), eval_table.to_pylist()
+    task.fit(train_rows, eval_rows, examination.columns)
+    return Dataset(
+        source=source,
+        train=train_rows,
+        evaluation=eval_rows,
+        columns=examination.columns,
+        report=report,
+        held_out=examination.held_out(sides),
+        overlap=sides.overlap,
+        notes=sides.notes,
+        identity={
+            "name": source.name,
+            "hash": source.hash,
+            "location": source.location,
+            "rows": sum(table.num_rows for table in source.tables.values()),
+            "columns": dict(examination.columns),
+            "splits": {
+                "train": _side(examination.train_split, train_table),
+                "evaluation": _side(eval_split, eval_table),
+            },
+            "checks": report.totals(),
+            "overlap": sides.overlap,
+            "near_overlap": _near_overlap(examination, sides),
+        },
+    )
+
+
+def hold_out(
+    request: DataRequest, task: Task, examination: Examination
+) -> tuple[Splits, CheckReport]:
+    """The rows of both sides, and the report with the training rows that leak.
+
+    Raises DataError when there are too few different texts for two sides.
+    """
+    checked, columns = examination.checked, examination.columns
+    name = examination.train_split
+    action = request.validation_rules.actions["near_leakage"]
+    findings = Findings()
+    leaked = 0
+
+    def leaking(held_out: np.ndarray) -> np.ndarray:
+        nonlocal leaked
+        numbers = checked.likeness.numbers[name]
+        found = checked.likeness.near(numbers, numbers[held_out]) & ~held_out
+        indices = np.flatnonzero(found)
+        table = checked.tables[name]
+        values = [shorten(text) for text in checked.texts[name].gather(indices).to_list()]
+        rows = table.column(ROW).to_numpy()[indices]
+        column = next(iter(task.text_columns(columns)), "")
+        findings.add(name, rows, column, "near_leakage", action, values, NEAR_LEAKAGE)
+        leaked = len(indices) if action == "drop" else 0
+        return found if action == "drop" else np.zeros_like(found)
+
+    def drawn(split: str) -> Drawn:
+        return Drawn(checked.texts[split], _strata(checked.tables[split], task, columns))
+
+    compared = name in checked.likeness.numbers
     sides = make_splits(
-        train,
-        evaluation,
-        key=lambda row: task.key(row, columns),
-        stratum=lambda row: task.stratum(row, columns),
+        drawn(name),
+        None if examination.eval_split is None else drawn(examination.eval_split),
         train_samples=request.train_samples,
         eval_samples=request.eval_samples,
         eval_fraction=request.eval_fraction,
         seed=request.split_seed,
+        leaking=leaking if compared and action != "ignore" else None,
     )
-    train_rows, eval_rows = sides.train.to_pylist(), sides.evaluation.to_pylist()
-    task.fit(train_rows, eval_rows, columns)
-    used = [source.tables[name] for name in (train_name, eval_name) if name is not None]
-    whole = _hash_of(used)
-    return Dataset(
-        name=request.dataset_name,
-        hash=whole,
-        train=train_rows,
-        evaluation=eval_rows,
-        columns=columns,
-        report=report,
-        commit=source.location.partition("@")[2] or None if source.kind == "hub" else None,
-        overlap=sides.overlap,
-        notes=sides.notes,
-        identity={
-            "name": request.dataset_name,
-            "hash": whole,
-            "location": source.location,
-            "rows": sum(table.num_rows for table in used),
-            "columns": dict(columns),
-            "splits": {
-                "train": _side(train_name, sides.train),
-                "evaluation": _side(eval_name or train_name, sides.evaluation),
-            },
-            "checks": report.totals(),
-            "overlap": sides.overlap,
-        },
-    )
+    report = checked.report
+    table = pl.concat([report.table, findings.table()])
+    return sides, replace(report, table=table, rows_out=report.rows_out - leaked)
+
+
+def _near_overlap(examination: Examination, sides: Splits) -> int:
+    """Held-out rows that are nearly, and not equally, the text of a row that is trained on."""
+    likeness, train = examination.checked.likeness, examination.train_split
+    if train not in likeness.numbers:
+        return 0
+    judged = likeness.numbers[examination.eval_split or train][sides.evaluation]
+    return int(likeness.near(judged, likeness.numbers[train][sides.train]).sum())
+
+
+def _strata(table: pa.Table, task: Task, columns: Columns) -> list[str]:
+    """The group of each row whose share a split keeps equal on both sides."""
+    label = task.label_column(columns)
+    if label is not None:
+        return list(as_text(row_labels(table.column(label))))
+    answers = task.answer_columns(columns)
+    if not answers:
+        return [""] * table.num_rows
+    return [task.stratum(row, columns) for row in table.select(answers).to_pylist()]
 
 
 def _side(split: str, table: pa.Table) -> dict[str, Any]:
     """What is recorded of one side: the split it comes from, its rows and their hash."""
     return {"from": split, "rows": table.num_rows, "hash": content_hash(table)}
-
-
-def _together(first: CheckReport, second: CheckReport) -> CheckReport:
-    """The reports on two tables as one."""
-    return CheckReport(
-        first.rows_in + second.rows_in,
-        first.rows_out + second.rows_out,
-        first.findings + second.findings,
-    )
 
 
 def _choose_splits(request: DataRequest, source: Source) -> tuple[str, str | None]:
@@ -180,47 +303,3 @@ def _choose_splits(request: DataRequest, source: Source) -> tuple[str, str | Non
     return train, next(
         (name for name in EVALUATION_SPLITS if name in names and name != train), None
     )
-
-
-def _named_labels(source: Source, split: str) -> pa.Table:
-    """The split's rows, class numbers as class names; the hub's -1 (hidden label) as missing."""
-    table = source.tables[split]
-    for column, names in source.label_names.items():
-        if column in table.column_names:
-            numbers = table.column(column).to_pylist()
-            labels = [_named(number, names) for number in numbers]
-            index = table.column_names.index(column)
-            table = table.set_column(index, column, pa.array(labels))
-    return table
-
-
-def _named(value: Any, names: Sequence[str]) -> Any:
-    """The class name of a number, or of each number of a list; None for a hidden label."""
-    if isinstance(value, list):
-        return [_named(number, names) for number in value]
-    return names[value] if value is not None and 0 <= value < len(names) else None
-
-
-def _checked(
-    table: pa.Table, columns: Columns, task: Task, rules: LabelRules
-) -> tuple[pa.Table, CheckReport]:
-    if table.num_rows == 0:
-        raise DataError("the data have no rows.")
-    kept, report = apply_rules(table, task.text_columns(columns), rules)
-    label = task.label_column(columns)
-    if label is not None:
-        given = kept.column(label).to_pylist()
-        parsed = [task.parse_label(value) for value in given]
-        if parsed != given:
-            kept = kept.set_column(kept.column_names.index(label), label, pa.array(parsed))
-        kept, later = drop_labels(kept, label, task.labels_wanted(), rules.unknown_labels)
-        report = report.then(later)
-    return kept, report
-
-
-def _hash_of(tables: Sequence[pa.Table]) -> str:
-    """The content hash of a dataset: of its only table, or of the hashes of its tables in order."""
-    hashes = [content_hash(table) for table in tables]
-    if len(hashes) == 1:
-        return hashes[0]
-    return f"sha256:{hashlib.sha256(' '.join(hashes).encode()).hexdigest()}"

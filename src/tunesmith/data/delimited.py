@@ -1,90 +1,133 @@
-"""CSV and TSV: every column as text, exactly as written; every fault with its line."""
+"""CSV and TSV: every column as text, exactly as written; every fault with its line.
+
+Arrow reads the table and leaves out rows of a wrong width. It doesn't say on which line they stand,
+so Python's reader goes over the file a second time where there is something to locate; both take
+quotes and line ends in the same way.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from tunesmith.data.csv_scan import Scan, rows_of
+from tunesmith.data.merged import suspects
+from tunesmith.data.rows import (
+    SHOWN_LINES,
+    FileRows,
+    Unreadable,
+    hopeless,
+    is_hopeless,
+    number_rows,
+)
 from tunesmith.errors import DataError, shorten
 
 BLOCK_BYTES = 16 << 20
-SHOWN_LINES = 5
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 
 
-def read(data: bytes, path: Path, delimiter: str) -> pa.Table:
+def read(data: bytearray, path: Path, delimiter: str) -> FileRows:
     """The rows of `data` (UTF-8, first line the header) as string columns; `path` is for messages.
 
     Blank lines are no rows. A quoted value may hold line breaks; two quotes in it stand for one.
+    Unreadable are rows with more or fewer values than the header, with a misplaced quote (where an
+    odd number of quotes gave reason to look for it) or a NUL byte, that repeat the header, or that
+    an open quote made of several.
 
-    Raises DataError when the header lacks or doubles names or is cut by another delimiter, when a
-    row has more or fewer values than the header, or when a quote is never closed.
+    Raises DataError when the header is missing, lacks or doubles names or is cut by another
+    delimiter, when most rows or the first ten are unreadable, or when a quote is never closed.
     """
     names = _header(data, path, delimiter)
-    if data.count(b'"') % 2:
-        # Arrow ends an unclosed quote at the end of the file without a word, eating all rows on the
-        # way. An odd number of quotes may be harmless (5" pipe); only a scan can tell.
-        _scan(data, path, delimiter, len(names))
     try:
-        return _parse(data, names, delimiter, BLOCK_BYTES)
+        table, ragged = _parse(data, names, delimiter, BLOCK_BYTES)
     except pa.ArrowInvalid as error:
-        if "straddling" in str(error):  # one row is longer than a block
-            return _parse(data, names, delimiter, min(len(data) + 1, 2**31 - 1))
-        _scan(data, path, delimiter, len(names))
-        raise DataError(f"{path} can't be read as a table: {error}") from error
+        if "straddling" not in str(error):
+            raise DataError(f"{path} can't be read as a table: {error}") from error
+        # One row is longer than a block.
+        table, ragged = _parse(data, names, delimiter, min(len(data) + 1, 2**31 - 1))
+    total = table.num_rows + ragged.count
+    found = suspects(table, delimiter) if table.num_rows else {}
+    _check_names(names, table, path)
+    if not (ragged.count or found or data.count(b'"') % 2 or _ends_in_break(table)):
+        return FileRows(number_rows(table))
+    scan = Scan(data, path, delimiter, len(names))
+    scan.run(found, stop_after=SHOWN_LINES if ragged.count * 2 > total else None)
+    if ragged.count * 2 > total or is_hopeless(scan.numbers, total):
+        count = max(ragged.count, len(scan.unreadable))
+        raise hopeless(path, scan.unreadable, count, total, _advice(delimiter))
+    if (scan.kept, scan.width_faults) != (table.num_rows, ragged.count):
+        raise DataError(
+            f"{path}: quotes are out of place, so that it isn't clear where rows end; close every "
+            f"quoted value, and write a quote inside one as two{_first_of(scan.unreadable)}"
+        )
+    return FileRows(
+        number_rows(_without(table, scan.dropped), scan.numbers), tuple(scan.unreadable)
+    )
 
 
-def _parse(data: bytes, names: list[str], delimiter: str, block_bytes: int) -> pa.Table:
-    return pa_csv.read_csv(
+class _Ragged:
+    """Counts the rows that Arrow found to have the wrong number of values, and leaves them out."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, row: pa_csv.InvalidRow) -> str:
+        self.count += 1
+        return "skip"
+
+
+def _parse(
+    data: bytearray, names: list[str], delimiter: str, block_bytes: int
+) -> tuple[pa.Table, _Ragged]:
+    ragged = _Ragged()
+    table = pa_csv.read_csv(
         pa.BufferReader(data),
         read_options=pa_csv.ReadOptions(block_size=block_bytes),
-        parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        parse_options=pa_csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=ragged
+        ),
         convert_options=pa_csv.ConvertOptions(
             column_types={name: pa.string() for name in names}, check_utf8=False
         ),
     )
+    return table, ragged
 
 
-def _rows(data: bytes, path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The first line's number and the values of each row, by Python's own reader.
-
-    Raises DataError naming the line where a row with a misplaced quote begins.
-    """
-    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="")
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
-    line = 1
-    try:
-        for values in reader:
-            if values:
-                yield line, values
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"{path}:{line} a quote is out of place in the row that begins here ({error}); close "
-            "every quoted value, and write a quote inside one as two"
-        ) from error
+def _without(table: pa.Table, positions: list[int]) -> pa.Table:
+    """`table` without the rows at the ascending `positions`; the others are not copied."""
+    if not positions:
+        return table
+    starts = [0, *(position + 1 for position in positions)]
+    stops = [*positions, table.num_rows]
+    pieces = (
+        table.slice(start, stop - start)
+        for start, stop in zip(starts, stops, strict=True)
+        if stop > start
+    )
+    return pa.concat_tables([table.slice(0, 0), *pieces])
 
 
-@contextmanager
-def _long_fields() -> Iterator[None]:
-    """Python's reader refuses values over 131,072 characters unless told otherwise."""
-    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
+def _ends_in_break(table: pa.Table) -> bool:
+    """Whether the last row holds a line break: a quote that is never closed ends in that row."""
+    last = table.slice(max(0, table.num_rows - 1)).to_pylist()
+    return any("\n" in value or "\r" in value for row in last for value in row.values())
 
 
-def _header(data: bytes, path: Path, delimiter: str) -> list[str]:
-    with _long_fields():
-        names = next((values for _, values in _rows(data, path, delimiter)), None)
+def _advice(delimiter: str) -> str:
+    return (
+        f"A value that holds a {DELIMITERS[delimiter]}, a quote or a line break must stand in "
+        "double quotes, and no line may end with a needless delimiter"
+    )
+
+
+def _first_of(unreadable: list[Unreadable]) -> str:
+    return f" (the first faulty row begins on line {unreadable[0].line})" if unreadable else ""
+
+
+def _header(data: bytearray, path: Path, delimiter: str) -> list[str]:
+    names = next((row.values for row in rows_of(data, path, delimiter)), None)
     if names is None:
         raise DataError(f"{path} has no data rows: it holds nothing but blank lines")
     if len(names) == 1:
@@ -94,6 +137,8 @@ def _header(data: bytes, path: Path, delimiter: str) -> list[str]:
         message = f"{path}:1 the header has no name for column {', '.join(unnamed)}"
         if unnamed == ["1"] and len(names) > 1:
             message += " (an index that pandas wrote? save with index=False)"
+        elif unnamed == [str(len(names))]:
+            message += f" (does every line end with a needless {DELIMITERS[delimiter]}?)"
         raise DataError(f"{message}; every column needs a name")
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
@@ -102,6 +147,35 @@ def _header(data: bytes, path: Path, delimiter: str) -> list[str]:
             "give each column a name of its own"
         )
     return names
+
+
+def _check_names(names: list[str], table: pa.Table, path: Path) -> None:
+    """Raises DataError when the first line is a row: numbers in it aren't names of columns.
+
+    0, 1, 2 … are what pandas calls columns that have no names.
+    """
+    if names == [str(number) for number in range(len(names))]:
+        return
+    numbers = [name for name in names if _is_number(name)]
+    if len(numbers) == len(names) or any(name in _head(table, name) for name in numbers):
+        raise DataError(
+            f"{path}:1 the first line looks like a row, not like the names of columns: "
+            f"{', '.join(shorten(name, 30) for name in names)}; add a line with the names"
+        )
+
+
+def _head(table: pa.Table, name: str) -> list[str]:
+    """The first 1,000 values of a column."""
+    values: list[str] = table.column(name).slice(0, 1000).to_pylist()
+    return values
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_delimiter(header: str, path: Path, delimiter: str) -> None:
@@ -118,25 +192,3 @@ def _check_delimiter(header: str, path: Path, delimiter: str) -> None:
     endings = {",": "name the file .csv", "\t": "name the file .tsv"}
     remedy = endings.get(likely, f"save it again with a {DELIMITERS[delimiter]} between columns")
     raise DataError(f"{message}; {remedy}")
-
-
-def _scan(data: bytes, path: Path, delimiter: str, width: int) -> None:
-    """Find what Arrow won't locate. Raises DataError naming the lines; returns if all is well."""
-    ragged: list[tuple[int, int]] = []
-    count = 0
-    with _long_fields():
-        for line, values in _rows(data, path, delimiter):
-            if len(values) != width:
-                count += 1
-                if count <= SHOWN_LINES:
-                    ragged.append((line, len(values)))
-    if not count:
-        return
-    places = ", ".join(f"line {line} has {found}" for line, found in ragged)
-    more = f" and {count - len(ragged):,} more" if count > len(ragged) else ""
-    rows = "1 row doesn't" if count == 1 else f"{count:,} rows don't"
-    raise DataError(
-        f"{path}: {rows} have the header's {width} {'column' if width == 1 else 'columns'}: "
-        f"{places}{more}. A value that holds a {DELIMITERS[delimiter]}, a quote or a line break "
-        "must stand in double quotes"
-    )

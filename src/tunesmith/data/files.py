@@ -1,4 +1,4 @@
-"""One file → one Arrow table: endings, compression, encodings and Parquet."""
+"""One file → its rows: endings, compression and encodings."""
 
 from __future__ import annotations
 
@@ -9,32 +9,46 @@ from pathlib import Path
 import charset_normalizer
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tunesmith.data import delimited, jsonl
+from tunesmith.data import delimited, jsonl, parquet
+from tunesmith.data.compressed import COMPRESSIONS, read_bytes
+from tunesmith.data.rows import ROW, FileRows, Unreadable, number_rows
 from tunesmith.errors import DataError, nearest
 
+__all__ = [
+    "ARCHIVES",
+    "COMPRESSIONS",
+    "FORMATS",
+    "ROW",
+    "UNREAD",
+    "FileRows",
+    "Unreadable",
+    "ending",
+    "missing",
+    "read_file",
+    "stem",
+    "to_utf8",
+]
+
 FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
-COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
-UNREAD = (
-    ".txt",
-    ".xlsx",
-    ".xls",
-    ".ods",
-    ".zip",
-    ".tar",
-    ".7z",
-    ".arrow",
-    ".feather",
-    ".avro",
-    ".orc",
-)
+ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
+_SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
+_TABLES = (".arrow", ".feather", ".avro", ".orc", ".db", ".sqlite")
+UNREAD = (".txt", *ARCHIVES, *_SHEETS, *_TABLES)
 """Endings that say "this is meant as a file", though we don't read it."""
 
-ROW = "_row"
-"""Column with the 1-based number of the data row in its source."""
+_MAGIC = {
+    b"PK\x03\x04": "a ZIP archive or an Excel sheet",
+    b"\x1f\x8b": "gzip: add .gz to its name",
+    b"BZh": "bzip2: add .bz2 to its name",
+    b"\x28\xb5\x2f\xfd": "Zstandard: add .zst to its name",
+    b"PAR1": "Parquet: name it .parquet",
+    b"SQLite format 3": "an SQLite database",
+    b"%PDF": "a PDF",
+}
+"""The first bytes of files that are sometimes given a name of text."""
 
-_Reader = Callable[[bytes, Path], pa.Table]
+_Reader = Callable[[bytearray, Path], FileRows]
 _READERS: dict[str, _Reader] = {
     ".csv": lambda data, path: delimited.read(data, path, ","),
     ".tsv": lambda data, path: delimited.read(data, path, "\t"),
@@ -58,8 +72,8 @@ def stem(name: str) -> str:
     return name[: len(name) - len(kind) - len(compression)]
 
 
-def read_file(path: Path) -> pa.Table:
-    """The rows of one file, in order, with the column `_row`; nothing is dropped or converted.
+def read_file(path: Path) -> FileRows:
+    """The rows of one file, in order, with the column `_row`, and those that can't be read.
 
     CSV and TSV columns are strings, exactly as written. JSON values keep their types (text that
     looks like a date stays text). Parquet columns are as the file's schema says. A column `_row` of
@@ -67,33 +81,40 @@ def read_file(path: Path) -> pa.Table:
 
     Raises DataError, in one paragraph that names the file and where possible the line, when the
     file is missing, empty, cut short, of an ending that isn't read, not UTF-8 or UTF-16 with a
-    byte-order mark, not well formed, or without data rows.
+    byte-order mark, not well formed as a whole, or without data rows; or when it expands to more
+    than 256 MiB and more than 100 times its size.
     """
     kind, compression = ending(path.name)
     if not path.exists():
         raise DataError(missing(path))
     if not kind:
-        raise DataError(
-            f"{path}: files of this ending are not read; accepted: {', '.join(FORMATS)}, "
-            f"each also with {', '.join(COMPRESSIONS)}"
-        )
-    data = _read_bytes(path, compression)
-    if not data:
-        raise DataError(f"{path} is empty (0 bytes)")
-    if kind == ".parquet":
-        table = _read_parquet(data, path)
+        raise DataError(_unread(path))
+    if kind == ".parquet" and not compression and path.is_file() and path.stat().st_size:
+        rows = FileRows(number_rows(parquet.read(path, path)))
     else:
-        table = _READERS[kind](to_utf8(data, path), path)
-    if table.num_rows == 0:
+        data = read_bytes(path, compression)
+        if not data:
+            raise DataError(f"{path} is empty (0 bytes)")
+        if kind == ".parquet":
+            rows = FileRows(number_rows(parquet.read(data, path)))
+        else:
+            rows = _READERS[kind](to_utf8(data, path), path)
+    if rows.table.num_rows == 0:
         raise DataError(f"{path} has no data rows")
-    return with_row_numbers(table)
+    return rows
 
 
-def with_row_numbers(table: pa.Table) -> pa.Table:
-    """`table` with the int64 column `_row`, 1 for its first row."""
-    if ROW in table.column_names:
-        table = table.drop_columns([ROW])
-    return table.append_column(ROW, pa.array(np.arange(1, table.num_rows + 1, dtype=np.int64)))
+def _unread(path: Path) -> str:
+    """The message for a file of an ending that isn't read, with what to do."""
+    suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
+    message = f"{path}: files of this ending are not read"
+    if suffixes & set(ARCHIVES):
+        return f"{message}; unpack the archive, and give the file or folder in it"
+    if suffixes & set(_SHEETS):
+        return f"{message}; save the sheet as CSV (UTF-8), and give that file"
+    if suffixes & set(_TABLES):
+        return f"{message}; write the table as Parquet, and give that file"
+    return f"{message}; accepted: {', '.join(FORMATS)}, each also with {', '.join(COMPRESSIONS)}"
 
 
 def missing(path: Path) -> str:
@@ -106,11 +127,16 @@ def missing(path: Path) -> str:
     return f"{path}: there is no such file{hint}"
 
 
-def to_utf8(data: bytes, path: Path) -> bytes:
+def to_utf8(data: bytearray, path: Path) -> bytearray:
     """`data` as UTF-8 without a byte-order mark; UTF-16 and UTF-32 with one are converted.
+
+    A UTF-8 mark is taken out of `data` itself.
 
     Raises DataError naming the line and the byte when it can't be decoded.
     """
+    for magic, what in _MAGIC.items():
+        if data.startswith(magic):
+            raise DataError(f"{path} is not text but {what}")
     for mark, encoding in (
         (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
         (codecs.BOM_UTF32_BE, "utf-32"),
@@ -119,28 +145,28 @@ def to_utf8(data: bytes, path: Path) -> bytes:
     ):
         if data.startswith(mark):
             try:
-                return data.decode(encoding).encode()
+                return bytearray(data.decode(encoding).encode())
             except UnicodeError as error:
                 raise DataError(
                     f"{path} begins like {encoding.upper()} text, but isn't: {error}; "
                     "save it again as UTF-8"
                 ) from error
-    data = data.removeprefix(codecs.BOM_UTF8)
-    if _is_utf8(data):
-        if data[:4096].count(0) > len(data[:4096]) // 4:
-            raise DataError(
-                f"{path} looks like UTF-16 text without a byte-order mark, or like a binary file; "
-                "save it again as UTF-8"
-            )
-        return data
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        raise DataError(_undecodable(data, error.start, path)) from error
+    if data.startswith(codecs.BOM_UTF8):
+        del data[: len(codecs.BOM_UTF8)]
+    if not _is_utf8(data):
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            raise DataError(_undecodable(data, error.start, path)) from error
+    if data[:4096].count(0) > len(data[:4096]) // 4:
+        raise DataError(
+            f"{path} looks like UTF-16 text without a byte-order mark, or like a binary file; "
+            "save it again as UTF-8"
+        )
     return data
 
 
-def _is_utf8(data: bytes) -> bool:
+def _is_utf8(data: bytearray) -> bool:
     """Whether `data` is UTF-8, by Arrow's check: much faster than decoding, and needs no copy."""
     offsets = pa.py_buffer(np.array([0, len(data)], dtype=np.int64))
     try:
@@ -150,64 +176,12 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _undecodable(data: bytes, start: int, path: Path) -> str:
+def _undecodable(data: bytearray, start: int, path: Path) -> str:
     line = data.count(b"\n", 0, start) + 1
-    sample = data[max(0, start - 20_000) : start + 20_000]
+    sample = bytes(data[max(0, start - 20_000) : start + 20_000])
     guess = charset_normalizer.from_bytes(sample).best()
     looks = f"; it looks like {guess.encoding}" if guess else ""
     return (
         f"{path}:{line} has a byte that is not UTF-8 (0x{data[start]:02x}, byte {start + 1} of the "
         f"file){looks}; save the file again as UTF-8"
     )
-
-
-def _read_bytes(path: Path, compression: str) -> bytes:
-    try:
-        if not compression:
-            return path.read_bytes()
-        with pa.input_stream(str(path), compression=COMPRESSIONS[compression]) as stream:
-            return bytes(stream.read())
-    except OSError as error:
-        if error.errno is not None:
-            raise DataError(f"{path} can't be read: {error.strerror or error}") from error
-        # Arrow reports what a broken archive is wrong with as an OSError without a number.
-        raise DataError(
-            f"{path} is cut short or not a {compression} file ({error}); copy or download it again"
-        ) from error
-
-
-def _read_parquet(data: bytes, path: Path) -> pa.Table:
-    try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"{path} is cut short or not a Parquet file ({_first_line(error)}); "
-            "copy or download it again"
-        ) from error
-    doubled = {name for name in table.column_names if table.column_names.count(name) > 1}
-    if doubled:
-        raise DataError(f"{path}: these columns stand more than once: {', '.join(sorted(doubled))}")
-    for name in table.column_names:
-        _check_strings(table.column(name), name, path)
-    return table.replace_schema_metadata(None)
-
-
-def _check_strings(column: pa.ChunkedArray, name: str, path: Path) -> None:
-    """Raises DataError naming the first row of a Parquet string column whose bytes aren't UTF-8."""
-    try:
-        column.validate(full=True)
-    except pa.ArrowInvalid as error:
-        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            raise DataError(f"{path}: column {name} is damaged: {_first_line(error)}") from error
-        for row, value in enumerate(column.cast(pa.large_binary(), safe=False).to_pylist(), 1):
-            try:
-                (value or b"").decode()
-            except UnicodeDecodeError as undecodable:
-                raise DataError(
-                    f"{path}: column {name}, row {row} has a byte that is not UTF-8 "
-                    f"(0x{value[undecodable.start]:02x}); write the file again with UTF-8 text"
-                ) from undecodable
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

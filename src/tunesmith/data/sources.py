@@ -1,33 +1,25 @@
-"""A dataset's name → its tables: a file, a folder, a file of an installed package, the hub."""
+"""A dataset's name → its tables: a file, a folder, a package's file, the hub, a version."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
-from tunesmith.data import files, hub
+from tunesmith.data import files, folders, hub
+from tunesmith.data.content import dataset_hash
 from tunesmith.data.packages import PREFIX, find_in_package
-from tunesmith.errors import DataError
+from tunesmith.data.rows import Unreadable, number_rows
+from tunesmith.data.versions import Versions, is_reference
+from tunesmith.errors import DataError, TunesmithError
+from tunesmith.tracking.entities import DatasetVersion
 
-Kind = Literal["file", "package", "hub", "folder"]
-
-SPLIT_OF_STEM = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "eval": "validation",
-    "evaluation": "validation",
-    "test": "test",
-    "testing": "test",
-}
-"""File name without endings → the split it holds."""
+Kind = Literal["file", "package", "hub", "folder", "version"]
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 
@@ -42,9 +34,17 @@ class Source:
     tables: dict[str, pa.Table]
     """Split name → rows, each with the int64 column `_row`; a lone file is `{"train": …}`."""
     location: str
-    """Absolute path of the file or folder, or the hub's name with `@commit` where it is known."""
-    label_names: dict[str, list[str]] = field(default_factory=dict)
-    """Column of class numbers → the names of the classes (from the hub's ClassLabel)."""
+    """Absolute path of the file or folder, the hub's name with `@commit` where it is known, or the
+    root of the dataset versions with `/name@number`."""
+    unreadable: Mapping[str, tuple[Unreadable, ...]] = field(default_factory=dict)
+    """Split → its rows that could not be read; a split without such rows may be missing."""
+    version: DatasetVersion | None = None
+    """The dataset version that was read, where it was one."""
+
+    @cached_property
+    def hash(self) -> str:
+        """Content hash of all rows of all splits: the version's, else `dataset_hash`."""
+        return self.version.hash if self.version is not None else dataset_hash(self.tables)
 
 
 def read_source(
@@ -54,15 +54,18 @@ def read_source(
     revision: str | None = None,
     token: str | None = None,
     trust_remote_code: bool = False,
+    versions: Versions | None = None,
 ) -> Source:
     """Read every split of a dataset.
 
     `dataset_name` is `package:NAME/inner/path`; a path, when it exists or looks like one (it begins
-    with `.`, `/` or `~`, or has a data file's ending); else a dataset of the Hugging Face hub, to
-    which `dataset_config`, `revision` and `token` belong. A folder holds files named by split
-    (train.csv, validation.csv, test.csv), or one file, or is in the hub's dataset format.
+    with `.`, `/` or `~`, or has a data file's ending); the reference of one of the dataset
+    `versions` (`reviews@3`); else a dataset of the Hugging Face hub, to which `dataset_config`,
+    `revision` and `token` belong. A folder holds files named by split (train.csv, validation.csv,
+    test.csv), or one file, or is in the hub's dataset format.
 
-    Raises DataError, in one paragraph, when the data can't be found or read.
+    Raises DataError, in one paragraph, when the data can't be found or read, NotFoundError when
+    there is no such version.
     """
     if dataset_name.startswith(PREFIX):
         return _read_path(find_in_package(dataset_name), dataset_name, "package", dataset_config)
@@ -70,16 +73,26 @@ def read_source(
         raise DataError(
             f"{dataset_name}: addresses are not read; download the file and give its path"
         )
+    if _is_version(dataset_name):
+        return _read_version(dataset_name, versions)
     path = _as_path(dataset_name)
     if path is not None:
         return _read_path(path, dataset_name, "file", dataset_config)
-    found = hub.read_hub(
-        dataset_name,
-        dataset_config,
-        revision=revision,
-        token=token,
-        trust_remote_code=trust_remote_code,
-    )
+    try:
+        found = hub.read_hub(
+            dataset_name,
+            dataset_config,
+            revision=revision,
+            token=token,
+            trust_remote_code=trust_remote_code,
+        )
+    except DataError as error:
+        imported = _imported(dataset_name, versions)
+        if imported is None:
+            raise
+        raise DataError(
+            f"{error}. A dataset of this name was imported: did you mean {imported}?"
+        ) from error
     location = f"{dataset_name}@{found.commit or revision}"
     return _source(
         dataset_name, "hub", found, location if found.commit or revision else dataset_name
@@ -87,11 +100,42 @@ def read_source(
 
 
 def is_hub_dataset(name: str) -> bool:
-    """Whether `name` is looked for on the hub, because it is neither a path nor a package's file.
+    """Whether `name` is looked for on the hub: it is no path, package's file or version.
 
     Raises DataError when it can be neither.
     """
-    return not name.startswith(PREFIX) and "://" not in name and _as_path(name) is None
+    return (
+        not name.startswith(PREFIX)
+        and "://" not in name
+        and not _is_version(name)
+        and _as_path(name) is None
+    )
+
+
+def _is_version(name: str) -> bool:
+    return is_reference(name) and not Path(name).exists()
+
+
+def _read_version(reference: str, versions: Versions | None) -> Source:
+    """Raises DataError when no versions are at hand, NotFoundError when this one isn't there."""
+    if versions is None:
+        raise DataError(
+            f"{reference} names a version of a dataset, and dataset versions are not available "
+            "here; give a file, a folder, package:NAME/inner/path, or a dataset of the hub"
+        )
+    version = versions.get(reference)
+    location = f"{versions.root}/{version.reference}"
+    return Source(reference, "version", versions.read(version), location, version=version)
+
+
+def _imported(name: str, versions: Versions | None) -> str | None:
+    """The reference of the current version of the dataset `name`, if one was imported."""
+    if versions is None or "/" in name:
+        return None
+    try:
+        return versions.get(name).reference
+    except TunesmithError:  # not there, or not to be reached: what the hub said counts
+        return None
 
 
 def _as_path(name: str) -> Path | None:
@@ -117,60 +161,51 @@ def _as_path(name: str) -> Path | None:
 def _read_path(path: Path, name: str, kind: Kind, config: str | None) -> Source:
     location = str(path.resolve())
     if not path.is_dir():
-        return Source(name, kind, {"train": files.read_file(path)}, location)
+        return _of_files({"train": path}, name, kind, location)
     kind = "package" if kind == "package" else "folder"
-    by_split = _split_files(path)
+    by_split = folders.split_files(path)
     if by_split:
-        tables = {split: files.read_file(file) for split, file in by_split.items()}
-        return Source(name, kind, tables, location)
-    if not any(entry.is_file() for entry in path.rglob("*")):
-        raise DataError(f"{path} is a folder without any file in it")
+        folders.check_links(path, by_split.values())
+        return _of_files(by_split, name, kind, location)
+    folders.check_contents(path)
     return _source(name, kind, hub.read_folder(path, config), location)
 
 
-def _split_files(folder: Path) -> dict[str, Path]:
-    """Split → file for a folder whose files are named by split, or that holds one data file.
-
-    Empty for every other folder, and where a README.md in the hub's format says what is what.
-
-    Raises DataError when two files hold the same split, or the folder can't be listed.
-    """
-    try:
-        entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
-    except OSError as error:
-        raise DataError(f"{folder} can't be read: {error.strerror}") from error
-    if any(entry.name == "README.md" and _is_dataset_card(entry) for entry in entries):
-        return {}
-    data = [entry for entry in entries if files.ending(entry.name) != ("", "")]
-    by_split: dict[str, Path] = {}
-    for file in data:
-        split = SPLIT_OF_STEM.get(files.stem(file.name).lower())
-        if split is None:
-            continue
-        if split in by_split:
-            raise DataError(
-                f"{folder}: {by_split[split].name} and {file.name} both hold the {split} split; "
-                "leave one of them there"
-            )
-        by_split[split] = file
-    if not by_split and len(data) == 1 and not any(entry.is_dir() for entry in folder.iterdir()):
-        # The hub's loaders would guess types ("007" → 7); a lone file is read as it is written.
-        by_split = {} if _is_saved_to_disk(entries) else {"train": data[0]}
-    return by_split
-
-
-def _is_saved_to_disk(entries: list[Path]) -> bool:
-    return any(entry.name in {"dataset_dict.json", "state.json"} for entry in entries)
-
-
-def _is_dataset_card(readme: Path) -> bool:
-    with readme.open(encoding="utf-8", errors="replace") as text:
-        return text.readline().strip() == "---"
+def _of_files(by_split: Mapping[str, Path], name: str, kind: Kind, location: str) -> Source:
+    """The source whose splits are a file each."""
+    found = {split: files.read_file(path) for split, path in by_split.items()}
+    return Source(
+        name,
+        kind,
+        {split: rows.table for split, rows in found.items()},
+        location,
+        unreadable={split: rows.unreadable for split, rows in found.items() if rows.unreadable},
+    )
 
 
 def _source(name: str, kind: Kind, found: hub.HubData, location: str) -> Source:
     """Raises DataError when no split has a row."""
     if not any(table.num_rows for table in found.tables.values()):
         raise DataError(f"{name} has no data rows")
-    tables = {split: files.with_row_numbers(table) for split, table in found.tables.items()}
-    return Source(name, kind, tables, location, found.label_names)
+    tables = {
+        split: number_rows(_with_label_names(table, found.label_names))
+        for split, table in found.tables.items()
+    }
+    return Source(name, kind, tables, location)
+
+
+def _with_label_names(table: pa.Table, label_names: Mapping[str, Sequence[str]]) -> pa.Table:
+    """Class numbers as class names (the hub's ClassLabel); its -1 (hidden label) as missing."""
+    for column, names in label_names.items():
+        if column in table.column_names:
+            numbers = table.column(column).to_pylist()
+            labels = pa.array([_named(number, names) for number in numbers])
+            table = table.set_column(table.column_names.index(column), column, labels)
+    return table
+
+
+def _named(value: Any, names: Sequence[str]) -> Any:
+    """The class name of a number, or of each number of a list; None for a hidden label."""
+    if isinstance(value, list):
+        return [_named(number, names) for number in value]
+    return names[value] if value is not None and 0 <= value < len(names) else None

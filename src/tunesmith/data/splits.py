@@ -9,83 +9,81 @@ change which training rows a sample takes.
 from __future__ import annotations
 
 import hashlib
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from tunesmith.data.texts import normalise
 from tunesmith.errors import DataError
-from tunesmith.tasks.base import Row
-
-BATCH_ROWS = 10_000
 
 _Integers = npt.NDArray[np.int64]
+_Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The two sides; rows in their source's order."""
+    """The two sides, as indices of rows in their tables, ascending."""
 
-    train: pa.Table
-    evaluation: pa.Table
+    train: _Integers
+    evaluation: _Integers
     overlap: int
     """Texts that stand on both sides; 0 unless the evaluation rows came as a table of their own."""
     notes: tuple[str, ...] = ()
     """Where less was there than was asked for: one sentence each, for people."""
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What a split must know of the rows of a table, in their order."""
+
+    texts: Iterable[str]
+    """Rows whose texts are equal but for capitals, width and white space go to the same side."""
+    strata: Iterable[str]
+    """The group (a label) whose share both sides keep."""
+
+
 def make_splits(
-    train: pa.Table,
-    evaluation: pa.Table | None,
+    train: Drawn,
+    evaluation: Drawn | None,
     *,
-    key: Callable[[Row], str],
-    stratum: Callable[[Row], str],
     train_samples: int | None,
     eval_samples: int | None,
     eval_fraction: float,
     seed: int,
+    leaking: Callable[[_Mask], _Mask] | None = None,
 ) -> Splits:
     """Choose the rows to train on and to evaluate on.
 
-    `key` is a row's text: rows whose keys are equal but for case, width and white space
-    (Unicode NFKC) always go to the same side. `stratum` names the group (a label) whose share both
-    sides keep. Without an `evaluation` table, `eval_samples` rows are held out, or `eval_fraction`
-    of all; with one, `eval_samples` of its rows are taken, or all. `train_samples` of the remaining
-    rows are trained on, or all. Asking for more than there is takes what there is, with a note.
+    Without `evaluation`, `eval_samples` rows are held out, or `eval_fraction` of all; with it,
+    `eval_samples` of its rows are taken, or all. `train_samples` of the remaining rows are trained
+    on, or all. `leaking` gets the rows held out, and says which rows must then not be trained on.
+    Asking for more than there is takes what there is, with a note.
 
     Raises DataError when there are too few different texts for two sides.
     """
-    rows = _read(train, key, stratum, seed)
+    rows = _read(train, seed)
     notes: list[str] = []
     if evaluation is None:
         held_out = _hold_out(rows, eval_samples, eval_fraction, notes)
-        rest = np.flatnonzero(~held_out)
+        barred = leaking(held_out) if leaking is not None else np.zeros(len(rows), dtype=bool)
+        rest = np.flatnonzero(~held_out & ~barred)
+        if not len(rest):
+            raise DataError(
+                "every row that is not held out is nearly a held-out one, so there is nothing to "
+                "train on; data.validation_rules.near_leakage: warn lets such rows be trained on"
+            )
         chosen = _sample(rows, rest, train_samples, "train_samples", notes, from_high=True)
-        held = train.take(pa.array(np.flatnonzero(held_out)))
-        return Splits(train.take(pa.array(chosen)), held, 0, tuple(notes))
-    others = _read(evaluation, key, stratum, seed)
+        return Splits(chosen, np.flatnonzero(held_out), 0, tuple(notes))
+    others = _read(evaluation, seed)
     if not len(rows) or not len(others):
         raise DataError(f"there is no row for {'evaluation' if len(rows) else 'training'}")
     every = np.arange(len(rows))
     chosen = _sample(rows, every, train_samples, "train_samples", notes, from_high=True)
     asked = _sample(others, np.arange(len(others)), eval_samples, "eval_samples", notes)
     overlap = {rows.texts[index] for index in chosen} & {others.texts[index] for index in asked}
-    return Splits(
-        train.take(pa.array(chosen)),
-        evaluation.take(pa.array(asked)),
-        len(overlap),
-        tuple(notes),
-    )
-
-
-def normalise(text: str) -> str:
-    """`text` as two rows' texts are compared: NFKC, case folded, white space collapsed."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    return " ".join(text.casefold().split())
+    return Splits(chosen, asked, len(overlap), tuple(notes))
 
 
 class _Rows:
@@ -109,26 +107,14 @@ class _Rows:
         return len(self.texts)
 
 
-def _read(
-    table: pa.Table, key: Callable[[Row], str], stratum: Callable[[Row], str], seed: int
-) -> _Rows:
+def _read(drawn: Drawn, seed: int) -> _Rows:
     seeded = hashlib.sha256(f"{seed}\n".encode())
-    texts, strata = [], []
-    for row in _iterate(table):
+    texts = []
+    for text in drawn.texts:
         drawing = seeded.copy()
-        drawing.update(normalise(key(row)).encode(errors="surrogatepass"))
+        drawing.update(normalise(text).encode(errors="surrogatepass"))
         texts.append(drawing.digest()[:16])
-        strata.append(stratum(row))
-    return _Rows(texts, strata)
-
-
-def _iterate(table: pa.Table) -> Iterator[Row]:
-    names = table.column_names
-    for batch in table.to_batches(max_chunksize=BATCH_ROWS):
-        # Much faster than to_pylist of the whole batch.
-        columns = [column.to_pylist() for column in batch.columns]
-        for values in zip(*columns, strict=True):
-            yield dict(zip(names, values, strict=True))
+    return _Rows(texts, list(drawn.strata))
 
 
 # -- holding out ------------------------------------------------------------------------------
@@ -147,7 +133,7 @@ class _Stratum:
 
 def _hold_out(
     rows: _Rows, eval_samples: int | None, eval_fraction: float, notes: list[str]
-) -> npt.NDArray[np.bool_]:
+) -> _Mask:
     """Which rows are for evaluation: every text's rows are all in or all out."""
     total = len(rows)
     sizes = np.bincount(rows.text_of)

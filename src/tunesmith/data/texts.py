@@ -1,16 +1,18 @@
-"""The text of each row, whether its column holds strings or chats, and HTML taken out of it."""
+"""The text of each row, whether its column holds strings or chats, and mending it there."""
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tunesmith.data.content import canonical_strings
-from tunesmith.data.markup import HINT, strip_html
 
 
 def is_chat(kind: pa.DataType) -> bool:
@@ -25,26 +27,53 @@ def row_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """One large_string per row: the value, or a chat's user turns, a line break between them."""
     if not is_chat(column.type):
         return canonical_strings(column)
-    chunks = [_asked(chunk) for chunk in column.chunks]
+    chunks = [_said(chunk, "user") for chunk in column.chunks]
     return pa.chunked_array(chunks, type=pa.large_string())
 
 
-def without_html(
-    column: pa.ChunkedArray,
-) -> tuple[pa.ChunkedArray, npt.NDArray[np.int64], list[Any]]:
-    """`column` with HTML gone from its strings, or from every turn of its chats.
+def written_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """One large_string per row: the value, or all turns of a chat, a line break between them."""
+    if not is_chat(column.type):
+        return canonical_strings(column)
+    return pa.chunked_array([_said(chunk) for chunk in column.chunks], type=pa.large_string())
 
-    Also the indices of the rows that changed, and their values before. A dictionary column becomes
-    a string column when a row changes; other types come back as they are.
+
+def normalise(text: str) -> str:
+    """`text` as two rows' texts are compared: NFKC, case folded, white space collapsed."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().split())
+
+
+def as_series(column: pa.ChunkedArray, *, answers: bool = False) -> pl.Series:
+    """`row_texts`, or `written_texts` with `answers`, for Polars; "" where there is none."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        plain = pl.from_arrow(column)  # shares the column's memory
+        return pl.Series(plain).fill_null("")
+    texts = written_texts(column) if answers else row_texts(column)
+    return pl.Series(pl.from_arrow(texts))
+
+
+def mend(
+    column: pa.ChunkedArray, pattern: str, clean: Callable[[str], str], *, answers: bool
+) -> tuple[pa.ChunkedArray, npt.NDArray[np.int64], list[Any]]:
+    """`column` with `clean` applied to its strings, or to the turns of its chats.
+
+    Only texts that match `pattern` (RE2) are looked at. The assistant's turns stay as they are
+    unless `answers`. Also the indices of the rows that changed, and their values before. A
+    dictionary column becomes a string column when a row changes; columns without text come back as
+    they are.
     """
-    indices = _suspects(column)
+    indices = _suspects(column, pattern)
     before = column.take(pa.array(indices)).to_pylist()
-    after = [_clean(value) for value in before]
+    after = [_clean(value, clean, answers) for value in before]
     changed = [number for number, value in enumerate(before) if after[number] != value]
     if not changed:
         return column, np.array([], dtype=np.int64), []
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type) and column.nbytes >= 2**31:
+        column = column.cast(pa.large_string())  # `take` makes one chunk, of 64-bit offsets
     # The mended values are put behind the column, and each changed row is taken from there.
     mended = pa.array([after[number] for number in changed], column.type)
     source = np.arange(len(column), dtype=np.int64)
@@ -53,22 +82,23 @@ def without_html(
     return rebuilt, indices[changed], [before[number] for number in changed]
 
 
-def _asked(chunk: pa.Array) -> pa.Array:
-    """The user's turns of each chat in `chunk`, joined."""
+def _said(chunk: pa.Array, role: str | None = None) -> pa.Array:
+    """The turns of each chat in `chunk`, or those of one role, joined."""
     turns = pc.list_flatten(chunk)
     parents = pc.list_parent_indices(chunk).to_numpy(zero_copy_only=False)
-    by_user = pc.fill_null(pc.equal(pc.struct_field(turns, "role"), "user"), False)
     contents = pa.chunked_array([pc.struct_field(turns, "content")])
-    said = canonical_strings(contents).chunk(0).filter(by_user)
-    mask = by_user.to_numpy(zero_copy_only=False)
-    counts = np.bincount(parents[mask], minlength=len(chunk))
+    said = canonical_strings(contents).chunk(0)
+    if role is not None:
+        wanted = pc.fill_null(pc.equal(pc.struct_field(turns, "role"), role), False)
+        said, parents = said.filter(wanted), parents[wanted.to_numpy(zero_copy_only=False)]
+    counts = np.bincount(parents, minlength=len(chunk))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     line_break = pa.scalar("\n", pa.large_string())
     return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), said), line_break)
 
 
-def _suspects(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Indices of the rows in which something looks like HTML; the rest is never copied."""
+def _suspects(column: pa.ChunkedArray, pattern: str) -> npt.NDArray[np.int64]:
+    """Indices of the rows in which something matches `pattern`; the rest is never copied."""
     found = []
     start = 0
     for chunk in column.chunks:
@@ -80,24 +110,22 @@ def _suspects(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
         elif pa.types.is_dictionary(chunk.type):
             texts = chunk.dictionary_decode()
         if pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type):
-            looks = pc.fill_null(pc.match_substring_regex(texts, HINT), False)
+            looks = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
             rows = np.flatnonzero(looks.to_numpy(zero_copy_only=False))
             found.append(start + (rows if parents is None else np.unique(parents[rows])))
         start += len(chunk)
     return np.concatenate(found).astype(np.int64) if found else np.array([], dtype=np.int64)
 
 
-def _is_read(turn: Any) -> bool:
-    """Whether the model reads the turn; the answers it learns stay as they are."""
-    return isinstance(turn, dict) and turn.get("role") != "assistant"
-
-
-def _clean(value: Any) -> Any:
+def _clean(value: Any, clean: Callable[[str], str], answers: bool) -> Any:
     if isinstance(value, str):
-        return strip_html(value)
+        return clean(value)
     if isinstance(value, list):
-        return [
-            {**turn, "content": _clean(turn["content"])} if _is_read(turn) else turn
-            for turn in value
-        ]
+        return [_clean_turn(turn, clean, answers) for turn in value]
     return value
+
+
+def _clean_turn(turn: Any, clean: Callable[[str], str], answers: bool) -> Any:
+    if not isinstance(turn, dict) or (turn.get("role") == "assistant" and not answers):
+        return turn
+    return {**turn, "content": _clean(turn["content"], clean, answers)}

@@ -23,16 +23,11 @@ import psutil
 from tunesmith import training
 from tunesmith.config.yaml import read_draft, to_yaml
 from tunesmith.errors import Interrupted, StateError, StorageError, TunesmithError
+from tunesmith.experiments.datasets import record_version
 from tunesmith.experiments.prepare import Prepared, prepare
 from tunesmith.experiments.recorder import Recorder, Silent, log, logging_to
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import (
-    DatasetVersion,
-    Experiment,
-    ExperimentStatus,
-    Filters,
-    utc_now,
-)
+from tunesmith.tracking.entities import Experiment, ExperimentStatus, Filters, utc_now
 from tunesmith.tracking.environment import describe_environment
 from tunesmith.tracking.files import ExperimentFiles, write_json, write_lines, write_text
 from tunesmith.tracking.store import Store
@@ -51,38 +46,40 @@ TRANSITIONS: dict[ExperimentStatus, frozenset[ExperimentStatus]] = {
 
 
 def submit(prepared: Prepared, store: Store, settings: Settings) -> Experiment:
-    """Record a new experiment: its folder with `config.yaml`, its data version, status QUEUED.
+    """Record a new experiment: its data's version, its folder with `config.yaml`, status QUEUED.
 
-    Raises StorageError when the results folder or the store can't be written.
+    Raises StorageError when the results folder, the versions or the store can't be written.
     """
     config, dataset = prepared.config, prepared.dataset
     files = ExperimentFiles.create(
         settings.results_dir, config.experiment_name, datetime.now(settings.timezone)
     )
+    version, _ = record_version(
+        dataset.source,
+        config.data,
+        dataset.report,
+        dataset.columns,
+        dataset.held_out,
+        settings,
+        store,
+    )
     write_text(files.config, to_yaml(config))
+    write_json(files.data_report, dataset.report.to_json())
     experiment = Experiment(
         name=config.experiment_name,
         task=config.task_name,
         model_name=config.model.name,
         dataset_name=dataset.name,
         dataset_hash=dataset.hash,
+        dataset_version=version.number,
         config=config.model_dump(mode="json"),
-        data=dataset.identity,
+        data={**dataset.identity, "dataset": version.name, "version": version.number},
         environment={
             **describe_environment(Path.cwd()),
             "base_model": {"name": prepared.source.name, "identity": prepared.source.identity},
         },
         directory=str(files.folder.resolve()),
         **_this_process(),
-    )
-    store.record_dataset(
-        DatasetVersion(
-            name=dataset.name,
-            hash=dataset.hash,
-            rows=int(dataset.identity["rows"]),
-            columns=tuple(dataset.columns.values()),
-            source=str(dataset.identity["location"]),
-        )
     )
     store.create(experiment)
     files.write_record(experiment)
@@ -147,8 +144,17 @@ def _run(
         prepared.config,
         prepared.task,
         TrainingData(
-            dataset.train, dataset.evaluation, dataset.columns, dataset.name, dataset.hash,
-            dataset.overlap,
+            dataset.train,
+            dataset.evaluation,
+            dataset.columns,
+            {
+                "name": experiment.data.get("dataset", dataset.name),
+                "version": experiment.dataset_version,
+                "hash": dataset.hash,
+                "source": dataset.name,
+                "overlap": dataset.overlap,
+                "near_overlap": dataset.identity["near_overlap"],
+            },
         ),
         prepared.source,
         plan,
@@ -156,6 +162,8 @@ def _run(
         recorder,
         resume=resume,
     )  # fmt: skip
+    if result.label_errors is not None and result.label_errors.found:
+        write_text(files.label_errors, result.label_errors.to_csv())
     write_lines(files.predictions, (asdict(prediction) for prediction in result.predictions))
     metrics = {
         "experiment_id": experiment.id,
@@ -291,10 +299,16 @@ def _describe_data(prepared: Prepared, recorder: Recorder) -> None:
         f"data: {dataset.name}, {len(dataset.train):,} rows to train on, "
         f"{len(dataset.evaluation):,} held out, {dataset.hash[:19]}…"
     )
-    if dataset.report.findings:
+    if len(dataset.report.table):
         recorder.message(dataset.report.summary())
     for note in dataset.notes:
         recorder.message(note)
+    if near := dataset.identity["near_overlap"]:
+        recorder.warning(
+            f"{near:,} of {len(dataset.evaluation):,} held-out rows have nearly a text that is "
+            "trained on: the score flatters the model (data.validation_rules.near_leakage: drop "
+            "leaves such rows out of the training)."
+        )
     if dataset.overlap:
         recorder.warning(
             f"{dataset.overlap:,} held-out rows have a text that is also trained on: the score "

@@ -11,7 +11,15 @@ from tunesmith.config.schema import ExperimentConfig, TrainingConfig
 from tunesmith.config.yaml import Draft
 from tunesmith.data.dataset import Dataset, load_dataset
 from tunesmith.data.sources import is_hub_dataset
-from tunesmith.errors import ConfigError, DataError, ModelError, Problem, nearest
+from tunesmith.errors import (
+    ConfigError,
+    DataError,
+    ModelError,
+    NotFoundError,
+    Problem,
+    nearest,
+)
+from tunesmith.experiments.datasets import open_versions, token_counter
 from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Task
@@ -99,7 +107,8 @@ def _examine(config: ExperimentConfig, settings: Settings, *, fetch: bool) -> _F
             f"dataset {config.data.dataset_name}: on the hub, looked at when training begins"
         )
     else:
-        dataset = _data(config, task, settings, problems)
+        tokenizer_of = source if fetch and facts is not None and not problems else None
+        dataset = _data(config, task, settings, tokenizer_of, problems)
         if dataset is not None:
             problems += _label_problems(config, task)
     return _Findings(task, problems, unchecked, source, facts, dataset)
@@ -215,13 +224,26 @@ def _model(
 
 
 def _data(
-    config: ExperimentConfig, task: Task, settings: Settings, problems: list[Problem]
+    config: ExperimentConfig,
+    task: Task,
+    settings: Settings,
+    model: ModelSource | None,
+    problems: list[Problem],
 ) -> Dataset | None:
+    """The data, checked; with `model`, whose tokenizer tells what is cut, that too."""
     try:
-        return load_dataset(config.data, task, settings.token)
+        return load_dataset(
+            config.data,
+            task,
+            settings.token,
+            versions=open_versions(settings),
+            count_tokens=token_counter(task, model),
+        )
+    except ModelError as error:
+        problems.append(_as_problem(error, "model.name"))
     except ConfigError as error:
         problems += error.problems
-    except DataError as error:
+    except (DataError, NotFoundError) as error:
         problems.append(_as_problem(error, "data.dataset_name"))
     return None
 

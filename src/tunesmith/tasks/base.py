@@ -100,6 +100,10 @@ class Task(ABC):
     """The metrics that evaluation during training gives (`generate=False`)."""
     is_default: ClassVar[bool] = False
     """Whether `lora.task_type` alone means this task."""
+    telling_columns: ClassVar[frozenset[str]] = frozenset()
+    """Column names, lower case, by which data for this task are known."""
+    fault_rules: ClassVar[tuple[str, ...]] = ()
+    """The rules that `faults` may name, each a field of `data.validation_rules`."""
     eval_batch_scale: ClassVar[int] = 4
     """How many times the training batch an evaluation batch may be, where not configured."""
 
@@ -119,6 +123,18 @@ class Task(ABC):
     @abstractmethod
     def text_columns(self, columns: Columns) -> list[str]:
         """The columns that the length, emptiness and HTML rules look at."""
+
+    def answer_columns(self, columns: Columns) -> list[str]:
+        """The columns with text that is learned instead of read; chats are text columns."""
+        return []
+
+    def read_columns(self, columns: Columns) -> list[str]:
+        """Every column that the task reads of a row, by name."""
+        return sorted({*columns.values(), *self.text_columns(columns)})
+
+    def faults(self, row: Row, columns: Columns) -> Iterable[tuple[str, str]]:
+        """What is wrong with `row`, as (rule, advice); the rules are of `fault_rules`."""
+        return ()
 
     def label_column(self, columns: Columns) -> str | None:
         """The column whose values are labels, one a row; None where the task has no such column."""
@@ -179,6 +195,10 @@ class Task(ABC):
 
         `input_ids` is a list of ids; `targets` the number of targets left after the cut.
         """
+
+    @abstractmethod
+    def token_counts(self, rows: Sequence[Row], columns: Columns, tokenizer: Any) -> list[int]:
+        """Tokens of each row before any cut; needs no `fit`."""
 
     @abstractmethod
     def collate(self, examples: Sequence[Example], pad_token_id: int) -> Batch:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import DataError, ModelError
+from tunesmith.errors import DataError, ModelError, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -18,33 +18,87 @@ Message = dict[str, str]
 """One turn: `role` and `content`."""
 
 
+CHAT_RULES = ("wrong_roles", "non_text_turns", "empty_turns", "missing_answers", "wrong_order")
+"""The rules that `chat_faults` names."""
+
+_SHAREGPT = {"human": "user", "gpt": "assistant"}
+
+
 def parse_messages(value: Any, where: str) -> list[Message]:
     """The conversation in `value`, a list of {role, content} or the same as JSON text.
 
     ShareGPT's names (from, value, human, gpt) are understood. Raises DataError, naming `where`,
     when it is none, or ends without an answer.
     """
+    for rule, advice in chat_faults(value):
+        if rule in ("wrong_roles", "non_text_turns", "missing_answers"):
+            raise DataError(f"{where}: {advice}")
+    return [{"role": str(role), "content": str(content)} for role, content in _turns(value) or ()]
+
+
+def chat_faults(value: Any) -> Iterator[tuple[str, str]]:
+    """What is wrong with a conversation, as (rule, advice), each rule once at most."""
+    turns = _turns(value)
+    if turns is None:
+        yield "non_text_turns", f"must be a list of {{role, content}}; got {str(value)[:80]}"
+        return
+    if not turns:
+        yield "missing_answers", "must be a list of {role, content}, and holds none"
+        return
+    roles = [role for role, _ in turns]
+    strange = [role for role in roles if role not in ROLES]
+    if strange:
+        likely = nearest(str(strange[0]), (*ROLES, *_SHAREGPT))
+        hint = f"; did you mean {likely}?" if likely else ""
+        yield "wrong_roles", f"{strange[0]!r} is no role; use {', '.join(ROLES)}{hint}"
+    spoken = [number for number, (_, said) in enumerate(turns, 1) if not isinstance(said, str)]
+    if spoken:
+        yield "non_text_turns", f"turn {spoken[0]} needs a text as content"
+    empty = [
+        n for n, (_, said) in enumerate(turns, 1) if isinstance(said, str) and not said.strip()
+    ]
+    if [number for number in empty if number < len(turns)]:
+        yield "empty_turns", f"turn {empty[0]} is empty: write it, or remove it"
+    if roles[-1] in ROLES and roles[-1] != "assistant":
+        yield "missing_answers", f"ends with {roles[-1]}; there is no answer to learn"
+    elif len(turns) in empty:
+        yield "missing_answers", "the last answer is empty: write it, or remove the row"
+    if not strange and (wrong := _wrong_order([str(role) for role in roles])):
+        yield "wrong_order", wrong
+
+
+def _turns(value: Any) -> list[tuple[Any, Any]] | None:
+    """Role and content of each turn, whatever they are; None where there is no list of turns."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: not a list of messages: {error}") from error
-    if not isinstance(value, list) or not value:
-        raise DataError(f"{where}: must be a list of {{role, content}}, and holds none.")
-    turns: list[Message] = []
+        except json.JSONDecodeError:
+            return None
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        return None
+    turns: list[tuple[Any, Any]] = []
     for turn in value:
-        role = (turn.get("role") or turn.get("from")) if isinstance(turn, Mapping) else None
-        role = {"human": "user", "gpt": "assistant"}.get(str(role), role)
-        content = (turn.get("content") or turn.get("value")) if isinstance(turn, Mapping) else None
-        if role not in ROLES or not isinstance(content, str):
-            raise DataError(
-                f"{where}: each message needs a role ({', '.join(ROLES)}) and a text as "
-                f"content; got {str(turn)[:80]}"
-            )
-        turns.append({"role": str(role), "content": content})
-    if turns[-1]["role"] != "assistant":
-        raise DataError(f"{where}: ends with {turns[-1]['role']}; there is no answer to learn.")
+        if not isinstance(turn, Mapping):
+            return None
+        role = turn.get("role") or turn.get("from")
+        content = turn["content"] if turn.get("content") is not None else turn.get("value")
+        turns.append((_SHAREGPT.get(str(role), role), content))
     return turns
+
+
+def _wrong_order(roles: Sequence[str]) -> str | None:
+    """What is wrong with the order in which the roles speak."""
+    for number, role in enumerate(roles[1:], 2):
+        if role == "system":
+            return f"turn {number} is of the system, which speaks first or not at all"
+        if role == roles[number - 2] and role != "tool":
+            return f"turns {number - 1} and {number} are both of the {role}; join them"
+    spoken = [role for role in roles if role != "system"]
+    if spoken and spoken[0] != "user":
+        return f"begins with the {spoken[0]}; the user asks first"
+    return None
 
 
 def render(turns: list[Message], tokenizer: Any) -> tuple[str, list[tuple[int, int]]]:

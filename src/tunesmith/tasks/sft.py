@@ -12,7 +12,14 @@ from pydantic import Field
 
 from tunesmith.errors import ConfigError, DataError, ModelError, Problem, nearest
 from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Score, Task, TaskOptions
-from tunesmith.tasks.chat import Message, head_only_at, parse_messages, render
+from tunesmith.tasks.chat import (
+    CHAT_RULES,
+    Message,
+    chat_faults,
+    head_only_at,
+    parse_messages,
+    render,
+)
 from tunesmith.tasks.columns import Wanted, at_least_float32, choose_columns, pad
 from tunesmith.tasks.values import canonical
 
@@ -62,6 +69,10 @@ class SupervisedFineTuning(Task):
     quick_metrics = ("token_accuracy", "loss", "perplexity")
     lower_is_better = frozenset({"loss", "perplexity"})
     is_default = True
+    fault_rules = CHAT_RULES
+    telling_columns = frozenset(
+        {"messages", "conversations", "conversation", "prompt", "completion", "response", "answer"}
+    )
 
     options: SftOptions
 
@@ -105,6 +116,16 @@ class SupervisedFineTuning(Task):
         if self.options.prompt_template is None:
             return [columns["prompt"]]
         return sorted(set(_PLACEHOLDER.findall(self.options.prompt_template)))
+
+    def answer_columns(self, columns: Columns) -> list[str]:
+        return [columns["completion"]] if "completion" in columns else []
+
+    def faults(self, row: Row, columns: Columns) -> Iterable[tuple[str, str]]:
+        if "messages" in columns:
+            return chat_faults(row[columns["messages"]])
+        if not canonical(row[columns["completion"]]).strip():
+            return [("missing_answers", "write the answer, or remove the row")]
+        return ()
 
     def key(self, row: Row, columns: Columns) -> str:
         turns = self.messages(row, columns)
@@ -207,6 +228,11 @@ class SupervisedFineTuning(Task):
                 }
             )
         return examples
+
+    def token_counts(self, rows: Sequence[Row], columns: Columns, tokenizer: Any) -> list[int]:
+        texts = [render(self.messages(row, columns), tokenizer)[0] for row in rows]
+        encoded = tokenizer(texts, add_special_tokens=False, verbose=False)
+        return [len(ids) for ids in encoded["input_ids"]]
 
     def collate(self, examples: Sequence[Example], pad_token_id: int) -> Batch:
         batch = pad(examples, {"input_ids": pad_token_id, "labels": IGNORED})

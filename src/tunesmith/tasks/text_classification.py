@@ -212,9 +212,9 @@ class TextClassification(Task):
     def encode(
         self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
     ) -> list[Example]:
-        texts = [[str(row[column] or "") for row in rows] for column in self.text_columns(columns)]
         if not rows:
             return []
+        texts = self._texts(rows, columns)
         encoded = tokenizer(*texts, truncation=True, max_length=max_length)
         pairs = len(texts) > 1 and "token_type_ids" in encoded
         index = {label: i for i, label in enumerate(self.labels)}
@@ -230,6 +230,13 @@ class TextClassification(Task):
                 example["labels"] = ids[0]
             examples.append(example)
         return examples
+
+    def _texts(self, rows: Sequence[Row], columns: Columns) -> list[list[str]]:
+        return [[str(row[column] or "") for row in rows] for column in self.text_columns(columns)]
+
+    def token_counts(self, rows: Sequence[Row], columns: Columns, tokenizer: Any) -> list[int]:
+        encoded = tokenizer(*self._texts(rows, columns), return_attention_mask=False, verbose=False)
+        return [len(ids) for ids in encoded["input_ids"]]
 
     def collate(self, examples: Sequence[Example], pad_token_id: int) -> Batch:
         import torch

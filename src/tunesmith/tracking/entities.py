@@ -66,6 +66,8 @@ class Experiment:
     model_name: str
     dataset_name: str
     dataset_hash: str | None = None
+    dataset_version: int | None = None
+    """Number of the dataset's version that it is trained on, as in `reviews@3`."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """The complete resolved configuration."""
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -114,18 +116,44 @@ class Metric:
     recorded_at: datetime = field(default_factory=utc_now)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetVersion:
-    """One state of a dataset's content, told by its hash."""
+    """One immutable state of a dataset, told by the hash of its content.
+
+    The mappings hold what JSON can say.
+    """
 
     name: str
+    number: int
+    """1 for the dataset's first version."""
     hash: str
+    """Content hash of its rows and their order: the same on every machine, from any file format."""
     rows: int
     columns: tuple[str, ...]
+    splits: Mapping[str, int]
+    """Split → rows."""
+    split_by: Mapping[str, Any] = field(default_factory=dict)
+    """How rows were held out: `{"seed", "fraction"}`; empty where the source has its own splits."""
     source: str
     """Where it was read from: a path, a hub id, a package file."""
+    parent: int | None = None
+    """The version that was the newest when this one was made."""
+    label_counts: Mapping[str, int] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    """The rules that the rows were held against."""
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """What those rules found: rows before and after, and the findings of each rule."""
+    description: str = ""
     created_at: datetime = field(default_factory=utc_now)
-    """When an experiment first used it."""
+    created_by: str = ""
+    """User and machine."""
+    tags: tuple[str, ...] = ()
+    """Names that its users gave it."""
+
+    @property
+    def reference(self) -> str:
+        """What names it in a configuration: `reviews@3`."""
+        return f"{self.name}@{self.number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

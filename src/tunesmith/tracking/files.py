@@ -26,7 +26,9 @@ class ExperimentFiles:
         self.metrics = folder / "metrics.json"
         self.record = folder / "experiment.json"
         self.history = folder / "history.jsonl"
+        self.data_report = folder / "data_report.json"
         self.predictions = folder / "artifacts" / "predictions.jsonl"
+        self.label_errors = folder / "artifacts" / "label_errors.csv"
         self.final_model = folder / "artifacts" / "final_model"
         self.checkpoints = folder / "checkpoints"
 

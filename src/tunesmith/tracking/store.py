@@ -38,7 +38,7 @@ from tunesmith.tracking.references import find_id, not_found
 
 _EXPERIMENT_FIELDS = tuple(field.name for field in fields(Experiment))
 _METRIC_FIELDS = tuple(field.name for field in fields(Metric))
-_VERSION_FIELDS = tuple(field.name for field in fields(DatasetVersion))
+_VERSION_FIELDS = tuple(field.name for field in fields(DatasetVersion) if field.name != "tags")
 _FIXED = frozenset({"id", "status"})
 _ALL = Filters()
 
@@ -244,21 +244,24 @@ class Store:
 
     # -- dataset versions -------------------------------------------------------------------
 
-    def record_dataset(self, version: DatasetVersion) -> DatasetVersion:
-        """Record a version of a dataset unless it is recorded; returns what is recorded."""
-        table = tables.dataset_versions
+    def record_dataset(self, version: DatasetVersion) -> None:
+        """Record a version, in place of what has its name and number; its tags are left out.
+
+        Doing it again changes nothing. Tags can change, and the data itself holds them.
+        """
         row = {field: getattr(version, field) for field in _VERSION_FIELDS}
         with self._database.writing() as connection:
-            connection.execute(self._database.insert(table).on_conflict_do_nothing(), row)
-            recorded = connection.execute(
-                select(table).where(table.c.name == version.name, table.c.hash == version.hash)
-            )
-            return _version(recorded.mappings().one())
+            connection.execute(self._database.upsert(tables.dataset_versions), row)
 
     def datasets(self, name: str | None = None) -> builtins.list[DatasetVersion]:
-        """The recorded versions of all datasets, or of the one called `name`, newest first."""
+        """The recorded versions of all datasets, or of the one called `name`, without their tags.
+
+        The newest come first; of those made at one time, by name, the highest number first.
+        """
         table = tables.dataset_versions
-        query = select(table).order_by(table.c.created_at.desc(), table.c.name, table.c.hash)
+        query = select(table).order_by(
+            table.c.created_at.desc(), table.c.name, table.c.number.desc()
+        )
         if name is not None:
             query = query.where(table.c.name == name)
         with self._database.reading() as connection:

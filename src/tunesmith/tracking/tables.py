@@ -55,6 +55,7 @@ class ExperimentColumns(TypedColumns):
     model_name: Named[str] = Column(Text, nullable=False)
     dataset_name: Named[str] = Column(Text, nullable=False)
     dataset_hash: Named[str | None] = Column(Text)
+    dataset_version: Named[int | None] = Column(BigInteger)
     directory: Named[str | None] = Column(Text)
     created_at: Named[datetime] = Column(UTCDateTime, nullable=False)
     started_at: Named[datetime | None] = Column(UTCDateTime)
@@ -88,14 +89,23 @@ class MetricColumns(TypedColumns):
 
 
 class DatasetVersionColumns(TypedColumns):
-    """One row, one DatasetVersion."""
+    """One row, one DatasetVersion; its tags can change, and are kept with the data alone."""
 
     name: Named[str] = Column(Text, primary_key=True)
-    hash: Named[str] = Column(Text, primary_key=True)
+    number: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    hash: Named[str] = Column(Text, nullable=False)
     rows: Named[int] = Column(BigInteger, nullable=False)
-    columns: Named[Any] = Column(Document, nullable=False)
     source: Named[str] = Column(Text, nullable=False)
+    parent: Named[int | None] = Column(BigInteger)
+    description: Named[str] = Column(Text, nullable=False)
     created_at: Named[datetime] = Column(UTCDateTime, nullable=False)
+    created_by: Named[str] = Column(Text, nullable=False)
+    columns: Named[Any] = Column(Document, nullable=False)
+    splits: Named[Any] = Column(Document, nullable=False)
+    split_by: Named[Any] = Column(Document, nullable=False)
+    label_counts: Named[Any] = Column(Document, nullable=False)
+    rules: Named[Any] = Column(Document, nullable=False)
+    report: Named[Any] = Column(Document, nullable=False)
 
 
 experiments = Table("experiments", metadata, ExperimentColumns)

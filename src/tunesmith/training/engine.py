@@ -42,6 +42,7 @@ from tunesmith.training.evaluation import (
     interval,
     worst_mistakes,
 )
+from tunesmith.training.label_errors import find_label_errors
 from tunesmith.training.model import ModelSource, load_base, load_tokenizer
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Phase, Reporter, TrainingData, TrainingResult
@@ -168,6 +169,9 @@ def _train(work: _Training, *, resume: bool) -> TrainingResult:
     )
     metrics = _metrics(work, model, progress, score, predictions, untrained)
     reporter.phase(Phase.SAVING)
+    errors = find_label_errors(predictions, task.facts().get("labels") or [])
+    if errors is not None:
+        metrics["likely_label_errors"] = errors.to_json()
     staging = _save(work, model, metrics)
     del model
     _free_memory(work.plan.device)
@@ -177,7 +181,7 @@ def _train(work: _Training, *, resume: bool) -> TrainingResult:
     make_visible(staging, work.directory / FINAL_MODEL)
     metrics["total_runtime"] = time.monotonic() - started
     metrics["peak_memory_bytes"] = _peak_memory(work.plan.device)
-    return TrainingResult(metrics, predictions, score.main, score.metrics[score.main])
+    return TrainingResult(metrics, predictions, score.main, score.metrics[score.main], errors)
 
 
 def _encode(work: _Training) -> None:
@@ -327,11 +331,7 @@ def _metrics(
         "worst_mistakes": worst_mistakes(predictions),
         "trainable_parameters": trainable,
         "total_parameters": total,
-        "dataset": {
-            "name": work.data.name,
-            "hash": work.data.hash,
-            "overlap": work.data.overlap,
-        },
+        "dataset": dict(work.data.dataset),
     }
 
 

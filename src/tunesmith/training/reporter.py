@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from tunesmith.tasks.base import Columns, Prediction, Row
+from tunesmith.training.label_errors import LabelErrors
 from tunesmith.training.plan import Plan
 
 
@@ -64,10 +65,9 @@ class TrainingData:
     train: Sequence[Row]
     evaluation: Sequence[Row]
     columns: Columns
-    name: str
-    hash: str
-    overlap: int = 0
-    """Held-out rows whose text is trained on too."""
+    dataset: Mapping[str, Any]
+    """What the results say of the data: name, version, hash, source, and `overlap`, the held-out
+    rows whose text is trained on too."""
 
 
 @dataclass(frozen=True)
@@ -78,3 +78,5 @@ class TrainingResult:
     predictions: list[Prediction] = field(repr=False)
     score_name: str
     score: float
+    label_errors: LabelErrors | None = None
+    """None where labels can't be judged."""

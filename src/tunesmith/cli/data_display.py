@@ -1,0 +1,247 @@
+"""What `tunesmith data` shows: a check's report, versions, and what changed between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tunesmith.data.diff import VersionDiff
+from tunesmith.data.report import DONE, CheckReport
+from tunesmith.errors import shorten
+from tunesmith.experiments.datasets import Inquiry
+from tunesmith.settings import Settings
+from tunesmith.tasks.base import Columns
+from tunesmith.tracking.entities import DatasetVersion
+
+SHOWN_LABELS = 12
+WIDE = 100
+"""Columns of a terminal that shows more than the figures."""
+
+_STYLES = {"drop": "red", "fail": "bold red", "fix": "green", "warn": "yellow"}
+
+
+def print_report(console: Console, report: CheckReport, asked: Inquiry, columns: Columns) -> None:
+    """What a check found: how many rows are left, each rule with its first rows, labels."""
+    roles = ", ".join(f"{role} {name}" for role, name in columns.items())
+    console.print(Text.assemble((asked.source.name, "bold"), f"  {asked.task.name}: {roles}"),
+                  soft_wrap=True)  # fmt: skip
+    console.print(Text(f"  {asked.source.hash[:19]}…", "dim"))
+    dropped = report.rows_in - report.rows_out
+    console.print(
+        f"\n[bold]{report.rows_out:,}[/bold] of {report.rows_in:,} rows can be used, "
+        f"{dropped:,} can't"
+    )
+    if report.table.is_empty():
+        console.print(Text("No rule was broken.", "green"))
+    else:
+        console.print(_rules(report, console.width))
+    if report.label_counts:
+        console.print(_labels(report))
+    for note in report.notes:
+        console.print(Text(f"not looked at: {note}", "dim"), soft_wrap=True)
+
+
+def _rules(report: CheckReport, width: int) -> Table:
+    """One line per rule, column and action: how many rows, the first of them, what would help."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("rule", "done"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("first", no_wrap=True, style="dim")
+    table.add_column("example", ratio=1, no_wrap=width < WIDE, overflow="ellipsis")
+    grouped = report.table.group_by("rule", "column", "action", maintain_order=True)
+    found = sorted(grouped, key=lambda group: (_ORDER.index(str(group[0][2])), -group[1].height))
+    for (rule, _, action), rows in found:
+        first = rows.row(0, named=True)
+        numbers = [str(row) for row in rows["row"].head(3).to_list() if row is not None]
+        more = ", …" if rows.height > 3 else ""
+        table.add_row(
+            Text(str(rule)),
+            Text(DONE[str(action)], _STYLES[str(action)]),
+            f"{rows.height:,}" if numbers else "",
+            ", ".join(numbers) + more,
+            Text(f"{first['value']}: {first['advice']}"),
+        )
+    return table
+
+
+_ORDER = ("fail", "drop", "fix", "warn")
+
+
+def _labels(report: CheckReport) -> Text:
+    counts = sorted(report.label_counts.items(), key=lambda pair: -pair[1])
+    shown = ", ".join(f"{label} {rows:,}" for label, rows in counts[:SHOWN_LABELS])
+    more = f", and {len(counts) - SHOWN_LABELS:,} more" if len(counts) > SHOWN_LABELS else ""
+    text = Text.assemble(("\nlabels  ", "bold"), shown, more)
+    if report.imbalance_ratio is not None:
+        verdict = "balanced" if report.is_balanced else "not balanced"
+        text.append(f"  ({report.imbalance_ratio:.2f} to 1: {verdict})", "dim")
+    return text
+
+
+def versions_table(found: Sequence[DatasetVersion], settings: Settings, width: int) -> Table:
+    """Versions, one a line."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("version", no_wrap=True, style="cyan")
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("made", no_wrap=True)
+    table.add_column("hash", no_wrap=True, style="dim")
+    table.add_column("tags", no_wrap=True)
+    if width >= WIDE:
+        table.add_column("from", no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
+        table.add_column("description", overflow="ellipsis", ratio=1)
+    for version in found:
+        made = version.created_at.astimezone(settings.timezone)
+        cells: list[Text | str] = [
+            Text(version.reference),
+            f"{version.rows:,}",
+            f"{made:%Y-%m-%d %H:%M}",
+            version.hash.removeprefix("sha256:")[:12],
+            ", ".join(version.tags),
+        ]
+        if width >= WIDE:
+            cells += [Text(version.source), Text(version.description)]
+        table.add_row(*cells)
+    return table
+
+
+def print_version(
+    console: Console,
+    version: DatasetVersion,
+    settings: Settings,
+    tables: Mapping[str, pa.Table] | None = None,
+    rows: int = 0,
+) -> None:
+    """One version: where it is from, what it holds, its first rows where they are given."""
+    made = version.created_at.astimezone(settings.timezone)
+    splits = ", ".join(f"{name} {count:,}" for name, count in version.splits.items())
+    facts = {
+        "rows": f"{version.rows:,} ({splits})",
+        "columns": ", ".join(version.columns),
+        "hash": version.hash,
+        "from": version.source,
+        "made": f"{made:%Y-%m-%d %H:%M %Z} by {version.created_by}",
+        "parent": "" if version.parent is None else f"{version.name}@{version.parent}",
+        "tags": ", ".join(version.tags),
+        "description": version.description,
+    }
+    if version.label_counts:
+        counts = sorted(version.label_counts.items(), key=lambda pair: -pair[1])[:SHOWN_LABELS]
+        facts["labels"] = ", ".join(f"{label} {count:,}" for label, count in counts)
+    if broken := version.report.get("counts"):
+        facts["rules broken"] = ", ".join(f"{rule} {count:,}" for rule, count in broken.items())
+    console.print(Text(version.reference, "bold cyan"))
+    for name, value in facts.items():
+        if value:
+            console.print(Text.assemble((f"  {name}  ", "dim"), value), soft_wrap=True)
+    for split, table in (tables or {}).items():
+        if table.num_rows and rows:
+            console.print(Text(f"\n{split}", "bold"))
+            console.print(_first_rows(table, rows))
+    console.print(
+        Text.assemble(("\ntrain on it:  ", "dim"), f"data.dataset_name={version.reference}"),
+        soft_wrap=True,
+    )
+
+
+def print_diff(
+    console: Console, before: DatasetVersion, after: DatasetVersion, found: VersionDiff
+) -> None:
+    """What changed from one version to another: counts, label shift, examples."""
+    console.print(Text(f"{before.reference} → {after.reference}", "bold cyan"))
+    if found.same:
+        console.print(f"  the same {found.rows_old:,} rows in the same order")
+        return
+    counts = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    counts.add_column(justify="right")
+    counts.add_column()
+    for kind in (*_CHANGES, "moved", "unchanged"):
+        number = getattr(found, kind)
+        if number or kind == "unchanged":
+            style, what = _CHANGES.get(kind, ("", ""))
+            words = what or {"moved": "moved to another split", "unchanged": "unchanged"}[kind]
+            counts.add_row(Text(f"{number:,}", style), words)
+    console.print(counts)
+    for names, what in ((found.columns_added, "added"), (found.columns_removed, "removed")):
+        if names:
+            console.print(f"  columns {what}: {', '.join(names)}")
+    if found.reordered:
+        console.print("  unchanged rows stand in another order")
+    for note in found.notes:
+        console.print(Text(f"  {note}", "dim"), soft_wrap=True)
+    if any(shift["old"] != shift["new"] for shift in found.labels.values()):
+        console.print(_label_shift(found))
+    for kind, (style, what) in _CHANGES.items():
+        if found.examples.get(kind):
+            console.print(Text(f"\n{what}", f"bold {style}"))
+            console.print(_examples(found.examples[kind]))
+
+
+_CHANGES = {
+    "added": ("green", "added"),
+    "removed": ("red", "removed"),
+    "relabelled": ("yellow", "relabelled"),
+    "edited": ("magenta", "edited"),
+}
+"""Kind of change → its colour and name."""
+
+
+def _label_shift(found: VersionDiff) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("label")
+    for name in ("before", "after", "change", "share before", "share after"):
+        table.add_column(name, justify="right")
+    shifts = sorted(found.labels.items(), key=lambda pair: -abs(pair[1]["new"] - pair[1]["old"]))
+    for label, shift in shifts[:SHOWN_LABELS]:
+        change = int(shift["new"] - shift["old"])
+        table.add_row(
+            Text(label or "(none)"),
+            f"{shift['old']:,}",
+            f"{shift['new']:,}",
+            Text(f"{change:+,}", "green" if change > 0 else "red" if change < 0 else ""),
+            f"{shift['old_share']:.1%}",
+            f"{shift['new_share']:.1%}",
+        )
+    return table
+
+
+def _examples(changes: Sequence[Mapping[str, Mapping[str, object]]]) -> Table:
+    """Rows of one kind of change, the old one above the new one."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True, style="dim")
+    names = [name for name in next(iter(changes[0].values())) if name not in ("split", "row")]
+    for _ in names:
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for change in changes:
+        for side, values in change.items():
+            sign = Text("+", "green") if side == "new" else Text("-", "red")
+            cells = [Text(_cell(values[name])) for name in names]
+            table.add_row(sign, str(values["row"]), *cells)
+    return table
+
+
+def _first_rows(table: pa.Table, count: int) -> Table:
+    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=True)
+    names = table.column_names
+    for name in names:
+        number = name == "_row"
+        shown.add_column(
+            "row" if number else name,
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=None if number else 1,
+            style="dim" if number else "",
+        )
+    for row in table.slice(0, count).to_pylist():
+        shown.add_row(*(Text(_cell(row[name])) for name in names))
+    return shown
+
+
+def _cell(value: object) -> str:
+    text = value if isinstance(value, str) else shorten(value, 200)
+    return " ".join(text.split())

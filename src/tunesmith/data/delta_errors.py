@@ -1,0 +1,88 @@
+"""What Delta Lake, Polars and object stores raise, told in one sentence without secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import pyarrow as pa
+from deltalake.exceptions import DeltaError
+from polars.exceptions import PanicException, PolarsError
+
+from tunesmith.errors import DataError, StorageError
+
+READ_ERRORS = (DeltaError, PolarsError, PanicException, pa.ArrowException)
+"""What reading raises when the files are not what they should be; OSError aside."""
+
+_SECRET_NAMES = re.compile(r"SECRET|TOKEN|PASSWORD|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_BACKTRACE = re.compile(r"\s+\d+: (<unknown>|\w+).*|\s+at .*")
+_S3_CODE = re.compile(r"<Code>(.*?)</Code>")
+_S3_MESSAGE = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
+_STATUS = re.compile(r"\b[45]\d\d [A-Z][A-Za-z ]+")
+_PREFIX = re.compile(r"^((Kernel|Generic|Generic delta kernel) error: )+")
+_LONGEST = 300
+
+_ADVICE = {
+    "InvalidAccessKeyId": "look at AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "look at AWS_SECRET_ACCESS_KEY",
+    "AccessDenied": "these credentials may not do that",
+    "403 Forbidden": "look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do",
+    "NoSuchBucket": "make the bucket, or name another",
+    "credentials": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "URL scheme is not allowed": "for an endpoint with http:// set AWS_ALLOW_HTTP=true",
+    "Connection refused": "look at AWS_ENDPOINT_URL",
+    "dns error": "look at AWS_ENDPOINT_URL and the network",
+    "timed out": "look at AWS_ENDPOINT_URL and the network",
+    "No space left": "free some space",
+}
+
+
+@contextmanager
+def told(what: str, doing: Literal["read", "written"]) -> Iterator[None]:
+    """Turn what the libraries raise into an error of ours that begins with `what`.
+
+    Raises DataError for damaged files, StorageError when the storage doesn't answer, refuses, or
+    can't be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if doing == "read" and isinstance(error, FileNotFoundError):
+            raise DataError(f"{what} is damaged: {reason(error)}") from error
+        raise StorageError(f"{what} can't be {doing}: {reason(error)}") from error
+    except READ_ERRORS as error:
+        if doing == "written":
+            raise StorageError(f"{what} can't be written: {reason(error)}") from error
+        raise DataError(f"{what} is damaged: {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in one line that holds no value of a secret environment variable."""
+    text = _COLOURS.sub("", str(error))
+    code, message = _S3_CODE.search(text), _S3_MESSAGE.search(text)
+    if code:
+        told = f"{code[1]}: {message[1].strip()}" if message else code[1]
+    else:
+        lines = [line.strip(" ↳") for line in text.splitlines() if not _BACKTRACE.fullmatch(line)]
+        lines = [line for line in lines if line]
+        # Nested causes stand one under the other, the innermost last.
+        told = (lines[-1] if "↳" in text else lines[0]) if lines else type(error).__name__
+        status = _STATUS.search(text)
+        if status and status[0] not in told:
+            told = f"{status[0].strip()}: {told}"
+    told = without_secrets(_PREFIX.sub("", told))
+    told = told if len(told) <= _LONGEST else told[: _LONGEST - 1] + "…"
+    advice = next((advice for sign, advice in _ADVICE.items() if sign in text), None)
+    return f"{told}; {advice}" if advice else told
+
+
+def without_secrets(text: str) -> str:
+    """`text` with `***` for the value of every environment variable that holds a secret."""
+    for name, value in os.environ.items():
+        if len(value) > 3 and _SECRET_NAMES.search(name):
+            text = text.replace(value, "***")
+    return text

@@ -1,0 +1,320 @@
+"""Data apart from any experiment: asked about, imported, compared; an experiment's version."""
+
+from __future__ import annotations
+
+import getpass
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tunesmith.config.schema import DataConfig, ExperimentConfig
+from tunesmith.config.yaml import read_draft
+from tunesmith.data.analysis import Analysis, analyze
+from tunesmith.data.checks import CountTokens
+from tunesmith.data.dataset import Examination, examine, hold_out
+from tunesmith.data.diff import VersionDiff, diff
+from tunesmith.data.files import ending, stem
+from tunesmith.data.folders import SPLIT_OF_STEM
+from tunesmith.data.report import CheckReport
+from tunesmith.data.rows import ROW
+from tunesmith.data.sources import Source, read_source
+from tunesmith.data.versions import Versions
+from tunesmith.data.writing import write_table
+from tunesmith.errors import DataError, NotFoundError, nearest
+from tunesmith.settings import Settings
+from tunesmith.tasks import TASKS
+from tunesmith.tasks.base import Columns, Row, Task
+from tunesmith.tracking.entities import DatasetVersion
+from tunesmith.tracking.store import Store
+from tunesmith.training.model import ModelSource, load_tokenizer, locate_model
+
+HELD_OUT = "validation"
+"""The split of a version's held-out rows where the source had no split for evaluation."""
+
+NO_MODEL = "none"
+"""Stands for the model's name where only data are asked about."""
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """A question about data: which, for which task, under which rules."""
+
+    request: DataConfig
+    task: Task
+    source: Source
+    model: ModelSource | None
+    """The model whose tokenizer counts; None where no configuration names one."""
+
+
+def inquire(
+    name: str | None,
+    config: Path | None,
+    assignments: Sequence[str],
+    settings: Settings,
+    *,
+    with_model: bool = True,
+) -> Inquiry:
+    """Read the data that `name` names, or else the configuration file.
+
+    Without a configuration its defaults hold, and the task is guessed from the columns. Raises
+    ConfigError with every problem, DataError when the data can't be read, ModelError when the
+    configuration's model can't be found.
+    """
+    fields: dict[str, Any] = {} if name is None else {"data.dataset_name": name}
+    base = {"model": {"name": NO_MODEL}, "data": {}} if config is None else config
+    asked = read_draft(base, None, assignments, fields).config()
+    source = read_source(
+        asked.data.dataset_name,
+        asked.data.dataset_config,
+        revision=asked.data.revision,
+        token=settings.token,
+        versions=open_versions(settings),
+    )
+    if config is None and not any(text.startswith("task") for text in assignments):
+        fields["task"] = {"name": _likely_task(source)}
+        asked = read_draft(base, None, assignments, fields).config()
+    model = None
+    if config is not None and with_model:
+        model = find_model(asked, settings)
+    return Inquiry(asked.data, TASKS[asked.task_name](asked.task), source, model)
+
+
+def _likely_task(source: Source) -> str:
+    """The task whose telling column names the data have; else text classification."""
+    names = {name.casefold() for table in source.tables.values() for name in table.column_names}
+    likely = [name for name, task in TASKS.items() if names & task.telling_columns]
+    return likely[0] if likely else "text-classification"
+
+
+def find_model(config: ExperimentConfig, settings: Settings) -> ModelSource:
+    """The base model of a configuration, converted where that is needed.
+
+    Raises ModelError when it can't be found or read.
+    """
+    return locate_model(
+        config.model.name,
+        cache=settings.cache_dir,
+        revision=config.model.revision,
+        token=settings.token,
+        trust_remote_code=config.model.trust_remote_code,
+        convert=True,
+    )
+
+
+def token_counter(task: Task, model: ModelSource | None) -> CountTokens | None:
+    """What counts the tokens of rows with the model's own tokenizer, loaded when first used."""
+    if model is None:
+        return None
+    tokenizer: Any = None
+
+    def count(rows: Sequence[Row], columns: Columns) -> list[int]:
+        nonlocal tokenizer
+        if tokenizer is None:
+            tokenizer = load_tokenizer(model)
+            task.prepare_tokenizer(tokenizer)
+        return task.token_counts(rows, columns, tokenizer)
+
+    return count
+
+
+def check_data(inquiry: Inquiry) -> Examination:
+    """Hold every row against the rules, whatever samples a configuration asks for.
+
+    Raises DataError when the data can't be used at all. Rules whose action is `fail` are reported
+    like the others: `report.raise_failures` makes errors of them.
+    """
+    counter = token_counter(inquiry.task, inquiry.model)
+    return examine(inquiry.request, inquiry.task, inquiry.source, count_tokens=counter)
+
+
+def import_data(
+    inquiry: Inquiry, name: str, description: str, settings: Settings, store: Store
+) -> tuple[DatasetVersion, bool]:
+    """Record the data as a version of the dataset `name`; whether it is new.
+
+    Rows are kept as they are: what the rules found goes into the version's report. Rows are not
+    compared with each other here, which takes longer than all the rest.
+    Raises DataError when the data can't be used, or a rule whose action is `fail` was broken.
+    """
+    examination = examine(inquiry.request, inquiry.task, inquiry.source, compare=False)
+    sides, report = hold_out(inquiry.request, inquiry.task, examination)
+    report.raise_failures()
+    return record_version(
+        inquiry.source,
+        inquiry.request,
+        report,
+        examination.columns,
+        examination.held_out(sides),
+        settings,
+        store,
+        name=name,
+        description=description,
+    )
+
+
+def analyze_data(inquiry: Inquiry) -> Analysis:
+    """What is in the data: all splits, as they are in the source.
+
+    Raises DataError or ConfigError when the task's columns aren't there.
+    """
+    source, task = inquiry.source, inquiry.task
+    first = next(iter(source.tables.values()))
+    columns = task.columns(first.column_names, first.slice(0, 100).to_pylist())
+    counter = token_counter(task, inquiry.model)
+
+    def count(table: pa.Table) -> list[int]:
+        counts: list[int] = []
+        for batch in table.select(task.read_columns(columns)).to_batches(max_chunksize=2_000):
+            counts += counter(batch.to_pylist(), columns) if counter else []
+        return counts
+
+    return analyze(
+        source.tables,
+        text_columns=task.text_columns(columns),
+        label_column=task.label_column(columns),
+        token_counts=count if counter else None,
+        max_length=inquiry.request.max_length if counter else None,
+    )
+
+
+def compare_versions(
+    old: str, new: str, settings: Settings, examples: int
+) -> tuple[DatasetVersion, DatasetVersion, VersionDiff]:
+    """Two versions, and what changed from one to the other.
+
+    Raises NotFoundError when one of them isn't there.
+    """
+    versions = open_versions(settings)
+    before, after = versions.get(old), versions.get(new)
+    roles = after.report.get("columns", {})
+    changes = diff(
+        versions.read(before),
+        versions.read(after),
+        text_columns=[name for role, name in roles.items() if role != "label"] or None,
+        label_column=roles.get("label"),
+        examples=examples,
+    )
+    return before, after, changes
+
+
+def export_version(
+    reference: str, target: Path, split: str | None, settings: Settings, *, force: bool
+) -> list[Path]:
+    """Write a version's rows to `target`: a file, or a folder with a file for each split.
+
+    A split that Tunesmith held out is put back where its rows were, so that the file imported again
+    has the same content. Raises NotFoundError for an unknown version or split, DataError when
+    something is there already, or for an ending that can't be written.
+    """
+    versions = open_versions(settings)
+    version = versions.get(reference)
+    tables = versions.read(version)
+    if split is not None:
+        if split not in tables:
+            near = nearest(split, tables)
+            hint = f"; did you mean {near}?" if near else ""
+            raise NotFoundError(
+                f"{version.reference} has no split {split!r}; it has {', '.join(tables)}{hint}"
+            )
+        tables = {split: tables[split]}
+    elif version.split_by:
+        together = pa.concat_tables([tables.pop("train"), tables.pop(HELD_OUT)])
+        tables = {"train": together.sort_by(ROW), **tables}
+    if len(tables) == 1 and ending(target.name) != ("", ""):
+        files = {target: next(iter(tables.values()))}
+    else:
+        files = {target / f"{name}.parquet": table for name, table in tables.items()}
+    there = [str(path) for path in files if path.exists()]
+    if there and not force:
+        raise DataError(f"{', '.join(there)} is there already; --force overwrites it")
+    for path, table in files.items():
+        write_table(table, path)
+    return list(files)
+
+
+def record_version(
+    source: Source,
+    request: DataConfig,
+    report: CheckReport,
+    columns: Columns,
+    held_out: tuple[str, npt.NDArray[np.int64] | None],
+    settings: Settings,
+    store: Store,
+    *,
+    name: str | None = None,
+    description: str = "",
+) -> tuple[DatasetVersion, bool]:
+    """Record a source as a version, unless its content is recorded already; whether it is new.
+
+    `held_out` is the split that training takes, and the numbers of the rows held out of it: they
+    become the version's split for evaluation (None: the source has such a split itself).
+    Raises DataError for an impossible name, StorageError when the version can't be written.
+    """
+    if source.version is not None and name is None:
+        return source.version, False
+    tables = dict(source.tables)
+    split_by: dict[str, Any] = {}
+    train, rows = held_out
+    if rows is not None:
+        whole = tables.pop(train)
+        chosen = np.isin(whole.column(ROW).to_numpy(), rows)
+        tables = {
+            "train": whole.filter(pa.array(~chosen)),
+            HELD_OUT: whole.filter(pa.array(chosen)),
+            **tables,
+        }
+        split_by = {
+            "seed": request.split_seed,
+            "eval_fraction": request.eval_fraction,
+            "eval_samples": request.eval_samples,
+        }
+    version, new = open_versions(settings).record(
+        name or version_name(source),
+        tables,
+        hash=source.hash,
+        source=source.location,
+        split_by=split_by,
+        rules=request.validation_rules.model_dump(mode="json"),
+        report={"columns": dict(columns), **report.totals()},
+        label_counts=report.label_counts,
+        description=description,
+        created_by=_who(),
+    )
+    store.record_dataset(version)
+    return version, new
+
+
+def open_versions(settings: Settings) -> Versions:
+    """The dataset versions of this installation."""
+    return Versions(settings.datasets_root)
+
+
+def version_name(source: Source) -> str:
+    """What a source's dataset is called where nobody names it: by its file, folder or hub name."""
+    if source.kind == "hub":
+        name = source.name
+    elif source.version is not None:
+        return source.version.name
+    else:
+        path = Path(source.location)
+        name = stem(path.name)
+        if name.casefold() in {*SPLIT_OF_STEM, "data", "dataset"} and path.parent.name:
+            name = path.parent.name
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")
+    return plain[:100] or "dataset"
+
+
+def _who() -> str:
+    """User and machine."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        user = "unknown"
+    return f"{user}@{platform.node()}"
