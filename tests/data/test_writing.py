@@ -83,11 +83,16 @@ def test_a_file_read_again_has_the_same_content(tmp_path: Path, ending: str) -> 
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("ending", [".csv", ".tsv", ".json", ".jsonl", ".parquet"])
-@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [
+        (name, ending)
+        for name in COLUMNS
+        for ending in (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+        if name != "large string" or ending not in (".csv", ".tsv")  # it has a NUL
+    ],
+)
 def test_every_type_is_read_again_with_its_text(tmp_path: Path, name: str, ending: str) -> None:
-    if name == "large string" and ending in (".csv", ".tsv"):
-        return  # it has a NUL
     table = pa.table({name: column(name), "text": ["a", "b"]})
     write_table(table, tmp_path / f"rows{ending}")
     assert content_hash(read(tmp_path / f"rows{ending}")) == content_hash(table)

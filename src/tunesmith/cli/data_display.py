@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tunesmith.data.diff import VersionDiff
+from tunesmith.data.diff import RowChange, VersionDiff
 from tunesmith.data.report import DONE, CheckReport
 from tunesmith.errors import shorten
 from tunesmith.experiments.datasets import Inquiry
@@ -153,18 +154,16 @@ def print_diff(
 ) -> None:
     """What changed from one version to another: counts, label shift, examples."""
     console.print(Text(f"{before.reference} → {after.reference}", "bold cyan"))
-    if found.same:
-        console.print(f"  the same {found.rows_old:,} rows in the same order")
+    if found.is_empty:
+        console.print(f"  the same {found.old_rows:,} rows in the same order")
         return
     counts = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     counts.add_column(justify="right")
     counts.add_column()
-    for kind in (*_CHANGES, "moved", "unchanged"):
+    for kind, style in {**_CHANGES, "unchanged": ""}.items():
         number = getattr(found, kind)
         if number or kind == "unchanged":
-            style, what = _CHANGES.get(kind, ("", ""))
-            words = what or {"moved": "moved to another split", "unchanged": "unchanged"}[kind]
-            counts.add_row(Text(f"{number:,}", style), words)
+            counts.add_row(Text(f"{number:,}", style), _WORDS.get(kind, kind))
     console.print(counts)
     for names, what in ((found.columns_added, "added"), (found.columns_removed, "removed")):
         if names:
@@ -173,56 +172,77 @@ def print_diff(
         console.print("  unchanged rows stand in another order")
     for note in found.notes:
         console.print(Text(f"  {note}", "dim"), soft_wrap=True)
-    if any(shift["old"] != shift["new"] for shift in found.labels.values()):
-        console.print(_label_shift(found))
-    for kind, (style, what) in _CHANGES.items():
+    if any(shift.old != shift.new for shift in found.labels):
+        console.print(_label_shifts(found))
+    for kind, style in _CHANGES.items():
         if found.examples.get(kind):
-            console.print(Text(f"\n{what}", f"bold {style}"))
+            console.print(Text(f"\n{_WORDS.get(kind, kind)}", f"bold {style}"))
             console.print(_examples(found.examples[kind]))
 
 
 _CHANGES = {
-    "added": ("green", "added"),
-    "removed": ("red", "removed"),
-    "relabelled": ("yellow", "relabelled"),
-    "edited": ("magenta", "edited"),
+    "added": "green",
+    "removed": "red",
+    "relabelled": "yellow",
+    "edited": "magenta",
+    "moved": "blue",
 }
-"""Kind of change → its colour and name."""
+"""Kind of change → its colour."""
+_WORDS = {"moved": "moved to another split"}
 
 
-def _label_shift(found: VersionDiff) -> Table:
+def _label_shifts(found: VersionDiff) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("label")
     for name in ("before", "after", "change", "share before", "share after"):
         table.add_column(name, justify="right")
-    shifts = sorted(found.labels.items(), key=lambda pair: -abs(pair[1]["new"] - pair[1]["old"]))
-    for label, shift in shifts[:SHOWN_LABELS]:
-        change = int(shift["new"] - shift["old"])
+    for shift in sorted(found.labels, key=lambda shift: -abs(shift.new - shift.old))[:SHOWN_LABELS]:
+        change = shift.new - shift.old
         table.add_row(
-            Text(label or "(none)"),
-            f"{shift['old']:,}",
-            f"{shift['new']:,}",
+            Text(shift.label or "(none)"),
+            f"{shift.old:,}",
+            f"{shift.new:,}",
             Text(f"{change:+,}", "green" if change > 0 else "red" if change < 0 else ""),
-            f"{shift['old_share']:.1%}",
-            f"{shift['new_share']:.1%}",
+            f"{shift.old_share:.1%}",
+            f"{shift.new_share:.1%}",
         )
     return table
 
 
-def _examples(changes: Sequence[Mapping[str, Mapping[str, object]]]) -> Table:
+def _examples(changes: Sequence[RowChange]) -> Table:
     """Rows of one kind of change, the old one above the new one."""
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, expand=True)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True, style="dim")
-    names = [name for name in next(iter(changes[0].values())) if name not in ("split", "row")]
-    for _ in names:
+    for _ in changes[0].old or changes[0].new or ():
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     for change in changes:
-        for side, values in change.items():
-            sign = Text("+", "green") if side == "new" else Text("-", "red")
-            cells = [Text(_cell(values[name])) for name in names]
-            table.add_row(sign, str(values["row"]), *cells)
+        cells = {name: _where_it_differs(change, name) for name in change.old or change.new or ()}
+        if change.old is not None:
+            old = (Text(before) for before, _ in cells.values())
+            table.add_row(Text("-", "red"), f"{change.old_row}", *old)
+        if change.new is not None:
+            new = (Text(after) for _, after in cells.values())
+            table.add_row(Text("+", "green"), f"{change.new_row}", *new)
     return table
+
+
+def _where_it_differs(change: RowChange, column: str) -> tuple[str, str]:
+    """The old and the new value, from a little before where they begin to differ."""
+    old, new = (_cell((values or {}).get(column, "")) for values in (change.old, change.new))
+    if change.old is None or change.new is None or old == new:
+        return old, new
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False))
+    common = sum(1 for _ in same)
+    start = max(0, common - KEPT_BEFORE) if common > SHOWN_BEFORE else 0
+    mark = "…" if start else ""
+    return mark + old[start:], mark + new[start:]
+
+
+KEPT_BEFORE = 12
+SHOWN_BEFORE = 25
+"""Characters that two texts may have in common before the display begins nearer to the difference,
+and how many it keeps then."""
 
 
 def _first_rows(table: pa.Table, count: int) -> Table:

@@ -11,10 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tunesmith.data.content import canonical_strings
-from tunesmith.data.row_changes import RowChanges, Side, find_changes
+from tunesmith.data.row_changes import RowChanges, find_changes
+from tunesmith.data.row_keys import Side, own_columns
 
 SHOWN_TEXT = 300
 """Characters of a value in an example."""
+SHOWN_BEFORE = 50
+"""Characters before the first difference, where that comes late."""
 
 CHANGES = ("added", "removed", "relabelled", "edited", "moved")
 
@@ -31,7 +34,7 @@ class RowChange:
     """Its `_row` in the new version; None for a row that was removed."""
     old: Mapping[str, str] | None = None
     new: Mapping[str, str] | None = None
-    """Column → its value as a canonical string, shortened."""
+    """Column → its value as a canonical string, shortened to where the two differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def diff(
     (normalised indel similarity; https://rapidfuzz.github.io/RapidFuzz/). Texts are
     those of `text_columns`; None: all columns. Without `label_column` no row counts as relabelled.
     """
-    old_columns, new_columns = _columns(old), _columns(new)
+    old_columns, new_columns = own_columns(old), own_columns(new)
     columns = [name for name in new_columns if name in old_columns]
     splits = list(dict.fromkeys([*new, *old]))
     before, after = Side(old, splits, columns), Side(new, splits, columns)
@@ -128,11 +131,6 @@ def diff(
     )
 
 
-def _columns(tables: Mapping[str, pa.Table]) -> list[str]:
-    names = dict.fromkeys(name for table in tables.values() for name in table.column_names)
-    return [name for name in names if not name.startswith("_")]
-
-
 def _examples(
     kind: str, changes: RowChanges, old: Side, new: Side, columns: list[str], count: int
 ) -> tuple[RowChange, ...]:
@@ -140,19 +138,22 @@ def _examples(
     places = rows.select("split", "place", "row")
     if kind == "added":
         return tuple(
-            RowChange(new_split=split, new_row=row, new=values)
-            for split, row, values in _shown(new, places, columns)
+            RowChange(new_split=split, new_row=row, new=_shortened(values, None))
+            for split, row, values in _shown(new, places, columns or own_columns(new.tables))
         )
-    before = _shown(old, places, columns)
+    before = _shown(old, places, columns or own_columns(old.tables))
     if kind == "removed":
         return tuple(
-            RowChange(old_split=split, old_row=row, old=values) for split, row, values in before
+            RowChange(old_split=split, old_row=row, old=_shortened(values, None))
+            for split, row, values in before
         )
     places = rows.select("split_new", "place_new", "row_new").rename(
         lambda name: name.removesuffix("_new")
     )
     return tuple(
-        RowChange(old_split, old_row, new_split, new_row, was, became)
+        RowChange(
+            old_split, old_row, new_split, new_row, _shortened(was, became), _shortened(became, was)
+        )
         for (old_split, old_row, was), (new_split, new_row, became) in zip(
             before, _shown(new, places, columns), strict=True
         )
@@ -162,16 +163,32 @@ def _examples(
 def _shown(
     side: Side, rows: pl.DataFrame, columns: list[str]
 ) -> list[tuple[str, int, dict[str, str]]]:
-    """Split, row number and shortened values of each row."""
+    """Split, row number and values of each row."""
     values = side.values(rows, columns).to_dicts()
     return [
-        (side.split_name(split), row, {name: _shorten(text) for name, text in value.items()})
+        (side.split_name(split), row, value)
         for split, row, value in zip(rows["split"], rows["row"], values, strict=True)
     ]
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= SHOWN_TEXT else text[: SHOWN_TEXT - 1] + "…"
+def _shortened(values: Mapping[str, str], others: Mapping[str, str] | None) -> dict[str, str]:
+    """Each value, cut; where it differs from the other's only further on, so that this is seen."""
+    return {
+        name: _shorten(text, _common_length(text, others[name]) if others else 0)
+        for name, text in values.items()
+    }
+
+
+def _common_length(one: str, other: str) -> int:
+    """Characters in which both begin alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _shorten(text: str, common: int) -> str:
+    start = common - SHOWN_BEFORE if common < len(text) and common > SHOWN_TEXT // 2 else 0
+    end = start + SHOWN_TEXT
+    return f"{'…' * bool(start)}{text[start:end]}{'…' * (end < len(text))}"
 
 
 def _label_shifts(

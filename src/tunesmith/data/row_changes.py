@@ -1,23 +1,20 @@
 """Which rows of two tables are the same, moved, relabelled, edited, only in one of them.
 
-Rows are known by 64-bit hashes of their values' canonical strings. Between 2,000,000 rows two
-different ones have the same hash with a probability of about 1e-7. All work on whole tables is
-Polars'; Python sees only what similar texts are looked for in, and of that a bounded number.
+All work on whole tables is Polars'. Only the texts of rows that changed are compared, rapidfuzz
+does it, and there is a limit to how many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 from rapidfuzz import fuzz, process
 
-from tunesmith.data.content import canonical_strings
-from tunesmith.data.rows import ROW
+from tunesmith.data.row_keys import SCHEMA, Side, hashes
 
 SIMILAR_IN_PLACE = 60.0
 SIMILAR_ELSEWHERE = 70.0
@@ -33,57 +30,11 @@ MAX_PAIRS = 2_000_000
 COMPARED_IN_PLACE, COMPARED_ELSEWHERE = 1000, 300
 """Characters of a text that are compared."""
 
-_SEED = 1
 _GAP = ["split", "gap"]
 
 
-class Side:
-    """One of the two versions: its rows' places and hashes, and their values on demand."""
-
-    def __init__(self, tables: Mapping[str, pa.Table], splits: list[str], columns: list[str]):
-        self._tables = {
-            number: tables[name] for number, name in enumerate(splits) if name in tables
-        }
-        self._splits = splits
-        self.columns = columns
-        frames = [self._keys(number, table) for number, table in self._tables.items()]
-        self.rows = pl.concat(frames) if frames else pl.DataFrame(schema=_SCHEMA)
-        """`split` (a number), `place` (in the split, from 0), `row` (`_row`) and `key` (the hash)."""
-
-    def _keys(self, number: int, table: pa.Table) -> pl.DataFrame:
-        values = _strings(table, self.columns)
-        places = np.arange(table.num_rows, dtype=np.int64)
-        return pl.DataFrame(
-            {
-                "split": pl.Series(np.full(table.num_rows, number, dtype=np.int16)),
-                "place": places,
-                "row": table.column(ROW).to_numpy() if ROW in table.column_names else places + 1,
-                "key": values.hash_rows(_SEED)
-                if self.columns
-                else np.zeros_like(places, np.uint64),
-            },
-            schema=_SCHEMA,
-        )
-
-    def values(self, rows: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
-        """The canonical strings of `columns` in these rows, in their order."""
-        numbered = rows.select("split", "place").with_row_index("order")
-        parts = []
-        for (number,), part in numbered.group_by("split", maintain_order=True):
-            table = self._tables[int(str(number))]
-            table = table.select([name for name in columns if name in table.column_names])
-            taken = _strings(table.take(pa.array(part["place"].to_numpy())), columns)
-            parts.append(taken.with_columns(part["order"].alias("\0order")))
-        if not parts:
-            return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
-        return pl.concat(parts).sort("\0order").drop("\0order")
-
-    def split_name(self, number: int) -> str:
-        """The name of the split that `rows` number so."""
-        return self._splits[number]
-
-
-_SCHEMA = {"split": pl.Int16, "place": pl.Int64, "row": pl.Int64, "key": pl.UInt64}
+_PLACES = {name: SCHEMA[name] for name in ("split", "place", "row")}
+NO_PAIRS = pl.DataFrame(schema=_PLACES | {f"{name}_new": kind for name, kind in _PLACES.items()})
 
 
 @dataclass
@@ -96,9 +47,9 @@ class RowChanges:
     """Rows of the old version, as in `Side.rows`."""
     added: pl.DataFrame
     """Rows of the new version, as in `Side.rows`."""
-    moved: pl.DataFrame
-    relabelled: pl.DataFrame
-    edited: pl.DataFrame
+    moved: pl.DataFrame = field(default_factory=lambda: NO_PAIRS)
+    relabelled: pl.DataFrame = field(default_factory=lambda: NO_PAIRS)
+    edited: pl.DataFrame = field(default_factory=lambda: NO_PAIRS)
     """Pairs: `split`, `place`, `row` of the old row, and with `_new` behind of the new one."""
     notes: list[str] = field(default_factory=list)
 
@@ -108,15 +59,16 @@ def find_changes(
 ) -> RowChanges:
     """Tell what became of every row; both sides know the same columns.
 
-    Texts are those of `text_columns` (of all columns where that is empty).
+    Texts are those of `text_columns` (of all columns where that is empty). Where there are no
+    columns, no row is known again.
     """
+    if not old.columns:
+        return RowChanges(0, False, old.rows, new.rows)
     removed, added, ambiguous = _difference(old.rows, new.rows)
     unchanged_old = old.rows.join(removed, on=["split", "place"], how="anti", maintain_order="left")
     unchanged_new = new.rows.join(added, on=["split", "place"], how="anti", maintain_order="left")
     reordered = not _certain(unchanged_old, ambiguous).equals(_certain(unchanged_new, ambiguous))
-    changes = RowChanges(
-        len(unchanged_old), reordered, removed, added, _no_pairs(), _no_pairs(), _no_pairs()
-    )
+    changes = RowChanges(len(unchanged_old), reordered, removed, added)
     changes.moved = _take_pairs(changes, _same(changes, ["key"]))
     if label_column in old.columns and len(old.columns) > 1:
         rest = [name for name in old.columns if name != label_column]
@@ -184,7 +136,7 @@ def _same(changes: RowChanges, by: list[str]) -> pl.DataFrame:
 
 def _take_pairs(changes: RowChanges, pairs: pl.DataFrame) -> pl.DataFrame:
     """Take the rows of these pairs out of those removed and added; the pairs in the old order."""
-    pairs = pairs.select(_no_pairs().columns).sort("split", "place")
+    pairs = pairs.select(NO_PAIRS.columns).sort("split", "place")
     on = ["split", "place"]
     changes.removed = changes.removed.join(pairs, on=on, how="anti", maintain_order="left")
     taken = pairs.select(pl.col("split_new").alias("split"), pl.col("place_new").alias("place"))
@@ -192,13 +144,8 @@ def _take_pairs(changes: RowChanges, pairs: pl.DataFrame) -> pl.DataFrame:
     return pairs
 
 
-def _no_pairs() -> pl.DataFrame:
-    places = {name: _SCHEMA[name] for name in ("split", "place", "row")}
-    return pl.DataFrame(schema=places | {f"{name}_new": kind for name, kind in places.items()})
-
-
 def _with_hash(side: Side, rows: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
-    return rows.with_columns(side.values(rows, columns).hash_rows(_SEED).alias("rest"))
+    return rows.with_columns(hashes(side.values(rows, columns)).alias("rest"))
 
 
 # -- similar rows -----------------------------------------------------------------------------
@@ -263,13 +210,13 @@ def _edited_elsewhere(changes: RowChanges) -> pl.DataFrame:
     removed, added = changes.removed, changes.added
     count = len(removed) * len(added)
     if not count:
-        return _no_pairs()
+        return NO_PAIRS
     if count > MAX_PAIRS:
         changes.notes.append(
             f"{len(removed):,} removed and {len(added):,} added rows are too many to look for rows "
             "that were both moved and edited: such rows are counted as removed and added"
         )
-        return _no_pairs()
+        return NO_PAIRS
     scores: npt.NDArray[np.float32] = process.cdist(
         removed["text"].str.head(COMPARED_ELSEWHERE).to_list(),
         added["text"].str.head(COMPARED_ELSEWHERE).to_list(),
@@ -302,13 +249,3 @@ def _likeliest(pairs: pl.DataFrame) -> pl.DataFrame:
             taken_new.add(other)
             chosen.append(number)
     return pairs[chosen]
-
-
-def _strings(table: pa.Table, columns: list[str]) -> pl.DataFrame:
-    """The canonical strings of `columns`; a column that isn't there is empty throughout."""
-    empty = pa.chunked_array([pa.repeat(pa.scalar("", pa.large_string()), table.num_rows)])
-    values = {
-        name: canonical_strings(table.column(name)) if name in table.column_names else empty
-        for name in columns
-    }
-    return pl.DataFrame(pa.table(values)) if columns else pl.DataFrame()
