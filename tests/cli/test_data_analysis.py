@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tunesmith.cli.data_analysis import print_analysis
-from tunesmith.data.analysis import analyze
+from tunesmith.data.analysis.summary import analyze
 
 
 def printed(width: int, *splits: dict[str, list[Any]], label: str | None = "label") -> str:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tunesmith.data.content import PIECE_ROWS, canonical_strings, content_hash, dataset_hash
-from tunesmith.data.files import read_file
+from tunesmith.data.reading.files import read_file
 from tunesmith.data.sources import read_source
 from tunesmith.tasks.values import canonical
 

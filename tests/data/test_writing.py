@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.data.test_delta_types import CHAT, COLUMNS, TURN, column
+from tests.data.versions.test_delta_types import CHAT, COLUMNS, TURN, column
 
 from tunesmith.data.content import content_hash
-from tunesmith.data.rows import number_rows
+from tunesmith.data.reading.rows import number_rows
 from tunesmith.data.sources import read_source
 from tunesmith.data.texts import is_chat
 from tunesmith.data.writing import write_table

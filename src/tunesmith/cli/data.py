@@ -15,8 +15,8 @@ from rich.console import Console
 from tunesmith.cli.data_analysis import print_analysis
 from tunesmith.cli.data_display import print_diff, print_report, print_version, versions_table
 from tunesmith.cli.flags import DEFAULT_CONFIG
-from tunesmith.data.analysis_page import render_page
-from tunesmith.data.rejected import rejected_rows
+from tunesmith.data.analysis.page import render_page
+from tunesmith.data.checks.rejected import rejected_rows
 from tunesmith.data.writing import write_table
 from tunesmith.errors import ConfigError, Problem
 from tunesmith.experiments.datasets import (

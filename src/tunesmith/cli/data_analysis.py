@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tunesmith.data.analysis import Analysis, visible
-from tunesmith.data.analysis_rows import ExampleRow
-from tunesmith.data.distribution import Histogram
+from tunesmith.data.analysis.distribution import Histogram
+from tunesmith.data.analysis.rows import ExampleRow
+from tunesmith.data.analysis.summary import Analysis, visible
 
 LABELS_SHOWN = 20
 FEW_LABELS = 5

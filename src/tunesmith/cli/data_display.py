@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tunesmith.data.diff import RowChange, VersionDiff
-from tunesmith.data.report import DONE, CheckReport
+from tunesmith.data.checks.report import DONE, CheckReport
+from tunesmith.data.versions.diff import RowChange, VersionDiff
 from tunesmith.errors import shorten
 from tunesmith.experiments.datasets import Inquiry
 from tunesmith.settings import Settings

@@ -11,16 +11,16 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from tunesmith.data.checks import Checked, CountTokens, Rules, check_tables
+from tunesmith.data.checks.label_rules import as_text, row_labels
+from tunesmith.data.checks.report import CheckReport, Findings
+from tunesmith.data.checks.row_comparisons import NEAR_LEAKAGE
+from tunesmith.data.checks.tables import Checked, CountTokens, Rules, check_tables
 from tunesmith.data.content import content_hash
 from tunesmith.data.filtering import keep_where
-from tunesmith.data.label_rules import as_text, row_labels
-from tunesmith.data.report import CheckReport, Findings
-from tunesmith.data.row_comparisons import NEAR_LEAKAGE
-from tunesmith.data.rows import ROW
+from tunesmith.data.reading.rows import ROW
 from tunesmith.data.sources import Source, read_source
 from tunesmith.data.splits import Drawn, Splits, make_splits
-from tunesmith.data.versions import Versions
+from tunesmith.data.versions.store import Versions
 from tunesmith.errors import ConfigError, DataError, Problem, nearest, shorten
 from tunesmith.tasks.base import Columns, Row, Task
 

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from tunesmith.data import files, folders, hub
 from tunesmith.data.content import dataset_hash
-from tunesmith.data.packages import PREFIX, find_in_package
-from tunesmith.data.rows import Unreadable, number_rows
-from tunesmith.data.versions import Versions, is_reference
+from tunesmith.data.reading import files, folders, hub
+from tunesmith.data.reading.packages import PREFIX, find_in_package
+from tunesmith.data.reading.rows import Unreadable, number_rows
+from tunesmith.data.versions.store import Versions, is_reference
 from tunesmith.errors import DataError, TunesmithError
 from tunesmith.tracking.entities import DatasetVersion
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tunesmith.data.content import canonical_strings
-from tunesmith.data.files import COMPRESSIONS, FORMATS, ending
+from tunesmith.data.reading.files import COMPRESSIONS, FORMATS, ending
 from tunesmith.errors import DataError, StorageError
 from tunesmith.tasks.values import canonical
 

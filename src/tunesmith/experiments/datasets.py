@@ -16,16 +16,16 @@ import pyarrow as pa
 
 from tunesmith.config.schema import DataConfig, ExperimentConfig
 from tunesmith.config.yaml import read_draft
-from tunesmith.data.analysis import Analysis, analyze
-from tunesmith.data.checks import CountTokens
+from tunesmith.data.analysis.summary import Analysis, analyze
+from tunesmith.data.checks.report import CheckReport
+from tunesmith.data.checks.tables import CountTokens
 from tunesmith.data.dataset import Examination, examine, hold_out
-from tunesmith.data.diff import VersionDiff, diff
-from tunesmith.data.files import ending, stem
-from tunesmith.data.folders import SPLIT_OF_STEM
-from tunesmith.data.report import CheckReport
-from tunesmith.data.rows import ROW
+from tunesmith.data.reading.files import ending, stem
+from tunesmith.data.reading.folders import SPLIT_OF_STEM
+from tunesmith.data.reading.rows import ROW
 from tunesmith.data.sources import Source, read_source
-from tunesmith.data.versions import Versions
+from tunesmith.data.versions.diff import VersionDiff, diff
+from tunesmith.data.versions.store import Versions
 from tunesmith.data.writing import write_table
 from tunesmith.errors import DataError, NotFoundError, nearest
 from tunesmith.settings import Settings

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.hub import hub_is_reachable
-from tunesmith.data.packages import find_in_package
+from tunesmith.data.reading.hub import hub_is_reachable
+from tunesmith.data.reading.packages import find_in_package
 from tunesmith.errors import ModelError, StorageError, nearest
 from tunesmith.training.writing import WRITE_ERRORS, why_not_written
 

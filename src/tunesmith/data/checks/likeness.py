@@ -1,0 +1,112 @@
+"""Which rows of a dataset have the same text, or nearly: duplicates, contradictions, leakage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tunesmith.data.checks.duplicates import Integers, Pairs, near_pairs, numbered
+from tunesmith.data.checks.label_rules import as_text
+from tunesmith.data.texts import normalise
+
+Mask = npt.NDArray[np.bool_]
+
+BATCH_ROWS = 100_000
+NO_PAIRS = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """The rows of every split, numbered by their text: equal texts have equal numbers.
+
+    Texts are equal when they differ in capitals, width and white space only.
+    """
+
+    numbers: Mapping[str, Integers]
+    """Split → the number of each row's text."""
+    pairs: Pairs
+    """Numbers of nearly equal texts."""
+
+    def keep(self, alive: Mapping[str, Mask]) -> Likeness:
+        """The same for the rows of each split that `alive` keeps."""
+        kept = {split: numbers[alive[split]] for split, numbers in self.numbers.items()}
+        return Likeness(kept, self.pairs)
+
+    def near(self, numbers: Integers, others: Integers) -> Mask:
+        """Which of `numbers` are nearly, and not equally, the text of one of `others`."""
+        ahead = np.isin(self.pairs.first, others)
+        back = np.isin(self.pairs.second, others)
+        related = np.concatenate([self.pairs.second[ahead], self.pairs.first[back]])
+        return np.isin(numbers, related) & ~np.isin(numbers, others)
+
+    def nearest_earlier(self, split: str) -> tuple[Integers, Integers, npt.NDArray[np.float64]]:
+        """Rows of `split` with nearly the text of an earlier row there; those rows; how nearly.
+
+        Rows are indices. Of rows with equal texts only the first counts.
+        """
+        here, first = np.unique(self.numbers[split], return_index=True)
+        place = dict(zip(here.tolist(), first.tolist(), strict=True))
+        best: dict[int, tuple[float, int]] = {}
+        columns = (self.pairs.first, self.pairs.second, self.pairs.similarity)
+        for one, other, similarity in zip(*(column.tolist() for column in columns), strict=True):
+            if one in place and other in place:
+                earlier, later = sorted((place[one], place[other]))
+                best[later] = max(best.get(later, (0.0, 0)), (similarity, earlier))
+        later_rows = np.array(sorted(best), dtype=np.int64)
+        return (
+            later_rows,
+            np.array([best[row][1] for row in later_rows.tolist()], dtype=np.int64),
+            np.array([best[row][0] for row in later_rows.tolist()], dtype=np.float64),
+        )
+
+
+def compare(texts: Mapping[str, pl.Series], similarity: float | None) -> Likeness:
+    """The likeness of the rows of every split; without `similarity` only of equal texts.
+
+    Texts of which at least `similarity` (0 to 1) of the words are common are nearly equal.
+    """
+    lengths = [len(series) for series in texts.values()]
+    every = pl.concat([normalised(series) for series in texts.values()])
+    numbers, first = numbered(every)
+    pairs = near_pairs(every.gather(first), similarity) if similarity is not None else NO_PAIRS
+    parts = np.split(numbers, np.cumsum(lengths)[:-1])
+    return Likeness(dict(zip(texts, parts, strict=True)), pairs)
+
+
+def normalised(texts: pl.Series) -> pl.Series:
+    """`normalise` of every text."""
+    parts = [
+        pl.Series([normalise(text) for text in texts.slice(start, BATCH_ROWS)], dtype=pl.String)
+        for start in range(0, len(texts), BATCH_ROWS)
+    ]
+    return pl.concat(parts) if parts else texts
+
+
+def repeats(keys: pl.Series) -> tuple[Integers, Integers]:
+    """Indices of the rows whose key an earlier row has, and the first row that has it."""
+    if keys.is_empty():
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    numbers, first = numbered(keys)
+    earliest = first[numbers]
+    again = np.flatnonzero(earliest != np.arange(len(keys)))
+    return again, earliest[again]
+
+
+def contradictions(numbers: Sequence[Integers], labels: Sequence[pl.Series]) -> dict[int, str]:
+    """Number of a text that stands with different labels → the labels, for people."""
+    frame = pl.DataFrame(
+        {
+            "number": np.concatenate(list(numbers)),
+            "label": pl.concat([as_text(own) for own in labels]),
+        }
+    )
+    several = frame.group_by("number").agg(pl.col("label").unique().sort())
+    several = several.filter(pl.col("label").list.len() > 1)
+    return {
+        number: " and ".join(map(repr, found)).replace("\\x1f", ", ")
+        for number, found in several.iter_rows()
+    }

@@ -1,0 +1,137 @@
+"""A folder of data: which file holds which split, and that nothing in it leads out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from tunesmith.data.reading import files
+from tunesmith.errors import DataError
+
+CARD = "README.md"
+
+SPLIT_OF_STEM = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""File name without endings → the split it holds."""
+
+
+def check_links(folder: Path, entries: Iterable[Path]) -> None:
+    """Raises DataError when one of the `entries` of `folder` is a link that points out of it."""
+    root = folder.resolve()
+    allowed = [root]
+    if root.parent.name == "snapshots":
+        # The hub's cache: the files of a snapshot are links to the blobs beside it.
+        allowed.append(root.parent.parent / "blobs")
+    for entry in entries:
+        if not entry.is_symlink():
+            continue
+        target = entry.resolve()
+        if not any(target.is_relative_to(place) for place in allowed):
+            raise DataError(
+                f"{entry} is a symbolic link that leads out of the folder (to {target}); only what "
+                "lies in the folder is read: copy the file into it, or give its own path"
+            )
+
+
+def check_contents(folder: Path) -> None:
+    """Raises DataError when a folder that is in nobody's order can't be read as a hub dataset.
+
+    That is when it holds no file; nothing but archives, which nothing opens here; a link that
+    points out of it, however deep; or a card that names files outside of it.
+    """
+    everything = sorted(folder.rglob("*"))
+    check_links(folder, everything)
+    entries = [entry for entry in everything if entry.is_file()]
+    if not entries:
+        raise DataError(f"{folder} is a folder without any file in it")
+    archives = [entry for entry in entries if entry.suffix.lower() in files.ARCHIVES]
+    if archives and not any(files.ending(entry.name) != ("", "") for entry in entries):
+        raise DataError(
+            f"{folder} holds an archive ({archives[0].name}) and no data file; unpack it first"
+        )
+    for name in _named_files(folder / CARD):
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or "://" in name:
+            raise DataError(
+                f"{folder / CARD} names data outside of the folder ({name}); only what lies in the "
+                "folder is read"
+            )
+        if path.suffix.lower() in files.ARCHIVES:
+            raise DataError(f"{folder / CARD} names an archive ({name}); unpack it first")
+
+
+def _named_files(card: Path) -> Iterator[str]:
+    """The files and folders that the head of a dataset card names."""
+    if not card.is_file() or not is_dataset_card(card):
+        return
+    head = card.read_text(encoding="utf-8", errors="replace").split("\n---", 1)[0]
+    try:
+        settings = yaml.safe_load(head.removeprefix("---"))
+    except yaml.YAMLError as error:
+        raise DataError(f"{card} begins with settings that are not valid YAML: {error}") from error
+    configs = settings.get("configs") if isinstance(settings, dict) else None
+    for config in configs if isinstance(configs, list) else []:
+        if isinstance(config, dict):
+            yield from _texts([config.get("data_files"), config.get("data_dir")])
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def split_files(folder: Path) -> dict[str, Path]:
+    """Split → file for a folder whose files are named by split, or that holds one data file.
+
+    Empty for every other folder, and where a README.md in the hub's format says what is what.
+
+    Raises DataError when two files hold the same split, or the folder can't be listed.
+    """
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
+    except OSError as error:
+        raise DataError(f"{folder} can't be read: {error.strerror}") from error
+    if any(entry.name == CARD and is_dataset_card(entry) for entry in entries):
+        return {}
+    data = [entry for entry in entries if files.ending(entry.name) != ("", "")]
+    by_split: dict[str, Path] = {}
+    for file in data:
+        split = SPLIT_OF_STEM.get(files.stem(file.name).lower())
+        if split is None:
+            continue
+        if split in by_split:
+            raise DataError(
+                f"{folder}: {by_split[split].name} and {file.name} both hold the {split} split; "
+                "leave one of them there"
+            )
+        by_split[split] = file
+    if not by_split and len(data) == 1 and not any(entry.is_dir() for entry in folder.iterdir()):
+        # The hub's loaders would guess types ("007" → 7); a lone file is read as it is written.
+        by_split = {} if _is_saved_to_disk(entries) else {"train": data[0]}
+    return by_split
+
+
+def _is_saved_to_disk(entries: list[Path]) -> bool:
+    return any(entry.name in {"dataset_dict.json", "state.json"} for entry in entries)
+
+
+def is_dataset_card(readme: Path) -> bool:
+    """Whether a README.md begins with settings, as the hub's dataset cards do."""
+    with readme.open(encoding="utf-8", errors="replace") as text:
+        return text.readline().strip() == "---"

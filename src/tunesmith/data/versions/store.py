@@ -1,0 +1,280 @@
+"""Dataset versions, kept as Delta Lake tables: recorded, found, read, tagged and restored.
+
+Each dataset is one table in a folder or S3 bucket, each version one state of it, so that plain
+Delta tools read them too. A version is never changed and never lost.
+"""
+
+from __future__ import annotations
+
+import builtins
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from tunesmith.data.reading.rows import ROW
+from tunesmith.data.versions.delta_errors import reason, told
+from tunesmith.data.versions.delta_types import (
+    SPLIT,
+    StoredColumn,
+    stored_batches,
+    stored_columns,
+    stored_schema,
+)
+from tunesmith.data.versions.log import Conflict, Logged, VersionLog
+from tunesmith.data.versions.names import (
+    check_name,
+    check_tag,
+    find_number,
+    hint,
+    is_name,
+    is_reference,
+)
+from tunesmith.data.versions.root import VersionRoot
+from tunesmith.errors import DataError, NotFoundError, StorageError
+from tunesmith.tracking.entities import DatasetVersion, utc_now
+
+__all__ = ["Versions", "check_name", "is_reference"]
+
+ATTEMPTS = 100
+"""So often a commit is tried while other processes commit before it."""
+
+
+class Versions:
+    """The dataset versions under `root`, a folder or `s3://bucket/prefix`.
+
+    Credentials and endpoint of S3 come from the environment (`AWS_ACCESS_KEY_ID`,
+    `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, …). A folder is made when the first
+    version is recorded. Any number of processes may use one root at once. Every method may raise
+    DataError for a damaged table, and StorageError when the storage can't be used.
+
+    Raises DataError when nothing can be kept under `root`.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = VersionRoot(root)
+        self.root = self._root.address
+
+    def record(
+        self,
+        name: str,
+        tables: Mapping[str, pa.Table],
+        *,
+        hash: str,  # noqa: A002 - the field's name
+        source: str,
+        split_by: Mapping[str, Any],
+        rules: Mapping[str, Any],
+        report: Mapping[str, Any],
+        label_counts: Mapping[str, int],
+        description: str = "",
+        created_by: str = "",
+    ) -> tuple[DatasetVersion, bool]:
+        """Record the content of `tables` as a version of `name`; whether it is a new one.
+
+        `tables` are split → rows, each with the int64 column `_row`; other columns whose name
+        begins with `_` are left out. `hash` names the content: where a version has it already, that
+        one is returned and nothing changes. A new version becomes the current one.
+
+        Raises DataError when the name can't be used, there is no row, or the table of this name is
+        none of Tunesmith's; StorageError when the version can't be written.
+        """
+        check_name(name)
+        columns = stored_columns(tables)
+        draft = DatasetVersion(
+            name=name,
+            number=1,
+            hash=hash,
+            rows=sum(table.num_rows for table in tables.values()),
+            columns=tuple(column.name for column in columns),
+            splits={split: table.num_rows for split, table in tables.items()},
+            split_by=split_by,
+            source=source,
+            label_counts=label_counts,
+            rules=rules,
+            report=report,
+            description=description,
+            created_by=created_by,
+        )
+        if not draft.rows:
+            raise DataError(f"{name}: the data have no rows, of which a version needs at least one")
+        token = secrets.token_hex(8)
+        log, number = self._commit(
+            lambda: self._root.log(name), lambda log: _add(log, draft, tables, columns, token)
+        )
+        return log.version(number), log.versions[number].token == token
+
+    def names(self) -> builtins.list[str]:
+        """The names of all datasets, sorted."""
+        return [name for name in self._root.names() if is_name(name)]
+
+    def list(self, name: str | None = None) -> builtins.list[DatasetVersion]:
+        """The versions of all datasets, or of the one called `name`: newest first, then by name.
+
+        Delta tables that are none of Tunesmith's are passed over. Raises NotFoundError when `name`
+        isn't there.
+        """
+        if name is None:
+            logs = [self._root.log(name) for name in self.names()]
+        else:
+            logs = [self._log(name)]
+        found = [log.version(number) for log in logs for number in log.versions]
+        found.sort(key=lambda version: (version.name, -version.number))
+        return sorted(found, key=lambda version: version.created_at, reverse=True)
+
+    def get(self, reference: str) -> DatasetVersion:
+        """The version that `reference` means.
+
+        `reviews` is the current version, `reviews@3` that number, `reviews@latest` the highest
+        number, and `reviews@gold` the version tagged so.
+
+        Raises NotFoundError naming what there is, and the nearest name.
+        """
+        log = self._log(reference)
+        return log.version(find_number(log, reference))
+
+    def read(self, version: DatasetVersion) -> dict[str, pa.Table]:
+        """Split → the version's rows in the order of `_row`, which is their last column.
+
+        Columns stand in the order in which they were recorded. Types may differ from those that
+        were recorded (text is `large_string`); the canonical text of every value doesn't.
+
+        Raises NotFoundError when the version isn't there, DataError when rows of it are gone.
+        """
+        log = self._log(version.name)
+        logged = log.versions.get(version.number)
+        if logged is None or logged.version.hash != version.hash:
+            raise NotFoundError(
+                f"there is no version {version.reference} with the content {version.hash} in "
+                f"{self.root}"
+            )
+        stored = self._root.scan(log, logged.commit)
+        with told(log.what, "read"):
+            tables = {split: _read_split(stored, split, logged) for split in logged.columns}
+        if {split: table.num_rows for split, table in tables.items()} != logged.version.splits:
+            raise DataError(f"{log.what} is damaged: rows of {version.reference} are missing")
+        return tables
+
+    def tag(self, reference: str, tag: str) -> DatasetVersion:
+        """Give a version a name of its own, taking it from the version that has it now.
+
+        Raises DataError for a tag that can't be used, NotFoundError when there is no such version.
+        """
+        check_tag(tag)
+
+        def commit(log: VersionLog) -> int:
+            number = find_number(log, reference)
+            if log.tags.get(tag) != number:
+                log.tag(tag, number)
+            return number
+
+        log, number = self._commit(lambda: self._log(reference), commit)
+        return log.version(number)
+
+    def untag(self, name: str, tag: str) -> None:
+        """Take a tag away. Raises NotFoundError when no version of `name` has it."""
+
+        def commit(log: VersionLog) -> int:
+            if tag not in log.tags:
+                raise NotFoundError(f"{name} has no tag {tag!r}{hint(tag, log.tags, 'tags')}")
+            log.tag(tag, None)
+            return log.current
+
+        self._commit(lambda: self._log(name), commit)
+
+    def restore(self, reference: str) -> DatasetVersion:
+        """Make a version the current one: what its dataset's bare name means, and what plain Delta
+        tools read. The versions after it stay.
+
+        Raises NotFoundError when there is no such version, StorageError when it can't be written.
+        """
+
+        def commit(log: VersionLog) -> int:
+            number = find_number(log, reference)
+            if number != log.current or log.is_touched:
+                log.restore(number)
+            return number
+
+        log, number = self._commit(lambda: self._log(reference), commit)
+        return log.version(number)
+
+    def _log(self, reference: str) -> VersionLog:
+        """The log of the dataset in `reference`. Raises NotFoundError when it isn't there."""
+        name = reference.partition("@")[0]
+        check_name(name)
+        log = self._root.log(name)
+        if not log.versions:
+            known = self.names()
+            raise NotFoundError(
+                f"there is no dataset {name!r} in {self.root}"
+                f"{hint(name, [other for other in known if other != name], 'datasets')}"
+            )
+        return log
+
+    def _commit(
+        self, read: Callable[[], VersionLog], commit: Callable[[VersionLog], int]
+    ) -> tuple[VersionLog, int]:
+        """Read the log and commit to it, again when another process was faster.
+
+        The log as it is then, and what `commit` returned. Raises StorageError when commits are
+        refused though none was made meanwhile, or nothing but others' commits succeed.
+        """
+        log = read()
+        for attempt in range(ATTEMPTS):
+            try:
+                number = commit(log)
+            except Conflict as conflict:
+                # Drawn waiting times, so that those who collided don't collide again.
+                time.sleep(random.uniform(0, min(0.02 * 2**attempt, 1)))
+                before, log = log.commit, read()
+                if log.commit == before:
+                    raise StorageError(
+                        f"{log.what} can't be written: {reason(conflict.__cause__ or conflict)}"
+                    ) from conflict
+            else:
+                return read(), number
+        raise StorageError(
+            f"{log.what} can't be written: other processes committed first, {ATTEMPTS} times"
+        )
+
+
+def _add(
+    log: VersionLog,
+    draft: DatasetVersion,
+    tables: Mapping[str, pa.Table],
+    columns: list[StoredColumn],
+    token: str,
+) -> int:
+    """Commit `draft` as the next version, unless its content is there; the content's number."""
+    if log.table is not None and not log.versions:
+        raise DataError(
+            f"{log.what} is a Delta table that Tunesmith didn't make; choose another name"
+        )
+    there = log.with_hash(draft.hash)
+    if there is not None:
+        return there.version.number
+    parent = max(log.versions, default=None)
+    version = replace(draft, number=(parent or 0) + 1, parent=parent, created_at=utc_now())
+    stored = {column.name: column.stored_name for column in columns}
+    by_split = {
+        split: {name: stored[name] for name in table.column_names if name in stored}
+        for split, table in tables.items()
+    }
+    rows = pa.RecordBatchReader.from_batches(
+        stored_schema(columns), stored_batches(tables, columns)
+    )
+    log.add(version, by_split, token, rows)
+    return version.number
+
+
+def _read_split(stored: pl.LazyFrame, split: str, logged: Logged) -> pa.Table:
+    rows = stored.filter(pl.col(SPLIT) == split).drop(SPLIT).collect()
+    if not rows[ROW].is_sorted():  # Delta's writer keeps no order
+        rows = rows.sort(ROW)
+    table = rows.to_arrow()
+    columns = logged.columns[split]
+    return table.select([*columns.values(), ROW]).rename_columns([*columns, ROW])
