@@ -171,13 +171,15 @@ def test_only_an_optional_dependency_may_be_absent(tmp_path: Path) -> None:
 # -- layers -----------------------------------------------------------------------------------
 
 
-def test_the_import_layers_list_every_room() -> None:
-    (contract,) = PROJECT["tool"]["importlinter"]["contracts"]
+@pytest.mark.parametrize(("number", "package"), [(0, "tunesmith"), (1, "tunesmith/data")])
+def test_the_import_layers_list_every_room(number: int, package: str) -> None:
+    contract = PROJECT["tool"]["importlinter"]["contracts"][number]
     assert contract["exhaustive"]
+    assert contract["containers"] == [package.replace("/", ".")]
     listed = {room for layer in contract["layers"] for room in re.split(r"[|:\s]+", layer)}
-    package = ROOT / "src" / "tunesmith"
-    rooms = {path.stem for path in package.glob("*.py")} - {"__init__"}
-    rooms |= {path.parent.name for path in package.glob("*/__init__.py")}
+    folder = ROOT / "src" / package
+    rooms = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    rooms |= {path.parent.name for path in folder.glob("*/__init__.py")}
     assert rooms == listed
 
 
