@@ -32,7 +32,8 @@ from transformers import (
 from tunesmith.data.sources import read_source
 from tunesmith.errors import ConfigError, DataError, ModelError
 from tunesmith.tasks.base import Batch, Columns, Prediction, Row
-from tunesmith.tasks.sft import IGNORED, SftOptions, SupervisedFineTuning
+from tunesmith.tasks.columns import IGNORED
+from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
 
 PAIRS: Columns = {"prompt": "prompt", "completion": "answer"}
 TALKS: Columns = {"messages": "messages"}

@@ -188,7 +188,8 @@ def import_(
 def versions(name: str | None, as_json: bool) -> None:
     """List the versions of a dataset, or of all, the newest first."""
     settings = Settings.read()
-    found = open_versions(settings).list(name)
+    kept = open_versions(settings)
+    found = kept.list(name)
     if as_json:
         for version in found:
             click.echo(_json(version))
@@ -197,7 +198,8 @@ def versions(name: str | None, as_json: bool) -> None:
     if not found:
         console.print("No version yet; make one with: tunesmith data import FILE --name NAME")
         return
-    console.print(versions_table(found, settings, console.width))
+    current = {kept.get(dataset).reference for dataset in {version.name for version in found}}
+    console.print(versions_table(found, current, settings, console.width))
 
 
 @data.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from itertools import takewhile
 
 import pyarrow as pa
@@ -84,8 +84,10 @@ def _labels(report: CheckReport) -> Text:
     return text
 
 
-def versions_table(found: Sequence[DatasetVersion], settings: Settings, width: int) -> Table:
-    """Versions, one a line."""
+def versions_table(
+    found: Sequence[DatasetVersion], current: Set[str], settings: Settings, width: int
+) -> Table:
+    """Versions, one a line; `current` are the references of those that a name alone means."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("version", no_wrap=True, style="cyan")
     table.add_column("rows", justify="right", no_wrap=True)
@@ -102,7 +104,7 @@ def versions_table(found: Sequence[DatasetVersion], settings: Settings, width: i
             f"{version.rows:,}",
             f"{made:%Y-%m-%d %H:%M}",
             version.hash.removeprefix("sha256:")[:12],
-            ", ".join(version.tags),
+            ", ".join([*(["current"] if version.reference in current else []), *version.tags]),
         ]
         if width >= WIDE:
             cells += [Text(version.source), Text(version.description)]

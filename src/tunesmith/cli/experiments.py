@@ -182,13 +182,22 @@ def _head(experiment: Experiment, settings: Settings) -> Text:
         f"\n  {experiment.directory}"
         f"\n  created {experiment.created_at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
         f"\n  model {experiment.model_name}"
-        f"\n  data {experiment.dataset_name} ({str(experiment.dataset_hash)[:19]}…)",
+        f"\n  data {experiment.dataset_name}{_version(experiment)} "
+        f"({str(experiment.dataset_hash)[:19]}…)",
     )
     if experiment.phase and experiment.status is ExperimentStatus.RUNNING:
         text.append(f"\n  {experiment.phase}, {experiment.progress:.0%} of training done")
     if experiment.reason:
         text.append(f"\n  {experiment.reason}", "red")
     return text
+
+
+def _version(experiment: Experiment) -> str:
+    """The version of the data, where it is recorded and not asked for by its name."""
+    if experiment.dataset_version is None:
+        return ""
+    reference = f"{experiment.data.get('dataset')}@{experiment.dataset_version}"
+    return "" if reference == experiment.dataset_name else f", {reference}"
 
 
 def _last(name: str) -> str:

@@ -80,7 +80,7 @@ def read_draft(
         values = dict(source)
     for flag, value in (flags or {}).items():
         if value is not None:
-            _assign(values, FLAGS[flag], value)
+            _assign(values, FLAGS[flag], None if value == "null" else value)
             places[FLAGS[flag]] = f"--{flag}"
     for path, value in (fields or {}).items():
         _assign(values, path, value)

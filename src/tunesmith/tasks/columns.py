@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,12 @@ from tunesmith.tasks.base import Batch, Example, Row, TaskOptions
 
 if TYPE_CHECKING:
     import torch
+
+
+IGNORED = -100
+"""Label of a token that is not an answer: PyTorch's `ignore_index`."""
+PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+"""Where a column's value goes in a template."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,18 @@ def choose_columns(
     if problems:
         raise ConfigError(problems)
     return {want.role: str(chosen[want.role]) for want in wanted}
+
+
+def require_placeholders(template: str, option: str, available: Sequence[str]) -> None:
+    """Raise ConfigError when `template` has a `{column}` that isn't one of those `available`."""
+    problems = [
+        Problem(option, f"no column {name!r}", accepted=", ".join(available),
+                suggestion=nearest(name, available))
+        for name in PLACEHOLDER.findall(template)
+        if name not in available
+    ]  # fmt: skip
+    if problems:
+        raise ConfigError(problems)
 
 
 def _by_usual_name(want: Wanted, free: Sequence[str], sample: Sequence[Row]) -> str | None:

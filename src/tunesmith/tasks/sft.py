@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from tunesmith.errors import ConfigError, DataError, ModelError, Problem, nearest
+from tunesmith.errors import DataError, ModelError
 from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Score, Task, TaskOptions
 from tunesmith.tasks.chat import (
     CHAT_RULES,
@@ -20,16 +19,22 @@ from tunesmith.tasks.chat import (
     parse_messages,
     render,
 )
-from tunesmith.tasks.columns import Wanted, at_least_float32, choose_columns, pad
+from tunesmith.tasks.columns import (
+    IGNORED,
+    PLACEHOLDER,
+    Wanted,
+    at_least_float32,
+    choose_columns,
+    pad,
+    require_placeholders,
+)
 from tunesmith.tasks.values import canonical
 
 if TYPE_CHECKING:
     import torch
 
-IGNORED = -100
-"""Label of a token that is not an answer: PyTorch's `ignore_index`."""
 
-_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+CHAT_COLUMNS = ("messages", "conversations", "conversation", "chat", "dialog")
 
 
 class SftOptions(TaskOptions):
@@ -70,9 +75,7 @@ class SupervisedFineTuning(Task):
     lower_is_better = frozenset({"loss", "perplexity"})
     is_default = True
     fault_rules = CHAT_RULES
-    telling_columns = frozenset(
-        {"messages", "conversations", "conversation", "prompt", "completion", "response", "answer"}
-    )
+    telling_columns = frozenset((*CHAT_COLUMNS, "prompt", "completion", "response", "answer"))
 
     options: SftOptions
 
@@ -84,38 +87,25 @@ class SupervisedFineTuning(Task):
     # -- the data ---------------------------------------------------------------------------
 
     def columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
-        names = ("messages", "conversations", "conversation", "chat", "dialog")
         prompts = ("prompt", "instruction", "question", "input", "query", "text")
         answers = ("completion", "response", "answer", "output", "chosen", "label", "category")
         options = self.options
-        if options.messages_column or not (
-            options.prompt_column or options.prompt_template or options.completion_column
-        ):
-            present = {name.casefold() for name in available}
-            if options.messages_column or present & set(names):
-                return choose_columns(
-                    options, [Wanted("messages", "messages_column", names)], available, sample
-                )
+        asked = options.prompt_column or options.prompt_template or options.completion_column
+        chats = {name.casefold() for name in available} & set(CHAT_COLUMNS)
+        if options.messages_column or (chats and not asked):
+            wanted = [Wanted("messages", "messages_column", CHAT_COLUMNS)]
+            return choose_columns(options, wanted, available, sample)
         wanted = [Wanted("completion", "completion_column", answers)]
         if options.prompt_template is None:
             wanted.insert(0, Wanted("prompt", "prompt_column", prompts, holds=str))
-            return choose_columns(options, wanted, available, sample)
-        problems = [
-            Problem("task.prompt_template", f"no column {name!r}", accepted=", ".join(available),
-                    suggestion=nearest(name, available))
-            for name in _PLACEHOLDER.findall(options.prompt_template)
-            if name not in available
-        ]  # fmt: skip
-        if problems:
-            raise ConfigError(problems)
+        else:
+            require_placeholders(options.prompt_template, "task.prompt_template", available)
         return choose_columns(options, wanted, available, sample)
 
     def text_columns(self, columns: Columns) -> list[str]:
-        if "messages" in columns:
-            return [columns["messages"]]
-        if self.options.prompt_template is None:
-            return [columns["prompt"]]
-        return sorted(set(_PLACEHOLDER.findall(self.options.prompt_template)))
+        if self.options.prompt_template is None or "messages" in columns:
+            return [columns.get("messages") or columns["prompt"]]
+        return sorted(set(PLACEHOLDER.findall(self.options.prompt_template)))
 
     def answer_columns(self, columns: Columns) -> list[str]:
         return [columns["completion"]] if "completion" in columns else []
@@ -145,10 +135,9 @@ class SupervisedFineTuning(Task):
             where = f"row {row.get('_row', '?')}, column {columns['messages']!r}"
             turns = parse_messages(row[columns["messages"]], where)
         else:
-            answer = canonical(row[columns["completion"]])
             turns = [
                 {"role": "user", "content": self._prompt(row, columns)},
-                {"role": "assistant", "content": answer},
+                {"role": "assistant", "content": canonical(row[columns["completion"]])},
             ]
         if self.options.system_prompt and turns[0]["role"] != "system":
             turns.insert(0, {"role": "system", "content": self.options.system_prompt})
@@ -158,7 +147,7 @@ class SupervisedFineTuning(Task):
         template = self.options.prompt_template
         if template is None:
             return canonical(row[columns["prompt"]])
-        return _PLACEHOLDER.sub(lambda found: canonical(row[found[1]]), template)
+        return PLACEHOLDER.sub(lambda found: canonical(row[found[1]]), template)
 
     def _asked(self, row: Row, columns: Columns) -> str:
         """What tells this row from others, for people: the template's values without its words."""

@@ -35,8 +35,8 @@ def write_card(
         eval_results=[
             EvalResult(
                 task_type=_PIPELINE.get(task.peft_task_type, task.name),
-                dataset_type=config.data.dataset_name,
-                dataset_name=config.data.dataset_name,
+                dataset_type=metrics["dataset"]["name"],
+                dataset_name=metrics["dataset"]["name"],
                 metric_type=score["metric"],
                 metric_value=round(score["value"], 4),
             )
@@ -75,7 +75,7 @@ A LoRA adapter for `{source.name}`, trained with Tunesmith for {task.name}.
 
 ## Data
 
-`{config.data.dataset_name}`, content hash `{metrics["dataset"]["hash"]}`;
+`{_version(metrics)}`, content hash `{metrics["dataset"]["hash"]}`;
 {metrics["train_samples"]:,} rows trained on, {metrics["eval_samples"]:,} held out.
 {_overlap(metrics)}
 
@@ -97,7 +97,15 @@ def _imports(expression: str) -> str:
 
 
 def _overlap(metrics: dict[str, Any]) -> str:
-    overlap = metrics["dataset"]["overlap"]
-    if not overlap:
-        return "No held-out text was trained on."
-    return f"{overlap:,} held-out texts are among those trained on, so the score flatters it."
+    overlap, near = metrics["dataset"]["overlap"], metrics["dataset"]["near_overlap"]
+    said = "No held-out text was trained on."
+    if overlap:
+        said = f"{overlap:,} held-out texts are among those trained on, so the score flatters it."
+    if near:
+        said += f" {near:,} held-out rows are nearly a text that was trained on."
+    return said
+
+
+def _version(metrics: dict[str, Any]) -> str:
+    """The version of the data, which has no path of this machine in its name: `reviews@3`."""
+    return f"{metrics['dataset']['name']}@{metrics['dataset']['version']}"

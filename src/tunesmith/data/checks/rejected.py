@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 import pyarrow as pa
 
 from tunesmith.data.checks.report import CheckReport
+from tunesmith.data.content import canonical_strings
 from tunesmith.data.reading.rows import ROW
 
 LEFT_OUT = ("drop", "fail")
@@ -18,31 +19,55 @@ def rejected_rows(tables: Mapping[str, pa.Table], report: CheckReport) -> pa.Tab
     """The rows of `tables` (split → rows) that rules dropped or refused, one line each.
 
     To the columns of the source come `_split`, `_row`, `_rule` and `_reason` (several with "; "),
-    and `_unreadable` with the text of lines that are no row. They don't count when the mended rows
-    are read again: columns with a leading `_` are ours.
+    and `_unreadable` with the text of lines that are no row, whose `_row` is the line. They don't
+    count when the mended rows are read again: columns with a leading `_` are ours. A column that
+    has no one type in all splits is text.
     """
     findings = report.table.filter(pl.col("action").is_in(LEFT_OUT), pl.col("row").is_not_null())
-    reasons = findings.group_by("split", "row", maintain_order=True).agg(
+    # Lines that are no row are numbered by line: they may have the number of another row.
+    is_lost = (pl.col("rule") == "unreadable_rows").alias("is_lost")
+    where = pl.when(pl.col("column") == "").then(pl.lit("")).otherwise(pl.col("column") + ": ")
+    reasons = findings.group_by("split", "row", is_lost, maintain_order=True).agg(
         pl.col("rule").unique(maintain_order=True).str.join("; ").alias("_rule"),
-        (pl.col("column") + ": " + pl.col("advice")).str.join("; ").alias("_reason"),
-        pl.col("value").filter(pl.col("rule") == "unreadable_rows").first().alias(UNREADABLE),
+        (where + pl.col("advice")).str.join("; ").alias("_reason"),
+        pl.col("value").first().alias(UNREADABLE),
     )
     parts = [_of_split(split, table, reasons) for split, table in tables.items()]
-    whole = pa.concat_tables(parts, promote_options="permissive")
+    whole = pa.concat_tables(_of_one_type(parts), promote_options="permissive")
     ours = [name for name in whole.column_names if name.startswith("_")]
     return whole.select([name for name in whole.column_names if name not in ours] + ours)
 
 
 def _of_split(split: str, table: pa.Table, reasons: pl.DataFrame) -> pa.Table:
-    own = reasons.filter(pl.col("split") == split).drop("split")
-    lost = own.filter(pl.col(UNREADABLE).is_not_null())
-    whole = own.filter(pl.col(UNREADABLE).is_null())
+    own = reasons.filter(pl.col("split") == split)
+    whole = own.filter(~pl.col("is_lost"))
     places = pl.DataFrame({"row": table.column(ROW).to_numpy()}).with_row_index("place")
     joined = whole.join(places, on="row", how="inner").sort("place")
-    rows = table.take(pa.array(joined["place"].to_numpy()))
-    for frame, target in ((joined, rows),):
-        for name in ("_rule", "_reason"):
-            target = target.append_column(name, frame[name].cast(pl.String).to_arrow())
-    unread = lost.rename({"row": ROW}).select(ROW, "_rule", "_reason", UNREADABLE).to_arrow()
-    together = pa.concat_tables([target, unread], promote_options="permissive")
+    # Rows that were rejected before have columns of ours too.
+    theirs = [name for name in table.column_names if not name.startswith("_")]
+    rows = table.select([*theirs, ROW]).take(pa.array(joined["place"].to_numpy()))
+    for name in ("_rule", "_reason"):
+        rows = rows.append_column(name, joined[name].cast(pl.String).to_arrow())
+    lost = own.filter("is_lost").rename({"row": ROW})
+    unread = lost.select(ROW, "_rule", "_reason", UNREADABLE).to_arrow()
+    together = pa.concat_tables([rows, unread], promote_options="permissive")
     return together.append_column("_split", pa.array([split] * together.num_rows, pa.string()))
+
+
+def _of_one_type(parts: Sequence[pa.Table]) -> list[pa.Table]:
+    """`parts` with those columns as text whose types can't be brought together."""
+    mended = list(parts)
+    for name in dict.fromkeys(name for part in parts for name in part.column_names):
+        fields = [part.schema.field(name) for part in parts if name in part.column_names]
+        try:
+            pa.unify_schemas([pa.schema([field]) for field in fields], promote_options="permissive")
+        except pa.ArrowException:
+            mended = [
+                part.set_column(
+                    part.column_names.index(name), name, canonical_strings(part.column(name))
+                )
+                if name in part.column_names
+                else part
+                for part in mended
+            ]
+    return mended
