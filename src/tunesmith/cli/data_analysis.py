@@ -26,7 +26,7 @@ def print_analysis(console: Console, analysis: Analysis) -> None:
     """Print `analysis`, in the console's width: long labels and texts are cut, and say so."""
     console.print(_headline(analysis))
     for remark in analysis.remarks():
-        console.print(Text("! ", "yellow").append(_plain(remark), ""))
+        console.print(Text("! ", "yellow").append(plain(remark), ""))
     if analysis.label_counts:
         _section(console, "Labels")
         console.print(_labels(analysis, console.width))
@@ -53,7 +53,7 @@ def _section(console: Console, name: str, note: str = "") -> None:
 def _headline(analysis: Analysis) -> Text:
     line = Text(f"{analysis.total_samples:,} rows", "bold")
     if len(analysis.splits) > 1:
-        parts = ", ".join(f"{_plain(name)} {rows:,}" for name, rows in analysis.splits.items())
+        parts = ", ".join(f"{plain(name)} {rows:,}" for name, rows in analysis.splits.items())
         line.append(f" ({parts})", "not bold")
     facts = []
     if analysis.label_counts:
@@ -74,7 +74,7 @@ def _labels(analysis: Analysis, width: int) -> Table:
     splits = analysis.labels_by_split if 1 < len(analysis.labels_by_split) <= width // 27 else {}
     for split in splits:
         table.add_column(
-            Text(_plain(split)), justify="right", no_wrap=True, overflow="ellipsis", max_width=10
+            Text(plain(split)), justify="right", no_wrap=True, overflow="ellipsis", max_width=10
         )
     table.add_column("", ratio=1)
     total = sum(analysis.label_counts.values())
@@ -82,7 +82,7 @@ def _labels(analysis: Analysis, width: int) -> Table:
     for label, rows in list(analysis.label_counts.items())[:LABELS_SHOWN]:
         shares = (f"{n.get(label, 0) / max(sum(n.values()), 1):.1%}" for n in splits.values())
         bar = Bar(most, 0, rows, color="cyan")
-        table.add_row(Text(_plain(label)), f"{rows:,}", f"{rows / total:.1%}", *shares, bar)
+        table.add_row(Text(plain(label)), f"{rows:,}", f"{rows / total:.1%}", *shares, bar)
     return table
 
 
@@ -118,9 +118,9 @@ def _words(analysis: Analysis, width: int) -> Table:
     table.add_column(max_width=max(width // 4, 12), no_wrap=True, overflow="ellipsis")
     table.add_column(ratio=1, overflow="fold")
     for entry in analysis.typical_words:
-        words = ", ".join(_plain(word.word) for word in entry.words)
+        words = ", ".join(plain(word.word) for word in entry.words)
         table.add_row(
-            Text(_plain(entry.label), "bold"), Text(words or "none", "" if words else "dim")
+            Text(plain(entry.label), "bold"), Text(words or "none", "" if words else "dim")
         )
     return table
 
@@ -135,7 +135,7 @@ def _examples(analysis: Analysis, width: int) -> Table:
     for entry in examples:
         shown = entry.rows if len(examples) <= FEW_LABELS else entry.rows[:1]
         for number, row in enumerate(shown):
-            name = Text(_plain(entry.label or "") if not number else "", "bold")
+            name = Text(plain(entry.label or "") if not number else "", "bold")
             table.add_row(*([name] if labelled else []), _place(row, analysis), _text(row))
     return table
 
@@ -170,18 +170,18 @@ def _table(*, header: bool = True) -> Table:
 
 def _place(row: ExampleRow, analysis: Analysis) -> Text:
     """The row's number, with its split where there are several."""
-    split = f"{_plain(row.split)} " if len(analysis.splits) > 1 else ""
+    split = f"{plain(row.split)} " if len(analysis.splits) > 1 else ""
     return Text(f"{split}{row.row:,}")
 
 
 def _text(row: ExampleRow) -> Text:
-    text = Text(_plain(row.text))
+    text = Text(plain(row.text))
     if row.answer is not None:
-        text.append(f" → {_plain(row.answer) or 'no answer'}", "dim")
+        text.append(f" → {plain(row.answer) or 'no answer'}", "dim")
     return text
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """`text` on one line, with nothing in it that a terminal would obey."""
     return _DIRECTION.sub("", visible(" ".join(text.split())))
 

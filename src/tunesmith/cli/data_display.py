@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tunesmith.cli.data_analysis import plain
 from tunesmith.data.checks.report import DONE, CheckReport
 from tunesmith.data.versions.diff import RowChange, VersionDiff
 from tunesmith.errors import shorten
@@ -48,7 +49,7 @@ def print_report(console: Console, report: CheckReport, asked: Inquiry, columns:
 
 def _rules(report: CheckReport, width: int) -> Table:
     """One line per rule, column and action: how many rows, the first of them, what would help."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=True)
     for name in ("rule", "done"):
         table.add_column(name, no_wrap=True)
     table.add_column("rows", justify="right", no_wrap=True)
@@ -65,7 +66,7 @@ def _rules(report: CheckReport, width: int) -> Table:
             Text(DONE[str(action)], _STYLES[str(action)]),
             f"{rows.height:,}" if numbers else "",
             ", ".join(numbers) + more,
-            Text(f"{first['value']}: {first['advice']}"),
+            Text(plain(f"{first['value']}: {first['advice']}")),
         )
     return table
 
@@ -75,7 +76,7 @@ _ORDER = ("fail", "drop", "fix", "warn")
 
 def _labels(report: CheckReport) -> Text:
     counts = sorted(report.label_counts.items(), key=lambda pair: -pair[1])
-    shown = ", ".join(f"{label} {rows:,}" for label, rows in counts[:SHOWN_LABELS])
+    shown = ", ".join(f"{plain(label)} {rows:,}" for label, rows in counts[:SHOWN_LABELS])
     more = f", and {len(counts) - SHOWN_LABELS:,} more" if len(counts) > SHOWN_LABELS else ""
     text = Text.assemble(("\nlabels  ", "bold"), shown, more)
     if report.imbalance_ratio is not None:
@@ -140,7 +141,7 @@ def print_version(
     console.print(Text(version.reference, "bold cyan"))
     for name, value in facts.items():
         if value:
-            console.print(Text.assemble((f"  {name}  ", "dim"), value), soft_wrap=True)
+            console.print(Text.assemble((f"  {name}  ", "dim"), plain(value)), soft_wrap=True)
     for split, table in (tables or {}).items():
         if table.num_rows and rows:
             console.print(Text(f"\n{split}", "bold"))
@@ -201,7 +202,7 @@ def _label_shifts(found: VersionDiff) -> Table:
     for shift in sorted(found.labels, key=lambda shift: -abs(shift.new - shift.old))[:SHOWN_LABELS]:
         change = shift.new - shift.old
         table.add_row(
-            Text(shift.label or "(none)"),
+            Text(plain(shift.label) or "(none)"),
             f"{shift.old:,}",
             f"{shift.new:,}",
             Text(f"{change:+,}", "green" if change > 0 else "red" if change < 0 else ""),
@@ -266,4 +267,4 @@ def _first_rows(table: pa.Table, count: int) -> Table:
 
 def _cell(value: object) -> str:
     text = value if isinstance(value, str) else shorten(value, 200)
-    return " ".join(text.split())
+    return plain(text)

@@ -94,7 +94,8 @@ class _Rows:
         """16 bytes of the hash of seed and text: they stand for the text, and order the drawing."""
         numbers = {name: number for number, name in enumerate(sorted(set(strata)))}
         self.strata: _Integers = np.array([numbers[name] for name in strata], dtype=np.int64)
-        words = np.frombuffer(b"".join(texts), dtype=">u8").reshape(-1, 2)
+        # In the machine's own byte order, in which sorting is many times faster.
+        words = np.frombuffer(b"".join(texts), dtype=">u8").astype(np.uint64).reshape(-1, 2)
         self.drawing: _Integers = np.lexsort((words[:, 1], words[:, 0]))
         """The rows in the drawing's order; rows of one text in the table's order."""
         drawn = words[self.drawing]
@@ -108,12 +109,11 @@ class _Rows:
 
 
 def _read(drawn: Drawn, seed: int) -> _Rows:
-    seeded = hashlib.sha256(f"{seed}\n".encode())
-    texts = []
-    for text in drawn.texts:
-        drawing = seeded.copy()
-        drawing.update(normalise(text).encode(errors="surrogatepass"))
-        texts.append(drawing.digest()[:16])
+    begin, sha256 = f"{seed}\n".encode(), hashlib.sha256
+    texts = [
+        sha256(begin + normalise(text).encode(errors="surrogatepass")).digest()[:16]
+        for text in drawn.texts
+    ]
     return _Rows(texts, list(drawn.strata))
 
 
@@ -184,12 +184,12 @@ def _strata(rows: _Rows, sizes: _Integers, wanted: int) -> list[_Stratum]:
 
 def _commonest_stratum(rows: _Rows) -> _Integers:
     """Each text's stratum: the commonest among its rows, the first by name where two are."""
-    pairs, counts = np.unique(
-        np.stack([rows.text_of, rows.strata], axis=1), axis=0, return_counts=True
-    )
-    best = np.lexsort((pairs[:, 1], -counts, pairs[:, 0]))
-    _, first = np.unique(pairs[best, 0], return_index=True)
-    return np.asarray(pairs[best[first], 1])
+    strata = int(rows.strata.max()) + 1
+    pairs, counts = np.unique(rows.text_of * strata + rows.strata, return_counts=True)
+    texts, names = np.divmod(pairs, strata)
+    best = np.lexsort((names, -counts, texts))
+    _, first = np.unique(texts[best], return_index=True)
+    return np.asarray(names[best[first]])
 
 
 def _grouped(items: _Integers, group_of: _Integers) -> list[_Integers]:

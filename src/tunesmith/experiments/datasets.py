@@ -20,7 +20,7 @@ from tunesmith.data.analysis.summary import Analysis, analyze
 from tunesmith.data.checks.report import CheckReport
 from tunesmith.data.checks.tables import CountTokens
 from tunesmith.data.dataset import Examination, examine, hold_out
-from tunesmith.data.reading.files import ending, stem
+from tunesmith.data.reading.files import UNREAD, ending, stem
 from tunesmith.data.reading.folders import SPLIT_OF_STEM
 from tunesmith.data.reading.rows import ROW
 from tunesmith.data.sources import Source, read_source
@@ -227,7 +227,12 @@ def export_version(
     elif version.split_by:
         together = pa.concat_tables([tables.pop("train"), tables.pop(HELD_OUT)])
         tables = {"train": together.sort_by(ROW), **tables}
-    if len(tables) == 1 and ending(target.name) != ("", ""):
+    if ending(target.name) != ("", "") or target.suffix.lower() in UNREAD:
+        if len(tables) > 1:
+            raise DataError(
+                f"{version.reference} has {len(tables)} splits ({', '.join(tables)}), and {target} "
+                "is one file: name a folder, or choose one with --split"
+            )
         files = {target: next(iter(tables.values()))}
     else:
         files = {target / f"{name}.parquet": table for name, table in tables.items()}

@@ -20,7 +20,10 @@ import numpy.typing as npt
 import polars as pl
 import rensa
 
+from tunesmith.data.texts import normalise
+
 Integers = npt.NDArray[np.int64]
+Signatures = npt.NDArray[np.uint16]
 
 WORDS = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+"
 PERMUTATIONS = 64
@@ -43,21 +46,24 @@ class Pairs:
     similarity: npt.NDArray[np.float64]
 
 
-def numbered(texts: pl.Series) -> tuple[Integers, Integers]:
-    """Each row's text as a number, equal for equal texts; and the first row of each number.
+def row_hashes(values: pl.DataFrame) -> pl.DataFrame:
+    """128 bits of a hash of each row's values, by which rows are compared in little memory."""
+    return pl.DataFrame({"one": values.hash_rows(seed=1), "two": values.hash_rows(seed=2)})
+
+
+def numbered(hashes: pl.DataFrame) -> tuple[Integers, Integers]:
+    """Each row as a number, equal for equal `row_hashes`; and the first row of each number.
 
     Numbers count from 0 in the order of first rows.
     """
-    frame = pl.DataFrame({"text": texts}).with_row_index("row")
-    first = frame.group_by("text").agg(pl.col("row").min())["row"].sort().to_numpy()
-    rank = np.zeros(len(texts), dtype=np.int64)
-    rank[first] = np.arange(len(first))
-    firsts = frame.select(pl.col("row").min().over("text"))["row"].to_numpy()
-    return rank[firsts], first.astype(np.int64)
+    rows = hashes.with_row_index("row")
+    earliest = rows.select(pl.col("row").min().over("one", "two")).to_series().to_numpy()
+    first = np.flatnonzero(earliest == np.arange(len(earliest)))
+    return np.searchsorted(first, earliest), first
 
 
 def near_pairs(texts: pl.Series, similarity: float) -> Pairs:
-    """Pairs of texts whose words are at least `similarity` alike; every text is in the series once.
+    """Pairs of texts whose words are at least `similarity` alike; `texts` are all different.
 
     A text is paired with the first of its likes, and with the nearest before it: a group of n alike
     texts gives about n pairs, not n².
@@ -72,32 +78,38 @@ def near_pairs(texts: pl.Series, similarity: float) -> Pairs:
 
 def _word_hashes(texts: pl.Series) -> tuple[npt.NDArray[np.uint64], Integers]:
     """Hashes of all words, text after text, and where the words of each text begin (n + 1)."""
-    words = texts.str.to_lowercase().str.extract_all(WORDS)
+    plain = pl.Series([normalise(text) for text in texts], dtype=pl.String)
+    words = plain.str.extract_all(WORDS)
     lengths = words.list.len().to_numpy()
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     flat = words.explode(empty_as_null=False, keep_nulls=False)
     return flat.hash(SEED).to_numpy(), offsets
 
 
-def _signatures(texts: pl.Series) -> npt.NDArray[np.uint32]:
-    """The MinHash signature of each text: shape (texts, PERMUTATIONS)."""
-    signatures = np.zeros((len(texts), PERMUTATIONS), dtype=np.uint32)
+def _signatures(texts: pl.Series) -> Signatures:
+    """The MinHash signature of each text: shape (texts, PERMUTATIONS).
+
+    16 bits of each value are kept: 65,535 of 65,536 different values stay different (b-bit minwise
+    hashing, Li & König 2010).
+    """
+    signatures = np.zeros((len(texts), PERMUTATIONS), dtype=np.uint16)
     for start in range(0, len(texts), BATCH_ROWS):
         hashes, offsets = _word_hashes(texts.slice(start, BATCH_ROWS))
         rows = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
             hashes, offsets.astype(np.uint64), PERMUTATIONS, SEED
         ).to_rows()
-        signatures[start : start + BATCH_ROWS] = rows
+        values = np.array(rows, dtype=np.uint32)
+        signatures[start : start + BATCH_ROWS] = values ^ (values >> np.uint32(16))
         # A text without words is like no other.
         empty = start + np.flatnonzero(np.diff(offsets) == 0)
-        signatures[empty] = np.arange(PERMUTATIONS, dtype=np.uint32) ^ empty[:, None].astype(
-            np.uint32
-        )
+        signatures[empty] = empty[:, None] + np.arange(PERMUTATIONS)
     return signatures
 
 
-def _candidates(signatures: npt.NDArray[np.uint32], similarity: float) -> Integers:
+def _candidates(signatures: Signatures, similarity: float) -> Integers:
     """Pairs (earlier, later) of texts that are probably so similar: shape (pairs, 2), each once."""
+    if not len(signatures):
+        return np.zeros((0, 2), dtype=np.int64)
     width = _band_width(similarity)
     found = [np.zeros(0, dtype=np.int64)]
     for start in range(0, PERMUTATIONS - width + 1, width):
@@ -121,9 +133,7 @@ def _band_width(similarity: float) -> int:
     return 1
 
 
-def _agreeing(
-    signatures: npt.NDArray[np.uint32], first: Integers, second: Integers, least: float
-) -> Integers:
+def _agreeing(signatures: Signatures, first: Integers, second: Integers, least: float) -> Integers:
     """The pairs whose signatures agree in `least` of their values, each as one number."""
     kept = []
     for start in range(0, len(first), PAIRS):
@@ -133,7 +143,7 @@ def _agreeing(
     return np.concatenate([np.zeros(0, dtype=np.int64), *kept])
 
 
-def _mixed(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
+def _mixed(words: Signatures) -> npt.NDArray[np.uint64]:
     """One 64-bit hash per row of `words` (splitmix64's steps); another step in words decides."""
     keys = np.zeros(len(words), dtype=np.uint64)
     for column in words.T:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tunesmith.data.checks.duplicates import Integers, Pairs, near_pairs, numbered
+from tunesmith.data.checks.duplicates import Integers, Pairs, near_pairs, numbered, row_hashes
 from tunesmith.data.checks.label_rules import as_text
 from tunesmith.data.texts import normalise
 
@@ -70,29 +70,28 @@ def compare(texts: Mapping[str, pl.Series], similarity: float | None) -> Likenes
     Texts of which at least `similarity` (0 to 1) of the words are common are nearly equal.
     """
     lengths = [len(series) for series in texts.values()]
-    every = pl.concat([normalised(series) for series in texts.values()])
-    numbers, first = numbered(every)
+    every = pl.concat(texts.values())
+    numbers, first = numbered(_hashes(every))
     pairs = near_pairs(every.gather(first), similarity) if similarity is not None else NO_PAIRS
     parts = np.split(numbers, np.cumsum(lengths)[:-1])
     return Likeness(dict(zip(texts, parts, strict=True)), pairs)
 
 
-def normalised(texts: pl.Series) -> pl.Series:
-    """`normalise` of every text."""
-    parts = [
-        pl.Series([normalise(text) for text in texts.slice(start, BATCH_ROWS)], dtype=pl.String)
-        for start in range(0, len(texts), BATCH_ROWS)
-    ]
-    return pl.concat(parts) if parts else texts
+def _hashes(texts: pl.Series) -> pl.DataFrame:
+    """`row_hashes` of the normalised texts, of which only a batch is in memory at once."""
+    parts = [row_hashes(pl.DataFrame({"text": pl.Series([], dtype=pl.String)}))]
+    for start in range(0, len(texts), BATCH_ROWS):
+        batch = [normalise(text) for text in texts.slice(start, BATCH_ROWS)]
+        parts.append(row_hashes(pl.DataFrame({"text": pl.Series(batch, dtype=pl.String)})))
+    return pl.concat(parts)
 
 
-def repeats(keys: pl.Series) -> tuple[Integers, Integers]:
-    """Indices of the rows whose key an earlier row has, and the first row that has it."""
-    if keys.is_empty():
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    numbers, first = numbered(keys)
+def repeats(columns: Sequence[pl.Series]) -> tuple[Integers, Integers]:
+    """Indices of the rows whose values an earlier row has, and the first row that has them."""
+    values = pl.DataFrame([column.alias(f"{n}") for n, column in enumerate(columns)])
+    numbers, first = numbered(row_hashes(values))
     earliest = first[numbers]
-    again = np.flatnonzero(earliest != np.arange(len(keys)))
+    again = np.flatnonzero(earliest != np.arange(len(earliest)))
     return again, earliest[again]
 
 
@@ -104,6 +103,7 @@ def contradictions(numbers: Sequence[Integers], labels: Sequence[pl.Series]) -> 
             "label": pl.concat([as_text(own) for own in labels]),
         }
     )
+    frame = frame.filter(pl.col("number").is_duplicated())
     several = frame.group_by("number").agg(pl.col("label").unique().sort())
     several = several.filter(pl.col("label").list.len() > 1)
     return {

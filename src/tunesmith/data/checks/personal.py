@@ -17,8 +17,8 @@ from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_cla
 from detect_secrets.plugins.base import RegexBasedDetector
 
 EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24}"
-PHONE = r"(?:\+|\b)[(\d][\d\s().\-/]{7,18}\d"
-SECRET = r"[A-Za-z0-9_\-+/=.:]{20,}|-----BEGIN|://[^\s:@/]+:[^\s@/]+@"
+PHONE = r"\d[\d\s().\-/]{6,}\d"
+SECRET = r"[A-Za-z0-9_\-+/=.:]{20,}|://[^\s:@/]+:[^\s@/]+@"
 """What every secret that detect-secrets knows looks like, roughly."""
 
 REGIONS = ("US", "GB", "TW")
@@ -30,16 +30,20 @@ NOT_SECRET = frozenset({"Public IP (ipv4)"})
 
 def find_secrets(texts: pl.Series) -> dict[int, str]:
     """Index of a text → the kind of secret that it seems to hold, and its first characters."""
-    return _found(texts, SECRET, _secret)
+    likely = texts.str.contains(SECRET) | texts.str.contains("-----BEGIN", literal=True)
+    return _found(texts, likely, _secret)
 
 
 def find_personal_data(texts: pl.Series) -> dict[int, str]:
     """Index of a text → the e-mail address or phone number in it, most of it left out."""
-    return _found(texts, rf"{EMAIL}|{PHONE}", _personal)
+    likely = texts.str.contains("@", literal=True) | texts.str.contains(PHONE)
+    return _found(texts, likely, _personal)
 
 
-def _found(texts: pl.Series, pattern: str, look: Callable[[str], str | None]) -> dict[int, str]:
-    indices = texts.str.contains(pattern).fill_null(False).arg_true()
+def _found(
+    texts: pl.Series, likely: pl.Series, look: Callable[[str], str | None]
+) -> dict[int, str]:
+    indices = likely.fill_null(False).arg_true()
     found = {}
     for index, text in zip(indices.to_list(), texts.gather(indices).to_list(), strict=True):
         if seen := look(text):

@@ -95,10 +95,8 @@ def check_duplicates(
 
     Returns their indices.
     """
-    keys = texts.written
-    if labels is not None:
-        keys = joined([keys, label_rules.as_text(labels)])
-    again, first = repeats(keys)
+    values = [texts.written] if labels is None else [texts.written, label_rules.as_text(labels)]
+    again, first = repeats(values)
     rows = examined.rows
     earlier = dict(zip(again.tolist(), rows[first].tolist(), strict=True))
     what = "text and label" if labels is not None else "text"
