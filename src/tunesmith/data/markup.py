@@ -12,7 +12,7 @@ import re
 from html.entities import html5
 
 HINT = r"<[A-Za-z/!]|&#?[0-9A-Za-z]+;"
-"""Pattern (RE2 and Python) of every text that `strip_html` could change."""
+"""Pattern (Rust and Python) of every text that `strip_html` could change."""
 
 _INLINE_NAMES = """
 a abbr acronym b basefont bdi bdo big cite code data del dfn em font i ins kbd label mark meter nobr

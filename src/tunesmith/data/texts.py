@@ -59,8 +59,8 @@ def mend(
 ) -> tuple[pa.ChunkedArray, npt.NDArray[np.int64], list[Any]]:
     """`column` with `clean` applied to its strings, or to the turns of its chats.
 
-    Only texts that match `pattern` (RE2) are looked at. The assistant's turns stay as they are
-    unless `answers`. Also the indices of the rows that changed, and their values before. A
+    Only texts that match `pattern` (Rust's syntax) are looked at. The assistant's turns stay as
+    they are unless `answers`. Also the indices of the rows that changed, and their values before. A
     dictionary column becomes a string column when a row changes; columns without text come back as
     they are.
     """
@@ -110,8 +110,8 @@ def _suspects(column: pa.ChunkedArray, pattern: str) -> npt.NDArray[np.int64]:
         elif pa.types.is_dictionary(chunk.type):
             texts = chunk.dictionary_decode()
         if pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type):
-            looks = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
-            rows = np.flatnonzero(looks.to_numpy(zero_copy_only=False))
+            looks = pl.Series(pl.from_arrow(texts)).str.contains(pattern).fill_null(False)
+            rows = looks.arg_true().to_numpy()
             found.append(start + (rows if parents is None else np.unique(parents[rows])))
         start += len(chunk)
     return np.concatenate(found).astype(np.int64) if found else np.array([], dtype=np.int64)

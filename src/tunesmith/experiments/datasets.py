@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -265,7 +265,7 @@ def record_version(
     if source.version is not None and name is None:
         return source.version, False
     tables = dict(source.tables)
-    split_by: dict[str, Any] = {}
+    split_by: Mapping[str, Any] = source.version.split_by if source.version else {}
     train, rows = held_out
     if rows is not None:
         whole = tables.pop(train)
@@ -281,7 +281,7 @@ def record_version(
             "eval_samples": request.eval_samples,
         }
     version, new = open_versions(settings).record(
-        name or version_name(source),
+        version_name(source) if name is None else name,
         tables,
         hash=source.hash,
         source=source.location,
