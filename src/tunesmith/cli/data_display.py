@@ -20,6 +20,8 @@ from tunesmith.tasks.base import Columns
 from tunesmith.tracking.entities import DatasetVersion
 
 SHOWN_LABELS = 12
+FIGURES = 72
+"""Columns that the figures of a version take."""
 WIDE = 100
 """Columns of a terminal that shows more than the figures."""
 
@@ -96,8 +98,9 @@ def versions_table(
     table.add_column("hash", no_wrap=True, style="dim")
     table.add_column("tags", no_wrap=True)
     if width >= WIDE:
-        table.add_column("from", no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
-        table.add_column("description", overflow="ellipsis", ratio=1)
+        room = (width - FIGURES) // 2
+        table.add_column("from", no_wrap=True, overflow="ellipsis", max_width=room, style="dim")
+        table.add_column("description", overflow="ellipsis", max_width=room)
     for version in found:
         made = version.created_at.astimezone(settings.timezone)
         cells: list[Text | str] = [
