@@ -98,9 +98,7 @@ def versions_table(
     table.add_column("hash", no_wrap=True, style="dim")
     table.add_column("tags", no_wrap=True)
     if width >= WIDE:
-        room = (width - FIGURES) // 2
-        table.add_column("from", no_wrap=True, overflow="ellipsis", max_width=room, style="dim")
-        table.add_column("description", overflow="ellipsis", max_width=room)
+        table.add_column("about", no_wrap=True, overflow="ellipsis", max_width=width - FIGURES)
     for version in found:
         made = version.created_at.astimezone(settings.timezone)
         cells: list[Text | str] = [
@@ -111,7 +109,7 @@ def versions_table(
             ", ".join([*(["current"] if version.reference in current else []), *version.tags]),
         ]
         if width >= WIDE:
-            cells += [Text(version.source), Text(version.description)]
+            cells.append(Text(version.description or version.source))
         table.add_row(*cells)
     return table
 
