@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence, Set
 from itertools import takewhile
 
 import pyarrow as pa
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -20,8 +21,11 @@ from tunesmith.tasks.base import Columns
 from tunesmith.tracking.entities import DatasetVersion
 
 SHOWN_LABELS = 12
-FIGURES = 72
-"""Columns that the figures of a version take."""
+LABEL_LENGTH = 40
+"""Characters of a label that are shown."""
+SHORT_HASH = 4
+ABOUT = 20
+"""Columns that are worth a description."""
 WIDE = 100
 """Columns of a terminal that shows more than the figures."""
 
@@ -78,7 +82,7 @@ _ORDER = ("fail", "drop", "fix", "warn")
 
 def _labels(report: CheckReport) -> Text:
     counts = sorted(report.label_counts.items(), key=lambda pair: -pair[1])
-    shown = ", ".join(f"{plain(label)} {rows:,}" for label, rows in counts[:SHOWN_LABELS])
+    shown = ", ".join(f"{_short(label)} {rows:,}" for label, rows in counts[:SHOWN_LABELS])
     more = f", and {len(counts) - SHOWN_LABELS:,} more" if len(counts) > SHOWN_LABELS else ""
     text = Text.assemble(("\nlabels  ", "bold"), shown, more)
     if report.imbalance_ratio is not None:
@@ -91,26 +95,30 @@ def versions_table(
     found: Sequence[DatasetVersion], current: Set[str], settings: Settings, width: int
 ) -> Table:
     """Versions, one a line; `current` are the references of those that a name alone means."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("version", no_wrap=True, style="cyan")
-    table.add_column("rows", justify="right", no_wrap=True)
-    table.add_column("made", no_wrap=True)
-    table.add_column("hash", no_wrap=True, style="dim")
-    table.add_column("tags", no_wrap=True)
-    if width >= WIDE:
-        table.add_column("about", no_wrap=True, overflow="ellipsis", max_width=width - FIGURES)
-    for version in found:
-        made = version.created_at.astimezone(settings.timezone)
-        cells: list[Text | str] = [
-            Text(version.reference),
+    rows = [
+        [
+            version.reference,
             f"{version.rows:,}",
-            f"{made:%Y-%m-%d %H:%M}",
+            f"{version.created_at.astimezone(settings.timezone):%Y-%m-%d %H:%M}",
             version.hash.removeprefix("sha256:")[:12],
             ", ".join([*(["current"] if version.reference in current else []), *version.tags]),
         ]
-        if width >= WIDE:
-            cells.append(Text(version.description or version.source))
-        table.add_row(*cells)
+        for version in found
+    ]
+    styles = {"version": "cyan", "rows": "", "made": "", "hash": "dim", "tags": ""}
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name, style in styles.items():
+        justify: JustifyMethod = "right" if name == "rows" else "left"
+        table.add_column(name, no_wrap=True, style=style, justify=justify)
+    taken = sum(max(map(cell_len, column)) + 2 for column in zip(*rows, strict=True))
+    if width < taken:
+        table.columns[3].max_width = SHORT_HASH
+    if width - taken >= ABOUT:
+        table.add_column("about", no_wrap=True, overflow="ellipsis", max_width=width - taken - 2)
+        for row, version in zip(rows, found, strict=True):
+            row.append(version.description or version.source)
+    for row in rows:
+        table.add_row(*map(Text, row))
     return table
 
 
@@ -136,7 +144,7 @@ def print_version(
     }
     if version.label_counts:
         counts = sorted(version.label_counts.items(), key=lambda pair: -pair[1])[:SHOWN_LABELS]
-        facts["labels"] = ", ".join(f"{label} {count:,}" for label, count in counts)
+        facts["labels"] = ", ".join(f"{_short(label)} {count:,}" for label, count in counts)
     if broken := version.report.get("counts"):
         facts["rules broken"] = ", ".join(f"{rule} {count:,}" for rule, count in broken.items())
     console.print(Text(version.reference, "bold cyan"))
@@ -203,7 +211,7 @@ def _label_shifts(found: VersionDiff) -> Table:
     for shift in sorted(found.labels, key=lambda shift: -abs(shift.new - shift.old))[:SHOWN_LABELS]:
         change = shift.new - shift.old
         table.add_row(
-            Text(plain(shift.label) or "(none)"),
+            Text(_short(shift.label) or "(none)"),
             f"{shift.old:,}",
             f"{shift.new:,}",
             Text(f"{change:+,}", "green" if change > 0 else "red" if change < 0 else ""),
@@ -264,6 +272,11 @@ def _first_rows(table: pa.Table, count: int) -> Table:
     for row in table.slice(0, count).to_pylist():
         shown.add_row(*(Text(_cell(row[name])) for name in names))
     return shown
+
+
+def _short(label: str) -> str:
+    text = plain(label)
+    return text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 1] + "…"
 
 
 def _cell(value: object) -> str:
