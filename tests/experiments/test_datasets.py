@@ -126,18 +126,6 @@ def test_a_version_says_where_it_is_from_and_what_the_rules_found(
     assert {"", "<b>a fine film</b> this is"} <= set(texts)
 
 
-def test_splits_of_the_source_are_the_versions_splits(
-    settings: Settings, store: Store, tmp_path: Path
-) -> None:
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    write_reviews(folder / "train.csv", 60)
-    write_reviews(folder / "test.csv", 20, seed=9)
-    version, _ = imported(folder, settings, store)
-    assert dict(version.splits) == {"train": 60, "test": 20}
-    assert dict(version.split_by) == {}
-
-
 def test_what_can_be_no_name_of_a_dataset_is_refused(
     reviews: Path, settings: Settings, store: Store, tmp_path: Path
 ) -> None:
@@ -387,7 +375,7 @@ def test_a_version_under_another_name_is_exported_as_one_file_too(
     assert imported(tmp_path / "other.csv", settings, store) == (version, False)
 
 
-def test_splits_are_exported_to_a_folder_or_one_by_one(
+def test_splits_of_the_source_are_kept_and_exported_to_a_folder_or_one_by_one(
     settings: Settings, store: Store, tmp_path: Path
 ) -> None:
     folder = tmp_path / "mine"
@@ -395,6 +383,7 @@ def test_splits_are_exported_to_a_folder_or_one_by_one(
     write_reviews(folder / "train.csv", 60)
     write_reviews(folder / "test.csv", 20, seed=9)
     version, _ = imported(folder, settings, store)
+    assert (dict(version.splits), dict(version.split_by)) == ({"train": 60, "test": 20}, {})
     written = export_version("reviews", tmp_path / "out", None, settings, force=False)
     assert sorted(path.name for path in written) == ["test.parquet", "train.parquet"]
     assert imported(tmp_path / "out", settings, store) == (version, False)

@@ -116,7 +116,7 @@ def versions_table(
     if width - taken >= ABOUT:
         table.add_column("about", no_wrap=True, overflow="ellipsis", max_width=width - taken - 2)
         for row, version in zip(rows, found, strict=True):
-            row.append(version.description or version.source)
+            row.append(plain(version.description or version.source))
     for row in rows:
         table.add_row(*map(Text, row))
     return table

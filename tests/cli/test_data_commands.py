@@ -1,0 +1,398 @@
+"""`tunesmith data` as people use it: what it prints and writes, how it ends, what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from tests.conftest import write_reviews
+
+from tunesmith.cli.main import main
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `tunesmith data …` by the command's own entrance, in this test's folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("TUNESMITH_DATABASE_URL", "TUNESMITH_DATASETS", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TUNESMITH_RESULTS_DIR", "results")
+    monkeypatch.setenv("TUNESMITH_CACHE_DIR", "cache")
+
+    def call(*arguments: str, columns: int = 120) -> Done:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr(sys, "argv", ["tunesmith", "data", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Done(int(ended.value.code or 0), said.out, said.err)
+
+    return call
+
+
+@pytest.fixture
+def ok(run: Run) -> Run:
+    """`run` for commands that must succeed."""
+
+    def call(*arguments: str, columns: int = 120) -> Done:
+        done = run(*arguments, columns=columns)
+        assert done.code == 0, done.err
+        return done
+
+    return call
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Path:
+    """40 good reviews, then an empty one, one with HTML and one that repeats the first."""
+    path = write_reviews(tmp_path / "reviews.csv", 40)
+    first = path.read_text().splitlines()[1]
+    with path.open("a") as stream:
+        stream.write(f",bad\n<b>a fine film</b> that was,good\n{first}\n")
+    return path
+
+
+@pytest.fixture
+def two_versions(ok: Run, tmp_path: Path) -> Path:
+    """reviews@1, and reviews@2 with one row relabelled and one more. The file of the second."""
+    path = write_reviews(tmp_path / "reviews.csv", 40)
+    ok("import", "reviews.csv", "--name", "reviews", "--description", "as it came")
+    lines = path.read_text().splitlines()
+    lines[1] = lines[1].replace(",good", ",bad")
+    path.write_text("\n".join([*lines, "quite another review of it,good"]) + "\n")
+    ok("import", "reviews.csv", "--name", "reviews")
+    return path
+
+
+# -- check ------------------------------------------------------------------------------------
+
+
+def test_check_reports_each_rule_and_saves_report_and_rejected_rows(
+    ok: Run, faulty: Path, tmp_path: Path
+) -> None:
+    done = ok("check", "reviews.csv")
+    assert "42 of 43 rows can be used, 1 can't" in done.out
+    for rule, words in (
+        ("empty_texts", ["dropped", "1", "41"]),
+        ("html", ["mended", "1", "42"]),
+        ("duplicates", ["kept", "1", "43"]),
+    ):
+        (line,) = [line.split() for line in done.out.splitlines() if line.startswith(rule)]
+        assert line[1:4] == words
+    folder = tmp_path / "results" / "data_reports" / "reviews"
+    report = json.loads((folder / "check.json").read_text())
+    assert report["source"] == str(faulty)
+    assert report["hash"].startswith("sha256:")
+    assert (report["task"], report["columns"]) == (
+        "text-classification", {"text": "review", "label": "verdict"},
+    )  # fmt: skip
+    assert [(f["row"], f["rule"]) for f in report["findings"]] == [
+        (41, "empty_texts"), (42, "html"), (43, "duplicates"),
+    ]  # fmt: skip
+    with (folder / "rejected.csv").open(newline="") as stream:
+        (rejected,) = csv.DictReader(stream)
+    assert rejected["verdict"] == "bad"
+    assert (rejected["_row"], rejected["_rule"]) == ("41", "empty_texts")
+
+
+def test_check_as_json_is_the_promised_report_alone_on_stdout(ok: Run, faulty: Path) -> None:
+    done = ok("check", "reviews.csv", "--json")
+    report = json.loads(done.out)
+    assert report["total_samples"] == 42
+    assert report["label_counts"] == {"bad": 20, "good": 22}
+    assert (report["imbalance_ratio"], report["is_balanced"]) == (1.1, True)
+    assert report["counts"] == {"duplicates": 1, "empty_texts": 1, "html": 1}
+    assert "rows can be used" in done.err
+
+
+def test_check_writes_where_it_is_told(ok: Run, faulty: Path, tmp_path: Path) -> None:
+    ok("check", "reviews.csv", "--output", "mine/report.json", "--rejected", "mine/bad.parquet")
+    saved = json.loads((tmp_path / "mine" / "report.json").read_text())
+    assert saved["total_samples"] == 42
+    assert (tmp_path / "mine" / "bad.parquet").read_bytes()[:4] == b"PAR1"
+    assert not (tmp_path / "results" / "data_reports").exists()
+
+
+def test_check_of_good_data_says_so_and_writes_no_rejected_rows(ok: Run, tmp_path: Path) -> None:
+    write_reviews(tmp_path / "good.csv", 40)
+    done = ok("check", "good.csv", "data.validation_rules.near_duplicates=ignore")
+    assert "No rule was broken." in done.out
+    assert "rejected" not in done.out
+    assert not list(tmp_path.rglob("rejected*"))
+
+
+def test_a_rule_that_fails_ends_check_with_2_after_the_report_is_written(
+    run: Run, faulty: Path, tmp_path: Path
+) -> None:
+    done = run("check", "reviews.csv", "data.validation_rules.html=fail")
+    assert done.code == 2
+    assert "1 row breaks html in column review" in done.err
+    assert "refused" in done.out
+    folder = tmp_path / "results" / "data_reports" / "reviews"
+    assert json.loads((folder / "check.json").read_text())["counts"]["html"] == 1
+    assert "html" in (folder / "rejected.csv").read_text()
+
+
+def test_the_configuration_brings_rules_columns_and_tokenizer(
+    ok: Run, faulty: Path, tmp_path: Path, classification: dict[str, Any]
+) -> None:
+    data = {"dataset_name": "reviews.csv", "max_length": 8,
+            "validation_rules": {"html": "ignore"}}  # fmt: skip
+    (tmp_path / "mine.yaml").write_text(json.dumps({**classification, "data": data}))
+    done = ok("check", "-c", "mine.yaml", "--json")
+    counts = json.loads(done.out)["counts"]
+    assert counts["cut_texts"] > 0
+    assert "html" not in counts
+    other = write_reviews(tmp_path / "other.csv", 30)
+    ok("check", other.name, "-c", "mine.yaml")
+    assert (tmp_path / "results" / "data_reports" / "other" / "check.json").exists()
+
+
+def test_analyze_shows_and_saves_the_analysis_as_json_and_as_a_page(
+    ok: Run, faulty: Path, tmp_path: Path
+) -> None:
+    assert "43 rows, 2 labels" in ok("analyze", "reviews.csv").out
+    folder = tmp_path / "results" / "data_reports" / "reviews"
+    saved = json.loads((folder / "analysis.json").read_text())
+    assert saved["label_counts"] == {"bad": 21, "good": 22}
+    page = (folder / "analysis.html").read_text()
+    assert "<html" in page
+    assert saved["hash"] in page
+    ok("analyze", "reviews.csv", "--output", "a.json", "--html", "a.html")
+    assert json.loads((tmp_path / "a.json").read_text()) == saved
+    printed = json.loads(ok("analyze", "reviews.csv", "--json").out.rpartition("}")[0] + "}")
+    assert printed["total_samples"] == 43
+    assert {"label_counts", "imbalance_ratio", "is_balanced"} <= set(printed)
+
+
+def test_the_output_of_json_flags_is_json_and_nothing_else(
+    ok: Run, two_versions: Path, tmp_path: Path
+) -> None:
+    for arguments in (
+        ["check", "reviews.csv", "--json"],
+        ["analyze", "reviews.csv", "--json"],
+        ["show", "reviews", "--json"],
+        ["diff", "reviews@1", "reviews@2", "--json"],
+    ):
+        json.loads(ok(*arguments).out)
+    lines = ok("versions", "--json").out.splitlines()
+    assert [json.loads(line)["reference"] for line in lines] == ["reviews@2", "reviews@1"]
+
+
+# -- versions ---------------------------------------------------------------------------------
+
+
+def test_without_versions_the_list_says_how_to_make_one(ok: Run) -> None:
+    assert "tunesmith data import FILE --name NAME" in ok("versions").out
+    assert ok("versions", "--json").out == ""
+
+
+def test_importing_the_same_again_says_so(ok: Run, two_versions: Path) -> None:
+    done = ok("import", two_versions.name, "--name", "reviews")
+    assert "reviews@2 has this content already" in done.out
+    assert "data.dataset_name=reviews@2" in done.out
+
+
+def test_versions_and_show_tell_what_is_in_them(ok: Run, two_versions: Path) -> None:
+    listed = ok("versions", "reviews").out
+    assert listed.index("reviews@2") < listed.index("reviews@1")
+    shown = ok("show", "reviews@1", "--rows", "2").out
+    for part in ("40 (train 36, validation 4)", "review, verdict", "sha256:", "as it came"):
+        assert part in shown
+    record = json.loads(ok("show", "reviews@2", "--json").out)
+    assert (record["number"], record["parent"], record["rows"]) == (2, 1, 41)
+    assert record["label_counts"] == {"bad": 21, "good": 20}
+
+
+def test_diff_shows_what_changed_with_examples_and_label_shift(ok: Run, two_versions: Path) -> None:
+    shown = ok("diff", "reviews@1", "reviews@2").out
+    changes = [line.split() for line in shown.splitlines()]
+    assert ["1", "added"] in changes
+    assert ["1", "relabelled"] in changes
+    assert "quite another review of it" in shown
+    found = json.loads(ok("diff", "reviews@1", "reviews@2", "--json").out)
+    assert (found["added"], found["removed"], found["relabelled"]) == (1, 0, 1)
+    (example,) = found["examples"]["relabelled"]
+    assert (example["old"]["verdict"], example["new"]["verdict"]) == ("good", "bad")
+    assert "the same 40 rows in the same order" in ok("diff", "reviews@1", "reviews@1").out
+
+
+def test_tags_name_versions_until_they_are_deleted(ok: Run, run: Run, two_versions: Path) -> None:
+    assert ok("tag", "reviews@1", "gold").out == "reviews@gold is reviews@1\n"
+    assert json.loads(ok("show", "reviews@gold", "--json").out)["tags"] == ["gold"]
+    ok("tag", "reviews@2", "gold")
+    assert json.loads(ok("show", "reviews@gold", "--json").out)["number"] == 2
+    ok("tag", "reviews@gold", "gold", "--delete")
+    assert run("show", "reviews@gold").code == 2
+
+
+def test_a_restored_version_is_current_and_none_is_lost(ok: Run, two_versions: Path) -> None:
+    assert ok("restore", "reviews@1").out == "reviews is now reviews@1\n"
+    assert json.loads(ok("show", "reviews", "--json").out)["number"] == 1
+    assert len(ok("versions", "--json").out.splitlines()) == 2
+    ok("restore", "reviews@latest")
+    assert json.loads(ok("show", "reviews", "--json").out)["number"] == 2
+
+
+def test_export_and_import_lead_back_to_the_same_version(
+    ok: Run, run: Run, two_versions: Path, tmp_path: Path
+) -> None:
+    assert ok("export", "reviews@1", "old.jsonl").out == "old.jsonl\n"
+    assert len((tmp_path / "old.jsonl").read_text().splitlines()) == 40
+    assert "reviews@1 has this content already" in ok(
+        "import", "old.jsonl", "--name", "reviews"
+    ).out  # fmt: skip
+    again = run("export", "reviews@2", "old.jsonl")
+    assert again.code == 2
+    assert "--force overwrites it" in again.err
+    ok("export", "reviews@2", "old.jsonl", "--force")
+    assert len((tmp_path / "old.jsonl").read_text().splitlines()) == 41
+    ok("export", "reviews@2", "held-out.csv", "--split", "validation")
+    assert len((tmp_path / "held-out.csv").read_text().splitlines()) == 5
+
+
+# -- what is wrong ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "revews.csv"], "did you mean reviews.csv?"),
+        (["check", "reviews.csv", "task.text_column=reviw"], "did you mean review?"),
+        (["analyze", "reviews.csv", "task.label_column=verdct"], "did you mean verdict?"),
+        (["check", "reviews.csv", "other.csv"], "SOURCE: only one at a time"),
+        (["check", "reviews.csv", "data.train_split=tran"], "did you mean train?"),
+        (["check", "reviews.csv", "data.validation_rules.htlm=fix"], "did you mean html?"),
+        (["check", "reviews.csv", "data.validation_rules.html=fxi"], "html"),
+        (["check", "reviews.csv", "task=text-clasification"], "text-classification"),
+        (["check", "reviews.csv", "task.labels=[god, bad]"], "did you mean god?"),
+        (["check", "faulty.csv", "--rejected", "bad.xlsx"], "bad.xlsx: files of this ending"),
+        (["check", "-c", "mien.yaml"], "mien.yaml"),
+        (["check"], "config/default.yaml"),
+        (["import", "reviews.csv"], "--name"),
+        (["import", "reviews.csv", "--name", "../reviews"], "a dataset can't be called"),
+        (["import", "reviews.csv", "--name", ""], "a dataset can't be called ''"),
+        (["import", "reviews.csv", "--name", "reviews.csv"], "leave the ending .csv away"),
+        (["versions", "reviws"], "there is no dataset 'reviws'"),
+        (["show", "reviws"], "did you mean reviews?"),
+        (["show", "reviews@7"], "there is reviews@1 to reviews@2"),
+        (["diff", "reviews@1", "reviews@9"], "there is no version reviews@9"),
+        (["diff", "reviews@1"], "NAME@NEW"),
+        (["tag", "reviews@1", "latest"], "a meaning of its own"),
+        (["tag", "reviews@1", "../x"], "a tag can't be called"),
+        (["tag", "reviews@1", "nosuch", "--delete"], "has no tag 'nosuch'"),
+        (["restore", "reviews@3"], "there is no version reviews@3"),
+        (["export", "reviews@1", "out.xlsx"], "out.xlsx: files of this ending"),
+        (["export", "reviews@1", "x.csv", "--split", "tran"], "did you mean train?"),
+        (["versoins"], "versions"),
+    ],
+)
+def test_a_mistake_is_one_clear_paragraph_and_exit_code_2(
+    arguments: list[str], message: str, run: Run, two_versions: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other.csv").write_text("text,label\na,b\n")
+    (tmp_path / "faulty.csv").write_text("text,label\na text,b\n,b\nb text,c\n")
+    before = run("versions", "--json").out
+    done = run(*arguments)
+    assert done.code == 2, done.out
+    assert message in done.err
+    assert "Traceback" not in done.out + done.err
+    assert run("versions", "--json").out == before
+    assert not (tmp_path / "out.xlsx").exists()
+
+
+def test_a_command_in_a_process_of_its_own_ends_in_the_same_way(tmp_path: Path) -> None:
+    program = str(Path(sys.executable).parent / "tunesmith")
+    done = subprocess.run(
+        [program, "data", "show", "nosuch"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: there is no dataset 'nosuch'")
+
+
+@pytest.fixture
+def wide_rows(ok: Run, tmp_path: Path) -> None:
+    """Two versions of reviews with long texts in two scripts, and many faults."""
+    rng = random.Random(2)
+    words = ["extraordinarily", "film", "電影", "非常好看的", "of", "brothers", "農場"]
+    rows = [
+        {"review": " ".join(rng.choices(words, k=60)), "verdict": ("good", "bad")[n % 2]}
+        for n in range(40)
+    ]
+    rows += [{"review": "<b>bold</b>" * 30, "verdict": "good"}, {"review": "", "verdict": "bad"}]
+    for version in (rows, [*rows[1:], {"review": "new " * 80, "verdict": "a long label " * 20}]):
+        (tmp_path / "wide.jsonl").write_text(
+            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in version)
+        )
+        ok("import", "wide.jsonl", "--name", "wide")
+
+
+@pytest.mark.usefixtures("wide_rows")
+@pytest.mark.parametrize("columns", [80, 120])
+def test_tables_keep_their_columns_and_fit_the_terminal(columns: int, ok: Run) -> None:
+    checked = ok("check", "wide.jsonl", columns=columns).out
+    heading = next(line for line in checked.splitlines() if line.startswith("rule "))
+    assert heading.split() == ["rule", "done", "rows", "first", "example"]
+    assert ["empty_texts", "dropped", "1", "41"] in [
+        line.split()[:4] for line in checked.splitlines()
+    ]  # fmt: skip
+    listed = ok("versions", columns=columns).out
+    assert ["wide@2", "42"] in [line.split()[:2] for line in listed.splitlines()]
+    shown = ok("show", "wide@2", columns=columns).out
+    compared = ok("diff", "wide@1", "wide@2", columns=columns).out
+    for out in (checked, listed, shown, compared):
+        # Lines with a path, a hash or a sentence are left to the terminal, to be copied whole.
+        table = [line for line in out.splitlines() if "  " in line.strip()]
+        free = (
+            "  from",
+            "  labels",
+            "labels",
+            "report",
+            "rejected",
+            "train on",
+            "  hash",
+            "  rules",
+        )
+        too_long = [
+            line for line in table
+            if cell_len(line.rstrip()) > columns and not line.startswith(free)
+        ]  # fmt: skip
+        assert too_long == []
+
+
+def test_texts_of_the_data_can_t_steer_the_terminal(ok: Run, tmp_path: Path) -> None:
+    evil = "\x1b[2J\x1b]0;gone\x07 [bold]x[/bold] \u202eturned"
+    for number in range(2):
+        rows = [{"text": f"{evil} {n} {number}", "label": f"\x1b[31mred{n % 2}"} for n in range(20)]
+        (tmp_path / "evil.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        ok("import", "evil.jsonl", "--name", "evil", "--description", evil)
+    for arguments in (
+        ["check", "evil.jsonl"], ["analyze", "evil.jsonl"], ["show", "evil"], ["versions"],
+        ["diff", "evil@1", "evil@2"],
+    ):  # fmt: skip
+        out = ok(*arguments, columns=200).out
+        assert not {"\x1b", "\x07", "\u202e"} & set(out), arguments
+    assert "[bold]x[/bold]" in ok("show", "evil", columns=200).out
