@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from typing import Any, NamedTuple
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -46,7 +47,7 @@ def split(train: pa.Table, evaluation: pa.Table | None = None, **changes: Any) -
 
 
 def drawn(table: pa.Table, label: str) -> Drawn:
-    return Drawn(table["text"].to_pylist(), list(map(str, table[label].to_pylist())))
+    return Drawn(pl.Series(table["text"].to_pylist()), list(map(str, table[label].to_pylist())))
 
 
 def numbered(count: int, *, first: int = 0, labels: int = 3) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def sides(found: Dataset) -> tuple[str, str]:
     return splits["train"]["hash"], splits["evaluation"]["hash"]
 
 
-def numbers(rows: list[dict[str, Any]]) -> list[int]:
+def numbers(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     return [row["_row"] for row in rows]
 
 
@@ -119,7 +120,12 @@ def test_a_version_says_where_it_is_from_and_what_the_rules_found(
     assert version.report["counts"] == {"empty_texts": 1, "html": 1}
     assert (version.rows, sum(version.splits.values())) == (62, 62)
     assert dict(version.label_counts) == {"bad": 30, "good": 31}
-    assert dict(version.split_by) == {"seed": 42, "eval_fraction": 0.1, "eval_samples": None}
+    assert dict(version.split_by) == {
+        "split": "train",
+        "seed": 42,
+        "eval_fraction": 0.1,
+        "eval_samples": None,
+    }
     # Rows stay as they were: what a rule would mend or drop is there to look at.
     stored = open_versions(settings).read(version)
     texts = [text for table in stored.values() for text in table["review"].to_pylist()]

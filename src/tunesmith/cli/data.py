@@ -277,7 +277,7 @@ def _inquire(
     arguments: tuple[str, ...], config: Path | None, settings: Settings, *, with_model: bool = True
 ) -> Inquiry:
     """The data that the arguments name; what has no `=` is the source."""
-    sources = [text for text in arguments if "=" not in text or Path(text).exists()]
+    sources = [text for text in arguments if "=" not in text or _is_there(text)]
     if len(sources) > 1:
         raise ConfigError(
             [Problem("SOURCE", "only one at a time", ", ".join(sources), place="command line")]
@@ -287,6 +287,13 @@ def _inquire(
     assignments = [text for text in arguments if text not in sources]
     name = sources[0] if sources else None
     return inquire(name, config, assignments, settings, with_model=with_model)
+
+
+def _is_there(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except OSError:  # too long for a path
+        return False
 
 
 def _report_folder(settings: Settings, asked: Inquiry) -> Path:

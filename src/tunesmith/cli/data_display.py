@@ -43,6 +43,10 @@ def print_report(console: Console, report: CheckReport, asked: Inquiry, columns:
         f"\n[bold]{report.rows_out:,}[/bold] of {report.rows_in:,} rows can be used, "
         f"{dropped:,} can't"
     )
+    if refused := sum(report.failures.values()):
+        console.print(
+            Text(f"{refused:,} findings of rules whose action is fail: training stops", "bold red")
+        )
     if report.table.is_empty():
         console.print(Text("No rule was broken.", "green"))
     else:

@@ -53,7 +53,7 @@ class LazyCommand(click.Command):
 )
 @click.version_option(__version__, "-V", "--version", prog_name="tunesmith")
 def app() -> None:
-    r"""LoRA fine-tuning that you can trust, with every experiment kept.
+    """LoRA fine-tuning that you can trust, with every experiment kept.
 
     \b
     tunesmith train                            the starter: movie reviews, about a minute
@@ -61,7 +61,7 @@ def app() -> None:
     tunesmith train training.seed=7 --epochs 3 any field, set on the command line
     tunesmith experiments list                 what was trained, and how good it is
     tunesmith data check reviews.csv           what is wrong with the data, row by row
-    """
+    """  # noqa: D301 - click's mark of lines to leave alone is a real backspace
 
 
 def main() -> None:

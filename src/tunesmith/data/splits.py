@@ -14,9 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
-from tunesmith.data.texts import normalise
+from tunesmith.data.texts import normalised
 from tunesmith.errors import DataError
+
+BATCH_ROWS = 100_000
 
 _Integers = npt.NDArray[np.int64]
 _Mask = npt.NDArray[np.bool_]
@@ -38,7 +41,7 @@ class Splits:
 class Drawn:
     """What a split must know of the rows of a table, in their order."""
 
-    texts: Iterable[str]
+    texts: pl.Series
     """Rows whose texts are equal but for capitals, width and white space go to the same side."""
     strata: Iterable[str]
     """The group (a label) whose share both sides keep."""
@@ -110,10 +113,10 @@ class _Rows:
 
 def _read(drawn: Drawn, seed: int) -> _Rows:
     begin, sha256 = f"{seed}\n".encode(), hashlib.sha256
-    texts = [
-        sha256(begin + normalise(text).encode(errors="surrogatepass")).digest()[:16]
-        for text in drawn.texts
-    ]
+    texts: list[bytes] = []
+    for start in range(0, len(drawn.texts), BATCH_ROWS):
+        batch = normalised(drawn.texts.slice(start, BATCH_ROWS))
+        texts += [sha256(begin + text.encode()).digest()[:16] for text in batch]
     return _Rows(texts, list(drawn.strata))
 
 

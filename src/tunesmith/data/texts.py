@@ -45,6 +45,23 @@ def normalise(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+_ODD_SPACE = r"\s\s|[^\S ]|^\s|\s$|[\x1c-\x1f]"
+"""White space that `normalise` would change."""
+
+
+def normalised(texts: pl.Series) -> pl.Series:
+    """`normalise` of every text; plain ASCII only needs small letters, written by Polars."""
+    frame = pl.DataFrame({"text": texts})
+    text = pl.col("text")
+    odd = (text.str.len_bytes() != text.str.len_chars()) | text.str.contains(_ODD_SPACE)
+    plain = frame.select(odd.alias("odd"), text.str.to_lowercase())
+    indices = plain["odd"].arg_true()
+    if indices.is_empty():
+        return plain["text"]
+    mended = [normalise(text) for text in texts.gather(indices)]
+    return plain["text"].scatter(indices, mended)
+
+
 def as_series(column: pa.ChunkedArray, *, answers: bool = False) -> pl.Series:
     """`row_texts`, or `written_texts` with `answers`, for Polars; "" where there is none."""
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):

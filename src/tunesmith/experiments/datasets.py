@@ -38,6 +38,13 @@ from tunesmith.training.model import ModelSource, load_tokenizer, locate_model
 HELD_OUT = "validation"
 """The split of a version's held-out rows where the source had no split for evaluation."""
 
+COMPARISONS = (
+    "duplicates", "near_duplicates", "conflicting_labels", "leakage", "near_leakage",
+)  # fmt: skip
+"""The rules that hold rows against each other."""
+
+_NAMES_TASK = ("task=", "task.name=")
+
 NO_MODEL = "none"
 """Stands for the model's name where only data are asked about."""
 
@@ -69,7 +76,10 @@ def inquire(
     """
     fields: dict[str, Any] = {} if name is None else {"data.dataset_name": name}
     base = {"model": {"name": NO_MODEL}, "data": {}} if config is None else config
-    asked = read_draft(base, None, assignments, fields).config()
+    of_task = [text for text in assignments if text.startswith("task.")]
+    guessed = config is None and not any(text.startswith(_NAMES_TASK) for text in assignments)
+    without = [text for text in assignments if text not in of_task] if guessed else assignments
+    asked = read_draft(base, None, without, fields).config()
     source = read_source(
         asked.data.dataset_name,
         asked.data.dataset_config,
@@ -77,7 +87,7 @@ def inquire(
         token=settings.token,
         versions=open_versions(settings),
     )
-    if config is None and not any(text.startswith("task") for text in assignments):
+    if guessed:
         fields["task"] = {"name": _likely_task(source)}
         asked = read_draft(base, None, assignments, fields).config()
     model = None
@@ -143,7 +153,14 @@ def import_data(
     compared with each other here, which takes longer than all the rest.
     Raises DataError when the data can't be used, or a rule whose action is `fail` was broken.
     """
-    examination = examine(inquiry.request, inquiry.task, inquiry.source, compare=False)
+    examination = examine(
+        inquiry.request,
+        inquiry.task,
+        inquiry.source,
+        compare=any(
+            inquiry.request.validation_rules.actions[rule] == "fail" for rule in COMPARISONS
+        ),
+    )
     sides, report = hold_out(inquiry.request, inquiry.task, examination)
     report.raise_failures()
     return record_version(
@@ -225,7 +242,9 @@ def export_version(
             )
         tables = {split: tables[split]}
     elif version.split_by:
-        together = pa.concat_tables([tables.pop("train"), tables.pop(HELD_OUT)])
+        together = pa.concat_tables(
+            [tables.pop(version.split_by.get("split", "train")), tables.pop(HELD_OUT)]
+        )
         tables = {"train": together.sort_by(ROW), **tables}
     if ending(target.name) != ("", "") or target.suffix.lower() in UNREAD:
         if len(tables) > 1:
@@ -271,11 +290,12 @@ def record_version(
         whole = tables.pop(train)
         chosen = np.isin(whole.column(ROW).to_numpy(), rows)
         tables = {
-            "train": whole.filter(pa.array(~chosen)),
+            train: whole.filter(pa.array(~chosen)),
             HELD_OUT: whole.filter(pa.array(chosen)),
             **tables,
         }
         split_by = {
+            "split": train,
             "seed": request.split_seed,
             "eval_fraction": request.eval_fraction,
             "eval_samples": request.eval_samples,

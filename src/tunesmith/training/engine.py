@@ -170,6 +170,9 @@ def _train(work: _Training, *, resume: bool) -> TrainingResult:
     metrics = _metrics(work, model, progress, score, predictions, untrained)
     reporter.phase(Phase.SAVING)
     errors = find_label_errors(predictions, task.facts().get("labels") or [])
+    baseline = metrics["score"]["baseline"]["value"]
+    if score.metrics[score.main] <= baseline:  # it has learned nothing to judge labels by
+        errors = None
     if errors is not None:
         metrics["likely_label_errors"] = errors.to_json()
     staging = _save(work, model, metrics)

@@ -42,7 +42,8 @@ class Writer:
 
 def with_faults(good: list[Any], faults: list[Any]) -> tuple[list[Any], list[int]]:
     """The good rows with a fault after every few of them, and the faults' numbers, from 1."""
-    rows, places = [], []
+    rows: list[Any] = []
+    places: list[int] = []
     for number, row in enumerate(good, 1):
         rows.append(row)
         if number % EVERY == 0 and len(places) < len(faults):

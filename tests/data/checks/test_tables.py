@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -345,6 +346,26 @@ def test_chats_written_in_other_forms_become_lists_of_role_and_content() -> None
         turns(("user", "hi you"), ("assistant", "yes"))
     ]
     assert broken(checked.report) == [(101, "html", "fix"), (102, "non_text_turns", "drop")]
+
+
+def test_a_turn_that_is_no_text_is_a_row_of_the_report(tmp_path: Path) -> None:
+    good = {"messages": turns(("user", "what is it?"), ("assistant", "a farm"))}
+    bad: list[Any] = [
+        {"messages": turns(("user", "why?"), ("assistant", 42))}, {"messages": "hello"},
+        {"messages": turns(("user", ["a"]), ("assistant", "yes"))},
+    ]  # fmt: skip
+    path = tmp_path / "chats.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in (good, *bad)))
+    checked = chat(read_source(str(path)).tables["train"])
+    assert checked.tables["train"]["messages"].to_pylist() == [good["messages"]]
+    assert broken(checked.report) == [(row, "non_text_turns", "drop") for row in (2, 3, 4)]
+
+
+def test_near_leakage_finds_every_row_of_a_group_of_alike_texts() -> None:
+    texts = [f"{LONG} and number {n}" for n in range(200)]
+    train, judged = numbered(text=texts[:190]), numbered(text=texts[190:])
+    report = classify(train, judged, near_duplicates="ignore").report
+    assert report.counts["near_leakage"] == 190
 
 
 # -- the starter ------------------------------------------------------------------------------

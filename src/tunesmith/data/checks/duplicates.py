@@ -20,7 +20,7 @@ import numpy.typing as npt
 import polars as pl
 import rensa
 
-from tunesmith.data.texts import normalise
+from tunesmith.data.texts import normalised
 
 Integers = npt.NDArray[np.int64]
 Signatures = npt.NDArray[np.uint16]
@@ -78,8 +78,7 @@ def near_pairs(texts: pl.Series, similarity: float) -> Pairs:
 
 def _word_hashes(texts: pl.Series) -> tuple[npt.NDArray[np.uint64], Integers]:
     """Hashes of all words, text after text, and where the words of each text begin (n + 1)."""
-    plain = pl.Series([normalise(text) for text in texts], dtype=pl.String)
-    words = plain.str.extract_all(WORDS)
+    words = normalised(texts).str.extract_all(WORDS)
     lengths = words.list.len().to_numpy()
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     flat = words.explode(empty_as_null=False, keep_nulls=False)

@@ -15,6 +15,8 @@ from tunesmith.tasks.values import canonical
 
 Mask = npt.NDArray[np.bool_]
 
+HINTED_LABELS = 200
+"""Labels up to which the nearest one is looked for."""
 RARE_ROWS = 10
 RARE_SHARE = 0.1
 """A label is suspiciously rare with fewer than RARE_ROWS rows that are also fewer than this part of
@@ -75,7 +77,7 @@ def rare(counts: Mapping[str, int]) -> dict[str, str]:
     common = [label for label in counts if label not in found]
     advice = {}
     for label, rows in found.items():
-        likely = nearest(label, common)
+        likely = nearest(label, common) if len(common) <= HINTED_LABELS else None
         hint = f"; is {likely} meant?" if likely else ""
         advice[label] = f"{rows} row{'s' if rows > 1 else ''} of this label in all{hint}"
     return advice

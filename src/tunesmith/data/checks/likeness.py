@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from tunesmith.data.checks.duplicates import Integers, Pairs, near_pairs, numbered, row_hashes
 from tunesmith.data.checks.label_rules import as_text
-from tunesmith.data.texts import normalise
+from tunesmith.data.texts import normalised
 
 Mask = npt.NDArray[np.bool_]
 
@@ -37,11 +40,22 @@ class Likeness:
         return Likeness(kept, self.pairs)
 
     def near(self, numbers: Integers, others: Integers) -> Mask:
-        """Which of `numbers` are nearly, and not equally, the text of one of `others`."""
-        ahead = np.isin(self.pairs.first, others)
-        back = np.isin(self.pairs.second, others)
-        related = np.concatenate([self.pairs.second[ahead], self.pairs.first[back]])
-        return np.isin(numbers, related) & ~np.isin(numbers, others)
+        """Which of `numbers` are nearly, and not equally, the text of one of `others`.
+
+        Nearly equal is also what only texts between them connect.
+        """
+        groups = self._groups
+        alike = np.isin(groups[numbers], groups[others])
+        return np.asarray(alike & ~np.isin(numbers, others))
+
+    @cached_property
+    def _groups(self) -> Integers:
+        """The group of each number: texts that pairs connect, over other texts too."""
+        numbers = [own.max(initial=-1) for own in self.numbers.values()]
+        size = int(max([*numbers, self.pairs.second.max(initial=-1)])) + 1
+        links = (np.ones(len(self.pairs.first)), (self.pairs.first, self.pairs.second))
+        _, groups = connected_components(coo_array(links, shape=(size, size)), directed=False)
+        return np.asarray(groups, dtype=np.int64)
 
     def nearest_earlier(self, split: str) -> tuple[Integers, Integers, npt.NDArray[np.float64]]:
         """Rows of `split` with nearly the text of an earlier row there; those rows; how nearly.
@@ -81,8 +95,8 @@ def _hashes(texts: pl.Series) -> pl.DataFrame:
     """`row_hashes` of the normalised texts, of which only a batch is in memory at once."""
     parts = [row_hashes(pl.DataFrame({"text": pl.Series([], dtype=pl.String)}))]
     for start in range(0, len(texts), BATCH_ROWS):
-        batch = [normalise(text) for text in texts.slice(start, BATCH_ROWS)]
-        parts.append(row_hashes(pl.DataFrame({"text": pl.Series(batch, dtype=pl.String)})))
+        batch = normalised(texts.slice(start, BATCH_ROWS))
+        parts.append(row_hashes(pl.DataFrame({"text": batch})))
     return pl.concat(parts)
 
 

@@ -30,20 +30,23 @@ NOT_SECRET = frozenset({"Public IP (ipv4)"})
 
 def find_secrets(texts: pl.Series) -> dict[int, str]:
     """Index of a text → the kind of secret that it seems to hold, and its first characters."""
-    likely = texts.str.contains(SECRET) | texts.str.contains("-----BEGIN", literal=True)
-    return _found(texts, likely, _secret)
+    return _found(texts, (SECRET, "-----BEGIN"), _secret)
 
 
 def find_personal_data(texts: pl.Series) -> dict[int, str]:
     """Index of a text → the e-mail address or phone number in it, most of it left out."""
-    likely = texts.str.contains("@", literal=True) | texts.str.contains(PHONE)
-    return _found(texts, likely, _personal)
+    return _found(texts, (PHONE, "@"), _personal)
 
 
 def _found(
-    texts: pl.Series, likely: pl.Series, look: Callable[[str], str | None]
+    texts: pl.Series, patterns: Sequence[str], look: Callable[[str], str | None]
 ) -> dict[int, str]:
-    indices = likely.fill_null(False).arg_true()
+    frame = pl.DataFrame({"text": texts})
+    # One expression each, which Polars computes side by side.
+    likely = frame.select(
+        pl.col("text").str.contains(pattern).fill_null(False).alias(pattern) for pattern in patterns
+    )
+    indices = likely.select(pl.any_horizontal(pl.all())).to_series().arg_true()
     found = {}
     for index, text in zip(indices.to_list(), texts.gather(indices).to_list(), strict=True):
         if seen := look(text):

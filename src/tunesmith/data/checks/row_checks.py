@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -194,9 +195,10 @@ def check_labels(
     examined.note("missing_labels", missing, column, "give the row a label")
     names = ", ".join(wanted or ())
     known = list(wanted or ())
+    likely_one = functools.cache(lambda label: nearest(label, known))
 
     def advice(index: int) -> str:
-        likely = nearest(canonical(values[index].as_py()), known)
+        likely = likely_one(canonical(values[index].as_py()))
         hint = f"; did you mean {likely}?" if likely else ""
         return f"use one of {names}, or name the label in task.labels{hint}"
 

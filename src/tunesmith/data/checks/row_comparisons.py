@@ -69,7 +69,7 @@ def check_likeness(
     `labels` are those of each split's rows, where `label` names their column.
     """
     actions = sides[0].actions
-    nearly = actions["near_duplicates"] != "ignore"
+    nearly = {actions["near_duplicates"], actions["near_leakage"]} != {"ignore"}
     likeness = compare(
         {split: text.written for split, text in texts.items()},
         rules.near_duplicate_similarity if nearly else None,

@@ -63,8 +63,8 @@ def check_tables(
     """Hold the rows of every split against `rules`; the first split is trained on.
 
     Without `count_tokens` or `compare` the rules that need it are left out, with a note.
-    Raises DataError when a column isn't there, when no row is left, or when a rule whose action is
-    `fail` was broken.
+    Raises DataError when a column isn't there or no row is left. What breaks a rule whose action is
+    `fail` is only reported.
     """
     findings, actions = Findings(), rules.actions
     sides = [Examined(split, table, actions, findings) for split, table in tables.items()]

@@ -26,6 +26,7 @@ from tunesmith.data.reading.json_lines import (
 )
 from tunesmith.data.reading.rows import FileRows, hopeless, is_hopeless, number_rows
 from tunesmith.errors import DataError, shorten
+from tunesmith.tasks.values import canonical
 
 BLOCK_BYTES = 16 << 20
 
@@ -185,8 +186,16 @@ def _table(rows: list[dict[str, Any]], places: list[str], path: Path) -> pa.Tabl
         try:
             arrays[name] = _array(values)
         except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
-            raise DataError(_mixed(name, values, places, path, error)) from error
+            if not _holds_turns(values) or isinstance(error, UnicodeEncodeError):
+                raise DataError(_mixed(name, values, places, path, error)) from error
+            # One turn of another type must not cost the file: the chats' own rules name its row.
+            arrays[name] = pa.array([None if v is None else canonical(v) for v in values])
     return pa.table(arrays)
+
+
+def _holds_turns(values: list[Any]) -> bool:
+    """Whether a column is of chats: some value is a list with an object in it."""
+    return any(isinstance(v, list) and any(isinstance(turn, dict) for turn in v) for v in values)
 
 
 def _array(values: list[Any]) -> pa.Array:
