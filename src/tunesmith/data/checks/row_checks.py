@@ -25,9 +25,9 @@ from tunesmith.tasks.values import canonical
 BATCH_ROWS = 10_000
 
 _LETTER = r"[\x{80}-\x{6ff}\x{2010}-\x{203a}\x{20ac}\x{2122}\x{2500}-\x{25ff}¬√]"
-MOJIBAKE_HINT = rf"{_LETTER}{{2}}|[ÂÃ]\s|�"
+MOJIBAKE_HINT = rf"{_LETTER}{{2}}|[ÂÃ]\s|[\x{{80}}-\x{{9f}}]|�"
 """What wrongly decoded text is made of: letters of the old 8-bit encodings, two or more for each
-that was meant."""
+that was meant, or codes that no encoding of today uses."""
 CONTROL = (
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x{200b}\x{202a}-\x{202e}\x{2066}-\x{2069}\x{feff}"
     r"\x{fff9}-\x{fffb}]"
