@@ -6,12 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tunesmith.client import Client as Client
     from tunesmith.experiments import train as train
 
-__all__ = ["__version__", "train"]
+__all__ = ["Client", "__version__", "train"]
 __version__ = "0.1.0"
 
-_LAZY = {"train": "tunesmith.experiments"}
+_LAZY = {"Client": "tunesmith.client", "train": "tunesmith.experiments"}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,10 +7,13 @@ TunesmithError                 exit code 1
 │   ├── ModelError             the base model can't be found, read or used
 │   ├── DeviceError            the device asked for isn't there, or can't do what is asked
 │   ├── NotFoundError          nothing has the id or name that was given
-│   └── StateError             the experiment's state doesn't allow what is asked
+│   ├── StateError             the experiment's state doesn't allow what is asked
+│   └── AccessError            who asks may not have or do this
 ├── TrainingError              training could not go on
 │   ├── NonFiniteLossError     the loss became NaN or infinite
 │   └── VerificationError      the saved adapter doesn't give the trained model's predictions
+├── LeaseLostError             another process may train the experiment now, this one no longer
+├── ServiceError               a service (broker, API, worker) can't be started or reached
 ├── StorageError               a file or the store can't be written
 └── Interrupted                exit code 130: stopped by the user, who can resume
 """
@@ -117,6 +120,18 @@ class NotFoundError(UserError):
 
 class StateError(UserError):
     """Raised when the experiment's state doesn't allow what is asked (an illegal transition)."""
+
+
+class AccessError(UserError):
+    """Raised when who asks isn't known, or may not have or do what is asked for."""
+
+
+class LeaseLostError(TunesmithError):
+    """Raised in a process that trains when its lease was given to another: it must write no more."""
+
+
+class ServiceError(TunesmithError):
+    """Raised when a service (broker, API, worker) can't be started or reached."""
 
 
 class TrainingError(TunesmithError):

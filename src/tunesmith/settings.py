@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunesmith.errors import ConfigError, Problem
+
+
+SECRETS = Path("/run/secrets")
+"""Where containers find their secrets, a file each."""
 
 
 class Settings(BaseSettings):
@@ -45,6 +50,83 @@ class Settings(BaseSettings):
         validation_alias="HF_TOKEN",
         description="Hugging Face token for gated and private models; never logged or recorded.",
     )
+    redis_url: SecretStr | None = Field(
+        None,
+        validation_alias="REDIS_URL",
+        description="Broker that carries the queue's messages; by default the one on REDIS_PORT.",
+    )
+    redis_port: int = Field(
+        6379,
+        ge=1,
+        le=65535,
+        validation_alias="REDIS_PORT",
+        description="Port of the broker on this machine; `tunesmith up` starts one if none is.",
+    )
+    api_port: int = Field(
+        8000, ge=1, le=65535, validation_alias="API_PORT", description="Port of the REST API."
+    )
+    api_host: str = Field(
+        "127.0.0.1",
+        validation_alias="TUNESMITH_API_HOST",
+        description="Address of the REST API; any but this machine's own needs access tokens.",
+    )
+    require_tokens: bool = Field(
+        False,
+        validation_alias="TUNESMITH_REQUIRE_TOKENS",
+        description="Whether the API asks for access tokens on this machine's own address too.",
+    )
+    ui_port: int = Field(
+        8501, ge=1, le=65535, validation_alias="UI_PORT", description="Port of the web page."
+    )
+    artifacts: str | None = Field(
+        None,
+        validation_alias="TUNESMITH_ARTIFACTS",
+        description="s3:// address that experiments' folders are copied to, for workers on several "
+        "machines without shared files; by default they stay in the results folder alone.",
+    )
+    data_dir: Path = Field(
+        Path(),
+        validation_alias="TUNESMITH_DATA_DIR",
+        description="Folder in which the data and models lie that may be named over the API.",
+    )
+    max_upload_bytes: int = Field(
+        2**30,
+        gt=0,
+        validation_alias="TUNESMITH_MAX_UPLOAD_BYTES",
+        description="Largest file that may be uploaded.",
+    )
+    lease_seconds: float = Field(
+        30.0,
+        ge=1.0,
+        validation_alias="TUNESMITH_LEASE_SECONDS",
+        description="Seconds without a sign of life after which an experiment is taken up again.",
+    )
+    cancel_grace_seconds: float = Field(
+        60.0,
+        ge=0.0,
+        validation_alias="TUNESMITH_CANCEL_GRACE_SECONDS",
+        description="Seconds that a process gets to save a checkpoint before it is ended.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        validation_alias="TUNESMITH_LOG_FORMAT",
+        description="How API and workers log to the terminal: text, or json, one object a line.",
+    )
+    oidc_issuer: str | None = Field(
+        None,
+        validation_alias="TUNESMITH_OIDC_ISSUER",
+        description="Address of an OpenID Connect provider whose tokens the API accepts.",
+    )
+    oidc_audience: str = Field(
+        "tunesmith",
+        validation_alias="TUNESMITH_OIDC_AUDIENCE",
+        description="Audience that such a token must be made for.",
+    )
+    oidc_role_claim: str = Field(
+        "tunesmith_role",
+        validation_alias="TUNESMITH_OIDC_ROLE_CLAIM",
+        description="Claim that says viewer, member or admin; without it: viewer.",
+    )
     tz: str = Field(
         "Asia/Taipei", validation_alias="TZ", description="Time zone of the times people see."
     )
@@ -53,10 +135,11 @@ class Settings(BaseSettings):
     def read(cls) -> Settings:
         """The settings of this process's environment and `.env`.
 
-        Raises ConfigError with every variable that is wrong.
+        A secret may also be a file of its variable's name in /run/secrets, as Docker and Kubernetes
+        put it there. Raises ConfigError with every variable that is wrong.
         """
         try:
-            return cls()
+            return cls(_secrets_dir=SECRETS if SECRETS.is_dir() else None)
         except ValidationError as error:
             raise ConfigError(
                 Problem(
@@ -82,7 +165,7 @@ class Settings(BaseSettings):
             ) from error
         return name
 
-    @field_validator("results_dir", "cache_dir")
+    @field_validator("results_dir", "cache_dir", "data_dir")
     @classmethod
     def _home(cls, value: Path) -> Path:
         return value.expanduser()
@@ -96,6 +179,13 @@ class Settings(BaseSettings):
     def datasets_root(self) -> str:
         """Folder or s3:// address of the dataset versions."""
         return self.datasets or str(self.results_dir / "datasets")
+
+    @property
+    def broker_url(self) -> str:
+        """Address of the broker, with its password: for the connection alone."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        return f"redis://127.0.0.1:{self.redis_port}/0"
 
     @cached_property
     def timezone(self) -> ZoneInfo:

@@ -20,8 +20,11 @@ from tunesmith.errors import (
     StorageError,
     VerificationError,
 )
-from tunesmith.experiments.life import execute, import_folder, reconcile, resumable, submit
+from tunesmith.experiments.execution import execute, resumable
+from tunesmith.experiments.importing import import_folder
 from tunesmith.experiments.prepare import prepare
+from tunesmith.experiments.reconcile import reconcile
+from tunesmith.experiments.submission import submit
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import ExperimentStatus, Filters
 from tunesmith.tracking.store import Store
@@ -236,10 +239,10 @@ def test_an_experiment_whose_process_is_gone_is_failed_with_the_way_to_resume_it
         experiment.id, ExperimentStatus.RUNNING, {ExperimentStatus.QUEUED},
         pid=2**22 + 1, host=__import__("platform").node(), process_started=1.0,
     )  # fmt: skip
-    (ended,) = reconcile(store)
+    (ended,) = reconcile(store, settings)
     assert ended.status is ExperimentStatus.FAILED
     assert f"tunesmith train --resume {experiment.id}" in str(ended.reason)
-    assert reconcile(store) == []
+    assert reconcile(store, settings) == []
 
 
 def test_resuming_is_refused_after_success_and_when_data_or_configuration_changed(

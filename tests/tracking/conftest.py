@@ -108,8 +108,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
         yield f"sqlite:///{path}"
         return
-    databases = PostgresDatabases(request.getfixturevalue("postgres"))
-    yield databases.create(request.getfixturevalue("migrated_postgres"))
+    yield request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def postgres_url(postgres: str, migrated_postgres: str) -> Iterator[str]:
+    """URL of a PostgreSQL store without experiments."""
+    databases = PostgresDatabases(postgres)
+    yield databases.create(migrated_postgres)
     databases.drop()
 
 

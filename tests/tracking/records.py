@@ -10,9 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tunesmith.tracking.entities import Experiment, Metric
+from tunesmith.tracking.store import Store
 
 MakeURL = Callable[[], str]
 """Gives the URL of a new, empty database."""
+
+BOTH = ("cpu", "gpu")
+"""All queues."""
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -37,6 +41,25 @@ def minutes(number: float) -> datetime:
 def points(experiment_id: str, values: dict[int, float], name: str = "loss") -> list[Metric]:
     """Points of one metric, by step."""
     return [Metric(experiment_id, step, name, v, None, NOON) for step, v in values.items()]
+
+
+def enqueue(store: Store, name: str = "reviews", **fields: Any) -> Experiment:
+    """A new experiment at the end of its queue, cpu unless another is named."""
+    return store.jobs.enqueue(experiment(name, **{"queue": "cpu", **fields}))
+
+
+def take(store: Store, *queues: str, lease: str = "lease", **fields: Any) -> Experiment | None:
+    """What a worker on some machine takes."""
+    values: dict[str, Any] = {"worker": "w", "host": "machine", "phase": "starting", **fields}
+    return store.jobs.take(queues or BOTH, lease=lease, **values)
+
+
+def running(store: Store, lease: str = "lease", **fields: Any) -> Experiment:
+    """A new experiment that was taken under `lease`, from an otherwise empty queue."""
+    enqueue(store, **fields)
+    taken = take(store, lease=lease)
+    assert taken is not None
+    return taken
 
 
 def python(code: str, *arguments: str) -> subprocess.Popen[str]:

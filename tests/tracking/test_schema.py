@@ -19,6 +19,7 @@ from tunesmith.tracking import tables
 from tunesmith.tracking.database import Database
 from tunesmith.tracking.entities import DatasetVersion, Metric
 from tunesmith.tracking.schema import HEAD, MIGRATIONS
+from tunesmith.tracking.service_entities import AuditEntry
 from tunesmith.tracking.store import Store
 
 
@@ -132,6 +133,44 @@ def test_going_back_to_0001_keeps_each_content_once(url: str, engine: Engine) ->
         assert connection.scalar(text("SELECT COUNT(*) FROM experiments")) == 1
     names = {column["name"] for column in inspect(engine).get_columns("experiments")}
     assert "dataset_version" not in names
+
+
+def test_there_and_back_between_0002_and_0003_keeps_every_row(url: str, engine: Engine) -> None:
+    one = experiment(dataset_version=2, config={"a": 1}, reason="why", pid=7, progress=0.5)
+    history = [Metric(one.id, step, "loss", 0.5, None, NOON) for step in range(3)]
+    version = DatasetVersion(
+        name="reviews", number=1, hash="sha256:1", rows=1, columns=("text",), splits={"train": 1},
+        source="a.csv", created_at=NOON,
+    )  # fmt: skip
+    with Store(url) as store:
+        store.put(one, history)
+        store.record_dataset(version)
+        store.access.record(AuditEntry(actor="ada", action="delete"))
+    with engine.connect() as connection:
+        versions = connection.execute(text("SELECT * FROM dataset_versions")).all()
+    database = Database(url)
+    database.migrate("0002")
+    found = inspect(engine)
+    assert sorted(found.get_table_names()) == [
+        "alembic_version", "dataset_versions", "experiments", "metrics",
+    ]  # fmt: skip
+    names = [column["name"] for column in found.get_columns("experiments")]
+    assert names[-6:] == ["reason", "config", "data", "environment", "plan", "metrics"] or (
+        engine.dialect.name == "postgresql"
+    )
+    with engine.connect() as connection:
+        row = connection.execute(text("SELECT id, pid, progress, reason FROM experiments")).one()
+        assert tuple(row) == (one.id, 7, 0.5, "why")
+        assert connection.scalar(text("SELECT count(*) FROM metrics")) == 3
+    database.migrate(HEAD)
+    database.close()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT * FROM dataset_versions")).all() == versions
+    with Store(url) as store:
+        assert store.list() == [one]
+        assert store.metrics(one.id) == history
+        assert store.datasets() == [version]
+        assert store.access.entries() == ([], 0)
 
 
 def test_opening_again_keeps_what_is_there(url: str) -> None:

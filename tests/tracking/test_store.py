@@ -52,6 +52,17 @@ def full_experiment() -> Experiment:
         pid=2**22,
         host="machine",
         process_started=1.7e9 + 0.123456,
+        owner="Ada",
+        queue="gpu",
+        priority=-3,
+        rank=-1.5,
+        runs_after="0123456789ab",
+        restarts=2,
+        worker="worker-1",
+        lease="0" * 32,
+        heartbeat=2**40,
+        cancel_requested_at=minutes(3),
+        time_left=12.5,
     )
     assert all(getattr(whole, field.name) is not None for field in fields(whole))
     return whole
@@ -183,49 +194,29 @@ def test_no_expected_status_changes_nothing(store: Store) -> None:
     assert store.get(one.id) == one
 
 
-# -- metrics ----------------------------------------------------------------------------------
-
-
-def test_metrics_come_out_by_name_and_step(store: Store) -> None:
-    one, other = experiment(), experiment()
-    store.create(one)
-    store.create(other)
-    loss = points(one.id, {20: 0.5, 10: 0.7, 30: 0.25})
-    accuracy = [Metric(one.id, 20, "eval_accuracy", 0.75, 1.0, minutes(1))]
-    store.add_metrics(loss + accuracy)
-    store.add_metrics(points(other.id, {10: 9.0}))
-    in_order = sorted(loss, key=lambda point: point.step)
-    assert store.metrics(one.id) == accuracy + in_order
-    assert store.metrics(one.id, "loss") == in_order
-    assert store.metrics(one.id, "loss", since_step=10) == in_order[1:]
-    assert store.metrics(one.id, since_step=20) == in_order[2:]
-    assert store.metrics("nothing") == []
-
-
-def test_a_repeated_step_replaces_its_point(store: Store) -> None:
-    one = experiment()
-    store.create(one)
-    store.add_metrics(points(one.id, {1: 1.0, 2: 2.0}))
-    store.add_metrics(points(one.id, {2: 3.0}) + points(one.id, {2: 4.0, 3: 5.0}))
-    assert [point.value for point in store.metrics(one.id)] == [1.0, 4.0, 5.0]
-
-
-def test_a_loss_that_blew_up_is_kept(store: Store) -> None:
-    one = experiment()
-    store.create(one)
-    store.add_metrics(points(one.id, {1: math.nan, 2: math.inf, 3: -math.inf}))
-    first, *rest = (point.value for point in store.metrics(one.id))
-    assert math.isnan(first)
-    assert rest == [math.inf, -math.inf]
-
-
-def test_no_metrics_are_recorded_when_one_belongs_to_nothing(store: Store) -> None:
-    one = experiment()
-    store.create(one)
-    with pytest.raises(NotFoundError):
-        store.add_metrics(points(one.id, {1: 1.0}) + points("0" * 12, {1: 1.0}))
+@pytest.mark.parametrize("status", [SUCCEEDED, FAILED, CANCELLED])
+def test_an_ended_experiment_is_deleted_with_its_metrics(
+    store: Store, status: ExperimentStatus
+) -> None:
+    one, other = experiment(status=status), experiment(status=status)
+    store.put(one, points(one.id, {1: 1.0}))
+    store.put(other, points(other.id, {1: 1.0}))
+    store.delete(one.id)
+    assert store.list() == [other]
     assert store.metrics(one.id) == []
-    store.add_metrics([])
+    assert store.metrics(other.id) == points(other.id, {1: 1.0})
+    with pytest.raises(NotFoundError):
+        store.delete(one.id)
+
+
+@pytest.mark.parametrize("status", [QUEUED, RUNNING])
+def test_a_live_experiment_is_not_deleted(store: Store, status: ExperimentStatus) -> None:
+    one = experiment(status=status)
+    store.put(one, points(one.id, {1: 1.0}))
+    with pytest.raises(StateError, match=f"is {status}; only one that has ended"):
+        store.delete(one.id)
+    assert store.list() == [one]
+    assert len(store.metrics(one.id)) == 1
 
 
 # -- import -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tunesmith.training.batching import EpochSampler, Examples
+from tunesmith.training.batching import NO_ROW, EpochSampler, Examples, PartialBatches
 
 _DRAW = random.Random(7)
 LENGTHS = [_DRAW.randint(4, 128) for _ in range(1003)]
@@ -102,3 +102,27 @@ def test_the_largest_seed_and_a_late_epoch_have_an_order() -> None:
 def test_examples_are_a_dataset() -> None:
     examples = Examples([{"input_ids": [1]}, {"input_ids": [2, 3]}])
     assert (len(examples), examples[1]) == (2, {"input_ids": [2, 3]})
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 8, 9, 400, 401])
+@pytest.mark.parametrize("size", [2, 3])
+def test_processes_share_each_batch_of_one_process_with_all_their_rows(
+    rows: int, size: int
+) -> None:
+    sampler = EpochSampler(LENGTHS[:rows], seed=1, epoch=lambda: 0, batch_size=4 * size)
+    whole = list(sampler)
+    parts = [list(PartialBatches(sampler, 4, rank=rank, size=size)) for rank in range(size)]
+    assert {len(part) for part in parts} == {len(PartialBatches(sampler, 4, rank=0, size=size))}
+    for number, batches in enumerate(zip(*parts, strict=True)):
+        wanted = whole[number * 4 * size : (number + 1) * 4 * size]
+        taken = [row for batch in batches for row in batch if row != NO_ROW]
+        assert sorted(taken) == sorted(wanted)
+        assert all(1 <= len(batch) <= 4 for batch in batches)
+        counts = [sum(row != NO_ROW for row in batch) for batch in batches]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_the_row_that_stands_in_is_no_example() -> None:
+    examples = Examples([{"input_ids": [1]}, {"input_ids": [2]}])
+    assert examples[NO_ROW] is None
+    assert examples[1] == {"input_ids": [2]}

@@ -11,7 +11,13 @@ import torch
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import ConfigError, DeviceError
-from tunesmith.training.plan import Plan, choose_device, detect_device, make_plan
+from tunesmith.training.plan import (
+    Plan,
+    check_processes,
+    choose_device,
+    detect_device,
+    make_plan,
+)
 
 
 def config_with(**sections: Any) -> ExperimentConfig:
@@ -140,3 +146,33 @@ def test_every_choice_has_a_reason_and_the_plan_is_json() -> None:
     assert settings == ["device", "precision", "frozen weights", "attention", "batches"]
     assert all(choice.value and choice.reason for choice in plan.choices)
     assert json.loads(json.dumps(plan.to_json()))["device"] == "cpu"
+
+
+def test_several_processes_are_a_choice_with_what_it_means() -> None:
+    plan = cpu_plan(training={"processes": 2, "per_device_train_batch_size": 4})
+    (value,) = [choice.value for choice in plan.choices if choice.setting == "processes"]
+    assert value.startswith("2, each with ")
+    assert "4 rows in each are 8 at once" in reason(plan, "processes")
+    assert not [choice for choice in cpu_plan().choices if choice.setting == "processes"]
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "told"),
+    [
+        ("mps", 0, "3 processes can't share Apple's GPU"),
+        ("cuda:1", 4, "training.device names one (cuda:1): set it to cuda"),
+        ("cuda", 1, "need as many GPUs, and 1 can be seen here: set training.processes to 1, or"),
+        ("cuda", 2, "2 can be seen here: set training.processes to 1 (or up to 2), or"),
+    ],
+)
+def test_processes_that_a_device_has_no_room_for_are_refused(
+    device: str, gpus: int, told: str
+) -> None:
+    with pytest.raises(DeviceError, match=r"training\.processes: 3 processes") as caught:
+        check_processes(3, device, gpus=gpus)
+    assert told in str(caught.value)
+
+
+def test_processes_are_accepted_where_each_has_a_device() -> None:
+    check_processes(2, "cpu", gpus=0)
+    check_processes(2, "cuda", gpus=2)

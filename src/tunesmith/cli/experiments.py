@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tunesmith.cli import experiment_control
 from tunesmith.cli.summary import print_summary
 from tunesmith.errors import DataError, NotFoundError
-from tunesmith.experiments.life import import_folder, reconcile
+from tunesmith.experiments.importing import import_folder
+from tunesmith.experiments.reconcile import Reconciler, reconcile
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import SORT_KEYS, Experiment, ExperimentStatus, Filters
 from tunesmith.tracking.files import ExperimentFiles, finite
@@ -37,7 +39,7 @@ WIDE = 100
 
 @click.group()
 def experiments() -> None:
-    """List, show, follow and import experiments."""
+    """List, show and follow experiments; cancel, resume, repeat, delete and import them."""
 
 
 @experiments.command("list")
@@ -53,7 +55,7 @@ def list_(
     """List experiments, the newest first."""
     settings = Settings.read()
     with Store(settings.store_url) as store:
-        reconcile(store)
+        reconcile(store, settings)
         filters = Filters(
             name=name,
             status=ExperimentStatus(status) if status else None,
@@ -83,13 +85,14 @@ def show(reference: str, as_json: bool) -> None:
     """Show one experiment: its results, or why it has none."""
     settings = Settings.read()
     with Store(settings.store_url) as store:
-        reconcile(store)
+        reconcile(store, settings)
         experiment = store.find(reference)
+        position = store.jobs.positions([experiment.id]).get(experiment.id)
     if as_json:
         click.echo(_as_json(experiment, indent=2))
         return
     console = Console(highlight=False)
-    console.print(_head(experiment, settings))
+    console.print(_head(experiment, settings, position))
     if experiment.status is ExperimentStatus.SUCCEEDED:
         print_summary(console, experiment)
 
@@ -100,9 +103,13 @@ def show(reference: str, as_json: bool) -> None:
 @click.option("--lines", "-n", type=click.IntRange(1), default=40, show_default=True)
 def logs(reference: str, follow: bool, lines: int) -> None:
     """Show the last lines of an experiment's logs.txt."""
-    with Store(Settings.read().store_url) as store:
+    settings = Settings.read()
+    with Store(settings.store_url) as store:
         experiment = store.find(reference)
+        watcher = Reconciler(store, settings)
         path = ExperimentFiles(Path(str(experiment.directory))).log
+        while follow and not path.exists() and store.get(experiment.id).status.is_live:
+            time.sleep(FOLLOW_INTERVAL)  # it waits in the queue
         if not path.exists():
             raise NotFoundError(f"experiment {experiment.id} has no log yet ({path}).")
         with path.open(encoding="utf-8", errors="replace") as stream:
@@ -110,7 +117,7 @@ def logs(reference: str, follow: bool, lines: int) -> None:
             live = follow
             while live:
                 time.sleep(FOLLOW_INTERVAL)
-                reconcile(store)
+                watcher.round()
                 live = store.get(experiment.id).status.is_live
                 # Read after asking, so that the lines of the very end are shown too.
                 click.echo(stream.read(), nl=False)
@@ -128,6 +135,10 @@ def import_(folders: tuple[Path, ...]) -> None:
         for folder in found:
             experiment = import_folder(folder, store)
             click.echo(f"{experiment.id}  {experiment.status:<9}  {folder}")
+
+
+for _command in experiment_control.COMMANDS:
+    experiments.add_command(_command)
 
 
 def _experiment_folders(folder: Path) -> list[Path]:
@@ -171,7 +182,7 @@ def _when(experiment: Experiment, settings: Settings, *, year: bool) -> str:
     return f"{created:%Y-%m-%d %H:%M}" if year else f"{created:%m-%d %H:%M}"
 
 
-def _head(experiment: Experiment, settings: Settings) -> Text:
+def _head(experiment: Experiment, settings: Settings, position: int | None) -> Text:
     zone = settings.timezone
     text = Text.assemble(
         (experiment.name, "bold"),
@@ -185,8 +196,14 @@ def _head(experiment: Experiment, settings: Settings) -> Text:
         f"\n  data {experiment.dataset_name}{_version(experiment)} "
         f"({str(experiment.dataset_hash)[:19]}…)",
     )
+    if position is not None:
+        text.append(f"\n  number {position} in queue {experiment.queue}")
     if experiment.phase and experiment.status is ExperimentStatus.RUNNING:
         text.append(f"\n  {experiment.phase}, {experiment.progress:.0%} of training done")
+        if experiment.time_left is not None:
+            text.append(f", about {experiment.time_left:.0f} s left")
+        if experiment.worker:
+            text.append(f"\n  worker {experiment.worker} on {experiment.host}")
     if experiment.reason:
         text.append(f"\n  {experiment.reason}", "red")
     return text

@@ -17,9 +17,18 @@ from tunesmith.errors import ConfigError, Interrupted, TunesmithError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("tunesmith.cli.train", "Train an experiment here and now."),
+    "submit": ("tunesmith.cli.submit", "Queue an experiment for the workers."),
     "config": ("tunesmith.cli.config", "Check, show and describe configurations."),
     "data": ("tunesmith.cli.data", "Check, analyze, import, compare and export data."),
-    "experiments": ("tunesmith.cli.experiments", "List, show, follow and import experiments."),
+    "experiments": (
+        "tunesmith.cli.experiments",
+        "List, show, follow, cancel, resume, delete, import.",
+    ),
+    "up": ("tunesmith.cli.up", "Start broker, API and worker on this machine."),
+    "down": ("tunesmith.cli.up", "Stop what `tunesmith up` started."),
+    "worker": ("tunesmith.cli.worker", "Take experiments from the queue and train them here."),
+    "api": ("tunesmith.cli.api", "Serve the REST API."),
+    "doctor": ("tunesmith.cli.doctor", "Check the installation, and say what to do."),
 }
 """Command → the module that defines it under the same name, and its line in the help."""
 

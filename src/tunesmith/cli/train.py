@@ -12,8 +12,10 @@ from tunesmith.cli.flags import Flags, configuration
 from tunesmith.cli.summary import command_name, print_summary
 from tunesmith.config.yaml import read_draft
 from tunesmith.errors import Interrupted, StorageError, TunesmithError, UserError
-from tunesmith.experiments.life import execute, reconcile, resumable, submit
+from tunesmith.experiments.execution import execute, resumable
 from tunesmith.experiments.prepare import Prepared, prepare
+from tunesmith.experiments.reconcile import reconcile
+from tunesmith.experiments.submission import submit
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.store import Store
@@ -44,14 +46,14 @@ def train(
                 "flags and SECTION.FIELD=VALUE, or start a new experiment with them."
             )
         with display.working("looking for data and model"), Store(settings.store_url) as store:
-            reconcile(store)
+            reconcile(store, settings)
             experiment = store.find(resume)
             prepared = resumable(experiment, settings)
     else:
         with display.working("checking configuration, data and model"):
             prepared = prepare(read_draft(config, flags, assignments), settings)
         with Store(settings.store_url) as store:
-            reconcile(store)
+            reconcile(store, settings)
             experiment = submit(prepared, store, settings)
     _run(experiment, prepared, settings, display)
 

@@ -302,6 +302,24 @@ class TrainingConfig(Section):
     )
     group_by_length: bool = Field(True, description="Batch texts of similar length together.")
     dataloader_num_workers: int = Field(0, ge=0, description="Processes that prepare batches.")
+    processes: int = Field(
+        1, ge=1, le=64, description="Processes that train together; each takes a batch per step."
+    )
+
+
+class JobConfig(Section):
+    """How it waits and runs where it is queued; training at once heeds time_limit alone."""
+
+    queue: Literal["cpu", "gpu"] | None = Field(
+        None, description="gpu: workers with a GPU take it; cpu: any; null: as training.device says."
+    )
+    priority: int = Field(0, ge=-100, le=100, description="The highest is taken first.")
+    max_restarts: int = Field(
+        3, ge=0, le=100, description="Times it is resumed after its process died."
+    )
+    time_limit: float | None = Field(
+        None, gt=0.0, description="Seconds until it is stopped, with a checkpoint; null: none."
+    )
 
 
 class ExperimentConfig(Section):
@@ -319,6 +337,7 @@ class ExperimentConfig(Section):
     training: TrainingConfig = Field(
         default_factory=TrainingConfig, description="How it is trained."
     )
+    job: JobConfig = Field(default_factory=JobConfig, description="How it waits in the queue.")
 
     @model_validator(mode="before")
     @classmethod

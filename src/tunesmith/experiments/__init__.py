@@ -1,6 +1,6 @@
 """The life of an experiment: asked for, prepared, run, ended, resumed; `train` for Python.
 
-`life.py` is the only code that changes a status.
+`states.py` is the only code that changes a status.
 """
 
 from __future__ import annotations

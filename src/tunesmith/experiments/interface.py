@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.config.yaml import FLAGS, read_draft
-from tunesmith.experiments.life import execute, reconcile, submit
+from tunesmith.experiments.execution import execute
 from tunesmith.experiments.prepare import prepare
+from tunesmith.experiments.reconcile import reconcile
+from tunesmith.experiments.submission import submit
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.files import ExperimentFiles
@@ -75,7 +77,7 @@ def train(
     source = config if isinstance(config, Mapping) else Path(config)
     prepared = prepare(read_draft(source, flags, fields=fields), settings)
     with Store(settings.store_url) as store:
-        reconcile(store)
+        reconcile(store, settings)
         experiment = submit(prepared, store, settings)
         return TrainedExperiment(
             execute(experiment.id, store, settings, prepared=prepared, listener=listener)

@@ -90,7 +90,7 @@ def check(draft: Draft, settings: Settings) -> list[str]:
 
 def _examine(config: ExperimentConfig, settings: Settings, *, fetch: bool) -> _Findings:
     """Hold `config` against itself, its model and its data; `fetch`: the hub may be asked."""
-    problems = _contradictions(config)
+    problems = contradictions(config)
     unchecked: list[str] = []
     task = TASKS[config.task_name](config.task)
     source = facts = dataset = None
@@ -121,7 +121,7 @@ def _is_on_hub(name: str) -> bool:
         return False  # reading it will say what is wrong with the name
 
 
-def _contradictions(config: ExperimentConfig) -> list[Problem]:
+def contradictions(config: ExperimentConfig) -> list[Problem]:
     """Fields that are right alone and wrong together."""
     training, rules, problems = config.training, config.data.validation_rules, []
     wanted = TASKS[config.task_name].peft_task_type

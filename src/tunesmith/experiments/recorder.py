@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tunesmith.errors import StorageError
+from tunesmith.errors import LeaseLostError, StorageError
+from tunesmith.experiments.lease import Lease, Stop
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Metric, utc_now
 from tunesmith.tracking.files import ExperimentFiles
@@ -30,31 +31,40 @@ class Silent(Reporter):
 
 
 class Recorder:
-    """The reporter of a recorded experiment: writes down, then passes on to the listener."""
+    """The reporter of a recorded experiment: writes down, then passes on to the listener.
+
+    It writes under the experiment's lease. While the store can't be reached, what it would have
+    written waits here: the lease says how long that may last.
+    """
 
     def __init__(
-        self, experiment_id: str, store: Store, files: ExperimentFiles, listener: Reporter
+        self, lease: Lease, store: Store, files: ExperimentFiles, listener: Reporter
     ) -> None:
-        self.experiment_id = experiment_id
+        self.experiment_id = lease.experiment_id
+        self.lease = lease
         self.store = store
         self.files = files
         self.listener = listener
-        self.stop_wanted = False
         self._written = 0.0
         self._phase: Phase | None = None
+        self._changes: dict[str, Any] = {}
+        self._points: list[Metric] = []
+        self._first: tuple[float, int] | None = None
+        """When the first step of this process was reported, and which it was."""
 
     def phase(self, phase: Phase, note: str = "") -> None:
         """Record the phase."""
         self._phase = phase
         log.info("phase: %s%s", phase, f" ({note})" if note else "")
-        self.store.update(self.experiment_id, phase=str(phase))
+        self._first = None
+        self._write(phase=str(phase), time_left=None)
         self.listener.phase(phase, note)
 
     def plan(self, plan: Plan) -> None:
         """Record the plan."""
         for choice in plan.choices:
             log.info("plan: %s: %s (%s)", choice.setting, choice.value, choice.reason)
-        self.store.update(self.experiment_id, plan=plan.to_json())
+        self._write(plan=plan.to_json())
         self.listener.plan(plan)
 
     def message(self, text: str) -> None:
@@ -74,7 +84,7 @@ class Recorder:
             now - self._written >= PROGRESS_INTERVAL or done == total
         ):
             self._written = now
-            self.store.update(self.experiment_id, progress=done / max(total, 1))
+            self._write(progress=done / max(total, 1), time_left=self._time_left(now, done, total))
         self.listener.progress(done, total)
 
     def metrics(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
@@ -84,15 +94,45 @@ class Recorder:
             Metric(self.experiment_id, step, name, float(value), epoch, now)
             for name, value in values.items()
         ]
-        self.store.add_metrics(points)
+        self._points += points
+        self._write()
         self.files.append_history(points)
         shown = ", ".join(f"{name}={value:.6g}" for name, value in values.items())
         log.info("step %d, epoch %.3f: %s", step, epoch, shown)
         self.listener.metrics(step, epoch, values)
 
     def should_stop(self) -> bool:
-        """Whether a signal or the listener asked to stop."""
-        return self.stop_wanted or self.listener.should_stop()
+        """Whether anybody wants it to stop. Raises LeaseLostError when another may train it now."""
+        if self.lease.stop is Stop.LEASE_LOST:
+            raise LeaseLostError(
+                f"experiment {self.experiment_id} was given to another process, or the store "
+                "could not be reached for too long: this one trains it no longer."
+            )
+        return self.lease.stop is not None or self.listener.should_stop()
+
+    def flush(self) -> None:
+        """Write what still waits. Raises StorageError and LeaseLostError."""
+        if self._points:
+            self.store.add_metrics(self._points, lease=self.lease.token)
+            self._points = []
+        if self._changes:
+            self.store.jobs.write(self.experiment_id, self.lease.token, **self._changes)
+            self._changes = {}
+
+    def _write(self, **changes: Any) -> None:
+        self._changes |= changes
+        try:
+            self.flush()
+        except StorageError as error:
+            log.warning("%s What was measured is kept and written later.", error)
+
+    def _time_left(self, now: float, done: int, total: int) -> float | None:
+        """Seconds until the last step, at this process's own speed."""
+        if self._first is None:
+            self._first = (now, done)
+            return None
+        begun, before = self._first
+        return (now - begun) / (done - before) * (total - done) if done > before else None
 
 
 @contextmanager

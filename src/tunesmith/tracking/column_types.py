@@ -6,15 +6,13 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from numbers import Integral, Real
 from typing import Any
 
 from sqlalchemy import JSON, DateTime, Double, String
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
-
-from tunesmith.tracking.entities import ExperimentStatus
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -57,19 +55,23 @@ class Text(TypeDecorator[str]):
         return None if value is None else storable(value)
 
 
-class Status(TypeDecorator[ExperimentStatus]):
-    """An ExperimentStatus, kept as its word."""
+class Word(TypeDecorator[StrEnum]):
+    """A member of `kind`, kept as its word."""
 
     impl = String
     cache_ok = True
 
-    def process_bind_param(self, value: ExperimentStatus | None, dialect: Dialect) -> str | None:
-        """What the database is given for `value`."""
-        return None if value is None else ExperimentStatus(value).value
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__()
+        self.kind = kind
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> ExperimentStatus | None:
+    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
+        """What the database is given for `value`."""
+        return None if value is None else self.kind(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
         """What the record is given for the database's `value`."""
-        return None if value is None else ExperimentStatus(value)
+        return None if value is None else self.kind(value)
 
 
 class UTCDateTime(TypeDecorator[datetime]):

@@ -13,12 +13,15 @@ from tunesmith.errors import ConfigError, Problem, nearest
 
 ID_LENGTH = 12
 
+QUEUES = ("cpu", "gpu")
+"""What a queued experiment can ask for: any worker, or one with a GPU."""
+
 SORT_KEYS = ("created_at", "name", "train_runtime", "eval_accuracy")
 """What a list of experiments can be sorted by."""
 
 
 class ExperimentStatus(StrEnum):
-    """Where an experiment stands. Which may follow which is decided in `experiments/life.py`."""
+    """Where an experiment stands. Which may follow which is decided in `experiments/states.py`."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -98,7 +101,29 @@ class Experiment:
     host: str | None = None
     """Machine that runs it."""
     process_started: float | None = None
-    """Creation time of that process, seconds since 1970: tells a reused `pid` apart."""
+    """Seconds from the machine's start to that process's: tells a reused `pid` apart."""
+    owner: str = ""
+    """Who submitted it: the name of an access token; empty where nobody has to say who they are."""
+    queue: str | None = None
+    """Queue that it waits in, one of QUEUES; None for one that is trained where it was started."""
+    priority: int = 0
+    """The queued experiment of the highest priority is taken first."""
+    rank: float = 0.0
+    """Place among the queued experiments of one priority: the lowest is taken first."""
+    runs_after: str | None = None
+    """Id of an experiment that must have ended, in whatever way, before this one is taken."""
+    restarts: int = 0
+    """Times that it was put back because the process that trained it died."""
+    worker: str | None = None
+    """Worker that took it."""
+    lease: str | None = None
+    """Token of the one process that may write to it; None while nobody runs it."""
+    heartbeat: int = 0
+    """How often the lease was renewed. It counts, so that no clock decides who is alive."""
+    cancel_requested_at: datetime | None = None
+    """When somebody asked a running experiment to stop."""
+    time_left: float | None = None
+    """Estimated seconds until training ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +196,14 @@ class Filters:
     name: str | None = None
     """Part of the name, in capitals or not."""
     status: ExperimentStatus | None = None
+    model: str | None = None
+    """Part of the base model's name, in capitals or not."""
+    dataset: str | None = None
+    """Part of the dataset's name, in capitals or not."""
+    text: str | None = None
+    """Words that all occur in the name, the model's or dataset's name, the id or the reason."""
+    owner: str | None = None
+    """Exactly this owner."""
     min_accuracy: float | None = None
     """Lowest `eval_accuracy`, 0 to 1."""
     max_runtime: float | None = None

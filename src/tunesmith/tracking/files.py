@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import DataError, StorageError
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, Metric
+
+LAST_OF_CHECKPOINT = "progress.json"
+"""The file that makes a checkpoint whole: it is written, and must be copied, after all others."""
 
 
 class ExperimentFiles:
@@ -31,12 +33,14 @@ class ExperimentFiles:
         self.label_errors = folder / "artifacts" / "label_errors.csv"
         self.final_model = folder / "artifacts" / "final_model"
         self.checkpoints = folder / "checkpoints"
+        self.process = folder / "process.txt"
 
     @classmethod
     def create(cls, root: Path, name: str, now: datetime) -> ExperimentFiles:
         """Make a new folder under `root`; `now` is in the user's time zone.
 
-        Two experiments of one name in one second: the later one waits for the next second.
+        Of several experiments of one name in one second, the later ones are named by the next
+        seconds.
         Raises StorageError when the folder can't be made.
         """
         stamp = now
@@ -47,8 +51,7 @@ class ExperimentFiles:
                 try:
                     folder.mkdir()
                 except FileExistsError:
-                    time.sleep(1.0 - time.time() % 1.0)
-                    stamp = datetime.now(now.tzinfo)
+                    stamp += timedelta(seconds=1)
                 else:
                     return cls(folder)
         except OSError as error:
@@ -72,7 +75,7 @@ class ExperimentFiles:
         """
         try:
             values = json.loads(self.record.read_text(encoding="utf-8"))
-            for name in ("created_at", "started_at", "finished_at"):
+            for name in ("created_at", "started_at", "finished_at", "cancel_requested_at"):
                 if values.get(name):
                     values[name] = datetime.fromisoformat(values[name])
             known = {field.name for field in fields(Experiment)}

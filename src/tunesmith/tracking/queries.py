@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from tunesmith.tracking.entities import Filters
 from tunesmith.tracking.tables import experiments
 
 DETAILS = ("config", "data", "environment", "plan", "metrics")
 """The JSON columns: large, and not needed to show a table of experiments."""
+
+_SEARCHED = ("name", "model_name", "dataset_name", "id", "reason")
+"""Columns in which a word of a search may stand."""
 
 _LARGEST = 2**62
 """More rows than any database has; numbers above 2**63 - 1 are refused by both."""
@@ -49,6 +52,17 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if filters.name:
         conditions.append(columns.name.icontains(filters.name, autoescape=True))
+    if filters.model:
+        conditions.append(columns.model_name.icontains(filters.model, autoescape=True))
+    if filters.dataset:
+        conditions.append(columns.dataset_name.icontains(filters.dataset, autoescape=True))
+    if filters.text:
+        conditions += [
+            or_(*(columns[name].icontains(word, autoescape=True) for name in _SEARCHED))
+            for word in filters.text.split()
+        ]
+    if filters.owner is not None:
+        conditions.append(columns.owner == filters.owner)
     if filters.status is not None:
         conditions.append(columns.status == filters.status)
     if filters.min_accuracy is not None:

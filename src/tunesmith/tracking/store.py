@@ -4,8 +4,9 @@ Rules, stated first:
 
 - The store is the truth. Each method is one transaction, done whole or not at all, and is safe to
   call from many threads and processes at once.
-- A status changes through `change_status` alone: one atomic update that names the statuses it
-  expects, so that of two who try, one wins and the other is told.
+- A status changes through `change_status` and the queue (`jobs`) alone: one atomic update that
+  names the statuses it expects, so that of two who try, one wins and the other is told.
+- What a process that trains writes names its lease, and is not written when that is lost.
 - Records go in and come out whole and immutable; nothing here knows files or training.
 - What goes wrong with the database is a StorageError in one paragraph; what was not found is a
   NotFoundError; every method may raise the former.
@@ -14,16 +15,18 @@ Rules, stated first:
 from __future__ import annotations
 
 import builtins
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import fields
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, RowMapping, delete, select, update
+from sqlalchemy import RowMapping, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tunesmith.errors import NotFoundError, StateError
+from tunesmith.tracking import points as metric_points
 from tunesmith.tracking import tables
+from tunesmith.tracking.access import Access
 from tunesmith.tracking.database import Database
 from tunesmith.tracking.entities import (
     DatasetVersion,
@@ -33,13 +36,18 @@ from tunesmith.tracking.entities import (
     Metric,
     Stats,
 )
+from tunesmith.tracking.jobs import Jobs
 from tunesmith.tracking.queries import DETAILS, count_query, list_query, stats_query
-from tunesmith.tracking.references import find_id, not_found
+from tunesmith.tracking.references import find_id
+from tunesmith.tracking.rows import (
+    checked,
+    experiment_row,
+    get_experiment,
+    lease_lost,
+    require_lease,
+)
 
-_EXPERIMENT_FIELDS = tuple(field.name for field in fields(Experiment))
-_METRIC_FIELDS = tuple(field.name for field in fields(Metric))
 _VERSION_FIELDS = tuple(field.name for field in fields(DatasetVersion) if field.name != "tags")
-_FIXED = frozenset({"id", "status"})
 _ALL = Filters()
 
 
@@ -56,6 +64,10 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self._database = Database(url)
+        self.jobs = Jobs(self._database)
+        """The queue: experiments that wait or run, and the workers that take them."""
+        self.access = Access(self._database)
+        """Access tokens and the audit trail."""
 
     @property
     def name(self) -> str:
@@ -86,7 +98,7 @@ class Store:
         """
         try:
             with self._database.writing() as connection:
-                connection.execute(tables.experiments.insert(), _row(experiment))
+                connection.execute(tables.experiments.insert(), experiment_row(experiment))
         except IntegrityError as error:
             raise StateError(f"Experiment {experiment.id} is recorded already.") from error
 
@@ -96,7 +108,7 @@ class Store:
         Raises NotFoundError naming the nearest.
         """
         with self._database.reading() as connection:
-            return _get(connection, experiment_id)
+            return get_experiment(connection, experiment_id)
 
     def find(self, reference: str) -> Experiment:
         """The experiment that a person means by `reference`.
@@ -107,7 +119,7 @@ class Store:
         Raises NotFoundError naming the nearest, or every match of an ambiguous beginning.
         """
         with self._database.reading() as connection:
-            return _get(connection, find_id(connection, reference))
+            return get_experiment(connection, find_id(connection, reference))
 
     def list(self, filters: Filters = _ALL, *, details: bool = True) -> builtins.list[Experiment]:
         """The experiments that pass `filters`, in their order.
@@ -132,37 +144,41 @@ class Store:
         be changed.
         """
         table = tables.experiments
-        statement = update(table).where(table.c.id == experiment_id).values(_checked(changes))
+        statement = update(table).where(table.c.id == experiment_id).values(checked(changes))
         with self._database.writing() as connection:
             if changes and connection.execute(statement).rowcount:
                 return
-            _get(connection, experiment_id)
+            get_experiment(connection, experiment_id)
 
     def change_status(
         self,
         experiment_id: str,
         to: ExperimentStatus,
         expected: Collection[ExperimentStatus],
+        *,
+        under: str | None = None,
         **changes: Any,
     ) -> Experiment:
         """Give an experiment the status `to` if its status is one of `expected`, and change fields.
 
-        One atomic update: of several who expect the same status, one succeeds. Returns the
-        experiment as it is afterwards.
+        One atomic update: of several who expect the same status, one succeeds. With `under`, only
+        while the experiment is held under that lease. Returns the experiment as it is afterwards.
 
-        Raises StateError saying the present status when it is none of `expected`, NotFoundError
-        when there is no such experiment, ValueError for a field that can't be changed.
+        Raises StateError saying the present status when it is none of `expected`, LeaseLostError
+        when it is held under another lease or none, NotFoundError when there is no such experiment,
+        ValueError for a field that can't be changed.
         """
         table = tables.experiments
-        statement = (
-            update(table)
-            .where(table.c.id == experiment_id, table.c.status.in_(list(expected)))
-            .values(status=to, **_checked(changes))
-        )
+        conditions = [table.c.id == experiment_id, table.c.status.in_(list(expected))]
+        if under is not None:
+            conditions.append(table.c.lease == under)
+        statement = update(table).where(*conditions).values(status=to, **checked(changes))
         with self._database.writing() as connection:
             changed = connection.execute(statement).rowcount
-            experiment = _get(connection, experiment_id)
+            experiment = get_experiment(connection, experiment_id)
             if not changed:
+                if under is not None and experiment.lease != under:
+                    raise lease_lost(connection, experiment_id)
                 wanted = " or ".join(sorted(expected)) or "no status"
                 raise StateError(
                     f"Experiment {experiment_id} ({experiment.name}) is {experiment.status}; "
@@ -170,21 +186,39 @@ class Store:
                 )
             return experiment
 
+    def delete(self, experiment_id: str) -> None:
+        """Delete an experiment that has ended, with its metrics.
+
+        Raises StateError when it waits or runs, NotFoundError when there is no such experiment.
+        """
+        table = tables.experiments
+        ended = [status for status in ExperimentStatus if status.is_finished]
+        statement = delete(table).where(table.c.id == experiment_id, table.c.status.in_(ended))
+        with self._database.writing() as connection:
+            if connection.execute(statement).rowcount:
+                return
+            experiment = get_experiment(connection, experiment_id)
+            raise StateError(
+                f"Experiment {experiment_id} ({experiment.name}) is {experiment.status}; only one "
+                "that has ended can be deleted."
+            )
+
     def put(self, experiment: Experiment, metrics: Iterable[Metric] = ()) -> None:
         """Record an experiment whole with all its metrics, in place of what has its id now.
 
         Doing it again changes nothing. Raises ValueError for a metric of another experiment.
         """
-        rows = _metric_rows(metrics)
-        if any(row["experiment_id"] != experiment.id for row in rows):
+        points = list(metrics)
+        if any(point.experiment_id != experiment.id for point in points):
             raise ValueError(f"a metric does not belong to experiment {experiment.id}")
         with self._database.writing() as connection:
-            connection.execute(self._database.upsert(tables.experiments), _row(experiment))
+            connection.execute(
+                self._database.upsert(tables.experiments), experiment_row(experiment)
+            )
             connection.execute(
                 delete(tables.metrics).where(tables.metrics.c.experiment_id == experiment.id)
             )
-            if rows:
-                connection.execute(tables.metrics.insert(), rows)
+            metric_points.write(connection, points)
 
     def stats(self) -> Stats:
         """All experiments in a few numbers."""
@@ -206,21 +240,28 @@ class Store:
 
     # -- metrics over steps -----------------------------------------------------------------
 
-    def add_metrics(self, points: Iterable[Metric]) -> None:
+    def add_metrics(self, points: Iterable[Metric], lease: str | None = None) -> None:
         """Record points of any number of metrics, all of them or none.
 
         A point replaces the one with its experiment, name and step, so that a resumed experiment
-        may repeat steps. Raises NotFoundError when an experiment is not recorded.
+        may repeat steps. With a `lease`, only while every experiment among them runs under it.
+
+        Raises NotFoundError when an experiment is not recorded, LeaseLostError.
         """
-        rows = _metric_rows(points)
-        if not rows:
+        points = list(points)
+        if not points:
             return
+        ids = sorted({point.experiment_id for point in points})
         try:
             with self._database.writing() as connection:
-                connection.execute(self._database.upsert(tables.metrics), rows)
+                if lease is not None:
+                    for experiment_id in ids:
+                        require_lease(connection, experiment_id, lease)
+                metric_points.write(connection, points)
         except IntegrityError as error:
-            ids = ", ".join(sorted({row["experiment_id"] for row in rows}))
-            raise NotFoundError(f"No experiment is recorded for metrics of {ids}.") from error
+            raise NotFoundError(
+                f"No experiment is recorded for metrics of {', '.join(ids)}."
+            ) from error
 
     def metrics(
         self, experiment_id: str, name: str | None = None, since_step: int | None = None
@@ -229,18 +270,24 @@ class Store:
 
         `name` picks one metric; `since_step` leaves out that step and all before it.
         """
-        table = tables.metrics
-        query = (
-            select(*(table.c[field] for field in _METRIC_FIELDS))
-            .where(table.c.experiment_id == experiment_id)
-            .order_by(table.c.name, table.c.step)
-        )
-        if name is not None:
-            query = query.where(table.c.name == name)
-        if since_step is not None:
-            query = query.where(table.c.step > since_step)
         with self._database.reading() as connection:
-            return [Metric(*row) for row in connection.execute(query)]
+            return metric_points.read(connection, experiment_id, name, since_step)
+
+    def metrics_sampled(
+        self, experiment_id: str, name: str, since_step: int | None = None, points: int = 1000
+    ) -> builtins.list[Metric]:
+        """At most `points` points of one metric, by step, chosen so that they look like all.
+
+        All of them where there are no more; else the first, the last and the extremes stay. Empty
+        for an unknown experiment or metric. `since_step` leaves out that step and all before it.
+        """
+        with self._database.reading() as connection:
+            return metric_points.sample(connection, experiment_id, name, since_step, points)
+
+    def metric_names(self, experiment_id: str) -> builtins.list[str]:
+        """The names of an experiment's metrics, in order; none for an unknown experiment."""
+        with self._database.reading() as connection:
+            return metric_points.names(connection, experiment_id)
 
     # -- dataset versions -------------------------------------------------------------------
 
@@ -268,33 +315,5 @@ class Store:
             return [_version(row) for row in connection.execute(query).mappings()]
 
 
-def _get(connection: Connection, experiment_id: str) -> Experiment:
-    query = select(tables.experiments).where(tables.experiments.c.id == experiment_id)
-    row = connection.execute(query).mappings().first()
-    if row is None:
-        raise not_found(connection, experiment_id)
-    return Experiment(**row)
-
-
-def _row(experiment: Experiment) -> dict[str, Any]:
-    return {name: getattr(experiment, name) for name in _EXPERIMENT_FIELDS}
-
-
 def _version(row: RowMapping) -> DatasetVersion:
     return DatasetVersion(**{**row, "columns": tuple(row["columns"])})
-
-
-def _metric_rows(points: Iterable[Metric]) -> builtins.list[dict[str, Any]]:
-    """One row per point, the last where several have the same key.
-
-    One statement can't replace a row twice on PostgreSQL.
-    """
-    last = {(point.experiment_id, point.name, point.step): point for point in points}
-    return [{name: getattr(point, name) for name in _METRIC_FIELDS} for point in last.values()]
-
-
-def _checked(changes: Mapping[str, Any]) -> Mapping[str, Any]:
-    wrong = sorted((changes.keys() - set(_EXPERIMENT_FIELDS)) | (changes.keys() & _FIXED))
-    if wrong:
-        raise ValueError(f"these fields of an experiment can't be changed: {', '.join(wrong)}")
-    return changes

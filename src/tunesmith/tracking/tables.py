@@ -2,6 +2,8 @@
 
 In `experiments` the large JSON columns stand last: SQLite reads a row from its front, so
 filtering and sorting never touch them.
+
+The audit trail can only grow: triggers refuse to change or delete its rows, whoever asks.
 """
 
 from __future__ import annotations
@@ -10,26 +12,32 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
     Index,
+    Integer,
     MetaData,
     Named,
     Table,
     TypedColumns,
+    event,
+    text,
 )
 
 from tunesmith.tracking.column_types import (
     Document,
     Finite,
     MetricValue,
-    Status,
     Text,
     UTCDateTime,
+    Word,
 )
 from tunesmith.tracking.entities import ExperimentStatus
+from tunesmith.tracking.service_entities import Role
 
 metadata = MetaData(
     # Constraints with names can be changed by later migrations, on SQLite too.
@@ -48,7 +56,7 @@ class ExperimentColumns(TypedColumns):
 
     id: Named[str] = Column(Text, primary_key=True)
     name: Named[str] = Column(Text, nullable=False)
-    status: Named[ExperimentStatus] = Column(Status, nullable=False)
+    status: Named[ExperimentStatus] = Column(Word(ExperimentStatus), nullable=False)
     phase: Named[str | None] = Column(Text)
     progress: Named[float] = Column(Double, nullable=False)
     task: Named[str] = Column(Text, nullable=False)
@@ -68,6 +76,18 @@ class ExperimentColumns(TypedColumns):
     host: Named[str | None] = Column(Text)
     process_started: Named[float | None] = Column(Finite)
     reason: Named[str | None] = Column(Text)
+    # The defaults are what experiments of before the queue were given when these columns came.
+    owner: Named[str] = Column(Text, nullable=False, server_default=text("''"))
+    queue: Named[str | None] = Column(Text)
+    priority: Named[int] = Column(BigInteger, nullable=False, server_default=text("0"))
+    rank: Named[float] = Column(Double, nullable=False, server_default=text("0"))
+    runs_after: Named[str | None] = Column(Text)
+    restarts: Named[int] = Column(BigInteger, nullable=False, server_default=text("0"))
+    worker: Named[str | None] = Column(Text)
+    lease: Named[str | None] = Column(Text)
+    heartbeat: Named[int] = Column(BigInteger, nullable=False, server_default=text("0"))
+    cancel_requested_at: Named[datetime | None] = Column(UTCDateTime)
+    time_left: Named[float | None] = Column(Finite)
     config: Named[Any] = Column(Document, nullable=False)
     data: Named[Any] = Column(Document, nullable=False)
     environment: Named[Any] = Column(Document, nullable=False)
@@ -108,6 +128,55 @@ class DatasetVersionColumns(TypedColumns):
     report: Named[Any] = Column(Document, nullable=False)
 
 
+class WorkerColumns(TypedColumns):
+    """One row, one Worker."""
+
+    name: Named[str] = Column(Text, primary_key=True)
+    host: Named[str] = Column(Text, nullable=False)
+    pid: Named[int] = Column(BigInteger, nullable=False)
+    devices: Named[Any] = Column(Document, nullable=False)
+    queues: Named[Any] = Column(Document, nullable=False)
+    slots: Named[int] = Column(BigInteger, nullable=False)
+    version: Named[str] = Column(Text, nullable=False)
+    started_at: Named[datetime] = Column(UTCDateTime, nullable=False)
+    heartbeat: Named[int] = Column(BigInteger, nullable=False)
+    seen_at: Named[datetime] = Column(UTCDateTime, nullable=False)
+
+
+class QueueColumns(TypedColumns):
+    """One row for each queue that was ever paused."""
+
+    name: Named[str] = Column(Text, primary_key=True)
+    paused: Named[bool] = Column(Boolean, nullable=False)
+    paused_by: Named[str] = Column(Text, nullable=False)
+
+
+class TokenColumns(TypedColumns):
+    """One row, one Token."""
+
+    name: Named[str] = Column(Text, primary_key=True)
+    role: Named[Role] = Column(Word(Role), nullable=False)
+    prefix: Named[str] = Column(Text, nullable=False, unique=True)
+    hash: Named[str] = Column(Text, nullable=False)
+    created_at: Named[datetime] = Column(UTCDateTime, nullable=False)
+    created_by: Named[str] = Column(Text, nullable=False)
+    last_used_at: Named[datetime | None] = Column(UTCDateTime)
+    revoked_at: Named[datetime | None] = Column(UTCDateTime)
+
+
+class AuditColumns(TypedColumns):
+    """One row, one AuditEntry."""
+
+    # SQLite numbers rows by itself only in a column that is declared INTEGER (64 bits there).
+    id: Named[int] = Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    at: Named[datetime] = Column(UTCDateTime, nullable=False)
+    actor: Named[str] = Column(Text, nullable=False)
+    action: Named[str] = Column(Text, nullable=False)
+    target: Named[str] = Column(Text, nullable=False)
+    details: Named[Any] = Column(Document, nullable=False)
+    address: Named[str] = Column(Text, nullable=False)
+
+
 experiments = Table("experiments", metadata, ExperimentColumns)
 
 # One per filter and sort key; each ends with `id` so that it gives the whole order by itself.
@@ -116,8 +185,58 @@ Index(None, experiments.c.name, experiments.c.id)
 Index(None, experiments.c.status, experiments.c.created_at, experiments.c.id)
 Index(None, experiments.c.eval_accuracy, experiments.c.id)
 Index(None, experiments.c.train_runtime, experiments.c.id)
+# Statistics are read from this one alone.
+Index(None, experiments.c.status, experiments.c.eval_accuracy, experiments.c.train_runtime)
+# The waiting ones in the order in which they are taken, and the newest place in it.
+Index(
+    None,
+    experiments.c.status,
+    experiments.c.queue,
+    experiments.c.priority,
+    experiments.c.rank,
+    experiments.c.id,
+)
+Index(None, experiments.c.rank)
 
 # Without a rowid, one metric's points lie side by side in the order in which they are read.
 metrics = Table("metrics", metadata, MetricColumns, sqlite_with_rowid=False)
 
 dataset_versions = Table("dataset_versions", metadata, DatasetVersionColumns)
+
+workers = Table("workers", metadata, WorkerColumns)
+
+queues = Table("queues", metadata, QueueColumns)
+
+tokens = Table("tokens", metadata, TokenColumns)
+
+audit = Table("audit", metadata, AuditColumns)
+
+Index(None, audit.c.actor, audit.c.id)
+Index(None, audit.c.target, audit.c.id)
+
+_REFUSAL = "the audit trail can only grow"
+
+APPEND_ONLY = {
+    "sqlite": [
+        *(
+            f"CREATE TRIGGER audit_no_{what.lower()} BEFORE {what} ON audit "
+            f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
+            for what in ("UPDATE", "DELETE")
+        ),
+        # INSERT OR REPLACE deletes rows without asking the trigger above.
+        "CREATE TRIGGER audit_no_replace BEFORE INSERT ON audit "
+        "WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id) "
+        f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END",
+    ],
+    "postgresql": [
+        "CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE restrict_violation USING MESSAGE = '{_REFUSAL}'; END $$",
+        "CREATE TRIGGER audit_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+        "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse()",
+    ],
+}
+"""Database → what makes it refuse to change or delete entries. Migration 0003 has the same."""
+
+for _dialect, _statements in APPEND_ONLY.items():
+    for _statement in _statements:
+        event.listen(audit, "after_create", DDL(_statement).execute_if(dialect=_dialect))  # type: ignore[no-untyped-call]

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import BatchSampler, Dataset, Sampler
 
 from tunesmith.tasks.base import Example
 
+NO_ROW = -1
+"""Stands in a batch for the row that a process does not get of a short last batch."""
 
-class Examples(Dataset[Example]):
-    """Encoded rows as a dataset."""
+
+class Examples(Dataset[Example | None]):
+    """Encoded rows as a dataset; None is at `NO_ROW`."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples = examples
@@ -19,8 +22,8 @@ class Examples(Dataset[Example]):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> Example:
-        return self.examples[index]
+    def __getitem__(self, index: int) -> Example | None:
+        return None if index == NO_ROW else self.examples[index]
 
 
 class EpochSampler(Sampler[int]):
@@ -59,3 +62,24 @@ class EpochSampler(Sampler[int]):
                 full.append(batch) if len(batch) == self.batch_size else rest.extend(batch)
         shuffled = torch.randperm(len(full), generator=generator).tolist()
         return iter([row for number in shuffled for row in full[number]] + rest)
+
+
+class PartialBatches(Sampler[list[int]]):
+    """The part that one process takes of every batch, when `size` processes train together.
+
+    A batch of all of them is what one process would take with `size` times the rows; neighbours in
+    it go to different processes, so that all have about the same length. In the last batch of an
+    epoch some may get fewer rows; one that gets none is given `[NO_ROW]`, because all must step.
+    """
+
+    def __init__(self, order: Sampler[int], rows: int, *, rank: int, size: int) -> None:
+        self.whole = BatchSampler(order, batch_size=rows * size, drop_last=False)
+        self.rank = rank
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self.whole:
+            yield batch[self.rank :: self.size] or [NO_ROW]

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from tunesmith.training.group import Group
 from tunesmith.training.reporter import Reporter
 
 
@@ -36,9 +37,12 @@ class Progress:
 class Report(TrainerCallback):
     """Passes losses and steps to the reporter, and the reporter's wish to stop to the trainer."""
 
-    def __init__(self, reporter: Reporter, progress: Progress, *, skip_last_eval: bool) -> None:
+    def __init__(
+        self, reporter: Reporter, progress: Progress, group: Group, *, skip_last_eval: bool
+    ) -> None:
         self.reporter = reporter
         self.progress = progress
+        self.group = group
         self.skip_last_eval = skip_last_eval
         """Leave out the evaluation after the last step: the full one follows at once."""
         self.stopped = False
@@ -55,7 +59,8 @@ class Report(TrainerCallback):
         """Report the step; log whenever a checkpoint is due, so that no loss falls between two."""
         self.reporter.progress(state.global_step, state.max_steps)
         ends = _ends_epoch(state) or state.global_step >= state.max_steps
-        if self.reporter.should_stop():
+        self.group.check()
+        if self.group.first(self.reporter.should_stop()):  # all stop after the same step
             self.stopped = True
             control.should_training_stop = True
             control.should_save = control.should_save or not ends

@@ -58,7 +58,7 @@ def choose_device(wanted: str | None) -> tuple[str, str]:
     found, reason = detect_device()
     if wanted is None:
         return found, reason
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = _count_gpus()
     there = ["cpu"]
     there += ["mps"] if torch.backends.mps.is_available() else []
     there += ["cuda", *(f"cuda:{i}" for i in range(count))] if count else []
@@ -77,6 +77,9 @@ def make_plan(config: ExperimentConfig) -> Plan:
     """
     training, model = config.training, config.model
     device, device_reason = choose_device(training.device)
+    if training.processes > 1:
+        check_processes(training.processes, device, gpus=_count_gpus())
+        device = "cuda:0" if device == "cuda" else device  # the first process' own
     quantized = "4 bits" if model.load_in_4bit else "8 bits" if model.load_in_8bit else None
     if quantized:
         _check_quantization(device, model.load_in_4bit)
@@ -101,8 +104,70 @@ def make_plan(config: ExperimentConfig) -> Plan:
                 if training.group_by_length
                 else "training.group_by_length is off",
             ),
+            *_processes(config, device),
         ),
     )
+
+
+def check_processes(processes: int, device: str, *, gpus: int) -> None:
+    """Raise DeviceError when that many `processes` can't train together on `device`.
+
+    `gpus` is the number of CUDA GPUs of this machine: each process has one of its own.
+    """
+    from torch import distributed
+
+    asked = f"training.processes: {processes} processes"
+    alone = "set training.processes to 1"
+    if device == "mps":
+        raise DeviceError(
+            f"{asked} can't share Apple's GPU (MPS): {alone}, or training.device to cpu."
+        )
+    if device.startswith("cuda:"):
+        raise DeviceError(
+            f"{asked} need a GPU each, and training.device names one ({device}): set it to cuda, "
+            f"or {alone}."
+        )
+    if device == "cuda" and gpus < processes:
+        raise DeviceError(
+            f"{asked} need as many GPUs, and {gpus} can be seen here: {alone}"
+            + (f" (or up to {gpus})" if gpus > 1 else "")
+            + ", or training.device to cpu."
+        )
+    if not distributed.is_available():
+        raise DeviceError(
+            f"{asked} need a PyTorch with torch.distributed, unlike this one: {alone}."
+        )
+
+
+def threads_per_process(processes: int) -> int:
+    """The threads that each of `processes` computes with, of those that one would have alone."""
+    import torch
+
+    return max(1, torch.get_num_threads() // processes)
+
+
+def _count_gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _processes(config: ExperimentConfig, device: str) -> list[Choice]:
+    """What several processes mean; nothing for one."""
+    training = config.training
+    if training.processes == 1:
+        return []
+    rows = training.per_device_train_batch_size
+    threads = threads_per_process(training.processes)
+    own = "a GPU" if device != "cpu" else f"{threads} thread{'s' if threads > 1 else ''}"
+    return [
+        Choice(
+            "processes",
+            f"{training.processes}, each with {own} of its own",
+            f"asked for in training.processes; {rows} rows in each are {training.processes * rows} "
+            "at once, as in one process with that batch size",
+        )
+    ]
 
 
 def _precision(wanted: str, device: str) -> tuple[str, str]:

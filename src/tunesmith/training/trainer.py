@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from tunesmith.errors import NonFiniteLossError, StorageError
-from tunesmith.tasks.base import Batch, Task
-from tunesmith.training.batching import EpochSampler, Examples
+from tunesmith.tasks.base import Batch, Example, Task
+from tunesmith.training.batching import EpochSampler, Examples, PartialBatches
 from tunesmith.training.callbacks import Progress
+from tunesmith.training.group import Group
 from tunesmith.training.writing import WRITE_ERRORS, make_visible, why_not_written
 
 PROGRESS_FILE = "progress.json"
+STAND_IN = "stand_in"
+"""Marks a batch that is computed and counts for nothing: this process has no row of the step."""
+
+
+class _Loss(torch.nn.Module):
+    """The task's loss as a module.
+
+    `DistributedDataParallel` wraps one forward pass; a task may call its model as it likes.
+    """
+
+    def __init__(self, task: Task, model: torch.nn.Module, device: torch.device) -> None:
+        super().__init__()
+        self.task = task
+        self.model = model
+        # PyTorch looks for weights without a gradient, and warns where it finds none: this is one.
+        self.unused = torch.nn.Parameter(torch.zeros(1, device=device))
+
+    def forward(self, batch: Batch, num_items: torch.Tensor | int | None) -> Any:
+        return self.task.loss(self.model, batch, num_items)
 
 
 class LoraTrainer(transformers.Trainer):
     """Trains an adapter for a task.
 
     What differs from its parent: the task gives the loss, which counts targets over all the batches
-    of a step; batches depend on seed and epoch alone; evaluation is the task's own; a checkpoint
-    becomes visible whole.
+    of a step, in all processes; batches depend on seed and epoch alone; evaluation is the task's
+    own, in the first process; a checkpoint becomes visible whole.
     """
 
     loss_is_scaled_for_ga = True
@@ -41,6 +62,7 @@ class LoraTrainer(transformers.Trainer):
         evaluator: Callable[[], dict[str, float]],
         pad_token_id: int,
         progress: Progress,
+        group: Group,
         group_by_length: bool,
         **parent: Any,
     ) -> None:
@@ -48,6 +70,9 @@ class LoraTrainer(transformers.Trainer):
         self.lengths = [len(example["input_ids"]) for example in train_examples.examples]
         self.evaluator = evaluator
         self.progress = progress
+        self.group = group
+        self.pad_token_id = pad_token_id
+        self.examples = train_examples
         self.group_by_length = group_by_length
         self.folder = Path(parent["args"].output_dir)
         self.before_save: Callable[[], None] = lambda: None
@@ -55,7 +80,7 @@ class LoraTrainer(transformers.Trainer):
         super().__init__(
             train_dataset=train_examples,
             eval_dataset=train_examples,  # never read: `evaluate` is ours
-            data_collator=functools.partial(task.collate, pad_token_id=pad_token_id),
+            data_collator=self._collate,
             **parent,
         )
 
@@ -67,9 +92,11 @@ class LoraTrainer(transformers.Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """The task's loss; refuses to go on with one that isn't a number."""
-        self.progress.samples += len(inputs["input_ids"])
-        self.progress.tokens += int(inputs["attention_mask"].sum())
-        loss = self.task.loss(model, inputs, num_items_in_batch)
+        counts = not inputs.pop(STAND_IN, False)
+        if self.group.size == 1:
+            loss = self.task.loss(model, inputs, num_items_in_batch)
+        else:  # gradients are averaged over the processes, and are to be summed
+            loss = model(inputs, num_items_in_batch) * (self.group.size if counts else 0)
         if not torch.isfinite(loss):
             raise NonFiniteLossError(
                 f"the loss became {loss.item()} at step {self.state.global_step + 1} (learning "
@@ -81,14 +108,76 @@ class LoraTrainer(transformers.Trainer):
     def _get_num_items_in_batch(
         self, batch_samples: list[Batch], device: torch.device
     ) -> torch.Tensor | int:
-        return sum(self.task.count_items(batch) for batch in batch_samples)
+        """The targets of one step over all processes; its rows and tokens are counted too."""
+        counted = [batch for batch in batch_samples if STAND_IN not in batch]
+        items = sum(self.task.count_items(batch) for batch in counted)
+        rows = sum(len(batch["input_ids"]) for batch in counted)
+        tokens = sum(int(batch["attention_mask"].sum()) for batch in counted)
+        if self.group.size > 1:
+            *counts, targets = self.group.total([rows, tokens, float(items)])
+            rows, tokens = map(int, counts)
+            items = torch.tensor(targets, dtype=torch.float32)
+        self.progress.samples += rows
+        self.progress.tokens += tokens
+        return items
+
+    def _collate(self, examples: Sequence[Example | None]) -> Batch:
+        rows = [example for example in examples if example is not None]
+        if rows:
+            return self.task.collate(rows, pad_token_id=self.pad_token_id)
+        shortest = self.lengths.index(min(self.lengths))
+        example = self.examples.examples[shortest]
+        return {**self.task.collate([example], pad_token_id=self.pad_token_id), STAND_IN: True}
+
+    def get_train_dataloader(self) -> DataLoader[Example | None]:
+        """The batches of this process."""
+        if self.group.size == 1:
+            return super().get_train_dataloader()
+        return DataLoader(
+            self.examples,
+            batch_sampler=PartialBatches(
+                self._get_train_sampler(),
+                self.args.train_batch_size,
+                rank=self.group.rank,
+                size=self.group.size,
+            ),
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+
+    def _wrap_model(self, model: Any, training: bool = True, dataloader: Any = None) -> Any:
+        """The model, in several processes one whose gradients are averaged over them."""
+        if self.group.size == 1 or not training:
+            return super()._wrap_model(model, training, dataloader)
+        prepared = self.accelerator.prepare_model(model, evaluation_mode=True)  # autocast alone
+        loss = _Loss(self.task, prepared, self.args.device)
+        frozen = [
+            name
+            for name, parameter in loss.named_parameters(remove_duplicate=False)
+            if not parameter.requires_grad
+        ]
+        buffers = [name for name, _ in loss.named_buffers(remove_duplicate=False)]
+        # All read them from the same files, and they never change: nothing to send around.
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(  # type: ignore[no-untyped-call]
+            loss, [*frozen, *buffers]
+        )
+        return DistributedDataParallel(
+            loss,
+            device_ids=[self.args.device] if self.args.device.type == "cuda" else None,
+            # Without it the first step would group the gradients in another way than the others,
+            # and a sum of three or more, rounded elsewhere, would not be the same after a resume.
+            find_unused_parameters=True,
+        )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         return EpochSampler(
             self.lengths,
             seed=self.args.seed,
             epoch=lambda: int(self.state.epoch or 0),
-            batch_size=self.args.train_batch_size if self.group_by_length else None,
+            batch_size=self.args.train_batch_size * self.group.size
+            if self.group_by_length
+            else None,
         )
 
     def evaluate(
@@ -98,7 +187,8 @@ class LoraTrainer(transformers.Trainer):
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
         """The task's quick metrics on the held-out rows, logged and passed to the callbacks."""
-        metrics = {f"{metric_key_prefix}_{k}": v for k, v in self.evaluator().items()}
+        values = self.group.first(self.evaluator() if self.group.leads else None)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in values.items()}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
@@ -109,27 +199,44 @@ class LoraTrainer(transformers.Trainer):
         return str(self._staging or self.folder)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write the checkpoint beside its place, flush it, and rename it there."""
+        """Write the checkpoint beside its place, flush it, and rename it there.
+
+        Every process writes its random state, the first one everything else.
+        """
         name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         self._staging = self.folder / ".partial"
         try:
-            shutil.rmtree(self._staging, ignore_errors=True)
-            super()._save_checkpoint(model, trial)
+            if self.group.leads:
+                shutil.rmtree(self._staging, ignore_errors=True)
+            self.group.wait()
+            self._write(super()._save_checkpoint, model, trial)
             self._keep_best_of_its_final_place()
-            written = self._staging / name
-            self.state.save_to_json(str(written / transformers.trainer.TRAINER_STATE_NAME))
-            self.before_save()
-            (written / PROGRESS_FILE).write_text(json.dumps(asdict(self.progress)))
-            make_visible(written, self.folder / name)
+            self.group.wait()
+            if self.group.leads:
+                self._write(self._complete, self._staging / name, self.folder / name)
+            self.group.wait()
+        finally:
+            if self.group.leads:
+                shutil.rmtree(self._staging, ignore_errors=True)
+            self._staging = None
+
+    def _write(self, write: Callable[..., None], *arguments: Any) -> None:
+        """Call `write`; raises StorageError when the disk is full or can't be written."""
+        try:
+            write(*arguments)
         except WRITE_ERRORS as error:
+            self.group.check(patience=1.0)  # a process that died breaks what the others are at
             raise StorageError(
                 f"the checkpoint of step {self.state.global_step} can't be written: "
                 f"{why_not_written(self.folder, error)} Earlier checkpoints are whole: resume when "
                 "that is mended."
             ) from error
-        finally:
-            shutil.rmtree(self._staging, ignore_errors=True)
-            self._staging = None
+
+    def _complete(self, written: Path, final: Path) -> None:
+        self.state.save_to_json(str(written / transformers.trainer.TRAINER_STATE_NAME))
+        self.before_save()
+        (written / PROGRESS_FILE).write_text(json.dumps(asdict(self.progress)))
+        make_visible(written, final)
         rotate_checkpoints(
             output_dir=str(self.folder),
             save_total_limit=self.args.save_total_limit,

@@ -1,0 +1,80 @@
+"""The REST API as an ASGI application: `uvicorn --factory tunesmith.api.app:create_app`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
+from starlette.concurrency import run_in_threadpool
+
+from tunesmith import __version__
+from tunesmith.api import problems
+from tunesmith.api.bodies import PATIENCE, BodyLimits
+from tunesmith.api.documentation import document
+from tunesmith.api.guard import Guard
+from tunesmith.api.requests import RequestLog
+from tunesmith.api.routes import (
+    access,
+    configuration,
+    datasets,
+    experiments,
+    files,
+    health,
+    queue,
+    train,
+)
+from tunesmith.api.service import Service
+from tunesmith.settings import Settings
+
+ROUTERS = (train, experiments, files, datasets, configuration, queue, health, access)
+
+
+def create_app(settings: Settings | None = None, *, patience: float = PATIENCE) -> FastAPI:
+    """The API over the store of `settings`, by default those of the environment.
+
+    `patience` is the seconds that a request's body may let wait for itself. Raises ServiceError
+    when the address can be reached from outside and nobody has an admin token, StorageError when
+    the store can't be used, ConfigError for settings that are wrong.
+    """
+    settings = settings or Settings.read()
+    service = Service.open(settings)
+    app = FastAPIOffline(
+        title="Tunesmith",
+        version=__version__,
+        lifespan=partial(_lifespan, service),
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.service = service
+    problems.install(app)
+    for module in ROUTERS:
+        app.include_router(module.router)
+    app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's own way
+    # The last one added sees a request first.
+    app.add_middleware(
+        BodyLimits,
+        upload_path="/datasets",
+        max_upload=settings.max_upload_bytes,
+        patience=patience,
+    )
+    app.add_middleware(Guard, is_open=service.authenticator.open)
+    app.add_middleware(RequestLog, measurements=service.measurements)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(service: Service, _: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    await run_in_threadpool(service.start)
+    try:
+        yield {}
+    finally:
+        await run_in_threadpool(service.close)
+
+
+def _operation_id(route: APIRoute) -> str:
+    """A short name for each operation, for programs that are made from the document."""
+    return f"{route.tags[0]}_{route.name}" if route.tags else route.name

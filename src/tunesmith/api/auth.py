@@ -1,0 +1,153 @@
+"""Who asks, and what they may do.
+
+Bound to this machine alone, whoever can reach it is its owner. Bound to anything else, everybody
+has to show a token. Failing attempts are counted for each network address.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from tunesmith.api.oidc import OidcVerifier
+from tunesmith.api.problems import TooManyAttemptsError, UnauthenticatedError
+from tunesmith.api.tokens import PREFIX, RESERVED, TokenVerifier
+from tunesmith.errors import AccessError, ServiceError
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.service_entities import Role
+from tunesmith.tracking.store import Store
+
+FAILURES = RateLimitItemPerMinute(10)
+"""So many wrong tokens may come from one address."""
+
+OIDC_PREFIX = "oidc:"
+"""Before the names of a provider's accounts, so that none can pass for a token of ours."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who asks."""
+
+    name: str
+    role: Role
+    via: Literal["local", "token", "oidc"]
+
+    @property
+    def owner(self) -> str:
+        """Whose an experiment is that they submit: empty for whoever is at this machine."""
+        return "" if self.via == "local" else self.name
+
+    def require(self, role: Role) -> None:
+        """Raises AccessError when they may not do what `role` may."""
+        if not self.role.allows(role):
+            raise AccessError(
+                f"{self.name} is {self.role}; this needs the role {role}. An admin makes tokens "
+                "with: tunesmith tokens create NAME --role ROLE"
+            )
+
+    def require_change(self, experiment: Experiment) -> None:
+        """Raises AccessError when they may not change `experiment`."""
+        self.require(Role.MEMBER)
+        if self.role is not Role.ADMIN and experiment.owner != self.owner:
+            whose = experiment.owner or "whoever is at the machine itself"
+            raise AccessError(
+                f"experiment {experiment.id} belongs to {whose}; {self.name} may change only "
+                "experiments of their own."
+            )
+
+
+LOCAL = Identity(RESERVED, Role.ADMIN, "local")
+"""Whoever is at this machine."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the address `host` is this machine's own, out of reach of any other."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Authenticator:
+    """Tells who asks. Raises ServiceError when nobody could be let in, or everybody."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.open = is_loopback(settings.api_host) and not settings.require_tokens
+        self.tokens = TokenVerifier(store)
+        self._oidc = OidcVerifier(settings) if settings.oidc_issuer else None
+        self._failures = MovingWindowRateLimiter(MemoryStorage())
+        if not self.open and self._oidc is None and not _has_admin(store):
+            why = (
+                "tokens are required (TUNESMITH_REQUIRE_TOKENS)"
+                if is_loopback(settings.api_host)
+                else f"{settings.api_host} can be reached from other machines"
+            )
+            raise ServiceError(
+                f"the API is not started: {why}, and there is no admin token yet. Make one with: "
+                "tunesmith tokens create NAME --role admin; or set TUNESMITH_OIDC_ISSUER."
+            )
+
+    def identify(self, token: str | None, client: str | None, server: str | None) -> Identity:
+        """Who sent a request with `token` from the address `client` to our address `server`.
+
+        Raises UnauthenticatedError without a valid token where one is needed, TooManyAttemptsError
+        after too many wrong ones.
+        """
+        if token is None:
+            # Who listens elsewhere than the settings say is not trusted all the same.
+            if self.open and is_loopback(client or "") and is_loopback(server or ""):
+                return LOCAL
+            raise UnauthenticatedError(
+                "This needs an access token, sent as Authorization: Bearer ts_…; an admin makes "
+                "one with: tunesmith tokens create NAME"
+            )
+        address = _network(client or "")
+        # A token that is in use is not locked out by a neighbour who guesses.
+        if not self.tokens.is_remembered(token) and not self._failures.test(FAILURES, address):
+            wait = self._failures.get_window_stats(FAILURES, address).reset_time - time.time()
+            raise TooManyAttemptsError(
+                "Too many wrong tokens came from this address; try again later.",
+                max(1, round(wait)),
+            )
+        identity = self._recognise(token)
+        if identity is None:
+            self._failures.hit(FAILURES, address)
+            raise UnauthenticatedError("This access token is unknown, has expired or was revoked.")
+        return identity
+
+    def _recognise(self, token: str) -> Identity | None:
+        if token.startswith(PREFIX):
+            record = self.tokens.verify(token)
+            return Identity(record.name, record.role, "token") if record else None
+        if self._oidc is None:
+            return None
+        account = self._oidc.verify(token)
+        if account is None:
+            return None
+        return Identity(OIDC_PREFIX + account.subject, account.role, "oidc")
+
+
+def _has_admin(store: Store) -> bool:
+    return any(
+        token.role is Role.ADMIN and token.revoked_at is None for token in store.access.tokens()
+    )
+
+
+def _network(client: str) -> str:
+    """What counts as one address: of IPv6 the network, of which everybody has a whole one."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return client
+    if address.version == 6:
+        return str(ipaddress.ip_network(f"{address}/64", strict=False))
+    return client

@@ -1,0 +1,109 @@
+"""Bodies of requests: none too large, none too slow, JSON without traps."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from fastapi import Request
+from pydantic_core import from_json
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tunesmith.api.problems import UnsupportedTypeError, problem_response
+from tunesmith.errors import ConfigError, Problem
+
+MAX_JSON = 1 << 20
+"""Bytes of a body of JSON, at most."""
+
+MULTIPART = 1 << 20
+"""Bytes that the form around an uploaded file may have."""
+
+PATIENCE = 30.0
+"""Seconds that may pass without a byte; so long may a body of JSON take in all."""
+
+LEAST_RATE = 1024
+"""Bytes a second that an upload must bring on average, once `PATIENCE` has passed."""
+
+
+class BodyLimits:
+    """Ends requests whose body is too large (413) or comes too slowly (408)."""
+
+    def __init__(
+        self, app: ASGIApp, *, upload_path: str, max_upload: int, patience: float = PATIENCE
+    ) -> None:
+        self.app = app
+        self.upload_path = upload_path
+        self.max_upload = max_upload
+        self.patience = patience
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        is_upload = scope["method"] == "POST" and scope["path"] == self.upload_path
+        most = self.max_upload + MULTIPART if is_upload else MAX_JSON
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdecimal() and int(length[:30]) > most:
+            response = problem_response(
+                413, "too-large", "Too large", _too_large(most),
+                instance=scope["path"], headers={"Connection": "close"},
+            )  # fmt: skip
+            await response(scope, receive, send)
+            return
+        begun, read, complete = time.monotonic(), 0, False
+
+        async def receive_limited() -> Message:
+            nonlocal read, complete
+            if complete:  # what comes now is the end of the connection, in its own time
+                return await receive()
+            allowed = self.patience + (read / LEAST_RATE if is_upload else 0.0)
+            left = begun + allowed - time.monotonic()
+            try:
+                async with asyncio.timeout(min(left, self.patience)):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(
+                    408, "The body of the request comes too slowly.", {"Connection": "close"}
+                ) from None
+            if message["type"] == "http.request":
+                read += len(message.get("body", b""))
+                complete = not message.get("more_body", False)
+                if read > most:
+                    raise HTTPException(413, _too_large(most), {"Connection": "close"})
+            return message
+
+        await self.app(scope, receive_limited, send)
+
+
+def _too_large(most: int) -> str:
+    return f"The body of the request is larger than the {most >> 20:,} MiB that are accepted."
+
+
+async def read_json_object(request: Request) -> dict[str, Any]:
+    """The request's body, an object of JSON.
+
+    Strict where Python's own reader isn't: no NaN, no halves of surrogate pairs, no nesting without
+    end. Raises ConfigError saying where it is wrong, UnsupportedTypeError for another type.
+    """
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise UnsupportedTypeError(
+            f"The body is {kind[:60] or 'of no type'}; send JSON, with Content-Type: "
+            "application/json."
+        )
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        raise HTTPException(400, "The connection ended before the body did.") from None
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise ConfigError([Problem("", f"not valid JSON: {error}")]) from None
+    if not isinstance(value, dict):
+        message = 'must be an object of sections, as in {"model": {"name": …}}'
+        raise ConfigError([Problem("", message, value)])
+    return value

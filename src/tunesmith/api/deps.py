@@ -1,0 +1,151 @@
+"""Named dependencies of routes: the parts of the service, who asks, and what they ask about."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from tunesmith.api.auth import Identity
+from tunesmith.api.bodies import read_json_object
+from tunesmith.api.schemas.base import EXPERIMENT_ID
+from tunesmith.api.service import Service
+from tunesmith.errors import NotFoundError, StorageError, shorten
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.service_entities import AuditEntry, Role
+from tunesmith.tracking.store import Store
+
+log = logging.getLogger("tunesmith.api")
+
+_BEARER = HTTPBearer(
+    auto_error=False,
+    scheme_name="token",
+    description="An access token, `ts_…`, or a token of the OpenID Connect provider. Not needed "
+    "where the API is open: on this machine's own address, unless tokens are required.",
+)
+
+
+async def get_service(request: Request) -> Service:
+    """The parts of the running API."""
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]
+
+
+async def get_store(service: ServiceDep) -> Store:
+    """The store."""
+    return service.store
+
+
+async def get_settings(service: ServiceDep) -> Settings:
+    """The settings."""
+    return service.settings
+
+
+StoreDep = Annotated[Store, Depends(get_store)]
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+
+
+def identify(
+    request: Request,
+    service: ServiceDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+) -> Identity:
+    """Who asks. Raises UnauthenticatedError, TooManyAttemptsError."""
+    given = request.headers.get("authorization")
+    token = credentials.credentials if credentials else given
+    client = request.client.host if request.client else None
+    server = request.scope.get("server")
+    identity = service.authenticator.identify(token, client, server[0] if server else None)
+    request.state.actor = identity.name
+    return identity
+
+
+def needs(role: Role) -> Callable[[Identity], Awaitable[Identity]]:
+    """A dependency that lets through who may do what `role` may."""
+
+    async def allowed(identity: Annotated[Identity, Depends(identify)]) -> Identity:
+        identity.require(role)
+        return identity
+
+    return allowed
+
+
+Viewer = Annotated[Identity, Depends(needs(Role.VIEWER))]
+Member = Annotated[Identity, Depends(needs(Role.MEMBER))]
+Admin = Annotated[Identity, Depends(needs(Role.ADMIN))]
+
+
+class Auditor:
+    """Writes down who did what."""
+
+    def __init__(self, request: Request, store: Store) -> None:
+        self._store = store
+        self._request = request
+
+    def record(self, action: str, target: str, **details: Any) -> None:
+        """Add to the audit trail what was just done; it is logged too.
+
+        What was done can't be undone by failing here, so a store that is gone meanwhile is logged.
+        """
+        actor = getattr(self._request.state, "actor", "")
+        address = self._request.client.host if self._request.client else ""
+        entry = AuditEntry(
+            actor=actor, action=action, target=target, details=details, address=address
+        )
+        extra = {"experiment": target} if action.startswith("experiment.") else {}
+        log.info("%s: %s %s", actor, action, target, extra=extra)
+        try:
+            self._store.access.record(entry)
+        except StorageError as error:
+            log.error("not in the audit trail: %s %s by %s: %s", action, target, actor, error)
+
+
+async def get_auditor(request: Request, store: StoreDep) -> Auditor:
+    """What writes down who did what."""
+    return Auditor(request, store)
+
+
+AuditDep = Annotated[Auditor, Depends(get_auditor)]
+
+ExperimentId = Annotated[
+    str,
+    Path(
+        description="Id of an experiment: 12 hexadecimal digits.",
+        examples=["3f9c21d07a4e"],
+    ),
+]
+
+
+def get_experiment(experiment_id: ExperimentId, store: StoreDep, _: Viewer) -> Experiment:
+    """The experiment in the path. Raises NotFoundError."""
+    return find_experiment(experiment_id, store)
+
+
+def find_experiment(experiment_id: str, store: Store) -> Experiment:
+    """The experiment with exactly this id. Raises NotFoundError."""
+    if re.fullmatch(EXPERIMENT_ID, experiment_id) is None:
+        raise NotFoundError(
+            f"there is no experiment {shorten(experiment_id)}; an id is 12 hexadecimal digits, as "
+            "GET /experiments lists them."
+        )
+    return store.get(experiment_id)
+
+
+def get_changeable(experiment_id: ExperimentId, store: StoreDep, identity: Member) -> Experiment:
+    """The experiment in the path, where who asks may change it. Raises AccessError."""
+    experiment = find_experiment(experiment_id, store)
+    identity.require_change(experiment)
+    return experiment
+
+
+ExperimentDep = Annotated[Experiment, Depends(get_experiment)]
+ChangeableDep = Annotated[Experiment, Depends(get_changeable)]
+JsonObject = Annotated[dict[str, Any], Depends(read_json_object)]

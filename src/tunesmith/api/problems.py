@@ -1,0 +1,250 @@
+"""Errors as RFC 9457 problem details (https://www.rfc-editor.org/rfc/rfc9457).
+
+Every answer that is no success has one form: `type`, `title`, `status`, `detail`, `instance`, and
+`errors` with a line for each wrong field. Nothing of a traceback, a path of the code or a query
+ever stands in one; what was unexpected is logged under an id, which is all that the client gets.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from tunesmith.api.schemas.problem import FieldProblem, ProblemDetails
+from tunesmith.errors import (
+    AccessError,
+    ConfigError,
+    DataError,
+    DeviceError,
+    LeaseLostError,
+    ModelError,
+    NotFoundError,
+    Problem,
+    ServiceError,
+    StateError,
+    StorageError,
+    TunesmithError,
+    UserError,
+    shorten,
+)
+
+log = logging.getLogger("tunesmith.api")
+
+MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:tunesmith:problem:"
+"""What the `type` of every problem begins with."""
+
+RETRY_AFTER = 2
+"""Seconds after which a client may ask again when the store didn't answer."""
+
+SHOWN = 200
+"""Characters of a wrong value that are sent back."""
+
+
+class UnauthenticatedError(AccessError):
+    """Raised when a request doesn't say who asks, or says it wrongly."""
+
+
+class TooManyAttemptsError(AccessError):
+    """Raised when one address tried too many wrong tokens; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TooLargeError(UserError):
+    """Raised when a request's body is larger than what is accepted."""
+
+
+class UnsupportedTypeError(UserError):
+    """Raised when a request's body is of a type that isn't read here."""
+
+
+KINDS: tuple[tuple[type[TunesmithError], int, str, str], ...] = (
+    (UnauthenticatedError, 401, "unauthenticated", "Who asks isn't known"),
+    (TooManyAttemptsError, 429, "too-many-attempts", "Too many failed attempts"),
+    (AccessError, 403, "forbidden", "Not allowed"),
+    (NotFoundError, 404, "not-found", "Not found"),
+    (StateError, 409, "state", "Not in this state"),
+    (LeaseLostError, 409, "state", "Not in this state"),
+    (TooLargeError, 413, "too-large", "Too large"),
+    (UnsupportedTypeError, 415, "unsupported-type", "Unsupported media type"),
+    (ConfigError, 422, "invalid", "The request has problems"),
+    (DataError, 422, "data", "The data can't be used"),
+    (ModelError, 422, "model", "The model can't be used"),
+    (DeviceError, 422, "device", "The device can't be used"),
+    (UserError, 422, "user", "Can't be done as asked"),
+    (StorageError, 503, "storage", "The store doesn't answer"),
+    (ServiceError, 503, "service", "A service doesn't answer"),
+)
+"""Error, status, end of the `type`, title; the first that fits counts."""
+
+_STATUS_TITLES = {
+    400: ("bad-request", "Bad request"),
+    404: ("not-found", "Not found"),
+    405: ("method", "Method not allowed"),
+    408: ("too-slow", "Too slow"),
+    413: ("too-large", "Too large"),
+}
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of `app` be answered as problem details."""
+    app.add_exception_handler(TunesmithError, _tunesmith_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem_response(
+    status: int,
+    kind: str,
+    title: str,
+    detail: str,
+    *,
+    instance: str = "",
+    errors: Iterable[FieldProblem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """One answer in the form of RFC 9457."""
+    body = ProblemDetails(
+        type=TYPE + kind,
+        title=title,
+        status=status,
+        detail=plain(detail),
+        instance=plain(instance),
+        errors=list(errors),
+    )
+    return JSONResponse(
+        body.model_dump(mode="json"), status, headers=dict(headers or {}), media_type=MEDIA_TYPE
+    )
+
+
+def error_response(error: TunesmithError, instance: str = "") -> Response:
+    """The answer for one of our errors."""
+    found = next((known for known in KINDS if isinstance(error, known[0])), None)
+    if found is None:
+        return unexpected_response(error, instance)
+    _, status, name, title = found
+    detail = str(error)
+    if isinstance(error, StorageError | ServiceError):
+        # What it says of servers and paths is for the log of whoever runs this.
+        log.error("%s", error)
+        detail = "The store or a service behind it doesn't answer now; ask again in a moment."
+    return problem_response(
+        status,
+        name,
+        title,
+        detail,
+        instance=instance,
+        errors=[field_problem(p) for p in error.problems] if isinstance(error, ConfigError) else (),
+        headers=_headers(error),
+    )
+
+
+def unexpected_response(error: BaseException, instance: str = "") -> Response:
+    """The answer for what should not happen: an id, under which the log has the rest."""
+    number = secrets.token_hex(4)
+    log.error("error %s at %s", number, instance, exc_info=error)
+    return problem_response(
+        500,
+        "internal",
+        "Internal error",
+        f"Something went wrong that should not; the log of the API has it as error {number}.",
+        instance=instance,
+    )
+
+
+def field_problem(problem: Problem) -> FieldProblem:
+    """A problem of a field as clients get it; the value whole where it is short."""
+    given = type(problem.value) is not object  # the mark of a problem without a value
+    return FieldProblem(
+        field=plain(problem.field),
+        message=plain(problem.message),
+        value=shown(problem.value) if given else None,
+        accepted=plain(problem.accepted) if problem.accepted else None,
+        suggestion=plain(problem.suggestion) if problem.suggestion else None,
+    )
+
+
+def shown(value: Any) -> str | int | float | bool | None:
+    """`value` as JSON can say it and a person can read it: long and nested ones are shortened."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) < 2**53:
+        return value
+    if isinstance(value, float) and abs(value) < float("inf"):
+        return value
+    if isinstance(value, str):
+        return plain(value if len(value) <= SHOWN else f"{value[: SHOWN - 1]}…")
+    try:
+        return plain(shorten(value, SHOWN))
+    except (RecursionError, ValueError):  # nested too deeply, or a number too long to be written
+        return "…"
+
+
+def plain(text: str) -> str:
+    """`text` with what UTF-8 can't say written as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _headers(error: TunesmithError) -> dict[str, str]:
+    if isinstance(error, UnauthenticatedError):
+        return {"WWW-Authenticate": 'Bearer realm="tunesmith"'}
+    if isinstance(error, TooManyAttemptsError):
+        return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, StorageError | ServiceError):
+        return {"Retry-After": str(RETRY_AFTER)}
+    return {}
+
+
+async def _tunesmith_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TunesmithError)
+    return error_response(error, request.url.path)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        FieldProblem(
+            field=plain(".".join(str(part) for part in found["loc"][1:]) or str(found["loc"][0])),
+            message=plain(str(found["msg"])),
+            value=shown(found.get("input")),
+            accepted=None,
+            suggestion=None,
+        )
+        for found in error.errors()
+    ]
+    detail = "; ".join(f"{e.field}: {e.message}" for e in errors)
+    return problem_response(
+        422, "invalid", "The request has problems", detail,
+        instance=request.url.path, errors=errors,
+    )  # fmt: skip
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind, title = _STATUS_TITLES.get(error.status_code, ("http", str(error.detail)))
+    detail = str(error.detail)
+    if error.status_code == 404:
+        detail = "There is nothing at this address; /docs lists what there is."
+    return problem_response(
+        error.status_code,
+        kind,
+        title,
+        detail,
+        instance=request.url.path,
+        headers=error.headers,
+    )
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    return unexpected_response(error, request.url.path)

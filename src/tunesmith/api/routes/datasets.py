@@ -1,0 +1,261 @@
+"""Datasets: uploaded, listed, looked into, checked, compared."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from tunesmith.api.deps import AuditDep, Member, ServiceDep, SettingsDep, Viewer
+from tunesmith.api.documentation import BODY, errors
+from tunesmith.api.reports import check_version
+from tunesmith.api.schemas.base import TEXT
+from tunesmith.api.schemas.data import (
+    CheckResult,
+    Comparison,
+    Datasets,
+    DatasetSummary,
+    DatasetVersions,
+    DatasetVersionState,
+    Imported,
+    Preview,
+    PreviewRow,
+)
+from tunesmith.api.uploads import Upload, named_by_content, receive_upload
+from tunesmith.data.reading.rows import ROW
+from tunesmith.data.versions.names import check_name
+from tunesmith.errors import ConfigError, DataError, NotFoundError, Problem
+from tunesmith.experiments.datasets import compare_versions, import_data, inquire, open_versions
+from tunesmith.settings import Settings
+from tunesmith.tracking.column_types import to_json
+from tunesmith.tracking.entities import DatasetVersion
+
+router = APIRouter(prefix="/datasets", tags=["datasets"])
+
+SETTABLE = (
+    "task.",
+    "data.validation_rules.",
+    "data.train_split=",
+    "data.eval_split=",
+    "data.eval_samples=",
+    "data.eval_fraction=",
+    "data.split_seed=",
+)
+"""What a form may set of a configuration: how the file is read, never another file."""
+
+SHOWN_VALUE = 2000
+"""Characters of a value in a preview."""
+
+Name = Annotated[str, Path(description="Name of a dataset.", examples=["reviews"])]
+Number = Annotated[int, Path(ge=1, le=2**53, description="Number of a version.", examples=[1])]
+
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "name"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "CSV, TSV, JSON, JSON Lines or Parquet, plain or packed "
+                            "with gzip, bzip2 or Zstandard; told by its content.",
+                        },
+                        "name": {
+                            "type": "string",
+                            "description": "Name of the dataset; its next version is made.",
+                        },
+                        "description": {"type": "string", "maxLength": 2000},
+                        "set": {
+                            "type": "array",
+                            "maxItems": 50,
+                            "items": {"type": "string"},
+                            "description": "Settings such as task.text_column=review, as on the "
+                            "command line; of sections task and data.validation_rules, and how "
+                            "rows are held out.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=Imported,
+    responses=errors(409, *BODY),
+    openapi_extra=_FORM,
+    summary="Upload data",
+)
+def upload(
+    service: ServiceDep,
+    _: Member,
+    audit: AuditDep,
+    received: Annotated[Upload, Depends(receive_upload)],
+) -> Imported:
+    """Upload a table and keep it as a version of a dataset, to be trained on as NAME@NUMBER.
+
+    The same content twice makes one version: `new` is false then.
+    """
+    name = received.text("name")
+    assignments = received.fields.get("set", [])
+    problems = [
+        Problem("set", "can't be set for an upload", text, ", ".join(SETTABLE))
+        for text in assignments
+        if not text.startswith(SETTABLE)
+    ]
+    if not name:
+        problems.append(Problem("name", "required, and not given", accepted="such as reviews"))
+    if problems or received.path is None:
+        raise ConfigError(problems)
+    try:
+        check_name(name)
+    except DataError as error:
+        raise ConfigError([Problem("name", str(error))]) from None
+    path = named_by_content(received.path, received.name)
+    asked = inquire(str(path), None, assignments, service.settings, with_model=False)
+    description = received.text("description")[:SHOWN_VALUE]
+    version, new = import_data(asked, name, description, service.settings, service.store)
+    audit.record("dataset.import", version.reference, new=new, file=received.name[:200])
+    return Imported(version=_state(version), new=new)
+
+
+@router.get("", responses=errors(), summary="List datasets")
+def list_datasets(settings: SettingsDep, _: Viewer) -> Datasets:
+    """All datasets by name, each with the version that its bare name means."""
+    versions = open_versions(settings)
+    counts: dict[str, int] = {}
+    for version in versions.list():
+        counts[version.name] = counts.get(version.name, 0) + 1
+    return Datasets(
+        items=[
+            DatasetSummary(name=name, current=_state(versions.get(name)), versions=counts[name])
+            for name in sorted(counts)
+        ]
+    )
+
+
+@router.get("/{name}", responses=errors(404), summary="A dataset's versions")
+def show(name: Name, settings: SettingsDep, _: Viewer) -> DatasetVersions:
+    """The versions of a dataset, the newest first, with their tags."""
+    current = _find(name, settings)
+    found = open_versions(settings).list(current.name)
+    return DatasetVersions(
+        name=current.name, current=current.reference, items=[_state(version) for version in found]
+    )
+
+
+_Reference = Query(
+    max_length=200,
+    pattern=TEXT,
+    description="Number or tag of a version, or its reference.",
+    examples=["1"],
+)
+
+
+@router.get("/{name}/diff", responses=errors(404), summary="Compare two versions")
+def diff(
+    name: Name,
+    settings: SettingsDep,
+    _: Viewer,
+    old: Annotated[str, _Reference],
+    new: Annotated[str, _Reference],
+    examples: Annotated[int, Query(ge=0, le=100, description="Examples of each change.")] = 5,
+) -> Comparison:
+    """What changed from one version of a dataset to another: rows, labels, columns, examples."""
+    before, after, changes = compare_versions(
+        _reference(name, old), _reference(name, new), settings, examples
+    )
+    return Comparison(old=before.reference, new=after.reference, changes=to_json(changes.to_json()))
+
+
+@router.get("/{name}/{number}", responses=errors(404), summary="One version")
+def version(name: Name, number: Number, settings: SettingsDep, _: Viewer) -> DatasetVersionState:
+    """What a version holds: rows, splits, labels, columns, where it is from."""
+    return _state(_find(f"{name}@{number}", settings))
+
+
+@router.get("/{name}/{number}/report", responses=errors(404), summary="Check report")
+def report(
+    name: Name,
+    number: Number,
+    settings: SettingsDep,
+    _: Viewer,
+    findings: Annotated[int, Query(ge=0, le=10_000, description="Findings to list.")] = 100,
+) -> CheckResult:
+    """Hold every row of a version against the rules that it was imported with: what is wrong, and
+    where. Takes a while for many rows the first time it is asked for."""
+    found = _find(f"{name}@{number}", settings)
+    whole = check_version(found, settings)
+    listed = whole["findings"]
+    return CheckResult(
+        reference=found.reference,
+        report=to_json({**whole, "findings": listed[:findings]}),
+        findings=len(listed),
+    )
+
+
+@router.get("/{name}/{number}/preview", responses=errors(404), summary="First rows")
+def preview(
+    name: Name,
+    number: Number,
+    settings: SettingsDep,
+    _: Viewer,
+    rows: Annotated[int, Query(ge=1, le=1000, description="Rows of each split.")] = 10,
+) -> Preview:
+    """The first rows of each split, as they were imported; long texts are cut."""
+    found = _find(f"{name}@{number}", settings)
+    tables = open_versions(settings).read(found)
+    return Preview(
+        reference=found.reference,
+        columns=list(found.columns),
+        rows=[
+            PreviewRow(
+                split=split,
+                row=row[ROW],
+                values={key: _shown(row[key]) for key in row if key != ROW},
+            )
+            for split, table in tables.items()
+            for row in table.slice(0, rows).to_pylist()
+        ],
+    )
+
+
+def _find(reference: str, settings: Settings) -> DatasetVersion:
+    """The version. Raises NotFoundError, also for what nothing can be called."""
+    _check(reference.partition("@")[0])
+    return open_versions(settings).get(reference)
+
+
+def _reference(name: str, given: str) -> str:
+    """`reviews@2` for `2`, a tag, or the reference itself."""
+    _check(name)
+    return given if given.startswith(f"{name}@") else f"{name}@{given}"
+
+
+def _check(name: str) -> None:
+    try:
+        check_name(name)
+    except DataError as error:
+        raise NotFoundError(f"there is no such dataset: {error}") from None
+
+
+def _state(version: DatasetVersion) -> DatasetVersionState:
+    return DatasetVersionState.model_validate(
+        {**to_json(asdict(version)), "reference": version.reference,
+         "created_at": version.created_at}
+    )  # fmt: skip
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > SHOWN_VALUE:
+        return value[: SHOWN_VALUE - 1] + "…"
+    return to_json(value)

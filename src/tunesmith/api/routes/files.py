@@ -1,0 +1,167 @@
+"""What an experiment left: metrics over steps, log, files, adapter; and all of it live."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from itertools import chain
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import FileResponse, Response, StreamingResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from tunesmith.api.deps import ExperimentDep, ServiceDep, SettingsDep, StoreDep
+from tunesmith.api.documentation import errors
+from tunesmith.api.folder import ExperimentFolder
+from tunesmith.api.schemas.base import TEXT
+from tunesmith.api.schemas.experiments import (
+    FileEntry,
+    FileList,
+    LogPart,
+    MetricHistories,
+    MetricPoint,
+)
+from tunesmith.api.stream import live_events, read_log
+
+router = APIRouter(prefix="/experiments/{experiment_id}", tags=["files"])
+
+LARGEST = 2**53
+MOST_BYTES = 1 << 20
+"""Most bytes of a log in one answer."""
+
+MOST_LINES = 10_000
+
+
+@router.get("/metrics", responses=errors(404), summary="Metrics over steps")
+def metrics(
+    experiment: ExperimentDep,
+    store: StoreDep,
+    name: Annotated[
+        str | None, Query(max_length=200, pattern=TEXT, description="Only this metric.")
+    ] = None,
+    since: Annotated[
+        int | None, Query(ge=-LARGEST, le=LARGEST, description="Only steps after this one.")
+    ] = None,
+    points: Annotated[int, Query(ge=4, le=20_000, description="Most points per metric.")] = 1000,
+) -> MetricHistories:
+    """All metrics of an experiment, or one. Histories with more than `points` points are thinned
+    out so that they look the same: peaks and dips stay (MinMaxLTTB)."""
+    names = store.metric_names(experiment.id) if name is None else [name]
+    histories = {each: store.metrics_sampled(experiment.id, each, since, points) for each in names}
+    return MetricHistories(
+        experiment_id=experiment.id,
+        points=points,
+        metrics={
+            each: [MetricPoint.model_validate(point) for point in found]
+            for each, found in histories.items()
+        },
+    )
+
+
+@router.get("/logs", responses=errors(404), summary="A part of the log")
+def logs(
+    experiment: ExperimentDep,
+    settings: SettingsDep,
+    tail: Annotated[
+        int | None, Query(ge=1, le=MOST_LINES, description="The last lines, instead of a part.")
+    ] = None,
+    offset: Annotated[int, Query(ge=0, le=LARGEST, description="Where to begin, in bytes.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=MOST_BYTES, description="Most bytes that are given.")] = 1
+    << 16,
+) -> LogPart:
+    """Whole lines of logs.txt: go on reading at `next_offset`. Without `tail`, from `offset` on."""
+    folder = ExperimentFolder(experiment, settings)
+    finished = experiment.status.is_finished
+    if tail is None:
+        return read_log(folder, offset, limit, finished=finished)
+    size = folder.read_log(0, 0)[1]
+    begin = max(0, size - MOST_BYTES)
+    part = read_log(folder, begin, MOST_BYTES, finished=finished)
+    text = "".join(part.text.splitlines(keepends=True)[-tail:])
+    begin = max(part.offset, part.next_offset - len(text.encode()))
+    return LogPart(text=text, offset=begin, next_offset=part.next_offset, size=part.size)
+
+
+@router.get("/files", responses=errors(404), summary="List the files")
+def files(experiment: ExperimentDep, settings: SettingsDep) -> FileList:
+    """Every file in the experiment's folder, with its size."""
+    found = ExperimentFolder(experiment, settings).list()
+    return FileList(
+        experiment_id=experiment.id,
+        files=[FileEntry(path=path, size=size) for path, size in found.items()],
+    )
+
+
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+
+
+@router.get(
+    "/files/{path:path}",
+    response_class=Response,
+    responses={
+        **errors(404),
+        200: {"description": "The file.", "content": {"application/octet-stream": _BYTES}},
+        206: {
+            "description": "A part of the file, as Range asked for.",
+            "content": {"application/octet-stream": _BYTES},
+        },
+    },
+    summary="Download a file",
+)
+def file(experiment: ExperimentDep, path: str, settings: SettingsDep) -> Response:
+    """One file of the experiment's folder, always as a download."""
+    folder = ExperimentFolder(experiment, settings)
+    local = folder.local(path)
+    name = path.rpartition("/")[2]
+    if local is not None:
+        return FileResponse(local, media_type="application/octet-stream", filename=name)
+    return _download(folder, path)
+
+
+@router.get(
+    "/adapter",
+    response_class=Response,
+    responses={
+        **errors(404),
+        200: {"description": "A ZIP archive.", "content": {"application/zip": _BYTES}},
+    },
+    summary="Download the adapter",
+)
+def adapter(experiment: ExperimentDep, settings: SettingsDep) -> Response:
+    """The trained adapter with its tokenizer and model card, as a ZIP archive."""
+    folder = ExperimentFolder(experiment, settings)
+    folder.adapter()
+    return StreamingResponse(
+        folder.zip_adapter(),
+        media_type="application/zip",
+        headers={"Content-Disposition": f'attachment; filename="{experiment.id}-adapter.zip"'},
+    )
+
+
+@router.get(
+    "/events",
+    response_class=EventSourceResponse,
+    responses=errors(404),
+    summary="A live stream",
+)
+async def events(
+    experiment: ExperimentDep,
+    service: ServiceDep,
+    last_event_id: Annotated[
+        str | None, Header(max_length=60, description="Where to go on: the id of an event.")
+    ] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events: `status` (as GET /task gives it), `metrics` (name → new points) and
+    `log` (new lines) as they come; `end` when the experiment has ended."""
+    async for event in live_events(experiment.id, service.store, service.settings, last_event_id):
+        yield event
+
+
+def _download(folder: ExperimentFolder, path: str) -> Response:
+    pieces = folder.read(path)
+    first = next(pieces, b"")  # what is wrong shows itself before the answer begins
+    return StreamingResponse(
+        chain([first], pieces),
+        media_type="application/octet-stream",
+        headers={"Content-Disposition": "attachment"},
+    )

@@ -1,0 +1,61 @@
+"""For operators: is it there, can it work, and how much does it do."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from tunesmith import __version__
+from tunesmith.api.deps import ServiceDep, Viewer
+from tunesmith.api.documentation import errors
+from tunesmith.api.schemas.service import Alive, Part, Readiness
+from tunesmith.errors import StorageError
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health/live", summary="Is it there")
+async def live() -> Alive:
+    """Answers as long as the process does; needs no token."""
+    return Alive(version=__version__)
+
+
+@router.get(
+    "/health/ready",
+    responses={503: {"model": Readiness, "description": "The store doesn't answer."}},
+    summary="Can it work",
+)
+def ready(service: ServiceDep, response: Response) -> Readiness:
+    """Whether the store answers (else 503), and the broker (without which all works); needs no
+    token, and tells nothing that needs one."""
+    broker = service.broker()
+    try:
+        workers = len(service.store.jobs.workers())
+        store = Part(ok=True, message="The store answers.")
+    except StorageError:
+        workers = 0
+        store = Part(ok=False, message="The store doesn't answer; the log says why.")
+        response.status_code = 503
+    return Readiness(
+        ready=store.ok,
+        store=store,
+        broker=Part(ok=broker.live, message=broker.message),
+        workers=workers,
+    )
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        **errors(),
+        200: {
+            "description": "Prometheus' text format.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        },
+    },
+    summary="Measurements for Prometheus",
+)
+def metrics(service: ServiceDep, _: Viewer) -> Response:
+    """Queue lengths, waiting and running times, outcomes, latencies, use of workers."""
+    return Response(service.measurements.text(), media_type=CONTENT_TYPE_LATEST)

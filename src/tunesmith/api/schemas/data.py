@@ -1,0 +1,111 @@
+"""Datasets and configurations, as the API takes and gives them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from tunesmith.api.schemas.base import Answer
+from tunesmith.api.schemas.problem import FieldProblem
+
+
+class DatasetVersionState(Answer):
+    """One immutable state of a dataset."""
+
+    name: str
+    number: int = Field(description="1 for the first version.")
+    reference: str = Field(description="What names it in a configuration, such as reviews@3.")
+    hash: str = Field(description="Content hash of its rows and their order.")
+    rows: int
+    columns: list[str]
+    splits: dict[str, int] = Field(description="Split → rows.")
+    split_by: dict[str, Any] = Field(description="How rows were held out.")
+    source: str = Field(description="Where it was read from.")
+    parent: int | None = Field(description="The newest version when this one was made.")
+    label_counts: dict[str, int]
+    rules: dict[str, Any] = Field(description="The rules that its rows were held against.")
+    report: dict[str, Any] = Field(description="What they found, in numbers.")
+    description: str
+    created_at: datetime
+    created_by: str
+    tags: list[str]
+
+
+class Imported(Answer):
+    """What became of an upload."""
+
+    version: DatasetVersionState
+    new: bool = Field(description="False where a version has this content already.")
+
+
+class DatasetSummary(Answer):
+    """A dataset."""
+
+    name: str
+    current: DatasetVersionState = Field(description="The version that its bare name means.")
+    versions: int = Field(description="How many versions there are.")
+
+
+class Datasets(Answer):
+    """All datasets, by name."""
+
+    items: list[DatasetSummary]
+
+
+class DatasetVersions(Answer):
+    """A dataset with its versions, the newest first."""
+
+    name: str
+    current: str = Field(description="Reference of the version that its bare name means.")
+    items: list[DatasetVersionState]
+
+
+class PreviewRow(Answer):
+    """A row as it is."""
+
+    split: str
+    row: int = Field(description="Its number in the source, from 1.")
+    values: dict[str, Any] = Field(description="Column → value.")
+
+
+class Preview(Answer):
+    """The first rows of each split."""
+
+    reference: str
+    columns: list[str]
+    rows: list[PreviewRow]
+
+
+class CheckResult(Answer):
+    """The check report of a version: totals, and the first findings."""
+
+    reference: str
+    report: dict[str, Any] = Field(description="As `tunesmith data check` writes it.")
+    findings: int = Field(description="How many findings there are in all.")
+
+
+class Comparison(Answer):
+    """What changed from one version to another."""
+
+    old: str = Field(description="Reference of the old version.")
+    new: str = Field(description="Reference of the new version.")
+    changes: dict[str, Any] = Field(
+        description="Counts of rows added, removed, relabelled, edited and moved, with examples."
+    )
+
+
+class Validation(Answer):
+    """Whether a configuration could be trained."""
+
+    valid: bool
+    problems: list[FieldProblem] = Field(description="Every problem; none where it is valid.")
+    unchecked: list[str] = Field(description="What can be looked at only when training begins.")
+
+
+class Resolved(Answer):
+    """A configuration with all its defaults."""
+
+    config: dict[str, Any] = Field(description="The complete configuration.")
+    yaml: str = Field(description="The same as a file for tunesmith train --config.")

@@ -1,0 +1,90 @@
+"""What all routes share, made once for a process: store, broker, who may do what, measurements."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith.api.auth import Authenticator
+from tunesmith.api.prometheus import Measurements
+from tunesmith.api.schemas.experiments import Broker
+from tunesmith.jobs.maintenance import Maintenance
+from tunesmith.jobs.queue import Notifier
+from tunesmith.settings import Settings
+from tunesmith.tracking.store import Store
+
+STALE_UPLOAD = 24 * 3600.0
+"""Seconds after which what an interrupted upload left is deleted."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of a running API."""
+
+    settings: Settings
+    store: Store
+    authenticator: Authenticator
+    measurements: Measurements
+    notifier: Notifier
+    maintenance: Maintenance
+
+    @classmethod
+    def open(cls, settings: Settings) -> Service:
+        """Open the store and reach for the broker.
+
+        Raises ServiceError when the API may not be started like this, StorageError when the store
+        can't be used.
+        """
+        store = Store(settings.store_url)
+        try:
+            authenticator = Authenticator(settings, store)
+            measurements = Measurements(store)
+        except BaseException:
+            store.close()
+            raise
+        notifier = Notifier(settings)
+        maintenance = Maintenance(store, settings, notifier, also=measurements.look)
+        return cls(settings, store, authenticator, measurements, notifier, maintenance)
+
+    def start(self) -> None:
+        """Begin to look after the queue."""
+        _sweep(self.uploads)
+        self.maintenance.start()
+
+    def close(self) -> None:
+        """End threads and connections."""
+        self.maintenance.close()
+        self.notifier.close()
+        self.store.close()
+
+    @property
+    def uploads(self) -> Path:
+        """Folder in which uploads lie until they are imported."""
+        return self.settings.results_dir / "uploads"
+
+    def notify(self, queue: str | None) -> Broker:
+        """Tell workers of new work, without waiting for it; what is known of the broker."""
+        if queue is not None:
+            self.notifier.notify(queue)
+        return self.broker()
+
+    def broker(self) -> Broker:
+        """What is known of the broker."""
+        if self.notifier.live:
+            return Broker(live=True, message="Workers are told of new work at once.")
+        return Broker(
+            live=False,
+            message="The broker can't be reached: experiments are kept and taken once workers look "
+            "into the store.",
+        )
+
+
+def _sweep(uploads: Path) -> None:
+    """Delete what uploads left that were interrupted by the end of the process."""
+    if not uploads.is_dir() or uploads.is_symlink():
+        return
+    for folder in uploads.iterdir():
+        if time.time() - folder.lstat().st_mtime > STALE_UPLOAD:
+            shutil.rmtree(folder, ignore_errors=True)

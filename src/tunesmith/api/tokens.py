@@ -1,0 +1,143 @@
+"""Access tokens: made, shown once, kept as a hash, recognised again.
+
+A token is `ts_<prefix>_<secret>`: the prefix finds its record, the secret (256 random bits) is
+hashed with Argon2id. The parameters are OWASP's least
+(https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html): a random secret
+can't be guessed, so more would only cost those who ask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import timedelta
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from tunesmith.api.schemas.service import TOKEN_NAME
+from tunesmith.errors import ConfigError, Problem
+from tunesmith.tracking.entities import utc_now
+from tunesmith.tracking.service_entities import Role, Token
+from tunesmith.tracking.store import Store
+
+PREFIX = "ts_"
+RESERVED = "local"
+"""Stands for whoever is at this machine; no token is called so."""
+
+FRESH = 2.0
+"""Seconds for which a token's record is taken as it was read: so soon a revoked one is refused."""
+
+REMEMBERED = 1000
+"""Tokens whose secret needs no hashing again."""
+
+TOUCHED_EVERY = timedelta(minutes=1)
+"""How exactly it is known when a token was last used."""
+
+_TOKEN = re.compile(r"ts_([0-9a-f]{8})_([A-Za-z0-9_-]{20,100})")
+_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+
+
+def create_token(name: str, role: Role, store: Store, created_by: str) -> tuple[Token, str]:
+    """Record a new token; returns the record, and the token itself, which nobody can read again.
+
+    Raises ConfigError for an impossible name, StateError when the name is or was taken.
+    """
+    if re.fullmatch(TOKEN_NAME, name) is None or name == RESERVED:
+        accepted = "1 to 64 letters, digits, _ . @ -, beginning with a letter or digit; not local"
+        raise ConfigError([Problem("name", "no token can be called so", name, accepted)])
+    prefix, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
+    token = Token(
+        name=name, role=role, prefix=prefix, hash=_HASHER.hash(secret), created_by=created_by
+    )
+    store.access.add(token)
+    return token, f"{PREFIX}{prefix}_{secret}"
+
+
+@dataclass
+class _Known:
+    record: Token | None
+    read: float
+    """When, by the steady clock."""
+
+
+class TokenVerifier:
+    """Recognises tokens; safe to be called from many threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._records: OrderedDict[str, _Known] = OrderedDict()
+        self._verified: OrderedDict[bytes, str] = OrderedDict()
+        """Digest of a token → the hash that it was found to fit."""
+
+    def verify(self, text: str) -> Token | None:
+        """The record of the token `text`; None when it opens nothing (any more).
+
+        Raises StorageError when the store can't be read.
+        """
+        found = _TOKEN.fullmatch(text)
+        if found is None:
+            return None
+        record = self._record(found[1])
+        if record is None or record.revoked_at is not None:
+            return None
+        if not self.is_remembered(text) and not self._fits(text, found[2], record):
+            return None
+        self._touch(record)
+        return record
+
+    def is_remembered(self, text: str) -> bool:
+        """Whether `text` was recognised before, and its record hasn't changed since."""
+        found = _TOKEN.fullmatch(text)
+        if found is None:
+            return False
+        record = self._record(found[1])
+        with self._lock:
+            return record is not None and self._verified.get(_digest(text)) == record.hash
+
+    def forget(self) -> None:
+        """Read every record again when it is asked for next."""
+        with self._lock:
+            self._records.clear()
+
+    def _record(self, prefix: str) -> Token | None:
+        now = time.monotonic()
+        with self._lock:
+            known = self._records.get(prefix)
+        if known is not None and now - known.read < FRESH:
+            return known.record
+        record = self._store.access.token(prefix)
+        with self._lock:
+            self._records[prefix] = _Known(record, now)
+            while len(self._records) > REMEMBERED:
+                self._records.popitem(last=False)
+        return record
+
+    def _fits(self, text: str, secret: str, record: Token) -> bool:
+        try:
+            _HASHER.verify(record.hash, secret)
+        except (VerificationError, InvalidHashError):
+            return False
+        with self._lock:
+            self._verified[_digest(text)] = record.hash
+            while len(self._verified) > REMEMBERED:
+                self._verified.popitem(last=False)
+        return True
+
+    def _touch(self, record: Token) -> None:
+        now = utc_now()
+        if record.last_used_at is not None and abs(now - record.last_used_at) < TOUCHED_EVERY:
+            return
+        self._store.access.touch(record.prefix, now)
+        with self._lock:
+            self._records.pop(record.prefix, None)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

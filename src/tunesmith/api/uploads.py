@@ -1,0 +1,255 @@
+"""Uploaded files: streamed to disk as they come, known by their content, never by their name."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from tunesmith.api.deps import Member, ServiceDep
+from tunesmith.api.problems import TooLargeError, UnsupportedTypeError
+from tunesmith.data.reading.compressed import COMPRESSIONS
+from tunesmith.errors import ConfigError, DataError, Problem, StorageError
+
+FIELDS = ("name", "description", "set")
+"""Fields that a form may have beside its `file`; `set` as often as one likes."""
+
+MAX_FIELD = 1 << 14
+MAX_FIELDS = 50
+
+BUFFER = 1 << 20
+"""Bytes that are gathered before they are written."""
+
+LOOKED_AT = 1 << 16
+"""Bytes at the beginning that tell what a file is."""
+
+_COMPRESSED = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst"}
+"""First bytes of compressed files → ending."""
+
+_FOREIGN = {
+    b"PK\x03\x04": "a ZIP archive or an Excel sheet: unpack it, or save the sheet as CSV",
+    b"%PDF": "a PDF",
+    b"SQLite format 3": "an SQLite database: export the table as CSV or Parquet",
+    b"\x89PNG": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"\x7fELF": "a program",
+    b"7z\xbc\xaf\x27\x1c": "an archive: unpack it",
+    b"Rar!": "an archive: unpack it",
+    b"ARROW1": "an Arrow file: write it as Parquet",
+}
+
+
+@dataclass
+class Upload:
+    """A file that came, and the fields of the form around it."""
+
+    folder: Path
+    path: Path | None = None
+    """Where it lies until the request is answered."""
+    name: str = ""
+    """The name that the sender gave the file."""
+    fields: dict[str, list[str]] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """The last value of a field; empty where it wasn't sent."""
+        return self.fields.get(name, [""])[-1]
+
+
+async def receive_upload(request: Request, service: ServiceDep, _: Member) -> AsyncIterator[Upload]:
+    """The upload in the request's body, on disk; deleted when the request was answered.
+
+    Raises ConfigError for a form without a file, TooLargeError, StorageError.
+    """
+    folder = service.uploads / secrets.token_hex(8)
+    upload = Upload(folder)
+    try:
+        await _Form(request, upload, service.settings.max_upload_bytes).receive()
+        if upload.path is None:
+            raise ConfigError([Problem("file", "required, and not given", accepted="a file")])
+        yield upload
+    finally:
+        await run_in_threadpool(shutil.rmtree, folder, ignore_errors=True)
+
+
+class _Form:
+    """Reads one form of type multipart/form-data into an Upload (RFC 7578)."""
+
+    def __init__(self, request: Request, upload: Upload, most: int) -> None:
+        self._request = request
+        self._upload = upload
+        self._most = most
+        self._buffer = bytearray()
+        self._size = 0
+        self._ended = False
+        self._header = (b"", b"")
+        self._disposition = b""
+        self._field = ""
+        self._value = bytearray()
+        self._in_file = False
+
+    async def receive(self) -> None:
+        kind, options = parse_options_header(self._request.headers.get("content-type"))
+        if kind != b"multipart/form-data" or not options.get(b"boundary"):
+            raise UnsupportedTypeError("Send a form of type multipart/form-data with a field file.")
+        try:
+            parser = MultipartParser(
+                options[b"boundary"],
+                {
+                    "on_part_begin": self._part_begins,
+                    "on_header_field": self._header_field,
+                    "on_header_value": self._header_value,
+                    "on_header_end": self._header_ends,
+                    "on_headers_finished": self._headers_end,
+                    "on_part_data": self._data,
+                    "on_part_end": self._part_ends,
+                    "on_end": self._form_ends,
+                },
+            )
+            await run_in_threadpool(self._upload.folder.mkdir, parents=True)
+            async for chunk in self._request.stream():
+                parser.write(chunk)
+                if len(self._buffer) >= BUFFER:
+                    await run_in_threadpool(self._flush)
+            await run_in_threadpool(self._flush)
+        except FormParserError as error:
+            raise ConfigError([Problem("", f"not a valid form: {error}")]) from None
+        except ClientDisconnect:
+            raise HTTPException(400, "The connection ended before the upload did.") from None
+        except OSError as error:
+            raise StorageError(f"an upload can't be written: {error.strerror or error}") from error
+        if not self._ended:
+            raise ConfigError([Problem("", "the form ends in the middle")])
+
+    def _flush(self) -> None:
+        if self._upload.path is not None and self._buffer:
+            with self._upload.path.open("ab") as stream:
+                stream.write(self._buffer)
+        self._buffer.clear()
+
+    def _part_begins(self) -> None:
+        self._header, self._disposition, self._value = (b"", b""), b"", bytearray()
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header = (self._header[0] + data[start:end], self._header[1])
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header = (self._header[0], self._header[1] + data[start:end])
+
+    def _header_ends(self) -> None:
+        if self._header[0].lower() == b"content-disposition":
+            self._disposition = self._header[1]
+        self._header = (b"", b"")
+
+    def _headers_end(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        self._field = options.get(b"name", b"").decode("utf-8", "replace")
+        self._in_file = self._field == "file"
+        if not self._in_file:
+            if self._field not in FIELDS:
+                accepted = ", ".join(("file", *FIELDS))
+                raise ConfigError([Problem(self._field[:60], "unknown field", accepted=accepted)])
+            return
+        if self._upload.path is not None:
+            raise ConfigError([Problem("file", "only one at a time")])
+        self._upload.name = options.get(b"filename", b"").decode("utf-8", "replace")
+        self._upload.path = self._upload.folder / "upload"
+        self._upload.path.touch()
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._in_file:
+            self._size += end - start
+            if self._size > self._most:
+                raise TooLargeError(
+                    f"The file is larger than the {self._most:,} bytes that are accepted "
+                    "(TUNESMITH_MAX_UPLOAD_BYTES)."
+                )
+            self._buffer += data[start:end]
+            return
+        self._value += data[start:end]
+        if len(self._value) > MAX_FIELD:
+            raise TooLargeError(f"The field {self._field} is larger than {MAX_FIELD:,} bytes.")
+
+    def _part_ends(self) -> None:
+        if self._in_file:
+            return
+        values = self._upload.fields.setdefault(self._field, [])
+        if len(values) >= MAX_FIELDS:
+            raise TooLargeError(f"The form has more than {MAX_FIELDS} fields {self._field}.")
+        values.append(self._value.decode("utf-8", "replace").replace("\0", "\ufffd"))
+
+    def _form_ends(self) -> None:
+        self._ended = True
+
+
+def named_by_content(path: Path, given: str) -> Path:
+    """Rename an uploaded file to a harmless form of its name with the ending of its content.
+
+    Raises DataError for a file that holds no table.
+    """
+    stem = re.split(r"[/\\]", given)[-1].split(".")[0]
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:80] or "upload"
+    target = path.with_name(plain + detect_ending(path))
+    path.rename(target)
+    return target
+
+
+def detect_ending(path: Path) -> str:
+    """The ending that a file of this content should have, such as `.csv` or `.jsonl.gz`.
+
+    Raises DataError for a file that holds no table.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(LOOKED_AT)
+    if not head:
+        raise DataError("The uploaded file is empty (0 bytes).")
+    for magic, ending in _COMPRESSED.items():
+        if head.startswith(magic):
+            return _table_ending(_unpacked(path, COMPRESSIONS[ending])) + ending
+    return _table_ending(head)
+
+
+def _unpacked(path: Path, compression: str) -> bytes:
+    """The first bytes of what a compressed file holds."""
+    try:
+        with pa.input_stream(str(path), compression=compression) as stream:
+            return bytes(stream.read(LOOKED_AT))
+    except OSError as error:
+        raise DataError(f"The uploaded file is cut short or damaged: {error}.") from error
+
+
+def _table_ending(head: bytes) -> str:
+    if head.startswith(b"PAR1"):
+        return ".parquet"
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic):
+            raise DataError(f"The uploaded file is {what}; accepted: CSV, TSV, JSON, JSON Lines, "
+                            "Parquet, each also packed with gzip, bzip2 or Zstandard.")  # fmt: skip
+    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    text = head.decode(encoding, "replace").lstrip()
+    if text.startswith("["):
+        return ".json"
+    if text.startswith("{"):
+        return ".jsonl" if _is_json(text.splitlines()[0]) else ".json"
+    header = io.StringIO(text).readline()
+    return ".tsv" if header.count("\t") > header.count(",") else ".csv"
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,113 @@
+"""`tunesmith experiments cancel|resume|retry|rerun|delete|front|priority`."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+
+import click
+
+from tunesmith.experiments import control
+from tunesmith.experiments.reconcile import reconcile
+from tunesmith.jobs.queue import send_once
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import Experiment, ExperimentStatus
+from tunesmith.tracking.store import Store
+
+reference = click.argument("reference", metavar="ID|NAME|latest")
+
+
+@click.command()
+@reference
+def cancel(reference: str) -> None:
+    """Cancel a waiting experiment; ask a running one to save a checkpoint and stop."""
+    _act(reference, lambda found, store, _: control.cancel(found, store, by=getpass.getuser()))
+
+
+@click.command()
+@reference
+def resume(reference: str) -> None:
+    """Queue a failed or cancelled experiment, to go on from its newest checkpoint."""
+    _act(reference, lambda found, store, _: control.resume(found, store))
+
+
+@click.command()
+@reference
+def retry(reference: str) -> None:
+    """Queue a failed or cancelled experiment, to begin from the start."""
+    _act(reference, lambda found, store, _: control.retry(found, store))
+
+
+@click.command()
+@reference
+def rerun(reference: str) -> None:
+    """Queue a new experiment with the configuration of this one."""
+    owner = getpass.getuser()
+    _act(
+        reference,
+        lambda found, store, settings: control.rerun(found, store, settings, owner=owner),
+    )
+
+
+@click.command()
+@reference
+def front(reference: str) -> None:
+    """Let a waiting experiment be the next of its queue."""
+
+    def move(found: str, store: Store, _: Settings) -> Experiment:
+        store.jobs.move_to_front(found)
+        return store.get(found)
+
+    _act(reference, move)
+
+
+@click.command()
+@reference
+@click.argument("priority", type=click.IntRange(-100, 100))
+def priority(reference: str, priority: int) -> None:
+    """Set the PRIORITY of a waiting experiment; the highest is taken first."""
+
+    def change(found: str, store: Store, _: Settings) -> Experiment:
+        store.jobs.set_priority(found, priority)
+        return store.get(found)
+
+    _act(reference, change)
+
+
+@click.command()
+@reference
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def delete(reference: str, yes: bool) -> None:
+    """Delete an ended experiment: its record, its metrics and its files."""
+    settings = Settings.read()
+    with Store(settings.store_url) as store:
+        experiment = store.find(reference)
+        if not yes:
+            click.confirm(
+                f"Delete {experiment.name} ({experiment.id}, {experiment.status}) and "
+                f"{experiment.directory}?",
+                abort=True,
+            )
+        files_went = control.delete(experiment.id, store, settings)
+    kept = (
+        "" if files_went else f"; its folder is not Tunesmith's, and stays: {experiment.directory}"
+    )
+    click.echo(f"{experiment.id}  deleted{kept}")
+
+
+COMMANDS = (cancel, resume, retry, rerun, front, priority, delete)
+
+
+def _act(reference: str, action: Callable[[str, Store, Settings], Experiment]) -> None:
+    settings = Settings.read()
+    with Store(settings.store_url) as store:
+        reconcile(store, settings)
+        found = action(store.find(reference).id, store, settings)
+        position = store.jobs.positions([found.id]).get(found.id)
+    note = ""
+    if found.status is ExperimentStatus.QUEUED and found.queue is not None:
+        note = f", number {position} in queue {found.queue}"
+        send_once(settings, found.queue)
+    elif found.status is ExperimentStatus.RUNNING and found.cancel_requested_at is not None:
+        note = ", stopping: it saves a checkpoint first"
+    click.echo(f"{found.id}  {found.name}  {found.status}{note}")

@@ -1,0 +1,55 @@
+"""`tunesmith submit`: check an experiment and queue it for the workers."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from tunesmith.cli.display import TerminalDisplay
+from tunesmith.cli.flags import Flags, configuration
+from tunesmith.cli.summary import command_name
+from tunesmith.config.yaml import read_draft
+from tunesmith.experiments.prepare import check
+from tunesmith.experiments.submission import enqueue
+from tunesmith.jobs.queue import send_once
+from tunesmith.settings import Settings
+from tunesmith.tracking.store import Store
+
+
+@click.command()
+@configuration
+@click.option("--after", metavar="ID", help="Wait until this experiment has ended.")
+@click.option("--no-check", is_flag=True, help="Leave the data and the model to the worker.")
+def submit(
+    config: Path,
+    assignments: tuple[str, ...],
+    flags: Flags,
+    after: str | None,
+    no_check: bool,
+) -> None:
+    """Queue an experiment; a worker trains it.
+
+    Settings come from the file, then the flags, then SECTION.FIELD=VALUE, the last one winning.
+    """
+    settings = Settings.read()
+    draft = read_draft(config, flags, assignments)
+    if not no_check:
+        with TerminalDisplay().working("checking configuration, data and model"):
+            check(draft, settings)
+    with Store(settings.store_url) as store:
+        runs_after = store.find(after).id if after else None
+        experiment = enqueue(draft, store, settings, owner=getpass.getuser(), runs_after=runs_after)
+        position = store.jobs.positions([experiment.id]).get(experiment.id)
+    console = Console(highlight=False)
+    place = "" if position is None else f", number {position} in queue {experiment.queue}"
+    console.print(f"[bold]{experiment.name}[/]  experiment [cyan]{experiment.id}[/]{place}")
+    console.print(f"  follow it:  {command_name()} experiments logs {experiment.id} --follow")
+    if experiment.queue is not None and not send_once(settings, experiment.queue):
+        console.print(
+            "  [yellow]The broker can't be reached: workers find the experiment by themselves "
+            "within seconds, once one runs.[/]"
+        )
+        console.print(f"  start one:  {command_name()} up", highlight=False)

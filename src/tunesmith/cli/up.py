@@ -1,0 +1,63 @@
+"""`tunesmith up` and `tunesmith down`: all services of this machine at once."""
+
+from __future__ import annotations
+
+import click
+
+from tunesmith.cli.summary import command_name
+from tunesmith.jobs.running import services_folder
+from tunesmith.jobs.services import (
+    AlreadyRunning,
+    Services,
+    api_address,
+    start_in_background,
+    stop,
+)
+from tunesmith.settings import Settings
+
+_COLOURS = {"api": "green", "worker": "cyan", "broker": "magenta", "up": "yellow"}
+_WIDTH = max(len(name) for name in _COLOURS)
+
+
+@click.command()
+@click.option(
+    "--detach", "-d", is_flag=True, help="Return once they run; `tunesmith down` ends them."
+)
+def up(detach: bool) -> None:
+    """Start broker, API and worker on this machine, and stop them with Ctrl-C.
+
+    The broker is an embedded Valkey unless REDIS_URL is set or one answers on REDIS_PORT. Ports
+    come from .env. What the services print is kept in results/.tunesmith/ too.
+    """
+    settings = Settings.read()
+    try:
+        if detach:
+            start_in_background(settings)
+            _announce(settings)
+            click.echo(f"  stop them:  {command_name()} down")
+        else:
+            Services(settings, _say).run(lambda: _announce(settings))
+    except AlreadyRunning as error:
+        where = f" on {error.running.host}" if error.running and not error.running.is_here else ""
+        click.echo(f"The services run already{where}.")
+        for name, address in (error.running.addresses if error.running else {}).items():
+            click.echo(f"  {name:<8}  {address}")
+        click.echo(f"  stop them:  {command_name()} down")
+
+
+@click.command()
+def down() -> None:
+    """Stop what `tunesmith up` started; what trains saves a checkpoint first."""
+    settings = Settings.read()
+    click.echo("Stopped." if stop(settings) else "Nothing runs.")
+
+
+def _announce(settings: Settings) -> None:
+    address = api_address(settings)
+    click.echo(f"  API         {address}")
+    click.echo(f"  its pages   {address}/docs")
+    click.echo(f"  logs        {services_folder(settings)}")
+
+
+def _say(name: str, line: str) -> None:
+    click.echo(f"{click.style(f'{name:<{_WIDTH}} |', fg=_COLOURS.get(name))} {line}")

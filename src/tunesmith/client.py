@@ -1,0 +1,488 @@
+"""A client of the REST API: `tunesmith.Client`, typed, for programs, notebooks and the web page.
+
+    with Client("http://127.0.0.1:8000") as client:
+        submitted = client.train({"model": {…}, "data": {…}})
+        state = client.wait(submitted.task_id)
+        print(state.result)
+
+Answers are the API's own models. What the API refuses is raised as the error that it is:
+NotFoundError, StateError, ConfigError with every problem, AccessError, DataError, and ServiceError
+when the API can't be reached.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self, TypeVar
+
+import httpx2
+from pydantic import BaseModel
+
+from tunesmith.api.schemas.data import (
+    CheckResult,
+    Comparison,
+    Datasets,
+    DatasetVersions,
+    DatasetVersionState,
+    Imported,
+    Preview,
+    Resolved,
+    Validation,
+)
+from tunesmith.api.schemas.experiments import (
+    Deleted,
+    ExperimentPage,
+    ExperimentStats,
+    ExperimentWhole,
+    FileList,
+    LogPart,
+    MetricHistories,
+    Submitted,
+    TaskState,
+    TaskStatus,
+)
+from tunesmith.api.schemas.problem import ProblemDetails
+from tunesmith.api.schemas.service import (
+    AuditPage,
+    CreatedToken,
+    Queue,
+    QueueReport,
+    Readiness,
+    Tokens,
+    TokenState,
+    Whoami,
+    Workers,
+)
+from tunesmith.errors import (
+    AccessError,
+    ConfigError,
+    DataError,
+    DeviceError,
+    ModelError,
+    NotFoundError,
+    Problem,
+    ServiceError,
+    StateError,
+    StorageError,
+    TunesmithError,
+    UserError,
+)
+
+M = TypeVar("M", bound=BaseModel)
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+PIECE = 1 << 18
+"""Bytes of a download that are written at once."""
+
+RECONNECTS = 5
+"""Times in a row that a live stream which broke off is taken up again."""
+
+_KINDS: Mapping[str, type[TunesmithError]] = {
+    "unauthenticated": AccessError,
+    "too-many-attempts": AccessError,
+    "forbidden": AccessError,
+    "not-found": NotFoundError,
+    "state": StateError,
+    "data": DataError,
+    "model": ModelError,
+    "device": DeviceError,
+    "storage": StorageError,
+    "service": ServiceError,
+    "internal": ServiceError,
+}
+"""End of a problem's type → the error that it stands for."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of an experiment's live stream."""
+
+    kind: str
+    """`status`, `metrics`, `log` or `end`."""
+    data: Any
+    """status: as `task` gives it; metrics: name → new points; log: `{"text": …}`."""
+
+
+class Client:
+    """A connection to the API at `url`, to be closed or used with `with`.
+
+    `token` is an access token, where the API asks for one. Every method raises ServiceError when
+    the API can't be reached or has an error of its own, AccessError when the token doesn't allow
+    what is asked, and StorageError when the API's store doesn't answer; further errors are named.
+    """
+
+    def __init__(
+        self, url: str = DEFAULT_URL, token: str | None = None, *, timeout: float = 30.0
+    ) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=timeout)
+        self._known: dict[str, tuple[str, bytes]] = {}
+        """Path → ETag and body of the last answer."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    # -- submitting and following -----------------------------------------------------------
+
+    def train(self, config: Mapping[str, Any], *, runs_after: str | None = None) -> Submitted:
+        """Submit an experiment. Raises ConfigError with every problem."""
+        return self._ask(
+            Submitted, "POST", "/train", json=dict(config), params={"runs_after": runs_after}
+        )
+
+    def task(self, task_id: str) -> TaskState:
+        """Where an experiment stands; cheap to ask again and again. Raises NotFoundError."""
+        return self._poll(TaskState, f"/task/{task_id}")
+
+    def wait(
+        self, task_id: str, *, interval: float = 2.0, timeout: float | None = None
+    ) -> TaskState:
+        """Wait until an experiment has ended, however it ended; `interval` and `timeout` in seconds.
+
+        Raises NotFoundError, and TimeoutError when it takes longer than `timeout`.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            state = self.task(task_id)
+            if state.status not in (TaskStatus.PENDING, TaskStatus.STARTED):
+                return state
+            if deadline is not None and time.monotonic() + interval > deadline:
+                raise TimeoutError(f"experiment {task_id} is {state.status} after {timeout} s.")
+            time.sleep(interval)
+
+    def events(self, experiment_id: str) -> Iterator[Event]:
+        """Status, metrics and log lines as they come, until the experiment has ended.
+
+        A stream that breaks off is taken up where it was. Raises NotFoundError.
+        """
+        last_id, failures = "", 0
+        while True:
+            try:
+                for event in self._stream(experiment_id, last_id):
+                    failures = 0
+                    last_id = event.id or last_id
+                    yield Event(event.event, event.json())
+                    if event.event == "end":
+                        return
+            except httpx2.TransportError as error:
+                failures += 1
+                if failures > RECONNECTS:
+                    raise self._unreachable(error) from error
+            time.sleep(min(failures, 5))
+
+    # -- experiments ------------------------------------------------------------------------
+
+    def experiments(
+        self,
+        *,
+        name: str | None = None,
+        status: str | None = None,
+        model: str | None = None,
+        dataset: str | None = None,
+        text: str | None = None,
+        owner: str | None = None,
+        min_accuracy: float | None = None,
+        max_runtime: float | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        sort_by: str = "created_at",
+        desc: bool | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> ExperimentPage:
+        """The experiments that pass all filters, the newest first. Raises ConfigError."""
+        given = {key: value for key, value in locals().items() if key != "self"}
+        for key in ("start_date", "end_date"):
+            given[key] = given[key].isoformat() if given[key] else None
+        return self._ask(ExperimentPage, "GET", "/experiments", params=given)
+
+    def stats(self) -> ExperimentStats:
+        """All experiments in a few numbers."""
+        return self._ask(ExperimentStats, "GET", "/experiments/stats")
+
+    def experiment(self, experiment_id: str) -> ExperimentWhole:
+        """One experiment, whole. Raises NotFoundError."""
+        return self._poll(ExperimentWhole, f"/experiments/{experiment_id}")
+
+    def cancel(self, experiment_id: str) -> TaskState:
+        """Cancel it, with a checkpoint where it runs. Raises NotFoundError, StateError."""
+        return self._ask(TaskState, "POST", f"/experiments/{experiment_id}/cancel")
+
+    def resume(self, experiment_id: str) -> Submitted:
+        """Go on from its newest checkpoint. Raises NotFoundError, StateError."""
+        return self._ask(Submitted, "POST", f"/experiments/{experiment_id}/resume")
+
+    def retry(self, experiment_id: str) -> Submitted:
+        """Begin it again from the start. Raises NotFoundError, StateError."""
+        return self._ask(Submitted, "POST", f"/experiments/{experiment_id}/retry")
+
+    def rerun(self, experiment_id: str) -> Submitted:
+        """A new experiment with its configuration. Raises NotFoundError."""
+        return self._ask(Submitted, "POST", f"/experiments/{experiment_id}/rerun")
+
+    def move_to_front(self, experiment_id: str) -> Submitted:
+        """Let it be the next of its queue. Raises NotFoundError, StateError."""
+        return self._ask(Submitted, "POST", f"/experiments/{experiment_id}/front")
+
+    def set_priority(self, experiment_id: str, priority: int) -> Submitted:
+        """The highest is taken first, -100 to 100. Raises NotFoundError, StateError."""
+        path = f"/experiments/{experiment_id}/priority"
+        return self._ask(Submitted, "PUT", path, json={"priority": priority})
+
+    def delete(self, experiment_id: str, *, confirm: str) -> Deleted:
+        """Delete an ended one and its files; `confirm` is its name.
+
+        Raises NotFoundError, StateError while it lives, ConfigError for another name.
+        """
+        path = f"/experiments/{experiment_id}"
+        return self._ask(Deleted, "DELETE", path, params={"confirm": confirm})
+
+    def metrics(
+        self,
+        experiment_id: str,
+        name: str | None = None,
+        *,
+        since: int | None = None,
+        points: int = 1000,
+    ) -> MetricHistories:
+        """Metrics over steps, each thinned out to at most `points`. Raises NotFoundError."""
+        params = {"name": name, "since": since, "points": points}
+        path = f"/experiments/{experiment_id}/metrics"
+        return self._ask(MetricHistories, "GET", path, params=params)
+
+    def logs(
+        self,
+        experiment_id: str,
+        *,
+        tail: int | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> LogPart:
+        """The last `tail` lines, or whole lines from byte `offset` on. Raises NotFoundError."""
+        params = {"tail": tail, "offset": offset, "limit": limit}
+        return self._ask(LogPart, "GET", f"/experiments/{experiment_id}/logs", params=params)
+
+    def files(self, experiment_id: str) -> FileList:
+        """The files of an experiment. Raises NotFoundError."""
+        return self._ask(FileList, "GET", f"/experiments/{experiment_id}/files")
+
+    def download(self, experiment_id: str, path: str, target: Path) -> Path:
+        """Save a file of an experiment as `target`. Raises NotFoundError, OSError."""
+        return self._save(f"/experiments/{experiment_id}/files/{path}", target)
+
+    def download_adapter(self, experiment_id: str, target: Path) -> Path:
+        """Save the adapter as the ZIP archive `target`. Raises NotFoundError, OSError."""
+        return self._save(f"/experiments/{experiment_id}/adapter", target)
+
+    # -- data and configurations ------------------------------------------------------------
+
+    def upload(
+        self, file: Path, name: str, *, description: str = "", settings: tuple[str, ...] = ()
+    ) -> Imported:
+        """Upload a table as a version of the dataset `name`.
+
+        `settings` are such as `task.text_column=review`. Raises DataError, ConfigError, OSError.
+        """
+        fields = {"name": name, "description": description, "set": list(settings)}
+        with file.open("rb") as stream:
+            return self._ask(
+                Imported, "POST", "/datasets", data=fields, files={"file": (file.name, stream)}
+            )
+
+    def datasets(self) -> Datasets:
+        """All datasets, by name."""
+        return self._ask(Datasets, "GET", "/datasets")
+
+    def dataset(self, name: str) -> DatasetVersions:
+        """The versions of a dataset, the newest first. Raises NotFoundError."""
+        return self._ask(DatasetVersions, "GET", f"/datasets/{name}")
+
+    def dataset_version(self, name: str, number: int) -> DatasetVersionState:
+        """One version. Raises NotFoundError."""
+        return self._ask(DatasetVersionState, "GET", f"/datasets/{name}/{number}")
+
+    def check_report(self, name: str, number: int, *, findings: int = 100) -> CheckResult:
+        """What is wrong with a version's rows. Raises NotFoundError, DataError."""
+        path = f"/datasets/{name}/{number}/report"
+        return self._ask(CheckResult, "GET", path, params={"findings": findings})
+
+    def preview(self, name: str, number: int, *, rows: int = 10) -> Preview:
+        """The first rows of each split. Raises NotFoundError."""
+        path = f"/datasets/{name}/{number}/preview"
+        return self._ask(Preview, "GET", path, params={"rows": rows})
+
+    def compare(self, name: str, old: int | str, new: int | str) -> Comparison:
+        """What changed from one version to another. Raises NotFoundError."""
+        path = f"/datasets/{name}/diff"
+        return self._ask(Comparison, "GET", path, params={"old": str(old), "new": str(new)})
+
+    def configuration_schema(self) -> dict[str, Any]:
+        """The JSON schema of a configuration."""
+        found: dict[str, Any] = self._request("GET", "/configuration/schema").json()
+        return found
+
+    def validate(self, config: Mapping[str, Any]) -> Validation:
+        """Check a configuration with its data; problems are in the answer."""
+        return self._ask(Validation, "POST", "/configuration/validate", json=dict(config))
+
+    def resolve(self, config: Mapping[str, Any]) -> Resolved:
+        """The configuration with all its defaults. Raises ConfigError with every problem."""
+        return self._ask(Resolved, "POST", "/configuration/resolve", json=dict(config))
+
+    # -- the service ------------------------------------------------------------------------
+
+    def queue(self) -> QueueReport:
+        """The queues, and what waits in them."""
+        return self._poll(QueueReport, "/queue")
+
+    def pause(self, queue: str) -> Queue:
+        """Let nothing more be taken from a queue; for admins. Raises NotFoundError."""
+        return self._ask(Queue, "POST", f"/queue/{queue}/pause")
+
+    def continue_(self, queue: str) -> Queue:
+        """Let a queue go on; for admins. Raises NotFoundError."""
+        return self._ask(Queue, "POST", f"/queue/{queue}/continue")
+
+    def workers(self) -> Workers:
+        """The workers, and what they train."""
+        return self._ask(Workers, "GET", "/workers")
+
+    def ready(self) -> Readiness:
+        """Whether the service can do its work; the answer also says it where it can't."""
+        response = self._send("GET", "/health/ready")
+        if response.status_code not in (200, 503):
+            self._refuse(response)
+        return Readiness.model_validate_json(response.content)
+
+    def whoami(self) -> Whoami:
+        """Whom the API takes you for."""
+        return self._ask(Whoami, "GET", "/whoami")
+
+    def tokens(self) -> Tokens:
+        """The tokens, without their secrets; for admins."""
+        return self._ask(Tokens, "GET", "/tokens")
+
+    def create_token(self, name: str, role: str = "member") -> CreatedToken:
+        """A new token, shown this once; for admins. Raises ConfigError, StateError."""
+        return self._ask(CreatedToken, "POST", "/tokens", json={"name": name, "role": role})
+
+    def revoke_token(self, name: str) -> TokenState:
+        """Let a token open nothing any more; for admins. Raises NotFoundError."""
+        return self._ask(TokenState, "DELETE", f"/tokens/{name}")
+
+    def audit(self, **filters: Any) -> AuditPage:
+        """Who did what, the newest first: actor, action, target, limit, offset; for admins."""
+        return self._ask(AuditPage, "GET", "/audit", params=filters)
+
+    # -- HTTP -------------------------------------------------------------------------------
+
+    def _ask(self, model: type[M], method: str, path: str, **options: Any) -> M:
+        return model.model_validate_json(self._request(method, path, **options).content)
+
+    def _poll(self, model: type[M], path: str) -> M:
+        """An answer that is sent again only when it changed."""
+        known = self._known.get(path)
+        headers = {"If-None-Match": known[0]} if known else {}
+        response = self._request("GET", path, headers=headers)
+        if response.status_code == 304 and known:
+            return model.model_validate_json(known[1])
+        if tag := response.headers.get("etag"):
+            self._known = {path: (tag, response.content)}
+        return model.model_validate_json(response.content)
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        response = self._send(method, path, **options)
+        if response.is_success or response.status_code == 304:
+            return response
+        self._refuse(response)
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        if "params" in options:
+            options["params"] = {k: v for k, v in options["params"].items() if v is not None}
+        try:
+            return self._http.request(method, path, **options)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def _stream(self, experiment_id: str, last_id: str) -> Iterator[httpx2.ServerSentEvent]:
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        path = f"/experiments/{experiment_id}/events"
+        with self._http.stream("GET", path, headers=headers) as response:
+            if not response.is_success:
+                response.read()
+                self._refuse(response)
+            yield from httpx2.EventSource(response).iter_sse()
+
+    def _save(self, path: str, target: Path) -> Path:
+        beside = target.with_name(f".{target.name}.partial")
+        try:
+            with self._opened(path) as response, beside.open("wb") as stream:
+                for piece in response.iter_bytes(PIECE):
+                    stream.write(piece)
+                stream.flush()
+                os.fsync(stream.fileno())
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+        return target
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[httpx2.Response]:
+        try:
+            with self._http.stream("GET", path) as response:
+                if not response.is_success:
+                    response.read()
+                    self._refuse(response)
+                yield response
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ServiceError:
+        return ServiceError(
+            f"the API at {self.url} can't be reached ({error or type(error).__name__}). Start it "
+            "with: tunesmith up"
+        )
+
+    def _refuse(self, response: httpx2.Response) -> NoReturn:
+        raise _error(response)
+
+
+def _error(response: httpx2.Response) -> TunesmithError:
+    """The error that a refusal stands for."""
+    try:
+        found = ProblemDetails.model_validate_json(response.content)
+    except ValueError:
+        return ServiceError(f"{response.url} answered {response.status_code}, not as the API does.")
+    kind = found.type.rpartition(":")[2]
+    if kind == "invalid":
+        return ConfigError(
+            [
+                Problem(p.field, p.message, p.value, p.accepted, p.suggestion)
+                if p.value is not None
+                else Problem(p.field, p.message, accepted=p.accepted, suggestion=p.suggestion)
+                for p in found.errors
+            ]
+            or [Problem("", found.detail)]
+        )
+    return _KINDS.get(kind, UserError)(found.detail)

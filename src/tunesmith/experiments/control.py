@@ -1,0 +1,141 @@
+"""What people do with an experiment that is recorded: cancel, resume, retry, rerun, delete."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tunesmith.config.schema import ExperimentConfig
+from tunesmith.config.yaml import read_draft
+from tunesmith.errors import DataError, LeaseLostError, StateError, StorageError
+from tunesmith.experiments.states import S, end, queue_again
+from tunesmith.experiments.submission import enqueue, queue_of
+from tunesmith.settings import Settings
+from tunesmith.tracking.artifacts import Artifacts
+from tunesmith.tracking.entities import Experiment, utc_now
+from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.store import Store
+
+
+def cancel(experiment_id: str, store: Store, *, by: str = "") -> Experiment:
+    """Cancel a waiting experiment at once; ask a running one to save a checkpoint and stop.
+
+    Asking twice is harmless. Raises NotFoundError, and StateError when it has ended.
+    """
+    reason = f"Cancelled by {by}." if by else "Cancelled."
+    while True:
+        experiment = store.get(experiment_id)
+        if experiment.cancel_requested_at is not None and experiment.status is S.RUNNING:
+            return experiment
+        try:
+            if experiment.status is not S.RUNNING:
+                return end(store, experiment, S.CANCELLED, lease=None, reason=reason)
+            store.jobs.write(
+                experiment_id,
+                str(experiment.lease),
+                cancel_requested_at=utc_now(),
+                reason=reason,
+            )
+        except (StateError, LeaseLostError):
+            if experiment.status.is_finished:
+                raise StateError(
+                    f"experiment {experiment_id} can't be cancelled: it has {experiment.status}."
+                    if experiment.status is not S.CANCELLED
+                    else f"experiment {experiment_id} is cancelled already."
+                ) from None
+            # It was taken, ended or put back meanwhile: look again.
+
+
+def resume(experiment_id: str, store: Store) -> Experiment:
+    """Queue a failed or cancelled experiment again, to go on from its newest whole checkpoint.
+
+    Raises NotFoundError, and StateError when it waits, runs or has succeeded.
+    """
+    return _again(experiment_id, store, "resumed")
+
+
+def retry(experiment_id: str, store: Store) -> Experiment:
+    """Queue a failed or cancelled experiment again, from the start: data, model, first step.
+
+    Raises NotFoundError, and StateError when it waits, runs or has succeeded.
+    """
+    return _again(
+        experiment_id, store, "retried", dataset_hash=None, data={}, progress=0.0, metrics={}
+    )
+
+
+def rerun(experiment_id: str, store: Store, settings: Settings, *, owner: str = "") -> Experiment:
+    """Queue a new experiment with the configuration of this one.
+
+    Raises NotFoundError, and ConfigError when this version takes the configuration no longer.
+    """
+    config = store.get(experiment_id).config
+    return enqueue(read_draft(config), store, settings, owner=owner)
+
+
+def delete(experiment_id: str, store: Store, settings: Settings) -> bool:
+    """Delete an ended experiment, its metrics and its folder; returns whether the folder went too.
+
+    A folder that was imported from elsewhere stays. Raises NotFoundError, StateError while it waits
+    or runs, and StorageError when the folder can't be deleted.
+    """
+    experiment = store.get(experiment_id)
+    if experiment.status.is_live:
+        raise StateError(
+            f"experiment {experiment_id} is {experiment.status}: cancel it before deleting it."
+        )
+    folder = Path(experiment.directory or "")
+    ours = _is_ours(folder, experiment_id, settings)
+    hidden = folder.with_name(f".deleted-{folder.name}")
+    try:
+        if ours:
+            folder.rename(hidden)
+        try:
+            store.delete(experiment_id)
+        except BaseException:
+            if ours:
+                hidden.rename(folder)
+            raise
+        if ours:
+            shutil.rmtree(hidden)
+    except OSError as error:
+        raise StorageError(f"{folder} can't be deleted: {error.strerror or error}") from error
+    if settings.artifacts and experiment.directory:
+        Artifacts(settings.artifacts).delete(folder.name)
+    return ours
+
+
+def _again(experiment_id: str, store: Store, verb: str, **changes: Any) -> Experiment:
+    experiment = store.get(experiment_id)
+    if experiment.status not in (S.FAILED, S.CANCELLED):
+        hint = {
+            S.SUCCEEDED: "it has already succeeded; rerun it to train a new experiment like it",
+            S.RUNNING: "it is running",
+            S.QUEUED: "it waits in the queue",
+        }[experiment.status]
+        raise StateError(f"experiment {experiment_id} can't be {verb}: {hint}.")
+    queue = experiment.queue or queue_of(ExperimentConfig.model_validate(experiment.config))
+    return queue_again(
+        store,
+        experiment,
+        last=True,
+        queue=queue,
+        restarts=0,
+        reason=None,
+        cancel_requested_at=None,
+        **changes,
+    )
+
+
+def _is_ours(folder: Path, experiment_id: str, settings: Settings) -> bool:
+    """Whether `folder` is this experiment's, straight inside the results folder, and no link."""
+    try:
+        inside = folder.resolve().parent == settings.results_dir.resolve()
+        return (
+            inside
+            and not folder.is_symlink()
+            and ExperimentFiles(folder).read_record().id == experiment_id
+        )
+    except (DataError, OSError):
+        return False

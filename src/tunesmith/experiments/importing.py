@@ -1,0 +1,34 @@
+"""Experiments from their folders back into a store, as after the database was lost."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+from tunesmith.experiments.reconcile import is_alive
+from tunesmith.experiments.states import S
+from tunesmith.tracking.entities import Experiment, Filters
+from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.store import Store
+
+
+def import_folder(folder: Path, store: Store) -> Experiment:
+    """Put the experiment in `folder` into the store, as its files tell it; twice is harmless.
+
+    An experiment that the store knows further on than its files is left as it is.
+
+    Raises DataError when the folder holds no experiment.
+    """
+    files = ExperimentFiles(folder)
+    experiment = files.read_record()
+    here = experiment.host == platform.node()
+    known = [e for e in store.list(Filters(name=experiment.name)) if e.id == experiment.id]
+    if known and (known[0].status.is_live or experiment.status.is_live):
+        return known[0]
+    if experiment.status.is_live and here and not is_alive(experiment):
+        experiment = replace(
+            experiment, status=S.FAILED, lease=None, reason="It ended without a word."
+        )
+    store.put(experiment, list(files.read_history(experiment.id)))
+    return experiment

@@ -1,0 +1,109 @@
+"""The right to train one experiment, kept by signs of life; and every wish that it should stop."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Self
+
+from tunesmith.errors import StorageError
+from tunesmith.settings import Settings
+from tunesmith.tracking.store import Store
+
+LONGEST_INTERVAL = 2.0
+"""Most seconds between two signs of life: how soon a wish to cancel is seen."""
+
+RENEWALS = 10
+"""Signs of life that fit into the time after which a silent process is given up."""
+
+GIVES_UP_AFTER = 0.7
+"""Share of that time without the store after which this process stops by itself: before anybody
+else may think it dead."""
+
+
+class Stop(StrEnum):
+    """Why a training should stop."""
+
+    INTERRUPTED = "interrupted"
+    """Ctrl-C or SIGTERM, for one that was started by hand."""
+    GIVEN_BACK = "given back"
+    """The worker shuts down, or is gone: another one may go on."""
+    CANCELLED = "cancelled"
+    TIME_LIMIT = "time limit"
+    LEASE_LOST = "lease lost"
+
+
+class Lease:
+    """Renews a lease from a thread of its own, while it is entered; notes why to stop.
+
+    The store counts the renewals, so no clock of any machine decides who is alive. With `parent`,
+    the process ends its training when that process is gone.
+    """
+
+    def __init__(
+        self,
+        experiment_id: str,
+        token: str,
+        store: Store,
+        settings: Settings,
+        *,
+        time_limit: float | None = None,
+        parent: int | None = None,
+        process: dict[str, Any] | None = None,
+    ) -> None:
+        self.experiment_id = experiment_id
+        self.token = token
+        self.stop: Stop | None = None
+        self._store = store
+        self._time_limit = time_limit
+        self._parent = parent
+        self._process = process or {}
+        self._patience = settings.lease_seconds * GIVES_UP_AFTER
+        self._interval = min(settings.lease_seconds / RENEWALS, LONGEST_INTERVAL)
+        self._done = threading.Event()
+        self._begun = self._heard = time.monotonic()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._renew(**self._process)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def ask(self, stop: Stop) -> None:
+        """Ask the training to stop; the first reason stays, unless the lease is lost."""
+        if self.stop is None or stop is Stop.LEASE_LOST:
+            self.stop = stop
+
+    def _keep(self) -> None:
+        while not self._done.wait(self._interval):
+            if self._parent is not None and os.getppid() != self._parent:
+                self.ask(Stop.GIVEN_BACK)
+            if self._time_limit and time.monotonic() - self._begun >= self._time_limit:
+                self.ask(Stop.TIME_LIMIT)
+            if self.stop is not Stop.LEASE_LOST:
+                self._renew()
+
+    def _renew(self, **changes: Any) -> None:
+        try:
+            renewed = self._store.jobs.renew(self.experiment_id, self.token, **changes)
+        except StorageError:  # it may come back
+            if time.monotonic() - self._heard >= self._patience:
+                self.ask(Stop.LEASE_LOST)
+            return
+        self._heard = time.monotonic()
+        if renewed is None:
+            self.ask(Stop.LEASE_LOST)
+        elif renewed.cancel_requested_at is not None:
+            self.ask(Stop.CANCELLED)

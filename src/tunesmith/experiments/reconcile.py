@@ -1,0 +1,135 @@
+"""Finds experiments whose process is gone, and gives them back to the queue or ends them.
+
+No clock decides: a process that trains counts its signs of life in the store, and a watcher calls
+it dead when the count has not moved for `lease_seconds` of the watcher's own steady clock. On the
+machine where it ran, the operating system knows at once.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+
+import psutil
+
+from tunesmith.config.schema import JobConfig
+from tunesmith.errors import LeaseLostError, StateError, StorageError
+from tunesmith.experiments.states import S, end, queue_again, seconds_after_boot
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import Experiment, Filters
+from tunesmith.tracking.store import Store
+
+
+class Reconciler:
+    """Watches the running experiments of a store, from round to round."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._patience = settings.lease_seconds
+        self._seen: dict[tuple[str, str | None], tuple[int, float]] = {}
+        """Experiment and lease → its count of signs of life, and when that was first seen."""
+
+    def round(self) -> list[Experiment]:
+        """Take up what nobody runs any more. Returns the experiments whose status changed.
+
+        Raises StorageError when the store can't be read.
+        """
+        now = time.monotonic()
+        running = self._store.list(Filters(status=S.RUNNING), details=False)
+        before, self._seen = self._seen, {}
+        changed = []
+        for experiment in running:
+            key = (experiment.id, experiment.lease)
+            count, since = before.get(key, (experiment.heartbeat, now))
+            if count != experiment.heartbeat:
+                count, since = experiment.heartbeat, now
+            self._seen[key] = (count, since)
+            reason = _why_dead(experiment, now - since, self._patience)
+            if reason:
+                changed += _given_up(experiment, reason, self._store)
+        # One that was to be trained where it was submitted waits in no queue.
+        for experiment in self._store.list(Filters(status=S.QUEUED), details=False):
+            if experiment.queue is None and _ended_here(experiment):
+                reason = _ended("was about to train it", experiment)
+                changed += _given_up(experiment, reason, self._store)
+        return changed
+
+
+def reconcile(store: Store, settings: Settings) -> list[Experiment]:
+    """One round, as at the start of a command: what died on this machine is taken up."""
+    return Reconciler(store, settings).round()
+
+
+def give_up(experiment: Experiment, reason: str, store: Store, *, restart: bool) -> Experiment:
+    """Take the experiment from the process that trained it, for `reason`, in one atomic update.
+
+    A queued one is put back to be resumed, with `restart` and as long as its `max_restarts` allow;
+    one that somebody cancelled is cancelled; any other failed.
+
+    Raises StateError or LeaseLostError when somebody was faster.
+    """
+    experiment = store.get(experiment.id) if not experiment.config else experiment
+    lease = experiment.lease
+    if experiment.cancel_requested_at is not None:
+        return end(store, experiment, S.CANCELLED, lease=lease, reason=f"Cancelled. {reason}")
+    if experiment.queue is None:
+        hint = f" Resume it with: tunesmith train --resume {experiment.id}"
+        return end(store, experiment, S.FAILED, lease=lease, reason=reason + hint)
+    most = JobConfig.model_validate(experiment.config.get("job", {})).max_restarts
+    if restart and experiment.restarts < most:
+        restarts = experiment.restarts + 1
+        return queue_again(
+            store,
+            experiment,
+            last=False,
+            lease=lease,
+            restarts=restarts,
+            reason=f"{reason} Restart {restarts} of {most}.",
+        )
+    if restart and most:
+        reason += f" It was restarted {most} times before (job.max_restarts)."
+    hint = f" Resume it with: tunesmith experiments resume {experiment.id}"
+    return end(store, experiment, S.FAILED, lease=lease, reason=reason + hint)
+
+
+def is_alive(experiment: Experiment) -> bool:
+    """Whether the process that the record names lives on this machine."""
+    if experiment.pid is None or not psutil.pid_exists(experiment.pid):
+        return False
+    try:
+        process = psutil.Process(experiment.pid)
+        started = seconds_after_boot(process)
+        return process.status() != psutil.STATUS_ZOMBIE and (
+            experiment.process_started is None or abs(started - experiment.process_started) < 1.5
+        )
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _given_up(experiment: Experiment, reason: str, store: Store) -> list[Experiment]:
+    try:
+        return [give_up(store.get(experiment.id), reason, store, restart=True)]
+    except (StateError, LeaseLostError, StorageError):
+        return []  # another process was faster, or its folder can't be written
+
+
+def _ended_here(experiment: Experiment) -> bool:
+    return experiment.host == platform.node() and not is_alive(experiment)
+
+
+def _why_dead(experiment: Experiment, silent: float, patience: float) -> str | None:
+    if _ended_here(experiment):
+        return _ended("trained it", experiment)
+    if silent < patience:
+        return None
+    return (
+        f"The process that trained it (pid {experiment.pid} on {experiment.host}) has given no "
+        f"sign of life for {silent:.0f} seconds."
+    )
+
+
+def _ended(doing: str, experiment: Experiment) -> str:
+    return (
+        f"The process that {doing} (pid {experiment.pid}) ended without a word, as after kill -9, "
+        "when memory ran out, or when the machine lost power."
+    )

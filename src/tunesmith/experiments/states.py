@@ -1,0 +1,145 @@
+"""Which status may follow which. Nothing else changes a status.
+
+`QUEUED → RUNNING` by a worker is `Jobs.take`, one atomic update in the store.
+"""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tunesmith.errors import StateError
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
+from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.store import Store
+
+S = ExperimentStatus
+TRANSITIONS: dict[ExperimentStatus, frozenset[ExperimentStatus]] = {
+    S.QUEUED: frozenset({S.RUNNING, S.CANCELLED, S.FAILED}),
+    S.RUNNING: frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLED, S.QUEUED}),
+    S.FAILED: frozenset({S.RUNNING, S.QUEUED}),
+    S.CANCELLED: frozenset({S.RUNNING, S.QUEUED}),
+    S.SUCCEEDED: frozenset(),
+}
+"""Status → what may follow it. Ended experiments that didn't succeed may be resumed."""
+
+
+def new_lease() -> str:
+    """A random token that tells the one process that may write to an experiment from all others."""
+    return secrets.token_hex(16)
+
+
+def this_process() -> dict[str, Any]:
+    """What tells this process apart from all others, for an experiment's record."""
+    process = psutil.Process()
+    return {
+        "pid": process.pid,
+        "host": platform.node(),
+        "process_started": seconds_after_boot(process),
+    }
+
+
+def seconds_after_boot(process: psutil.Process) -> float:
+    """When `process` began, by a clock that nobody sets.
+
+    Both times are told by the machine's clock, so that an hour by which it was set falls out.
+    """
+    return process.create_time() - psutil.boot_time()
+
+
+def start(store: Store, experiment: Experiment, lease: str, **process: Any) -> Experiment:
+    """Begin to train `experiment` in this process, under `lease`; not for queued jobs.
+
+    Raises StateError when it runs already or has succeeded.
+    """
+    _require_transition(experiment, S.RUNNING)
+    return store.change_status(
+        experiment.id,
+        S.RUNNING,
+        {experiment.status},
+        lease=lease,
+        heartbeat=experiment.heartbeat + 1,
+        queue=None,
+        worker=None,
+        reason=None,
+        started_at=experiment.started_at or utc_now(),
+        finished_at=None,
+        cancel_requested_at=None,
+        **process,
+    )
+
+
+def end(
+    store: Store,
+    experiment: Experiment,
+    to: ExperimentStatus,
+    *,
+    lease: str | None,
+    **changes: Any,
+) -> Experiment:
+    """End `experiment` with the status `to`: one atomic update, then its record on disk.
+
+    Raises StateError when the transition is illegal or the status isn't what it was, and
+    LeaseLostError when another process runs it now.
+    """
+    _require_transition(experiment, to)
+    changed = store.change_status(
+        experiment.id,
+        to,
+        {experiment.status},
+        under=lease,
+        **{"lease": None, "time_left": None, "finished_at": utc_now(), **changes},
+    )
+    write_record(changed)
+    return changed
+
+
+def queue_again(
+    store: Store,
+    experiment: Experiment,
+    *,
+    last: bool,
+    lease: str | None = None,
+    **changes: Any,
+) -> Experiment:
+    """Put `experiment` into the queue once more: at its old place, or as the `last`.
+
+    Raises StateError when the transition is illegal or the status isn't what it was, and
+    LeaseLostError when another process runs it now.
+    """
+    _require_transition(experiment, S.QUEUED)
+    changed = store.jobs.requeue(
+        experiment.id, {experiment.status}, last=last, lease=lease, **changes
+    )
+    write_record(changed)
+    return changed
+
+
+def write_record(experiment: Experiment) -> None:
+    """Write the record into the experiment's folder, where this machine has it."""
+    folder = Path(experiment.directory or "")
+    if experiment.directory and folder.is_dir():
+        ExperimentFiles(folder).write_record(experiment)
+
+
+def local_folder(experiment: Experiment, settings: Settings) -> Path:
+    """The experiment's folder on this machine, also where another machine made the first one.
+
+    With `settings.artifacts` machines share no files: a folder that seems to be another's is not.
+    """
+    folder = Path(experiment.directory or "")
+    if experiment.directory and folder.is_dir() and not settings.artifacts:
+        return folder
+    return settings.results_dir / folder.name
+
+
+def _require_transition(experiment: Experiment, to: ExperimentStatus) -> None:
+    if to not in TRANSITIONS[experiment.status]:
+        raise StateError(
+            f"experiment {experiment.id} is {experiment.status} and can't become {to}."
+        )

@@ -1,0 +1,142 @@
+"""How an experiment begins: checked, recorded, with a folder of its own; trained here or queued."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tunesmith.config.schema import ExperimentConfig
+from tunesmith.config.yaml import Draft, to_yaml
+from tunesmith.errors import NotFoundError, Problem
+from tunesmith.experiments.confinement import confinement_problems
+from tunesmith.experiments.datasets import record_version
+from tunesmith.experiments.prepare import Prepared, contradictions
+from tunesmith.experiments.states import this_process, write_record
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.environment import describe_environment
+from tunesmith.tracking.files import ExperimentFiles, write_json, write_text
+from tunesmith.tracking.store import Store
+
+
+def submit(prepared: Prepared, store: Store, settings: Settings) -> Experiment:
+    """Record an experiment that this process will train: status QUEUED, in no queue.
+
+    Its data's version is recorded, its folder made. Raises StorageError when the results folder,
+    the versions or the store can't be written.
+    """
+    config = prepared.config
+    files = _new_folder(config, settings)
+    experiment = Experiment(
+        name=config.experiment_name,
+        task=config.task_name,
+        model_name=config.model.name,
+        dataset_name=prepared.dataset.name,
+        directory=str(files.folder.resolve()),
+        **describe(prepared, files, store, settings),
+        **this_process(),
+    )
+    store.create(experiment)
+    write_record(experiment)
+    return experiment
+
+
+def enqueue(
+    draft: Draft,
+    store: Store,
+    settings: Settings,
+    *,
+    owner: str = "",
+    runs_after: str | None = None,
+    confined: bool = False,
+) -> Experiment:
+    """Queue an experiment for the workers: milliseconds, because its data are read by the worker.
+
+    `runs_after` is the id of an experiment that must have ended first. `confined`: only data and
+    models under `settings.data_dir` may be named, as for all that comes over the network.
+
+    Raises ConfigError with every problem that the configuration shows by itself, and StorageError.
+    """
+    if draft.partial is None:
+        raise draft.error()
+    config = draft.partial
+    problems = contradictions(config)
+    if confined:
+        problems += confinement_problems(config, settings)
+    problems += _runs_after_problems(runs_after, store)
+    if draft.problems or problems:
+        raise draft.error(problems)
+    files = _new_folder(config, settings)
+    write_text(files.config, to_yaml(config))
+    experiment = store.jobs.enqueue(
+        Experiment(
+            name=config.experiment_name,
+            task=config.task_name,
+            model_name=config.model.name,
+            dataset_name=config.data.dataset_name,
+            config=config.model_dump(mode="json"),
+            directory=str(files.folder.resolve()),
+            owner=owner,
+            queue=queue_of(config),
+            priority=config.job.priority,
+            runs_after=runs_after,
+        )
+    )
+    write_record(experiment)
+    return experiment
+
+
+def describe(
+    prepared: Prepared, files: ExperimentFiles, store: Store, settings: Settings
+) -> dict[str, Any]:
+    """What a prepared experiment's record says of configuration, data and environment.
+
+    Writes `config.yaml` and `data_report.json`, and records the data's version. Raises
+    StorageError.
+    """
+    config, dataset = prepared.config, prepared.dataset
+    version, _ = record_version(
+        dataset.source,
+        config.data,
+        dataset.report,
+        dataset.columns,
+        dataset.held_out,
+        settings,
+        store,
+    )
+    write_text(files.config, to_yaml(config))
+    write_json(files.data_report, dataset.report.to_json())
+    return {
+        "dataset_hash": dataset.hash,
+        "dataset_version": version.number,
+        "config": config.model_dump(mode="json"),
+        "data": {**dataset.identity, "dataset": version.name, "version": version.number},
+        "environment": {
+            **describe_environment(Path.cwd()),
+            "base_model": {"name": prepared.source.name, "identity": prepared.source.identity},
+        },
+    }
+
+
+def queue_of(config: ExperimentConfig) -> str:
+    """The queue that the configuration asks for: gpu where it names a GPU, else cpu, any worker."""
+    if config.job.queue is not None:
+        return config.job.queue
+    return "cpu" if config.training.device in (None, "cpu") else "gpu"
+
+
+def _new_folder(config: ExperimentConfig, settings: Settings) -> ExperimentFiles:
+    return ExperimentFiles.create(
+        settings.results_dir, config.experiment_name, datetime.now(settings.timezone)
+    )
+
+
+def _runs_after_problems(runs_after: str | None, store: Store) -> list[Problem]:
+    if runs_after is None:
+        return []
+    try:
+        store.get(runs_after)
+    except NotFoundError as error:
+        return [Problem("runs_after", str(error), runs_after)]
+    return []

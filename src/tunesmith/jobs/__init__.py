@@ -1,0 +1,1 @@
+"""Taking experiments from the queue and training them, each in a process of its own."""

@@ -1,0 +1,155 @@
+"""The devices of this machine, found without torch, and how experiments share them.
+
+Importing torch takes seconds and, once CUDA is initialised, hundreds of megabytes of each GPU; a
+worker trains nothing itself, so it asks the driver instead.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith.errors import DeviceError
+
+CPU, MPS = "cpu", "mps"
+
+DRIVER_TIMEOUT = 20.0
+"""Seconds that nvidia-smi gets: it starts a sleeping driver first."""
+
+_GPU = re.compile(r"^GPU (\d+):")
+_MIG = re.compile(r"^\s+MIG .*\(UUID: (MIG-[^)]+)\)")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Room for one experiment: the devices that it sees and the queues that it comes from."""
+
+    number: int
+    """0 for the worker's first slot."""
+    devices: tuple[str, ...]
+    """`cuda:N`, `cuda:UUID`, `mps` or `cpu`."""
+    queues: tuple[str, ...]
+    threads: int | None = None
+    """Threads of its matrix products; None leaves them to torch."""
+
+    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """The environment of a process that trains here, from the worker's own."""
+        values = dict(inherited)
+        visible = [d.removeprefix("cuda:") for d in self.devices if d.startswith("cuda:")]
+        if visible or CPU in self.devices:
+            # Empty hides every GPU from what shall train on the CPU.
+            values["CUDA_VISIBLE_DEVICES"] = ",".join(visible)
+        if self.threads is not None:
+            values.setdefault("OMP_NUM_THREADS", str(self.threads))
+        return values
+
+
+def detect_devices() -> tuple[str, ...]:
+    """The devices that this process may use, GPUs if there are any, else `cpu`.
+
+    `CUDA_VISIBLE_DEVICES` decides where it is set. A GPU that the installed torch can't use counts
+    for nothing.
+    """
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return (MPS,)
+    if _torch_is_for_cpu():
+        return (CPU,)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        # As CUDA reads it: what comes after the first device that isn't there is hidden.
+        names = [name.strip() for name in visible.partition("-1")[0].split(",")]
+        return tuple(f"cuda:{name}" for name in names if name) or (CPU,)
+    return tuple(f"cuda:{name}" for name in _driver_devices()) or (CPU,)
+
+
+def parse_devices(text: str) -> tuple[str, ...]:
+    """The devices of a command line, such as `0,1`, `cuda:0`, `cpu` or a UUID.
+
+    Raises DeviceError for what no device is called.
+    """
+    found = []
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        bare = name.removeprefix("cuda:")
+        if name in (CPU, MPS):
+            found.append(name)
+        elif bare.isdigit() or bare.startswith(("GPU-", "MIG-")):
+            found.append(f"cuda:{bare}")
+        else:
+            raise DeviceError(
+                f"--devices: {name!r} is no device; accepted: cpu, mps, numbers of GPUs such as "
+                "0,1, or their UUIDs as nvidia-smi -L lists them."
+            )
+    if not found:
+        raise DeviceError("--devices names no device; accepted: cpu, mps, 0,1 …")
+    if len(set(found)) < len(found):
+        raise DeviceError(f"--devices names a device twice: {text}; --slots lets several share it.")
+    return tuple(found)
+
+
+def has_gpu(devices: Sequence[str]) -> bool:
+    """Whether one of `devices` is a GPU."""
+    return any(device != CPU for device in devices)
+
+
+def make_slots(devices: Sequence[str], queues: Sequence[str], count: int | None) -> list[Slot]:
+    """Share `devices` out: a slot for each, or `count` slots.
+
+    With fewer slots than devices a slot has several, for training.processes; with more, slots share
+    devices.
+
+    Raises DeviceError for a queue that none of the devices can serve.
+    """
+    if "gpu" in queues and not has_gpu(devices):
+        raise DeviceError(
+            f"the queue gpu needs a GPU, and this worker has {', '.join(devices)} alone; name "
+            "GPUs with --devices, or serve --queues cpu."
+        )
+    total = count or len(devices)
+    cores = os.cpu_count() or 1
+    shared = total > 1 and not has_gpu(devices)
+    slots = []
+    for number in range(total):
+        own = tuple(devices[number::total]) or (devices[number % len(devices)],)
+        serves = tuple(name for name in queues if name != "gpu" or has_gpu(own))
+        slots.append(Slot(number, own, serves, max(cores // total, 1) if shared else None))
+    return slots
+
+
+def _torch_is_for_cpu() -> bool:
+    try:
+        return importlib.metadata.version("torch").endswith("+cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return True
+
+
+def _driver_devices() -> list[str]:
+    """What NVIDIA's driver has: numbers of GPUs, or UUIDs of the parts that one is divided into."""
+    command = shutil.which("nvidia-smi")
+    if command is not None:
+        try:
+            listed = subprocess.run(
+                [command, "-L"], capture_output=True, text=True, timeout=DRIVER_TIMEOUT, check=True
+            )
+            return parse_listing(listed.stdout)
+        except (subprocess.SubprocessError, OSError):
+            pass  # a driver that is there may still answer below
+    known = Path("/proc/driver/nvidia/gpus")
+    return [str(number) for number, _ in enumerate(known.iterdir())] if known.is_dir() else []
+
+
+def parse_listing(listing: str) -> list[str]:
+    """The devices in what `nvidia-smi -L` prints: a divided GPU (MIG) stands for its parts."""
+    devices: dict[str, list[str]] = {}
+    for line in listing.splitlines():
+        if found := _GPU.match(line):
+            devices[found[1]] = []
+        elif (found := _MIG.match(line)) and devices:
+            devices[list(devices)[-1]].append(found[1])
+    return [name for number, parts in devices.items() for name in (parts or [number])]

@@ -1,0 +1,248 @@
+"""What `tunesmith doctor` looks at: each thing that a training or a service needs, with what to do.
+
+Looking changes nothing but the store's schema, which every command brings to this version's.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from packaging.requirements import Requirement
+
+from tunesmith.data.reading.packages import PREFIX, STARTER_PACKAGES, find_in_package
+from tunesmith.errors import TunesmithError, UserError
+from tunesmith.jobs.broker import broker_trouble, shown_url
+from tunesmith.jobs.devices import CPU, detect_devices, has_gpu
+from tunesmith.jobs.ports import is_loopback, port_is_free, port_owner
+from tunesmith.jobs.running import Running
+from tunesmith.jobs.services import api_address, api_answers
+from tunesmith.settings import Settings
+from tunesmith.tracking.schema import HEAD
+from tunesmith.tracking.store import Store
+from tunesmith.training.plan import detect_device
+
+PYTHON = (3, 11)
+LITTLE_DISK, TOO_LITTLE_DISK = 10 * 2**30, 2**30
+"""Free bytes below which the disk is worth a warning, and a problem."""
+
+SHOWN = ("torch", "transformers", "peft", "accelerate", "celery")
+"""Packages whose versions are shown: what people are asked for in a bug report."""
+
+
+class State(StrEnum):
+    """How a thing is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """It works, though less well than it could, or isn't started."""
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one thing; `advice` says what to do about it."""
+
+    name: str
+    state: State
+    message: str
+    advice: str = ""
+
+
+def diagnose(settings: Settings) -> Iterator[Finding]:
+    """Look at everything, one finding after the other; never raises what it came to find."""
+    for look in _LOOKS:
+        try:
+            yield from look(settings)
+        except (TunesmithError, OSError) as error:
+            name = look.__name__.removeprefix("_")
+            yield Finding(name, State.PROBLEM, str(error))
+
+
+def _python(settings: Settings) -> Iterator[Finding]:
+    version = platform.python_version()
+    if sys.version_info < PYTHON:
+        needed = ".".join(map(str, PYTHON))
+        yield Finding("python", State.PROBLEM, version, f"install Python {needed} or newer")
+    else:
+        yield Finding("python", State.OK, f"{version} ({sys.executable})")
+
+
+def _packages(settings: Settings) -> Iterator[Finding]:
+    wrong = []
+    for line in importlib.metadata.requires("tunesmith") or []:
+        needed = Requirement(line)
+        if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = importlib.metadata.version(needed.name)
+        except importlib.metadata.PackageNotFoundError:
+            wrong.append(f"{needed.name} is missing")
+            continue
+        if not needed.specifier.contains(version, prereleases=True):
+            wrong.append(f"{needed.name} is {version}, needed is {needed.specifier}")
+    if wrong:
+        yield Finding("packages", State.PROBLEM, "; ".join(wrong), "make setup installs them")
+        return
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in SHOWN]
+    own = importlib.metadata.version("tunesmith")
+    yield Finding("packages", State.OK, ", ".join([f"tunesmith {own}", *versions]))
+
+
+def _device(settings: Settings) -> Iterator[Finding]:
+    device, reason = detect_device()
+    if device == CPU and has_gpu(detect_devices()):
+        yield Finding(
+            "device",
+            State.PROBLEM,
+            "there is a GPU that torch can't use",
+            "its driver may be too old for this torch: look at what nvidia-smi says",
+        )
+    elif device == CPU and shutil.which("nvidia-smi"):
+        yield Finding(
+            "device",
+            State.WARNING,
+            "torch was installed without CUDA, though nvidia-smi is here",
+            "make setup installs the right one where it finds a GPU",
+        )
+    else:
+        yield Finding("device", State.OK, f"{device}: {reason}")
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    folder = settings.results_dir
+    advice = "set TUNESMITH_RESULTS_DIR to a folder of yours, on a disk with room"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0" * 4096)
+    except OSError as error:
+        message = f"{folder} can't be written: {error.strerror or error}"
+        yield Finding("results", State.PROBLEM, message, advice)
+        return
+    free = shutil.disk_usage(folder).free
+    message = f"{folder.resolve()}, {free / 2**30:,.1f} GiB free"
+    if free < TOO_LITTLE_DISK:
+        yield Finding("results", State.PROBLEM, message, advice)
+    elif free < LITTLE_DISK:
+        yield Finding("results", State.WARNING, message, "a base model's checkpoints may need more")
+    else:
+        yield Finding("results", State.OK, message)
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    with Store(settings.store_url) as store:
+        queued = store.jobs.takeable(["cpu", "gpu"])
+        workers = store.jobs.workers()
+        yield Finding(
+            "store", State.OK, f"{store.name}, schema {HEAD}, {store.count():,} experiments"
+        )
+        if not is_loopback(settings.api_host) and not store.access.tokens():
+            yield Finding(
+                "access",
+                State.PROBLEM,
+                f"the API would listen on {settings.api_host}, and no access token exists",
+                "make one before it starts, or leave TUNESMITH_API_HOST out",
+            )
+    if workers:
+        names = ", ".join(f"{w.name} ({'+'.join(w.devices)})" for w in workers)
+        yield Finding("workers", State.OK, names)
+    else:
+        waits = f"; {queued:,} experiments wait" if queued else ""
+        yield Finding("workers", State.WARNING, f"none{waits}", "tunesmith up starts one")
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    trouble = broker_trouble(settings.broker_url)
+    where = shown_url(settings.broker_url)
+    if trouble is None:
+        yield Finding("broker", State.OK, f"{where} answers")
+        return
+    advice = "tunesmith up starts one; without it, workers look for work every few seconds"
+    free = settings.redis_url is None and port_is_free("127.0.0.1", settings.redis_port)
+    if settings.redis_url is None and not free:
+        trouble = f"{trouble}: it is {port_owner(settings.redis_port)}"
+        advice = "set REDIS_PORT in .env to a port that is free"
+    state = State.WARNING if free else State.PROBLEM
+    yield Finding("broker", state, f"{where}: {trouble}", advice)
+
+
+def _api(settings: Settings) -> Iterator[Finding]:
+    address = api_address(settings)
+    if api_answers(settings):
+        yield Finding("api", State.OK, f"{address} answers")
+    elif port_is_free(settings.api_host, settings.api_port):
+        yield Finding("api", State.WARNING, f"{address}: not started", "tunesmith up starts it")
+    else:
+        owner = port_owner(settings.api_port)
+        message = f"port {settings.api_port} is taken by {owner}, which is no API of Tunesmith"
+        yield Finding("api", State.PROBLEM, message, "set API_PORT in .env to a port that is free")
+
+
+def _services(settings: Settings) -> Iterator[Finding]:
+    ports = [settings.redis_port, settings.api_port, settings.ui_port]
+    if len(set(ports)) < len(ports):
+        yield Finding(
+            "ports",
+            State.PROBLEM,
+            f"REDIS_PORT, API_PORT and UI_PORT are {ports[0]}, {ports[1]} and {ports[2]}",
+            "give each its own in .env",
+        )
+    running = Running.read(settings)
+    if running is not None and running.is_here and running.supervisor.find() is None:
+        yield Finding(
+            "services",
+            State.WARNING,
+            "an earlier tunesmith up was killed",
+            "tunesmith down ends what it left; tunesmith up does so too",
+        )
+
+
+def _starter(settings: Settings) -> Iterator[Finding]:
+    missing = []
+    for name in STARTER_PACKAGES:
+        try:
+            find_in_package(PREFIX + name)
+        except UserError:
+            missing.append(name)
+    if missing:
+        yield Finding(
+            "starter",
+            State.WARNING,
+            f"not installed: {', '.join(missing)}",
+            "make setup installs the models and data that config/default.yaml names",
+        )
+    else:
+        yield Finding("starter", State.OK, f"models and data in {', '.join(STARTER_PACKAGES)}")
+
+
+def _hub(settings: Settings) -> Iterator[Finding]:
+    if settings.token:
+        yield Finding("hugging face", State.OK, "HF_TOKEN is set")
+    elif os.environ.get("HF_HUB_OFFLINE") == "1":
+        yield Finding("hugging face", State.OK, "HF_HUB_OFFLINE=1: only what is in its cache")
+    else:
+        message = "HF_TOKEN is not set: public models and datasets only"
+        yield Finding("hugging face", State.OK, message)
+
+
+_LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    _python,
+    _packages,
+    _device,
+    _disk,
+    _store,
+    _broker,
+    _api,
+    _services,
+    _starter,
+    _hub,
+)
+"""In the order in which one thing needs another."""

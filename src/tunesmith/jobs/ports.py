@@ -1,0 +1,75 @@
+"""Ports of this machine: whether one is free, and who has it."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+
+import psutil
+
+from tunesmith.errors import ServiceError
+
+ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+"""Addresses that mean all of this machine's, and where it reaches itself then."""
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether a server could listen on `port` of the address `host`.
+
+    Raises ServiceError when this machine has no such address, or may not listen there.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # As servers do: a port whose last connections are still closing is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return True
+    except socket.gaierror as error:
+        raise ServiceError(f"{host} is no address: {error.strerror}.") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        raise ServiceError(
+            f"this machine can't listen on {host}, port {port}: {error.strerror}."
+        ) from error
+
+
+def port_owner(port: int) -> str:
+    """Who listens on `port`, such as `nginx (pid 123)`; "another program" where that is hidden."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            address = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and address and address.port == port:
+                if connection.pid is None:
+                    break
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except psutil.Error:
+        pass  # other users' connections are not everybody's to see
+    return "another program"
+
+
+def port_taken(what: str, port: int, variable: str) -> ServiceError:
+    """The error for a port that somebody else has, with the way out."""
+    return ServiceError(
+        f"port {port} for the {what} is taken by {port_owner(port)}. Stop that, or choose another "
+        f"port: {variable}={free_port()} in .env."
+    )
+
+
+def free_port() -> int:
+    """A port of this machine that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address `host`; of several, whether all are so."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError):
+        return False
+    return all(ipaddress.ip_address(str(address[0])).is_loopback for *_, address in found)

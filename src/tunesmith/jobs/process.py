@@ -1,0 +1,57 @@
+"""One experiment, trained in a process of its own: `python -m tunesmith.jobs.process ID PARENT`.
+
+The worker, process PARENT, took the experiment; its lease comes in the environment. What the
+process prints, and what crashes it, stands in `process.txt` in the experiment's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from tunesmith.errors import Interrupted, LeaseLostError, StorageError, TunesmithError
+from tunesmith.experiments.execution import execute
+from tunesmith.jobs.endings import TRY_AGAIN
+from tunesmith.settings import Settings
+from tunesmith.tracking.store import Store
+
+LEASE = "TUNESMITH_LEASE"
+"""Environment variable with the token under which the worker took the experiment."""
+
+KILLED_FIRST = "500"
+"""The kernel ends this process before the worker, which tells what happened (-1000 to 1000)."""
+
+
+def main(experiment_id: str, lease: str, parent: int) -> int:
+    """Train the experiment; returns the exit code, 0 also when it was cancelled or given back."""
+    if os.getppid() != parent:
+        print("the worker was gone before the training began", file=sys.stderr)
+        return TRY_AGAIN
+    try:
+        settings = Settings.read()
+        with Store(settings.store_url) as store:
+            execute(experiment_id, store, settings, lease=lease)
+    except Interrupted:
+        return 0
+    except LeaseLostError as error:
+        print(error, file=sys.stderr)
+        return 0  # it is another process's business now
+    except StorageError as error:
+        print(error, file=sys.stderr)
+        return TRY_AGAIN
+    except TunesmithError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _prefer_to_be_killed() -> None:
+    with suppress(OSError):  # no Linux, or a service manager decided it
+        Path("/proc/self/oom_score_adj").write_text(KILLED_FIRST, encoding="ascii")
+
+
+if __name__ == "__main__":
+    _prefer_to_be_killed()
+    sys.exit(main(sys.argv[1], os.environ[LEASE], int(sys.argv[2])))

@@ -1,0 +1,86 @@
+"""What `tunesmith up` has started on this machine, written down so that it can be found again."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tunesmith.errors import StorageError
+from tunesmith.jobs.processes import ProcessIdentity
+from tunesmith.settings import Settings
+from tunesmith.tracking.files import write_json
+
+
+def services_folder(settings: Settings) -> Path:
+    """Where the services' logs lie, and the record of what runs."""
+    return settings.results_dir / ".tunesmith"
+
+
+@dataclass(frozen=True)
+class Running:
+    """The services of one `tunesmith up`: the process that watches them, and they themselves."""
+
+    host: str
+    supervisor: ProcessIdentity
+    services: Mapping[str, ProcessIdentity] = field(default_factory=dict)
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """Service → where it is reached, without passwords."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it was started on this machine."""
+        return self.host == platform.node()
+
+    def write(self, settings: Settings) -> None:
+        """Write it down. Raises StorageError."""
+        write_json(_path(settings), asdict(self))
+
+    @classmethod
+    def read(cls, settings: Settings) -> Running | None:
+        """What was written down last; None where nothing was, or it can't be read."""
+        try:
+            values = json.loads(_path(settings).read_text(encoding="utf-8"))
+            services = {name: ProcessIdentity(**v) for name, v in values["services"].items()}
+            supervisor = ProcessIdentity(**values["supervisor"])
+            return cls(values["host"], supervisor, services, dict(values["addresses"]))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+    @staticmethod
+    def forget(settings: Settings) -> None:
+        """Delete what was written down."""
+        _path(settings).unlink(missing_ok=True)
+
+
+@contextmanager
+def only_one(settings: Settings) -> Iterator[bool]:
+    """Hold the lock of this results folder's services; gives False when another process has it.
+
+    The lock ends with the process, however that ends. Raises StorageError when the folder can't be
+    written.
+    """
+    folder = services_folder(settings)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / "lock").open("w")
+    except OSError as error:
+        raise StorageError(
+            f"{folder} can't be written: {error.strerror or error}. Set TUNESMITH_RESULTS_DIR to a "
+            "folder of yours."
+        ) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _path(settings: Settings) -> Path:
+    return services_folder(settings) / "services.json"

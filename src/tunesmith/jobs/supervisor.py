@@ -1,0 +1,241 @@
+"""Starts the process that trains an experiment, watches it, and says why it ended if it can't."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+from tunesmith.config.schema import JobConfig
+from tunesmith.errors import LeaseLostError, StateError, StorageError
+from tunesmith.experiments.lease import LONGEST_INTERVAL, RENEWALS
+from tunesmith.experiments.reconcile import give_up
+from tunesmith.experiments.states import S, local_folder, queue_again, seconds_after_boot
+from tunesmith.jobs.devices import Slot
+from tunesmith.jobs.endings import Ending, KillCounts, judge_ending
+from tunesmith.jobs.logs import about, log
+from tunesmith.jobs.process import LEASE
+from tunesmith.jobs.processes import kill_family
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.store import Store
+
+TICK = 0.5
+"""Most seconds until a wish to stop is passed on."""
+
+LONGEST_START = 300.0
+"""Seconds until a training process must give its own first sign of life: imports, cold disks."""
+
+FAREWELL = 300.0
+"""Seconds between an experiment's recorded end and its process's: its last files are copied."""
+
+RECORD_PATIENCE = 30.0
+"""Seconds for which the store is asked again to record an end."""
+
+LONGEST_OUTPUT = 100_000
+"""Bytes of a process's output that are looked at: its end."""
+
+
+class Wish(StrEnum):
+    """Why a training process should end."""
+
+    SHUTDOWN = "the worker shut down"
+    CANCELLED = "it was cancelled"
+    TIME_LIMIT = "its time was over (job.time_limit)"
+    LEASE_LOST = "another process was given the experiment"
+    ENDED = "its end was recorded"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    wish: Wish
+    at: float
+    """Steady clock."""
+    grace: float
+
+
+def supervise(
+    experiment: Experiment,
+    slot: Slot,
+    store: Store,
+    settings: Settings,
+    stopping: threading.Event,
+) -> Experiment:
+    """Train an experiment that was just taken, in a process of its own; returns it as it ended.
+
+    `stopping` asks the process to save a checkpoint and give the experiment back. What the process
+    doesn't record itself is recorded here: how it died, or that it didn't obey.
+    """
+    return _Supervision(experiment, slot, store, settings, stopping).run()
+
+
+class _Supervision:
+    def __init__(
+        self,
+        experiment: Experiment,
+        slot: Slot,
+        store: Store,
+        settings: Settings,
+        stopping: threading.Event,
+    ) -> None:
+        assert experiment.lease is not None
+        self.id = experiment.id
+        self.lease = experiment.lease
+        self.heartbeat = experiment.heartbeat
+        self.slot = slot
+        self.store = store
+        self.settings = settings
+        self.stopping = stopping
+        self.limit = JobConfig.model_validate(experiment.config.get("job", {})).time_limit
+        self.interval = min(settings.lease_seconds / RENEWALS, LONGEST_INTERVAL)
+        self.output = ExperimentFiles(local_folder(experiment, settings)).process
+        self.printed = 0
+        self.begun = time.monotonic()
+        self.has_begun = False
+        self.asked: _Asked | None = None
+        self.overstayed: _Asked | None = None
+
+    def run(self) -> Experiment:
+        before = KillCounts.read()
+        try:
+            process = self._start()
+        except OSError as error:
+            reason = f"Its training process can't be started: {error.strerror or error}."
+            return self._record(lambda e: give_up(e, reason, self.store, restart=True))
+        log.info("training in process %d", process.pid, extra=about(self.id))
+        code = self._watch(process)
+        # What it has started itself goes with it.
+        kill_family(process.pid, LEASE, self.lease)
+        killed = KillCounts.read().rose_since(before)
+        ending = judge_ending(code, process.pid, self._printed(), out_of_memory=killed)
+        return self._record(lambda e: self._settle(e, code, ending))
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-P", "-m", "tunesmith.jobs.process", self.id, str(os.getpid())]
+        with self.output.open("ab") as stream:
+            self.printed = stream.tell()
+            process = subprocess.Popen(
+                command,
+                env={
+                    **self.slot.environment(os.environ),
+                    LEASE: self.lease,
+                    "PYTHONFAULTHANDLER": "1",  # from its first import on
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the worker, which passes it on
+            )
+        self._vouch_for(process.pid)
+        return process
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for the process's end, passing on what it should know; returns its exit code."""
+        # Waiting in a thread tells the end at once, before others find the process gone.
+        waiter = threading.Thread(target=process.wait, name=f"wait-{self.id}", daemon=True)
+        waiter.start()
+        looked = time.monotonic()
+        while waiter.is_alive():
+            waiter.join(min(TICK, self.interval))
+            now = time.monotonic()
+            if self.stopping.is_set():
+                if self.asked is None:
+                    process.send_signal(signal.SIGTERM)
+                self._ask(Wish.SHUTDOWN, now)
+            if now - looked >= self.interval:
+                looked = now
+                self._look(process.pid, now)
+            if self.asked and not self.overstayed and now - self.asked.at > self.asked.grace:
+                self.overstayed = self.asked
+                log.warning(
+                    "it doesn't end though %s: killed", self.asked.wish, extra=about(self.id)
+                )
+                kill_family(process.pid, LEASE, self.lease)
+        return process.returncode
+
+    def _look(self, pid: int, now: float) -> None:
+        """What the record says; until the process does it, keep the lease alive."""
+        if not self.has_begun and now - self.begun < LONGEST_START:
+            self._vouch_for(pid)
+        try:
+            experiment = self.store.get(self.id)
+        except StorageError:
+            return  # the process itself notices when this lasts too long
+        if experiment.status is not S.RUNNING:
+            self._ask(Wish.ENDED, now, FAREWELL)
+        elif experiment.lease != self.lease:
+            self._ask(Wish.LEASE_LOST, now)
+        elif experiment.cancel_requested_at is not None:
+            self._ask(Wish.CANCELLED, now)
+        elif self.limit is not None and now - self.begun > self.limit:
+            self._ask(Wish.TIME_LIMIT, now)
+
+    def _vouch_for(self, pid: int) -> None:
+        """Renew the lease for a process that is still importing, under its own number."""
+        try:
+            started = seconds_after_boot(psutil.Process(pid))
+            renewed = self.store.jobs.renew(self.id, self.lease, pid=pid, process_started=started)
+        except (StorageError, psutil.Error):
+            return
+        if renewed is None or renewed.heartbeat != self.heartbeat + 1:
+            self.has_begun = True  # it renews by itself, or is not ours any more
+        else:
+            self.heartbeat = renewed.heartbeat
+
+    def _ask(self, wish: Wish, now: float, grace: float | None = None) -> None:
+        if self.asked is None or (wish is Wish.ENDED and self.asked.wish is not Wish.ENDED):
+            patience = self.settings.cancel_grace_seconds if grace is None else grace
+            self.asked = _Asked(wish, now, patience)
+
+    def _settle(self, experiment: Experiment, code: int, ending: Ending) -> Experiment:
+        """Record the end of a process that recorded none."""
+        if self.overstayed is not None:
+            reason = (
+                f"The process that trained it was killed: it did not stop within "
+                f"{self.overstayed.grace:g} seconds although {self.overstayed.wish}."
+            )
+            restart = self.overstayed.wish is Wish.SHUTDOWN
+            return give_up(experiment, reason, self.store, restart=restart)
+        early = code in (-signal.SIGTERM, -signal.SIGINT) and experiment.cancel_requested_at is None
+        if self.stopping.is_set() and early:
+            reason = f"Given back by worker {experiment.worker} before it began."
+            return queue_again(self.store, experiment, last=False, lease=self.lease, reason=reason)
+        return give_up(experiment, ending.reason, self.store, restart=ending.restart)
+
+    def _record(self, end: Callable[[Experiment], Experiment]) -> Experiment:
+        """Let `end` record the experiment's end, unless its process or somebody else did."""
+        until = time.monotonic() + RECORD_PATIENCE
+        while True:
+            try:
+                experiment = self.store.get(self.id)
+                if experiment.status is S.RUNNING and experiment.lease == self.lease:
+                    experiment = end(experiment)
+                    log.warning("%s", experiment.reason, extra=about(self.id))
+                return experiment
+            except (StateError, LeaseLostError):
+                return self.store.get(self.id)  # somebody was faster
+            except StorageError:
+                if time.monotonic() > until or self.stopping.is_set():
+                    raise  # whoever reaches the store finds the process gone
+                time.sleep(1.0)
+
+    def _printed(self) -> str:
+        """What this process printed; the end of it, when it was much."""
+        try:
+            with self.output.open("rb") as stream:
+                size = stream.seek(0, os.SEEK_END)
+                stream.seek(max(self.printed, size - LONGEST_OUTPUT))
+                return stream.read().decode("utf-8", errors="replace")
+        except OSError:
+            return ""

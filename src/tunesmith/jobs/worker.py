@@ -1,0 +1,235 @@
+"""The worker: hears that there is work, takes the best of it, and has it trained.
+
+Celery brings the messages, in a thread of its own; each slot is a thread that takes experiments
+from the store and supervises them, one after the other. So a broker that is gone delays nothing by
+more than a maintenance round, and a training that lasts for days occupies nothing of Celery's.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from types import FrameType
+
+from celery.worker import WorkController
+from celery.worker import state as celery_state
+
+from tunesmith import __version__
+from tunesmith.errors import ServiceError, StorageError
+from tunesmith.experiments.states import new_lease, this_process
+from tunesmith.jobs.devices import Slot, detect_devices, has_gpu, make_slots
+from tunesmith.jobs.logs import about, log
+from tunesmith.jobs.maintenance import Maintenance
+from tunesmith.jobs.queue import TASK, Notifier, broker_queue, make_celery
+from tunesmith.jobs.supervisor import supervise
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
+from tunesmith.tracking.service_entities import Worker
+from tunesmith.tracking.store import Store
+from tunesmith.training.reporter import Phase
+
+LISTEN_PAUSE = 5.0
+"""Seconds until a Celery that gave up is started again."""
+
+FAREWELL = 15.0
+"""Seconds beyond `cancel_grace_seconds` that trainings get to be given back at the end."""
+
+
+def run_worker(
+    settings: Settings,
+    *,
+    name: str | None = None,
+    queues: Sequence[str] | None = None,
+    devices: Sequence[str] | None = None,
+    slots: int | None = None,
+) -> None:
+    """Take experiments and train them, until SIGTERM or Ctrl-C; a second one ends it at once.
+
+    `devices` are found when they aren't given; `queues` are then `gpu` and `cpu` with a GPU, else
+    `cpu`; `slots` is one for each device. Runs in a process's main thread.
+
+    Raises DeviceError when the devices can't serve the queues, StorageError when the store can't be
+    opened, and ServiceError when a thread of it died of a mistake.
+    """
+    devices = tuple(devices) if devices else detect_devices()
+    queues = tuple(queues) if queues else (("gpu", "cpu") if has_gpu(devices) else ("cpu",))
+    rooms = make_slots(devices, queues, slots)
+    record = Worker(
+        name=name or f"{platform.node()}-{os.getpid()}",
+        host=platform.node(),
+        pid=os.getpid(),
+        devices=devices,
+        queues=queues,
+        slots=len(rooms),
+        version=__version__,
+    )
+    with Store(settings.store_url) as store:
+        _Worker(settings, store, record, rooms).run()
+
+
+class _Worker:
+    """A worker that runs in this process; one per process."""
+
+    def __init__(
+        self, settings: Settings, store: Store, record: Worker, slots: Sequence[Slot]
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.record = record
+        self.slots = slots
+        self.stopping = threading.Event()
+        self.failure: BaseException | None = None
+        self.notifier = Notifier(settings)
+        self.maintenance = Maintenance(store, settings, self.notifier, also=self._give_sign)
+        self._wakes = [threading.Event() for _ in slots]
+
+    def run(self) -> None:
+        """Work until asked to stop, then give back what runs and go."""
+        threading.excepthook = self._thread_failed
+        before = {number: signal.signal(number, self._ask) for number in _STOP}
+        serving = [
+            threading.Thread(target=self._serve, args=(slot, wake), name=f"slot-{slot.number}")
+            for slot, wake in zip(self.slots, self._wakes, strict=True)
+        ]
+        try:
+            self.store.jobs.register(self.record)
+            self._greet()
+            self.maintenance.start()
+            threading.Thread(target=self._listen, name="listener", daemon=True).start()
+            for thread in serving:
+                thread.daemon = True  # a second signal waits for nobody
+                thread.start()
+            self.stopping.wait()
+            for thread in serving:
+                thread.join(self.settings.cancel_grace_seconds + FAREWELL)
+        finally:
+            self._leave()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self.failure is not None:
+            raise ServiceError(
+                f"worker {self.record.name} stops because of a mistake of Tunesmith's "
+                f"({type(self.failure).__name__}: {self.failure}); what it trained was given back."
+            )
+
+    def wake(self) -> None:
+        """Let every free slot look into the store."""
+        for wake in self._wakes:
+            wake.set()
+
+    def stop(self) -> None:
+        """Take nothing more, and give back what runs."""
+        self.stopping.set()
+        celery_state.should_stop = os.EX_OK  # what Celery's own signal handlers set
+        self.wake()
+
+    def _greet(self) -> None:
+        record = self.record
+        log.info(
+            "worker %s: %s, queues %s, %d at once, store %s",
+            record.name,
+            ", ".join(record.devices),
+            ", ".join(record.queues),
+            record.slots,
+            self.store.name,
+        )
+
+    def _leave(self) -> None:
+        self.maintenance.close()
+        self.notifier.close()
+        try:
+            self.store.jobs.forget(self.record.name)
+        except StorageError as error:
+            log.error("%s", error)
+        log.info("worker %s has stopped", self.record.name)
+
+    # -- one slot ---------------------------------------------------------------------------
+
+    def _serve(self, slot: Slot, wake: threading.Event) -> None:
+        """Take and train, one after the other; wait when nothing can be taken."""
+        while not self.stopping.is_set():
+            wake.clear()
+            while not self.stopping.is_set() and self._work(slot):
+                pass
+            wake.wait()
+
+    def _work(self, slot: Slot) -> bool:
+        """Take one experiment and have it trained. False when there was none, or no store."""
+        try:
+            experiment = self.store.jobs.take(
+                slot.queues,
+                lease=new_lease(),
+                worker=self.record.name,
+                phase=str(Phase.PREPARING_DATA),
+                **this_process(),
+            )
+            if experiment is None:
+                return False
+            log.info("took %s", experiment.name, extra=about(experiment.id))
+            ended = supervise(experiment, slot, self.store, self.settings, self.stopping)
+        except StorageError as error:
+            log.error("%s", error)
+            return False
+        log.info("%s is %s", ended.name, ended.status, extra=about(ended.id))
+        self._tell_others(ended)
+        return True
+
+    def _tell_others(self, experiment: Experiment) -> None:
+        """An experiment that waits again may be somebody else's, sooner than this worker's."""
+        if experiment.status is ExperimentStatus.QUEUED and experiment.queue:
+            self.notifier.notify(experiment.queue)
+
+    # -- beside the slots -------------------------------------------------------------------
+
+    def _give_sign(self) -> None:
+        """Count on, and look for work that no message told of."""
+        if self.stopping.is_set():
+            return
+        if not self.store.jobs.beat(self.record.name):
+            self.store.jobs.register(replace(self.record, seen_at=utc_now()))
+        if self.store.jobs.takeable(self.record.queues):
+            self.wake()
+
+    def _listen(self) -> None:
+        """Let Celery hear the messages; what it can't recover from is begun anew."""
+        app = make_celery(self.settings)
+
+        @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]
+        def work() -> None:
+            self.wake()
+
+        while not self.stopping.is_set():
+            controller = WorkController(
+                app=app,
+                hostname=f"tunesmith@{self.record.name}",
+                pool_cls="threads",
+                concurrency=len(self.slots),
+                queues=[broker_queue(name) for name in self.record.queues],
+                without_gossip=True,
+                without_mingle=True,
+                without_heartbeat=True,
+            )
+            controller.start()
+            self.stopping.wait(LISTEN_PAUSE)
+
+    def _thread_failed(self, failed: threading.ExceptHookArgs) -> None:
+        log.critical("%s", failed.exc_value, exc_info=failed.exc_value)
+        self.failure = failed.exc_value
+        self.stop()
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.stopping.is_set():
+            # The trainings find their parent gone, save a checkpoint and give themselves back.
+            log.warning("stopped at once; what trains gives itself back")
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        log.info("stopping: what trains saves a checkpoint and is given back")
+        self.stop()
+
+
+_STOP = (signal.SIGTERM, signal.SIGINT)

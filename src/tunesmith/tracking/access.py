@@ -1,0 +1,103 @@
+"""Who may do what, and who did what: access tokens, and an audit trail that can only grow."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import func, literal, select, update
+from sqlalchemy.exc import IntegrityError
+
+from tunesmith.errors import NotFoundError, StateError, nearest, shorten
+from tunesmith.tracking.column_types import UTCDateTime
+from tunesmith.tracking.database import Database
+from tunesmith.tracking.entities import utc_now
+from tunesmith.tracking.service_entities import AuditEntry, Token
+from tunesmith.tracking.tables import audit, tokens
+
+
+class Access:
+    """Tokens and the audit trail; reached as `store.access`.
+
+    Every method is one transaction, and raises StorageError when the store can't be used.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, token: Token) -> None:
+        """Record a new token.
+
+        A name stays taken when its token is revoked, because experiments and the audit trail tell
+        people by it. Raises StateError when the name or the prefix is taken.
+        """
+        try:
+            with self._database.writing() as connection:
+                connection.execute(tokens.insert(), asdict(token))
+        except IntegrityError as error:
+            taken = any(known.name == token.name for known in self.tokens())
+            what = f"called {shorten(token.name)}" if taken else "with the same beginning"
+            raise StateError(f"There is a token {what} already, or was one.") from error
+
+    def token(self, prefix: str) -> Token | None:
+        """The token that begins so, revoked or not; None when there is none."""
+        with self._database.reading() as connection:
+            query = select(tokens).where(tokens.c.prefix == prefix)
+            row = connection.execute(query).mappings().first()
+        return None if row is None else Token(**row)
+
+    def tokens(self) -> list[Token]:
+        """All tokens, the revoked too, by name."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(tokens).order_by(tokens.c.name)).mappings()
+            return [Token(**row) for row in rows]
+
+    def revoke(self, name: str) -> None:
+        """Let a token open nothing any more; doing it again changes nothing.
+
+        Raises NotFoundError naming the nearest.
+        """
+        statement = (
+            update(tokens)
+            .where(tokens.c.name == name)
+            .values(revoked_at=func.coalesce(tokens.c.revoked_at, literal(utc_now(), UTCDateTime)))
+        )
+        with self._database.writing() as connection:
+            if connection.execute(statement).rowcount:
+                return
+            near = nearest(name, connection.scalars(select(tokens.c.name)))
+        hint = f"; did you mean {near}?" if near else "."
+        raise NotFoundError(f"There is no token called {shorten(name)}{hint}")
+
+    def touch(self, prefix: str, at: datetime) -> None:
+        """Note that a token was used; without one, nothing is done."""
+        statement = update(tokens).where(tokens.c.prefix == prefix).values(last_used_at=at)
+        with self._database.writing() as connection:
+            connection.execute(statement)
+
+    def record(self, entry: AuditEntry) -> None:
+        """Add an entry to the audit trail; the store numbers it."""
+        row = {name: value for name, value in asdict(entry).items() if name != "id"}
+        with self._database.writing() as connection:
+            connection.execute(audit.insert(), row)
+
+    def entries(
+        self,
+        limit: int = 50,
+        offset: int = 0,
+        actor: str | None = None,
+        action: str | None = None,
+        target: str | None = None,
+    ) -> tuple[list[AuditEntry], int]:
+        """A part of the audit trail, the newest first, and how many entries there are in all.
+
+        `actor`, `action` and `target` each leave out the entries with another one.
+        """
+        wanted = ((audit.c.actor, actor), (audit.c.action, action), (audit.c.target, target))
+        conditions = [column == value for column, value in wanted if value is not None]
+        query = select(audit).where(*conditions).order_by(audit.c.id.desc())
+        count = select(func.count()).select_from(audit).where(*conditions)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.limit(limit).offset(offset)).mappings()
+            entries = [AuditEntry(**row) for row in rows]
+            return entries, connection.scalar(count) or 0

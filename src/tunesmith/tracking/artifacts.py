@@ -1,0 +1,145 @@
+"""Copies of experiments' folders in an object store, for machines that share no files.
+
+A folder becomes `{address}/{folder's name}/…`. Any address that obstore knows will do (`s3://`,
+`gs://`, `az://`, `file:///`), with its credentials in the provider's own environment variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import from_url
+
+from tunesmith.errors import NotFoundError, StorageError, UserError
+from tunesmith.tracking.files import LAST_OF_CHECKPOINT
+
+_RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
+
+
+class Artifacts:
+    """The copies at `address`. Raises UserError for an address that can't be one."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address.rstrip("/")
+        try:
+            local = address.startswith("file:")
+            options: Any = {"mkdir": True} if local else {"retry_config": _RETRIES}
+            if address.startswith("s3"):
+                options["client_options"] = {"allow_http": True}  # a store of one's own network
+            self._store = from_url(self.address, **options)
+        except (BaseError, ValueError, TypeError) as error:
+            raise UserError(
+                "TUNESMITH_ARTIFACTS can't be used; it is an address such as s3://bucket/prefix"
+            ) from error
+
+    def files(self, name: str) -> dict[str, int]:
+        """Path inside the copied folder `name` → size in bytes. Raises StorageError."""
+        with self._told(f"the files of {name}", "listed"):
+            return {
+                str(PurePosixPath(meta["path"]).relative_to(name)): meta["size"]
+                for batch in obstore.list(self._store, prefix=name)
+                for meta in batch
+            }
+
+    def read(self, name: str, path: str) -> Iterator[bytes]:
+        """A file of the copied folder `name`, piece by piece.
+
+        Raises NotFoundError when it isn't there, StorageError when it can't be read.
+        """
+        with self._told(f"{path} of {name}", "read"):
+            for piece in obstore.get(self._store, f"{name}/{path}").stream():
+                yield bytes(piece)
+
+    def write(self, folder: Path, path: str) -> None:
+        """Copy the file at `path` inside `folder` there. Raises StorageError, OSError."""
+        with self._told(f"{path} of {folder.name}", "copied"), (folder / path).open("rb") as stream:
+            obstore.put(self._store, f"{folder.name}/{path}", stream)
+
+    def remove(self, name: str, paths: list[str]) -> None:
+        """Delete files of the copied folder `name`. Raises StorageError."""
+        with self._told(f"files of {name}", "deleted"):
+            if paths:
+                obstore.delete(self._store, [f"{name}/{path}" for path in paths])
+
+    def delete(self, name: str) -> None:
+        """Delete the copied folder `name`, if there is one. Raises StorageError."""
+        self.remove(name, list(self.files(name)))
+
+    def fetch(self, name: str, folder: Path) -> None:
+        """Bring what `folder` lacks of the copied folder `name`; a checkpoint comes whole or not.
+
+        Logs and histories only grow: the longer one is the newer one. Raises StorageError, OSError.
+        """
+        files = self.files(name)
+        for path in _in_order(files):
+            target = folder / path
+            inside = target.resolve().is_relative_to(folder.resolve())
+            if inside and (not target.exists() or target.stat().st_size < files[path]):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                # A log that is there may be open, to be written on: it stays the same file.
+                grows = target.exists()
+                beside = target if grows else target.with_name(f".{target.name}.partial")
+                with beside.open("wb") as stream:
+                    for piece in self.read(name, path):
+                        stream.write(piece)
+                if not grows:
+                    beside.replace(target)
+
+    @contextmanager
+    def _told(self, what: str, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{what}: there is no such file in {self.address}") from error
+        except BaseError as error:
+            cause = " ".join(str(error).split())[:300]
+            raise StorageError(f"{what} can't be {verb} in {self.address}: {cause}") from error
+
+
+class Mirror:
+    """Keeps the copy of one folder like the folder."""
+
+    def __init__(self, artifacts: Artifacts, folder: Path) -> None:
+        self._artifacts = artifacts
+        self._folder = folder
+        self._copied: dict[str, tuple[int, int]] = {}
+        """Path → size and time of change, when it was copied."""
+
+    def update(self) -> None:
+        """Copy what changed since the last time, and delete what is gone; half-written files wait.
+
+        What makes a checkpoint whole is copied last. Raises StorageError.
+        """
+        here = {}
+        for path in self._folder.rglob("*"):
+            inner = path.relative_to(self._folder)
+            if any(part.startswith(".") for part in inner.parts):
+                continue
+            try:
+                status = path.stat()
+                if path.is_file():
+                    here[inner.as_posix()] = (status.st_size, status.st_mtime_ns)
+            except FileNotFoundError:
+                continue  # removed meanwhile, as old checkpoints are
+        for name in _in_order(here):
+            if self._copied.get(name) == here[name]:
+                continue
+            try:
+                self._artifacts.write(self._folder, name)
+            except (FileNotFoundError, NotFoundError):
+                continue
+            self._copied[name] = here[name]
+        gone = [name for name in self._copied if name not in here]
+        self._artifacts.remove(self._folder.name, gone)
+        for name in gone:
+            del self._copied[name]
+
+
+def _in_order(paths: dict[str, int] | dict[str, tuple[int, int]]) -> list[str]:
+    return sorted(paths, key=lambda path: (path.endswith(f"/{LAST_OF_CHECKPOINT}"), path))

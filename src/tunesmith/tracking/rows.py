@@ -1,0 +1,76 @@
+"""One experiment and its row: read, written, changed, and the lease under which that is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from tunesmith.errors import LeaseLostError
+from tunesmith.tracking.entities import Experiment, ExperimentStatus
+from tunesmith.tracking.references import not_found
+from tunesmith.tracking.tables import experiments
+
+EXPERIMENT_FIELDS = tuple(field.name for field in fields(Experiment))
+_FIXED = frozenset({"id", "status"})
+
+
+def get_experiment(connection: Connection, experiment_id: str) -> Experiment:
+    """The experiment with exactly this id. Raises NotFoundError naming the nearest."""
+    query = select(experiments).where(experiments.c.id == experiment_id)
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        raise not_found(connection, experiment_id)
+    return Experiment(**row)
+
+
+def experiment_row(experiment: Experiment) -> dict[str, Any]:
+    """Column → value."""
+    return {name: getattr(experiment, name) for name in EXPERIMENT_FIELDS}
+
+
+def checked(changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`changes`. Raises ValueError for what is no field, and for id and status."""
+    wrong = sorted((changes.keys() - set(EXPERIMENT_FIELDS)) | (changes.keys() & _FIXED))
+    if wrong:
+        raise ValueError(f"these fields of an experiment can't be changed: {', '.join(wrong)}")
+    return changes
+
+
+def under(experiment_id: str, lease: str) -> tuple[ColumnElement[bool], ...]:
+    """The condition that the experiment runs under this lease."""
+    return (
+        experiments.c.id == experiment_id,
+        experiments.c.lease == lease,
+        experiments.c.status == ExperimentStatus.RUNNING,
+    )
+
+
+def require_lease(connection: Connection, experiment_id: str, lease: str) -> None:
+    """Let nobody else take the experiment until the transaction ends.
+
+    Raises LeaseLostError when it doesn't run under this lease.
+    """
+    query = select(experiments.c.id).where(*under(experiment_id, lease))
+    # PostgreSQL: its row can't change meanwhile. SQLite: a writing transaction keeps others out.
+    if connection.scalar(query.with_for_update(read=True)) is None:
+        raise lease_lost(connection, experiment_id)
+
+
+def lease_lost(connection: Connection, experiment_id: str) -> LeaseLostError:
+    """The error for a write under a lease that doesn't hold any more, saying how it stands now."""
+    query = select(experiments.c.name, experiments.c.status, experiments.c.worker)
+    row = connection.execute(query.where(experiments.c.id == experiment_id)).first()
+    if row is None:
+        return LeaseLostError(f"Experiment {experiment_id} is not recorded any more.")
+    if row.status is ExperimentStatus.RUNNING:
+        by = f" by worker {row.worker}" if row.worker else ""
+        stands = f"another process was given it, and runs it now{by}"
+    else:
+        stands = f"it is {row.status} now"
+    return LeaseLostError(
+        f"Experiment {experiment_id} ({row.name}) may not be written by this process any more: "
+        f"{stands}."
+    )

@@ -1,0 +1,258 @@
+"""What every process of a training does: encode rows, put an adapter into the model, fit it.
+
+With one process that is the whole of learning; with several, each takes its part of every batch.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
+
+from tunesmith.config.schema import ExperimentConfig
+from tunesmith.errors import DataError, Interrupted, TrainingError
+from tunesmith.tasks.base import Example, Prediction, Row, Task
+from tunesmith.training.adapter import add_adapter, count_parameters
+from tunesmith.training.arguments import training_arguments
+from tunesmith.training.batching import Examples
+from tunesmith.training.callbacks import Progress, Report
+from tunesmith.training.evaluation import evaluate
+from tunesmith.training.group import Group
+from tunesmith.training.model import ModelSource, load_base, load_tokenizer
+from tunesmith.training.plan import Plan
+from tunesmith.training.reporter import Reporter, TrainingData
+from tunesmith.training.trainer import PROGRESS_FILE, LoraTrainer
+
+CHECKPOINTS = "checkpoints"
+ENCODED_AT_ONCE = 1000
+"""Rows tokenized in one call: the tokenizer keeps about 20 kB a row until the call ends."""
+
+
+@dataclass
+class Training:
+    """What the steps of one training share."""
+
+    config: ExperimentConfig
+    task: Task
+    data: TrainingData
+    source: ModelSource
+    plan: Plan
+    directory: Path
+    reporter: Reporter
+    tokenizer: Any = None
+    train_rows: list[Row] | None = None
+    train_examples: list[Example] | None = None
+    eval_examples: list[Example] | None = None
+
+    def base(self) -> tuple[Any, list[str]]:
+        """A fresh base model and its modules without weights."""
+        model = self.config.model
+        return load_base(
+            self.source,
+            auto_class=self.task.auto_class,
+            arguments=self.task.model_arguments(),
+            weights=self.plan.weights,
+            attention=None if self.plan.attention == "auto" else self.plan.attention,
+            device=self.plan.device,
+            quantize_bits=4 if model.load_in_4bit else 8 if model.load_in_8bit else None,
+        )
+
+    @property
+    def eval_batch_size(self) -> int:
+        """Rows in one evaluation batch."""
+        training = self.config.training
+        return training.per_device_eval_batch_size or (
+            training.per_device_train_batch_size * self.task.eval_batch_scale
+        )
+
+    def judge(
+        self, model: Any, *, generate: bool = True, reporter: Reporter | None = None
+    ) -> list[Prediction]:
+        """`model`'s predictions for the held-out rows; `reporter` is heard instead of ours."""
+        return evaluate(
+            model,
+            self.task,
+            self.data.evaluation,
+            self.eval_examples or [],
+            self.data.columns,
+            self.tokenizer,
+            self.plan,
+            self.eval_batch_size,
+            generate=generate,
+            reporter=reporter or self.reporter,
+        )
+
+
+class _Watch(Reporter):
+    """Hears nothing, and ends an evaluation whose other processes have died."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+
+    def should_stop(self) -> bool:
+        """Raise what ended another process."""
+        self.group.check()
+        return False
+
+
+def begin(work: Training) -> None:
+    """What comes before everything else: the seed, and the tokenizer.
+
+    The seed is set before any weight is made (adapter, new head).
+    """
+    quiet()
+    transformers.set_seed(work.config.training.seed)
+    work.tokenizer = load_tokenizer(work.source)
+    work.task.prepare_tokenizer(work.tokenizer)
+
+
+def encode(work: Training) -> None:
+    """Rows to tokens; rows whose target is lost to the length limit are left out, and said."""
+    limit = work.config.data.max_length
+    for side in ("train", "evaluation"):
+        rows = list(getattr(work.data, side))
+        examples = [
+            compact(example)
+            for start in range(0, len(rows), ENCODED_AT_ONCE)
+            for example in work.task.encode(
+                rows[start : start + ENCODED_AT_ONCE], work.data.columns, work.tokenizer, limit
+            )
+        ]
+        lost = [r for r, e in zip(rows, examples, strict=True) if not e["targets"]]
+        if lost:
+            shown = ", ".join(str(row.get("_row")) for row in lost[:5])
+            work.reporter.warning(
+                f"{len(lost)} of {len(rows)} {side} rows are longer than data.max_length={limit} "
+                f"tokens up to their answer (rows {shown}{' …' if len(lost) > 5 else ''}); "
+                + ("they are not trained on." if side == "train" else "they count as wrong.")
+            )
+        if side == "evaluation":
+            work.eval_examples = examples
+            continue
+        kept = [(r, e) for r, e in zip(rows, examples, strict=True) if e["targets"]]
+        work.train_rows = [row for row, _ in kept]
+        work.train_examples = [example for _, example in kept]
+    if not work.train_examples:
+        raise DataError(
+            f"every row is longer than data.max_length={limit} tokens before its answer begins; "
+            "raise data.max_length."
+        )
+
+
+def compact(example: Example) -> Example:
+    """The example with its lists of token ids held as 4-byte numbers."""
+    return {
+        name: array("i", value) if name in ("input_ids", "labels") and _are_ids(value) else value
+        for name, value in example.items()
+    }
+
+
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], int)
+
+
+def adapted_model(work: Training) -> Any:
+    """A fresh base model with a fresh adapter."""
+    base, fresh = work.base()
+    model = add_adapter(
+        base,
+        work.config.lora,
+        task_type=work.task.peft_task_type,
+        fresh_modules=fresh,
+        quantized=work.config.model.load_in_4bit or work.config.model.load_in_8bit,
+    )
+    trainable, total = count_parameters(model)
+    work.reporter.message(
+        f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"
+        + (f"; new in this model and trained whole: {', '.join(fresh)}" if fresh else "")
+    )
+    return model
+
+
+def fit(
+    work: Training, model: Any, group: Group, *, checkpoint: Path | None
+) -> tuple[Progress, int]:
+    """Train `model` in place; returns what was summed on the way, and the step it is now of.
+
+    That step is the last one, or the best checkpoint's. `checkpoint` is where to go on from. Raises
+    Interrupted when the reporter asked to stop.
+    """
+    progress = Progress()
+    if checkpoint is not None:
+        progress = Progress(**json.loads((checkpoint / PROGRESS_FILE).read_text()))
+    training = work.config.training
+    chooses = training.load_best_model_at_end or training.early_stopping_patience is not None
+    report = Report(work.reporter, progress, group, skip_last_eval=not chooses)
+    trainer = LoraTrainer(
+        task=work.task,
+        train_examples=Examples(work.train_examples or []),
+        evaluator=_evaluator(work, model, group),
+        pad_token_id=work.tokenizer.pad_token_id,
+        progress=progress,
+        group=group,
+        group_by_length=training.group_by_length,
+        model=model,
+        args=training_arguments(
+            training, plan=work.plan, task=work.task, folder=work.directory / CHECKPOINTS
+        ),
+        callbacks=[*_early_stopping(work), report],
+    )
+    trainer.remove_callback(PrinterCallback)
+    if not group.leads:  # dropout is another one in each process
+        transformers.set_seed(training.seed + group.rank)
+    begun = time.monotonic()
+    earlier = progress.seconds
+    trainer.before_save = lambda: setattr(progress, "seconds", earlier + time.monotonic() - begun)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    progress.seconds = earlier + time.monotonic() - begun
+    group.wait()
+    if report.stopped:
+        raise Interrupted(
+            f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}"
+        )
+    best = trainer.state.best_global_step if training.load_best_model_at_end else None
+    return progress, best or trainer.state.global_step
+
+
+def _evaluator(work: Training, model: Any, group: Group) -> Callable[[], dict[str, float]]:
+    watch = _Watch(group)
+
+    def metrics() -> dict[str, float]:
+        score = work.task.score(work.judge(model, generate=False, reporter=watch))
+        return {name: float(value) for name, value in score.metrics.items()}
+
+    return metrics
+
+
+def _early_stopping(work: Training) -> list[EarlyStoppingCallback]:
+    training = work.config.training
+    if not training.early_stopping_patience:
+        return []
+    return [
+        EarlyStoppingCallback(training.early_stopping_patience, training.early_stopping_threshold)
+    ]
+
+
+def out_of_memory(plan: Plan, error: torch.OutOfMemoryError) -> TrainingError:
+    """The same in words that say what to do."""
+    return TrainingError(
+        f"the memory of {plan.device} was not enough ({str(error).splitlines()[0]}). Lower "
+        "training.per_device_train_batch_size (and raise gradient_accumulation_steps by as "
+        "much), lower data.max_length, or set training.gradient_checkpointing."
+    )
+
+
+def quiet() -> None:
+    """Our reporter speaks; the libraries' own bars and notices stay out of its way."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)

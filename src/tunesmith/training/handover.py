@@ -1,0 +1,116 @@
+"""What the processes of one training leave for each other in a temporary folder, as JSON.
+
+The first process writes how to train and the encoded rows; the others, that they are ready or why
+they failed.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tunesmith import errors
+from tunesmith.config.schema import ExperimentConfig
+from tunesmith.errors import ConfigError, Problem, TrainingError, TunesmithError
+from tunesmith.tasks import TASKS
+from tunesmith.tasks.base import Example
+from tunesmith.training.fitting import Training, compact
+from tunesmith.training.model import ModelSource
+from tunesmith.training.plan import Plan
+from tunesmith.training.reporter import Reporter, TrainingData
+
+
+class _Silent(Reporter):
+    """The first process alone reports."""
+
+
+class Handover:
+    """The folder's files. Raises OSError where they can't be written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.meeting = folder / "meeting"
+        """Where the processes find each other; PyTorch makes it."""
+        self._training = folder / "training.json"
+        self._examples = folder / "examples.jsonl"
+
+    def log(self, rank: int) -> Path:
+        """What process `rank` prints."""
+        return self.folder / f"{rank}.log"
+
+    def write_training(self, work: Training) -> None:
+        """Leave how to train."""
+        source = asdict(work.source)
+        described = {
+            "config": work.config.model_dump(mode="json"),
+            "facts": work.task.facts(),
+            "source": {**source, "folder": str(work.source.folder)},
+            "plan": {**asdict(work.plan), "choices": ()},
+            "directory": str(work.directory.absolute()),
+        }
+        self._training.write_text(json.dumps(described), encoding="utf-8")
+
+    def read_training(self, rank: int) -> Training:
+        """The same training, as process `rank` sees it: with a GPU of its own, and no rows yet."""
+        read = json.loads(self._training.read_text(encoding="utf-8"))
+        config = ExperimentConfig.model_validate(read["config"])
+        task = TASKS[config.task_name](config.task)
+        task.restore(read["facts"])
+        source = ModelSource(**{**read["source"], "folder": Path(read["source"]["folder"])})
+        plan = Plan(**read["plan"])
+        if plan.device.startswith("cuda"):
+            plan = replace(plan, device=f"cuda:{rank}")
+        nothing = TrainingData([], [], {}, {})
+        return Training(config, task, nothing, source, plan, Path(read["directory"]), _Silent())
+
+    def write_examples(self, examples: Sequence[Example]) -> None:
+        """Leave the encoded rows."""
+        with self._examples.open("w", encoding="utf-8") as stream:
+            for example in examples:
+                stream.write(json.dumps(example, default=_as_list) + "\n")
+
+    def read_examples(self) -> list[Example]:
+        """The encoded rows, as they were."""
+        with self._examples.open(encoding="utf-8") as stream:
+            return [compact(json.loads(line)) for line in stream]
+
+    def say_ready(self, rank: int) -> None:
+        """Process `rank` has model and rows, and waits."""
+        self._ready(rank).touch()
+
+    def is_ready(self, rank: int) -> bool:
+        """Whether process `rank` has model and rows."""
+        return self._ready(rank).exists()
+
+    def _ready(self, rank: int) -> Path:
+        return self.folder / f"{rank}.ready"
+
+    def say_failed(self, rank: int, error: TunesmithError) -> None:
+        """Process `rank` can't go on."""
+        told = {"kind": type(error).__name__, "message": str(error)}
+        self._failed(rank).write_text(json.dumps(told), encoding="utf-8")
+
+    def failure(self, rank: int) -> TunesmithError | None:
+        """Why process `rank` can't go on, if it said so."""
+        if not self._failed(rank).exists():
+            return None
+        told = json.loads(self._failed(rank).read_text(encoding="utf-8"))
+        if told["kind"] == ConfigError.__name__:
+            return ConfigError([Problem("", told["message"])])
+        kind = getattr(errors, told["kind"], TrainingError)
+        error: TunesmithError = kind(told["message"])
+        return error
+
+    def _failed(self, rank: int) -> Path:
+        return self.folder / f"{rank}.failed"
+
+
+def _as_list(value: Any) -> list[int]:
+    """Token ids as JSON has them."""
+    if isinstance(value, array):
+        return value.tolist()
+    raise TypeError(f"a task's encoded row holds a {type(value).__name__}, which JSON doesn't have")

@@ -1,0 +1,107 @@
+"""A real server of the API in a thread, and experiments put into its store."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+
+from tunesmith.api.app import create_app
+from tunesmith.api.service import Service
+from tunesmith.api.tokens import create_token
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
+from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.service_entities import Role
+from tunesmith.tracking.store import Store
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+class Api(httpx2.Client):
+    """An HTTP client of a running server, with the server's own parts at hand."""
+
+    def __init__(self, port: int, service: Service, token: str | None = None) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        super().__init__(
+            base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30, trust_env=False
+        )
+        self.port = port
+        self.service = service
+        self.store = service.store
+        self.settings = service.settings
+
+    def as_(self, token: str | None) -> Api:
+        """The same server for the holder of another token."""
+        return Api(self.port, self.service, token)
+
+    def token(self, name: str, role: Role = Role.MEMBER) -> str:
+        """A new token."""
+        return create_token(name, role, self.store, "tests")[1]
+
+
+@contextmanager
+def serving(settings: Settings, *, patience: float = 30.0) -> Iterator[Api]:
+    """A server of the API on a free port."""
+    app = create_app(settings, patience=patience)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = int(listener.getsockname()[1])
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_config=None, ws="none", timeout_graceful_shutdown=1)
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive(), "the server ended before it began"
+                time.sleep(0.01)
+            with Api(port, app.state.service) as api:
+                yield api
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def add_experiment(
+    store: Store,
+    settings: Settings,
+    name: str = "reviews",
+    status: ExperimentStatus = ExperimentStatus.SUCCEEDED,
+    **values: Any,
+) -> Experiment:
+    """Record an experiment with a folder of its own, as if it had been trained."""
+    files = ExperimentFiles.create(settings.results_dir, name, utc_now())
+    experiment = Experiment(
+        name=name,
+        status=status,
+        task="text-classification",
+        model_name="some/model",
+        dataset_name="reviews.csv",
+        directory=str(files.folder.resolve()),
+        **values,
+    )
+    files.log.write_text("line 1\nline 2\nline 3\n", encoding="utf-8")
+    files.final_model.mkdir(parents=True)
+    (files.final_model / "adapter_model.safetensors").write_bytes(b"weights" * 1000)
+    (files.final_model / "adapter_config.json").write_text("{}", encoding="utf-8")
+    files.write_record(experiment)
+    store.create(experiment)
+    return experiment
+
+
+def broken(settings: Settings) -> Path:
+    """The file of an SQLite store."""
+    return Path(settings.store_url.removeprefix("sqlite:///"))

@@ -1,0 +1,212 @@
+"""Training processes that die, hang or can't begin: each is told apart, and recorded truly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.jobs.conftest import Queue, eventually
+
+from tunesmith.experiments.control import cancel
+from tunesmith.experiments.states import new_lease, this_process
+from tunesmith.jobs.devices import Slot
+from tunesmith.jobs.supervisor import supervise
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.store import Store
+
+SLOT = Slot(0, ("cpu",), ("cpu",))
+
+
+class Supervised:
+    """An experiment that a thread takes and supervises."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.store = store
+        self.stopping = threading.Event()
+        taken = store.jobs.take(
+            ["cpu"], lease=new_lease(), worker="here", phase="preparing data", **this_process()
+        )
+        assert taken is not None
+        self.taken = taken
+        self.ended: list[Experiment] = []
+        self.thread = threading.Thread(
+            target=lambda: self.ended.append(supervise(taken, SLOT, store, settings, self.stopping))
+        )
+        self.thread.start()
+
+    def now(self) -> Experiment:
+        return self.store.get(self.taken.id)
+
+    def process(self) -> psutil.Process:
+        """The training process, once it is there."""
+        pid = eventually(lambda: (pid := self.now().pid) != os.getpid() and pid)
+        return psutil.Process(pid)
+
+    def end(self) -> Experiment:
+        self.thread.join(120)
+        (ended,) = self.ended
+        assert ended == self.now()
+        return ended
+
+
+@pytest.fixture
+def supervised(store: Store, settings: Settings) -> Iterator[Callable[[], Supervised]]:
+    started: list[Supervised] = []
+
+    def call() -> Supervised:
+        started.append(Supervised(store, settings))
+        return started[-1]
+
+    yield call
+    for one in started:
+        one.stopping.set()
+        one.thread.join(120)
+
+
+def test_an_experiment_is_trained_in_a_process_of_its_own(
+    queue: Queue, supervised: Callable[[], Supervised]
+) -> None:
+    queue()
+    running = supervised()
+    assert running.process().ppid() == os.getpid()
+    ended = running.end()
+    assert ended.status == "succeeded"
+    assert ended.restarts == 0
+    assert ended.lease is None
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "killed from outside (SIGKILL"),
+        (signal.SIGSEGV, "crashed in native code (SIGSEGV, a segmentation fault)"),
+        (signal.SIGABRT, "crashed in native code (SIGABRT"),
+        (signal.SIGUSR1, "ended by a signal from outside (SIGUSR1)"),
+    ],
+)
+def test_a_process_that_a_signal_ended_is_explained_and_waits_again(
+    number: signal.Signals, words: str, queue: Queue, supervised: Callable[[], Supervised]
+) -> None:
+    queue()
+    running = supervised()
+    running.process().send_signal(number)
+    ended = running.end()
+    assert ended.status == "queued"
+    assert ended.restarts == 1
+    assert words in str(ended.reason)
+    assert "Restart 1 of 3." in str(ended.reason)
+
+
+def test_after_max_restarts_it_failed_for_the_last_reason(
+    queue: Queue, supervised: Callable[[], Supervised]
+) -> None:
+    queue(job={"max_restarts": 1})
+    for _ in range(2):
+        running = supervised()
+        running.process().kill()
+        ended = running.end()
+    assert ended.status == "failed"
+    assert "killed from outside" in str(ended.reason)
+    assert "job.max_restarts" in str(ended.reason)
+
+
+def test_a_process_that_ends_by_itself_is_quoted_and_not_started_again(
+    queue: Queue, supervised: Callable[[], Supervised], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue()
+    monkeypatch.setenv("TUNESMITH_LEASE_SECONDS", "soon")
+    ended = supervised().end()
+    assert ended.status == "failed"
+    assert "ended by itself with exit code 2" in str(ended.reason)
+    assert "TUNESMITH_LEASE_SECONDS" in str(ended.reason)
+    assert "soon" in ExperimentFiles(Path(str(ended.directory))).process.read_text()
+
+
+def test_a_shutdown_gives_back_what_has_not_begun_and_counts_no_restart(
+    queue: Queue, supervised: Callable[[], Supervised]
+) -> None:
+    queue()
+    running = supervised()
+    running.process()
+    running.stopping.set()
+    ended = running.end()
+    assert ended.status == "queued"
+    assert ended.restarts == 0
+    assert "Given back by worker here" in str(ended.reason)
+
+
+def test_a_shutdown_gives_back_what_trains_with_a_checkpoint(
+    queue: Queue, supervised: Callable[[], Supervised]
+) -> None:
+    queue(training={"num_train_epochs": 500})
+    running = supervised()
+    eventually(lambda: running.now().phase == "training" and running.now().progress > 0)
+    running.stopping.set()
+    ended = running.end()
+    assert ended.status == "queued"
+    assert ended.restarts == 0
+    assert list((Path(str(ended.directory)) / "checkpoints").iterdir())
+
+
+def test_what_does_not_obey_is_killed_and_that_is_recorded(
+    queue: Queue, settings: Settings, store: Store
+) -> None:
+    impatient = settings.model_copy(update={"cancel_grace_seconds": 0.5})
+    queue()
+    running = Supervised(store, impatient)
+    running.process().suspend()
+    running.stopping.set()
+    ended = running.end()
+    assert ended.status == "queued"
+    assert "did not stop within 0.5 seconds although the worker shut down" in str(ended.reason)
+
+
+def test_a_cancelled_one_that_does_not_obey_is_killed_and_cancelled(
+    queue: Queue, settings: Settings, store: Store
+) -> None:
+    impatient = settings.model_copy(update={"cancel_grace_seconds": 0.5, "lease_seconds": 10.0})
+    experiment = queue()
+    running = Supervised(store, impatient)
+    process = running.process()
+    process.suspend()
+    cancel(experiment.id, store)
+    ended = running.end()
+    assert ended.status == "cancelled"
+    assert "it was cancelled" in str(ended.reason)
+    assert not process.is_running()
+
+
+def test_what_outlives_its_time_limit_is_killed_and_failed(
+    queue: Queue, settings: Settings, store: Store
+) -> None:
+    impatient = settings.model_copy(update={"cancel_grace_seconds": 0.5})
+    queue(job={"time_limit": 1.0})
+    running = Supervised(store, impatient)
+    running.process().suspend()
+    ended = running.end()
+    assert ended.status == "failed"
+    assert "job.time_limit" in str(ended.reason)
+
+
+def test_one_whose_lease_went_to_another_writes_nothing_more(
+    queue: Queue, supervised: Callable[[], Supervised], store: Store
+) -> None:
+    experiment = queue(training={"num_train_epochs": 500})
+    running = supervised()
+    eventually(lambda: running.now().phase == "training")
+    store.jobs.requeue(experiment.id, {running.now().status}, last=False)
+    other = store.jobs.take(
+        ["cpu"], lease="other", worker="other", phase="training", **this_process()
+    )
+    assert other is not None
+    running.thread.join(120)
+    now = store.get(experiment.id)
+    assert now.lease == "other"
+    assert now.heartbeat == other.heartbeat

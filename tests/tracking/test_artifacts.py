@@ -1,0 +1,117 @@
+"""Copies of experiments' folders: in a folder, and in an S3 bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.s3_server import call, s3_server
+
+from tunesmith.errors import NotFoundError, StorageError, UserError
+from tunesmith.tracking.artifacts import Artifacts, Mirror
+from tunesmith.tracking.files import LAST_OF_CHECKPOINT
+from tunesmith.training.trainer import PROGRESS_FILE
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with s3_server() as address:
+        yield address
+
+
+@pytest.fixture(params=["file", "s3"])
+def artifacts(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Artifacts:
+    if request.param == "file":
+        return Artifacts(f"file://{tmp_path / 'artifacts'}")
+    server = request.getfixturevalue("server")
+    for name, value in {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNNTESTING",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    call("POST", f"{server}/moto-api/reset")
+    call("PUT", f"{server}/bucket")
+    return Artifacts("s3://bucket/some/experiments")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "here" / "reviews_1"
+    (folder / "checkpoints" / "checkpoint-5").mkdir(parents=True)
+    (folder / "logs.txt").write_text("one\n")
+    (folder / "checkpoints" / "checkpoint-5" / "weights").write_bytes(bytes(3_000_000))
+    (folder / "checkpoints" / "checkpoint-5" / LAST_OF_CHECKPOINT).write_text("{}")
+    (folder / ".logs.txt.partial").write_text("half")
+    return folder
+
+
+def test_a_folder_is_copied_and_brought_to_another_machine(
+    artifacts: Artifacts, folder: Path, tmp_path: Path
+) -> None:
+    Mirror(artifacts, folder).update()
+    there = tmp_path / "there" / "reviews_1"
+    artifacts.fetch("reviews_1", there)
+    assert artifacts.files("reviews_1") == {
+        "logs.txt": 4,
+        "checkpoints/checkpoint-5/weights": 3_000_000,
+        f"checkpoints/checkpoint-5/{LAST_OF_CHECKPOINT}": 2,
+    }
+    assert (there / "logs.txt").read_text() == "one\n"
+    assert (there / "checkpoints/checkpoint-5/weights").stat().st_size == 3_000_000
+    assert not (there / ".logs.txt.partial").exists()
+
+
+def test_what_changed_is_copied_again_and_what_is_gone_is_deleted(
+    artifacts: Artifacts, folder: Path, tmp_path: Path
+) -> None:
+    mirror = Mirror(artifacts, folder)
+    mirror.update()
+    with (folder / "logs.txt").open("a") as stream:
+        stream.write("two\n")
+    for path in (folder / "checkpoints" / "checkpoint-5").iterdir():
+        path.unlink()
+    mirror.update()
+    assert artifacts.files("reviews_1") == {"logs.txt": 8}
+    there = tmp_path / "there" / "reviews_1"
+    there.mkdir(parents=True)
+    (there / "logs.txt").write_text("one\n")  # as this machine knew it before
+    artifacts.fetch("reviews_1", there)
+    assert (there / "logs.txt").read_text() == "one\ntwo\n"
+
+
+def test_a_deleted_folder_is_gone_and_others_stay(artifacts: Artifacts, folder: Path) -> None:
+    other = folder.with_name("reviews_10")
+    other.mkdir()
+    (other / "logs.txt").write_text("other")
+    for each in (folder, other):
+        Mirror(artifacts, each).update()
+    artifacts.delete("reviews_1")
+    artifacts.delete("reviews_1")
+    assert artifacts.files("reviews_1") == {}
+    assert b"".join(artifacts.read("reviews_10", "logs.txt")) == b"other"
+    with pytest.raises(NotFoundError):
+        list(artifacts.read("reviews_1", "logs.txt"))
+
+
+def test_an_address_that_can_not_be_one_is_refused_without_repeating_it() -> None:
+    with pytest.raises(UserError, match="TUNESMITH_ARTIFACTS") as caught:
+        Artifacts("gopher://user:secret@host/x")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_bucket_that_is_not_there_is_told(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNNTESTING")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    call("POST", f"{server}/moto-api/reset")
+    with pytest.raises(StorageError, match=r"can't be listed in s3://none: .*NoSuchBucket"):
+        Artifacts("s3://none").files("reviews_1")
+
+
+def test_the_file_that_makes_a_checkpoint_whole_is_the_one_that_training_writes_last() -> None:
+    assert LAST_OF_CHECKPOINT == PROGRESS_FILE

@@ -1,0 +1,249 @@
+"""The queue as the store keeps it: order, taking, leases, waiting again, workers."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.tracking.records import BOTH, NOON, enqueue, experiment, minutes, running, take
+
+from tunesmith.errors import NotFoundError, StateError
+from tunesmith.tracking.entities import ExperimentStatus
+from tunesmith.tracking.service_entities import QueueState, Worker
+from tunesmith.tracking.store import Store
+
+QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = ExperimentStatus
+
+
+# -- waiting ----------------------------------------------------------------------------------
+
+
+def test_an_experiment_that_is_queued_is_recorded_with_a_rank_after_all_others(
+    store: Store,
+) -> None:
+    store.create(experiment("old", rank=41.0, status=SUCCEEDED))
+    first = enqueue(store, "first", queue="gpu", runs_after="0123456789ab", priority=7)
+    second = enqueue(store, "second")
+    assert (first.rank, second.rank) == (42.0, 43.0)
+    assert store.get(first.id) == first
+    assert store.get(second.id) == second
+
+
+def test_only_a_queued_experiment_with_a_queue_is_queued_and_only_once(store: Store) -> None:
+    for wrong in (experiment(), experiment(queue="cpu", status=RUNNING)):
+        with pytest.raises(StateError, match="no queue to wait in"):
+            store.jobs.enqueue(wrong)
+    with pytest.raises(NotFoundError, match="did you mean gpu"):
+        store.jobs.enqueue(experiment(queue="gpus"))
+    one = enqueue(store)
+    with pytest.raises(StateError, match="recorded already"):
+        store.jobs.enqueue(one)
+    assert store.list() == [one]
+
+
+def test_positions_count_each_queue_from_one_in_the_order_of_taking(store: Store) -> None:
+    late = enqueue(store, "late")
+    urgent = enqueue(store, "urgent", priority=5)
+    other = enqueue(store, "other", queue="gpu")
+    later = enqueue(store, "later")
+    store.create(experiment("local"))
+    running_one = take(store, "gpu")
+    assert running_one is not None
+    assert running_one.id == other.id
+    expected = {urgent.id: 1, late.id: 2, later.id: 3}
+    assert store.jobs.positions() == expected
+    assert store.jobs.positions([later.id, other.id, "nothing"]) == {later.id: 3}
+    assert store.jobs.positions([]) == {}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_experiments_are_taken_in_the_order_of_their_positions(store: Store, seed: int) -> None:
+    chance = random.Random(seed)
+    waiting = [
+        enqueue(store, str(n), priority=chance.randint(-1, 1), queue=chance.choice(BOTH))
+        for n in range(12)
+    ]
+    for one in chance.sample(waiting, 4):
+        store.jobs.move_to_front(one.id)
+    for one in chance.sample(waiting, 4):
+        store.jobs.set_priority(one.id, chance.randint(-2, 2))
+    for queue in BOTH:
+        mine = [one.id for one in waiting if one.queue == queue]
+        places = store.jobs.positions(mine)
+        assert sorted(places.values()) == list(range(1, len(mine) + 1))
+        taken = [take(store, queue) for _ in mine]
+        assert [one.id for one in taken if one] == sorted(mine, key=places.__getitem__)
+        assert take(store, queue) is None
+
+
+def test_equal_ranks_are_taken_by_id(store: Store) -> None:
+    for number in (2, 0, 1):
+        store.create(experiment(id=f"{number:012x}", queue="cpu"))
+    taken = [take(store) for _ in range(3)]
+    assert [one.id for one in taken if one] == [f"{number:012x}" for number in range(3)]
+
+
+def test_what_is_moved_to_the_front_is_first_whatever_the_priorities(store: Store) -> None:
+    first = enqueue(store, "first", priority=9)
+    second, third = enqueue(store, "second"), enqueue(store, "third")
+    elsewhere = enqueue(store, "elsewhere", queue="gpu", priority=50)
+    store.jobs.move_to_front(third.id)
+    assert store.jobs.positions() == {third.id: 1, first.id: 2, second.id: 3, elsewhere.id: 1}
+    assert store.get(third.id).priority == 9
+    store.jobs.move_to_front(second.id)
+    assert store.jobs.positions([second.id, third.id]) == {second.id: 1, third.id: 2}
+
+
+def test_only_what_waits_in_a_queue_can_be_moved(store: Store) -> None:
+    taken, local = running(store), experiment("local")
+    store.create(local)
+    for call in (store.jobs.move_to_front, lambda one: store.jobs.set_priority(one, 3)):
+        with pytest.raises(StateError, match="is running; only one that waits in a queue"):
+            call(taken.id)
+        with pytest.raises(StateError, match="waits in no queue"):
+            call(local.id)
+        with pytest.raises(NotFoundError, match="0000"):
+            call("0" * 12)
+    assert store.get(taken.id) == taken
+    assert store.get(local.id) == local
+
+
+# -- taking -----------------------------------------------------------------------------------
+
+
+def test_what_is_taken_runs_under_the_lease_of_its_taker(store: Store) -> None:
+    waiting = enqueue(store, config={"a": 1})
+    store.update(
+        waiting.id, reason="It died.", finished_at=NOON, cancel_requested_at=NOON, time_left=9.0,
+        heartbeat=3,
+    )  # fmt: skip
+    taken = take(store, "cpu", lease="abc", pid=7, process_started=1.5)
+    assert taken is not None
+    assert taken.started_at is not None
+    expected = replace(
+        waiting, status=RUNNING, lease="abc", heartbeat=4, worker="w", host="machine", pid=7,
+        process_started=1.5, phase="starting", started_at=taken.started_at,
+    )  # fmt: skip
+    assert taken == expected
+    assert store.get(waiting.id) == expected
+
+
+def test_an_experiment_that_is_taken_again_keeps_its_first_start(store: Store) -> None:
+    one = enqueue(store, started_at=minutes(-5))
+    taken = take(store)
+    assert taken is not None
+    assert (taken.id, taken.started_at) == (one.id, minutes(-5))
+
+
+def test_nothing_is_taken_from_empty_other_or_no_queues(store: Store) -> None:
+    assert take(store) is None
+    one = enqueue(store, queue="gpu")
+    store.create(experiment("local"))
+    assert take(store, "cpu") is None
+    assert store.jobs.take([], lease="l", worker="w", host="h", phase="p") is None
+    assert store.jobs.takeable([]) == 0
+    assert store.jobs.takeable(["cpu"]) == 0
+    assert store.jobs.takeable(BOTH) == 1
+    assert store.get(one.id) == one
+
+
+def test_a_worker_of_several_queues_takes_the_one_that_came_first(store: Store) -> None:
+    names = [enqueue(store, queue=queue).id for queue in ("gpu", "cpu", "gpu")]
+    taken = [take(store) for _ in names]
+    assert [one.id for one in taken if one] == names
+
+
+def test_a_paused_queue_gives_nothing_until_it_goes_on(store: Store) -> None:
+    waiting, other = enqueue(store), enqueue(store, queue="gpu")
+    store.jobs.pause("cpu", "Ada")
+    store.jobs.pause("cpu", "Grace")
+    assert store.jobs.takeable(BOTH) == 1
+    taken = take(store)
+    assert taken is not None
+    assert taken.id == other.id
+    assert take(store) is None
+    assert store.jobs.positions() == {waiting.id: 1}
+    store.jobs.continue_("cpu")
+    store.jobs.continue_("gpu")
+    assert store.jobs.takeable(BOTH) == 1
+    taken = take(store)
+    assert taken is not None
+    assert taken.id == waiting.id
+
+
+def test_queues_say_who_paused_them_and_how_many_wait_and_run(store: Store) -> None:
+    assert store.jobs.states() == [QueueState(name="cpu"), QueueState(name="gpu")]
+    for _ in range(3):
+        enqueue(store)
+    enqueue(store, queue="gpu")
+    take(store, "cpu")
+    store.create(experiment("local", status=RUNNING))
+    store.create(experiment("ended", status=FAILED, queue="cpu"))
+    store.jobs.pause("gpu", "Ada")
+    assert store.jobs.states() == [
+        QueueState(name="cpu", waiting=2, running=1),
+        QueueState(name="gpu", paused=True, paused_by="Ada", waiting=1),
+    ]
+    with pytest.raises(NotFoundError, match="did you mean cpu"):
+        store.jobs.pause("cpus", "")
+    with pytest.raises(NotFoundError, match="did you mean cpu"):
+        store.jobs.continue_("cpus")
+
+
+@pytest.mark.parametrize("end", [SUCCEEDED, FAILED, CANCELLED])
+def test_what_runs_after_another_waits_until_that_has_ended_however(
+    store: Store, end: ExperimentStatus
+) -> None:
+    first = enqueue(store, "first")
+    second = enqueue(store, "second", runs_after=first.id, priority=10)
+    assert store.jobs.takeable(BOTH) == 1
+    taken = take(store)
+    assert taken is not None
+    assert taken.id == first.id
+    assert take(store) is None
+    store.change_status(first.id, end, {RUNNING})
+    taken = take(store)
+    assert taken is not None
+    assert taken.id == second.id
+
+
+def test_what_runs_after_one_that_was_deleted_does_not_wait_for_ever(store: Store) -> None:
+    one = enqueue(store, runs_after="0" * 12)
+    assert store.jobs.takeable(BOTH) == 1
+    taken = take(store)
+    assert taken is not None
+    assert taken.id == one.id
+
+
+# -- workers ----------------------------------------------------------------------------------
+
+
+def worker(name: str, **fields: Any) -> Worker:
+    values: dict[str, Any] = {
+        "host": "machine", "pid": 7, "devices": ("cuda:0", "cuda:1"), "queues": BOTH, "slots": 2,
+        "version": "0.1.0", "started_at": NOON, "seen_at": NOON,
+    }  # fmt: skip
+    return Worker(name=name, **{**values, **fields})
+
+
+def test_a_worker_comes_out_as_it_was_registered_the_last_time(store: Store) -> None:
+    second, first = worker("second", devices=()), worker("first")
+    for one in (second, worker("first", pid=6), first):
+        store.jobs.register(one)
+    assert store.jobs.workers() == [first, second]
+
+
+def test_a_sign_of_life_counts_and_a_forgotten_worker_is_told(store: Store) -> None:
+    store.jobs.register(worker("one"))
+    store.jobs.register(worker("two"))
+    assert store.jobs.beat("one")
+    assert store.jobs.beat("one")
+    one, two = store.jobs.workers()
+    assert (one.heartbeat, two.heartbeat) == (2, 0)
+    assert one.seen_at > NOON
+    store.jobs.forget("one")
+    store.jobs.forget("one")
+    assert not store.jobs.beat("one")
+    assert store.jobs.workers() == [two]
