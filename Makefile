@@ -11,7 +11,7 @@ SET_UP := $(PYTHON) scripts/setup.py$(if $(filter .conda,$(ENV)), --conda)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-conda environment environment-dev environment-bench run-local logs-local \
-  db-list data-validate data-analyze data-versions bench test lint format
+  db-list data-validate data-analyze data-versions start stop bench chaos test lint format
 
 help:  ## list every target
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-18s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,8 +49,19 @@ data-analyze: environment  ## labels, lengths, typical words; saved as JSON and 
 data-versions: environment  ## the versions of all datasets; DATA=name for one
 	@$(BIN)/tunesmith data versions $(DATA) $(ARGS)
 
-bench: environment-bench  ## time and memory of data work, beside other tools; some minutes
+start: environment  ## broker, API and worker on this machine, in the background; no Docker
+	@$(BIN)/tunesmith up --detach $(ARGS)
+
+stop: environment  ## stop what `make start` started; what trains saves a checkpoint first
+	@$(BIN)/tunesmith down $(ARGS)
+
+bench: environment-bench  ## time and memory of data, store and API, beside other tools; long
 	@$(BIN)/python benchmarks/data.py $(ARGS)
+	@$(BIN)/python benchmarks/store.py
+	@$(BIN)/python benchmarks/api.py
+
+chaos: environment-dev  ## kill, double and fill up every part, ROUNDS=50 times each; hours
+	@TUNESMITH_CHAOS_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/chaos --timeout 36000 $(ARGS)
 
 test: environment-dev  ## every test; ARGS="-k config" passes flags to pytest
 	@$(BIN)/python -m pytest $(ARGS)

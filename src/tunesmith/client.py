@@ -12,19 +12,18 @@ when the API can't be reached.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
-import httpx2
 from pydantic import BaseModel
 
+from tunesmith.api.connection import Connection
 from tunesmith.api.schemas.data import (
     CheckResult,
     Comparison,
@@ -48,7 +47,6 @@ from tunesmith.api.schemas.experiments import (
     TaskState,
     TaskStatus,
 )
-from tunesmith.api.schemas.problem import ProblemDetails
 from tunesmith.api.schemas.service import (
     AuditPage,
     CreatedToken,
@@ -60,45 +58,14 @@ from tunesmith.api.schemas.service import (
     Whoami,
     Workers,
 )
-from tunesmith.errors import (
-    AccessError,
-    ConfigError,
-    DataError,
-    DeviceError,
-    ModelError,
-    NotFoundError,
-    Problem,
-    ServiceError,
-    StateError,
-    StorageError,
-    TunesmithError,
-    UserError,
-)
+from tunesmith.errors import ServiceError
 
 M = TypeVar("M", bound=BaseModel)
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
-PIECE = 1 << 18
-"""Bytes of a download that are written at once."""
-
 RECONNECTS = 5
 """Times in a row that a live stream which broke off is taken up again."""
-
-_KINDS: Mapping[str, type[TunesmithError]] = {
-    "unauthenticated": AccessError,
-    "too-many-attempts": AccessError,
-    "forbidden": AccessError,
-    "not-found": NotFoundError,
-    "state": StateError,
-    "data": DataError,
-    "model": ModelError,
-    "device": DeviceError,
-    "storage": StorageError,
-    "service": ServiceError,
-    "internal": ServiceError,
-}
-"""End of a problem's type → the error that it stands for."""
 
 
 @dataclass(frozen=True)
@@ -123,10 +90,7 @@ class Client:
         self, url: str = DEFAULT_URL, token: str | None = None, *, timeout: float = 30.0
     ) -> None:
         self.url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=timeout)
-        self._known: dict[str, tuple[str, bytes]] = {}
-        """Path → ETag and body of the last answer."""
+        self._connection = Connection(self.url, token, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -141,7 +105,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
-        self._http.close()
+        self._connection.close()
 
     # -- submitting and following -----------------------------------------------------------
 
@@ -153,12 +117,12 @@ class Client:
 
     def task(self, task_id: str) -> TaskState:
         """Where an experiment stands; cheap to ask again and again. Raises NotFoundError."""
-        return self._poll(TaskState, f"/task/{task_id}")
+        return self._poll(TaskState, _path("task", task_id))
 
     def wait(
         self, task_id: str, *, interval: float = 2.0, timeout: float | None = None
     ) -> TaskState:
-        """Wait until an experiment has ended, however it ended; `interval` and `timeout` in seconds.
+        """Wait until an experiment has ended, however it ended; times in seconds.
 
         Raises NotFoundError, and TimeoutError when it takes longer than `timeout`.
         """
@@ -176,19 +140,19 @@ class Client:
 
         A stream that breaks off is taken up where it was. Raises NotFoundError.
         """
-        last_id, failures = "", 0
+        path, last_id, failures = _path("experiments", experiment_id, "events"), "", 0
         while True:
             try:
-                for event in self._stream(experiment_id, last_id):
+                for event in self._connection.events(path, last_id):
                     failures = 0
                     last_id = event.id or last_id
                     yield Event(event.event, event.json())
                     if event.event == "end":
                         return
-            except httpx2.TransportError as error:
+            except ServiceError:
                 failures += 1
                 if failures > RECONNECTS:
-                    raise self._unreachable(error) from error
+                    raise
             time.sleep(min(failures, 5))
 
     # -- experiments ------------------------------------------------------------------------
@@ -223,31 +187,31 @@ class Client:
 
     def experiment(self, experiment_id: str) -> ExperimentWhole:
         """One experiment, whole. Raises NotFoundError."""
-        return self._poll(ExperimentWhole, f"/experiments/{experiment_id}")
+        return self._poll(ExperimentWhole, _path("experiments", experiment_id))
 
     def cancel(self, experiment_id: str) -> TaskState:
         """Cancel it, with a checkpoint where it runs. Raises NotFoundError, StateError."""
-        return self._ask(TaskState, "POST", f"/experiments/{experiment_id}/cancel")
+        return self._ask(TaskState, "POST", _path("experiments", experiment_id, "cancel"))
 
     def resume(self, experiment_id: str) -> Submitted:
         """Go on from its newest checkpoint. Raises NotFoundError, StateError."""
-        return self._ask(Submitted, "POST", f"/experiments/{experiment_id}/resume")
+        return self._ask(Submitted, "POST", _path("experiments", experiment_id, "resume"))
 
     def retry(self, experiment_id: str) -> Submitted:
         """Begin it again from the start. Raises NotFoundError, StateError."""
-        return self._ask(Submitted, "POST", f"/experiments/{experiment_id}/retry")
+        return self._ask(Submitted, "POST", _path("experiments", experiment_id, "retry"))
 
     def rerun(self, experiment_id: str) -> Submitted:
         """A new experiment with its configuration. Raises NotFoundError."""
-        return self._ask(Submitted, "POST", f"/experiments/{experiment_id}/rerun")
+        return self._ask(Submitted, "POST", _path("experiments", experiment_id, "rerun"))
 
     def move_to_front(self, experiment_id: str) -> Submitted:
         """Let it be the next of its queue. Raises NotFoundError, StateError."""
-        return self._ask(Submitted, "POST", f"/experiments/{experiment_id}/front")
+        return self._ask(Submitted, "POST", _path("experiments", experiment_id, "front"))
 
     def set_priority(self, experiment_id: str, priority: int) -> Submitted:
         """The highest is taken first, -100 to 100. Raises NotFoundError, StateError."""
-        path = f"/experiments/{experiment_id}/priority"
+        path = _path("experiments", experiment_id, "priority")
         return self._ask(Submitted, "PUT", path, json={"priority": priority})
 
     def delete(self, experiment_id: str, *, confirm: str) -> Deleted:
@@ -255,7 +219,7 @@ class Client:
 
         Raises NotFoundError, StateError while it lives, ConfigError for another name.
         """
-        path = f"/experiments/{experiment_id}"
+        path = _path("experiments", experiment_id)
         return self._ask(Deleted, "DELETE", path, params={"confirm": confirm})
 
     def metrics(
@@ -268,7 +232,7 @@ class Client:
     ) -> MetricHistories:
         """Metrics over steps, each thinned out to at most `points`. Raises NotFoundError."""
         params = {"name": name, "since": since, "points": points}
-        path = f"/experiments/{experiment_id}/metrics"
+        path = _path("experiments", experiment_id, "metrics")
         return self._ask(MetricHistories, "GET", path, params=params)
 
     def logs(
@@ -281,19 +245,21 @@ class Client:
     ) -> LogPart:
         """The last `tail` lines, or whole lines from byte `offset` on. Raises NotFoundError."""
         params = {"tail": tail, "offset": offset, "limit": limit}
-        return self._ask(LogPart, "GET", f"/experiments/{experiment_id}/logs", params=params)
+        return self._ask(LogPart, "GET", _path("experiments", experiment_id, "logs"), params=params)
 
     def files(self, experiment_id: str) -> FileList:
         """The files of an experiment. Raises NotFoundError."""
-        return self._ask(FileList, "GET", f"/experiments/{experiment_id}/files")
+        return self._ask(FileList, "GET", _path("experiments", experiment_id, "files"))
 
     def download(self, experiment_id: str, path: str, target: Path) -> Path:
         """Save a file of an experiment as `target`. Raises NotFoundError, OSError."""
-        return self._save(f"/experiments/{experiment_id}/files/{path}", target)
+        return self._connection.save(
+            _path("experiments", experiment_id, "files", *path.split("/")), target
+        )
 
     def download_adapter(self, experiment_id: str, target: Path) -> Path:
         """Save the adapter as the ZIP archive `target`. Raises NotFoundError, OSError."""
-        return self._save(f"/experiments/{experiment_id}/adapter", target)
+        return self._connection.save(_path("experiments", experiment_id, "adapter"), target)
 
     # -- data and configurations ------------------------------------------------------------
 
@@ -316,30 +282,30 @@ class Client:
 
     def dataset(self, name: str) -> DatasetVersions:
         """The versions of a dataset, the newest first. Raises NotFoundError."""
-        return self._ask(DatasetVersions, "GET", f"/datasets/{name}")
+        return self._ask(DatasetVersions, "GET", _path("datasets", name))
 
     def dataset_version(self, name: str, number: int) -> DatasetVersionState:
         """One version. Raises NotFoundError."""
-        return self._ask(DatasetVersionState, "GET", f"/datasets/{name}/{number}")
+        return self._ask(DatasetVersionState, "GET", _path("datasets", name, number))
 
     def check_report(self, name: str, number: int, *, findings: int = 100) -> CheckResult:
         """What is wrong with a version's rows. Raises NotFoundError, DataError."""
-        path = f"/datasets/{name}/{number}/report"
+        path = _path("datasets", name, number, "report")
         return self._ask(CheckResult, "GET", path, params={"findings": findings})
 
     def preview(self, name: str, number: int, *, rows: int = 10) -> Preview:
         """The first rows of each split. Raises NotFoundError."""
-        path = f"/datasets/{name}/{number}/preview"
+        path = _path("datasets", name, number, "preview")
         return self._ask(Preview, "GET", path, params={"rows": rows})
 
     def compare(self, name: str, old: int | str, new: int | str) -> Comparison:
         """What changed from one version to another. Raises NotFoundError."""
-        path = f"/datasets/{name}/diff"
+        path = _path("datasets", name, "diff")
         return self._ask(Comparison, "GET", path, params={"old": str(old), "new": str(new)})
 
     def configuration_schema(self) -> dict[str, Any]:
         """The JSON schema of a configuration."""
-        found: dict[str, Any] = self._request("GET", "/configuration/schema").json()
+        found: dict[str, Any] = self._connection.request("GET", "/configuration/schema").json()
         return found
 
     def validate(self, config: Mapping[str, Any]) -> Validation:
@@ -358,11 +324,11 @@ class Client:
 
     def pause(self, queue: str) -> Queue:
         """Let nothing more be taken from a queue; for admins. Raises NotFoundError."""
-        return self._ask(Queue, "POST", f"/queue/{queue}/pause")
+        return self._ask(Queue, "POST", _path("queue", queue, "pause"))
 
     def continue_(self, queue: str) -> Queue:
         """Let a queue go on; for admins. Raises NotFoundError."""
-        return self._ask(Queue, "POST", f"/queue/{queue}/continue")
+        return self._ask(Queue, "POST", _path("queue", queue, "continue"))
 
     def workers(self) -> Workers:
         """The workers, and what they train."""
@@ -370,9 +336,7 @@ class Client:
 
     def ready(self) -> Readiness:
         """Whether the service can do its work; the answer also says it where it can't."""
-        response = self._send("GET", "/health/ready")
-        if response.status_code not in (200, 503):
-            self._refuse(response)
+        response = self._connection.request("GET", "/health/ready", also=(503,))
         return Readiness.model_validate_json(response.content)
 
     def whoami(self) -> Whoami:
@@ -389,100 +353,21 @@ class Client:
 
     def revoke_token(self, name: str) -> TokenState:
         """Let a token open nothing any more; for admins. Raises NotFoundError."""
-        return self._ask(TokenState, "DELETE", f"/tokens/{name}")
+        return self._ask(TokenState, "DELETE", _path("tokens", name))
 
     def audit(self, **filters: Any) -> AuditPage:
         """Who did what, the newest first: actor, action, target, limit, offset; for admins."""
         return self._ask(AuditPage, "GET", "/audit", params=filters)
 
-    # -- HTTP -------------------------------------------------------------------------------
+    # -- answers ----------------------------------------------------------------------------
 
     def _ask(self, model: type[M], method: str, path: str, **options: Any) -> M:
-        return model.model_validate_json(self._request(method, path, **options).content)
+        return model.model_validate_json(self._connection.request(method, path, **options).content)
 
     def _poll(self, model: type[M], path: str) -> M:
-        """An answer that is sent again only when it changed."""
-        known = self._known.get(path)
-        headers = {"If-None-Match": known[0]} if known else {}
-        response = self._request("GET", path, headers=headers)
-        if response.status_code == 304 and known:
-            return model.model_validate_json(known[1])
-        if tag := response.headers.get("etag"):
-            self._known = {path: (tag, response.content)}
-        return model.model_validate_json(response.content)
-
-    def _request(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        response = self._send(method, path, **options)
-        if response.is_success or response.status_code == 304:
-            return response
-        self._refuse(response)
-
-    def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        if "params" in options:
-            options["params"] = {k: v for k, v in options["params"].items() if v is not None}
-        try:
-            return self._http.request(method, path, **options)
-        except httpx2.TransportError as error:
-            raise self._unreachable(error) from error
-
-    def _stream(self, experiment_id: str, last_id: str) -> Iterator[httpx2.ServerSentEvent]:
-        headers = {"Last-Event-ID": last_id} if last_id else {}
-        path = f"/experiments/{experiment_id}/events"
-        with self._http.stream("GET", path, headers=headers) as response:
-            if not response.is_success:
-                response.read()
-                self._refuse(response)
-            yield from httpx2.EventSource(response).iter_sse()
-
-    def _save(self, path: str, target: Path) -> Path:
-        beside = target.with_name(f".{target.name}.partial")
-        try:
-            with self._opened(path) as response, beside.open("wb") as stream:
-                for piece in response.iter_bytes(PIECE):
-                    stream.write(piece)
-                stream.flush()
-                os.fsync(stream.fileno())
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
-        return target
-
-    @contextmanager
-    def _opened(self, path: str) -> Iterator[httpx2.Response]:
-        try:
-            with self._http.stream("GET", path) as response:
-                if not response.is_success:
-                    response.read()
-                    self._refuse(response)
-                yield response
-        except httpx2.TransportError as error:
-            raise self._unreachable(error) from error
-
-    def _unreachable(self, error: Exception) -> ServiceError:
-        return ServiceError(
-            f"the API at {self.url} can't be reached ({error or type(error).__name__}). Start it "
-            "with: tunesmith up"
-        )
-
-    def _refuse(self, response: httpx2.Response) -> NoReturn:
-        raise _error(response)
+        return model.model_validate_json(self._connection.poll(path))
 
 
-def _error(response: httpx2.Response) -> TunesmithError:
-    """The error that a refusal stands for."""
-    try:
-        found = ProblemDetails.model_validate_json(response.content)
-    except ValueError:
-        return ServiceError(f"{response.url} answered {response.status_code}, not as the API does.")
-    kind = found.type.rpartition(":")[2]
-    if kind == "invalid":
-        return ConfigError(
-            [
-                Problem(p.field, p.message, p.value, p.accepted, p.suggestion)
-                if p.value is not None
-                else Problem(p.field, p.message, accepted=p.accepted, suggestion=p.suggestion)
-                for p in found.errors
-            ]
-            or [Problem("", found.detail)]
-        )
-    return _KINDS.get(kind, UserError)(found.detail)
+def _path(*parts: str | int) -> str:
+    """A path of these parts, none of which can lead elsewhere."""
+    return "".join(f"/{quote(str(part), safe='')}" for part in parts)

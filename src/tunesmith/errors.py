@@ -127,7 +127,7 @@ class AccessError(UserError):
 
 
 class LeaseLostError(TunesmithError):
-    """Raised in a process that trains when its lease was given to another: it must write no more."""
+    """Raised in a process whose experiment was given to another: it must write no more."""
 
 
 class ServiceError(TunesmithError):

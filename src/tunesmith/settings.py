@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunesmith.errors import ConfigError, Problem
 
+VERSION = importlib.metadata.version("tunesmith")
 
 SECRETS = Path("/run/secrets")
 """Where containers find their secrets, a file each."""

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -38,6 +37,7 @@ class Api(httpx2.Client):
         super().__init__(
             base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30, trust_env=False
         )
+        self._others: list[Api] = []
         self.port = port
         self.service = service
         self.store = service.store
@@ -45,7 +45,15 @@ class Api(httpx2.Client):
 
     def as_(self, token: str | None) -> Api:
         """The same server for the holder of another token."""
-        return Api(self.port, self.service, token)
+        other = Api(self.port, self.service, token)
+        self._others.append(other)
+        return other
+
+    def close(self) -> None:
+        """Close this client and those made of it."""
+        for other in self._others:
+            other.close()
+        super().close()
 
     def token(self, name: str, role: Role = Role.MEMBER) -> str:
         """A new token."""
@@ -64,13 +72,14 @@ def serving(settings: Settings, *, patience: float = 30.0) -> Iterator[Api]:
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
+        api = Api(port, app.state.service)
         try:
             while not server.started:
                 assert thread.is_alive(), "the server ended before it began"
                 time.sleep(0.01)
-            with Api(port, app.state.service) as api:
-                yield api
+            yield api
         finally:
+            api.close()
             server.should_exit = True
             thread.join()
 
@@ -100,8 +109,3 @@ def add_experiment(
     files.write_record(experiment)
     store.create(experiment)
     return experiment
-
-
-def broken(settings: Settings) -> Path:
-    """The file of an SQLite store."""
-    return Path(settings.store_url.removeprefix("sqlite:///"))

@@ -180,7 +180,9 @@ def test_a_running_task_tells_phase_progress_and_time_left(
     assert changes.items() <= body.items()
 
 
-@pytest.mark.parametrize("id_", ["0" * 12, "latest", "../x", "%00", "%F0%28", "a" * 5000, "1 OR 1=1"])
+@pytest.mark.parametrize(
+    "id_", ["0" * 12, "latest", "../x", "%00", "%F0%28", "a" * 5000, "1 OR 1=1"]
+)
 def test_unknown_and_forged_ids_are_not_found(api: Api, id_: str) -> None:
     problem(api.get(f"/task/{id_}"), 404)
     problem(api.get(f"/experiments/{id_}"), 404)

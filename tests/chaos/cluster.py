@@ -55,7 +55,7 @@ class Cluster:
             TUNESMITH_RESULTS_DIR=folder / "results",
             TUNESMITH_DATABASE_URL=store_url,
             TUNESMITH_CACHE_DIR=folder / "cache",
-            TUNESMITH_DATA_DIR=folder,
+            TUNESMITH_DATA_DIR=folder.parent,  # where all tests make their data and models
             TUNESMITH_LEASE_SECONDS=LEASE_SECONDS,
             TUNESMITH_CANCEL_GRACE_SECONDS=30,
             REDIS_PORT=free_port(),
@@ -178,6 +178,16 @@ class Cluster:
         experiment = self.training()
         return experiment if experiment is not None else self.wait_for_training()
 
+    def wait_for_restart(self, experiment: Experiment, number: int) -> None:
+        """Until it was put back for the `number`th time."""
+        found = self.store.get
+        wait_for(lambda: found(experiment.id).restarts == number, "its restart", self.said)
+
+    def wait_for_end(self, experiment: Experiment) -> None:
+        """Until it has ended, in whatever way."""
+        found = self.store.get
+        wait_for(lambda: found(experiment.id).status.is_finished, "its end", self.said)
+
     def wait_for_all(self) -> list[Experiment]:
         """What was submitted, once all of it has ended."""
 
@@ -217,7 +227,7 @@ def wait_for(
 
 def _answers(client: tunesmith.Client) -> bool:
     try:
-        client.live()
+        client.ready()
     except ServiceError:
         return False
     return True

@@ -53,16 +53,10 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
             continue
         os.kill(int(str(pid)), signal.SIGKILL)
         killed[experiment.id] = killed.get(experiment.id, 0) + 1
-        wait_for(
-            lambda known=experiment: cluster.store.get(known.id).restarts == killed[known.id],
-            "its restart",
-            cluster.said,
-        )
+        cluster.wait_for_restart(experiment, killed[experiment.id])
         if killed[experiment.id] >= 3:  # each one is killed a few times, and may then end
             cluster.submit()
-            wait_for(
-                lambda known=experiment: cluster.store.get(known.id).status.is_finished, "its end"
-            )
+            cluster.wait_for_end(experiment)
     for experiment in cluster.wait_for_all():
         ends_as(experiment, undisturbed)
         assert experiment.restarts == killed.get(experiment.id, 0)
@@ -79,11 +73,7 @@ def test_when_its_worker_is_killed_a_training_is_given_back_and_goes_on_elsewher
         time.sleep(cluster.random.random())
         cluster.kill(f"worker-{number}")
         cluster.start_worker(f"worker-{number + 1}")
-        wait_for(
-            lambda known=experiment: cluster.store.get(known.id).status.is_finished,
-            "its end",
-            cluster.said,
-        )
+        cluster.wait_for_end(experiment)
     for experiment in cluster.wait_for_all():
         ends_as(experiment, undisturbed)
 
@@ -100,7 +90,7 @@ def test_what_a_killed_api_had_accepted_is_trained(cluster: Cluster, rounds: int
         )
         while process.poll() is None:
             try:
-                accepted.append(client.train(asked)["experiment_id"])
+                accepted.append(client.train(asked).experiment_id)
             except ServiceError:
                 break
         killer.wait()
@@ -170,11 +160,7 @@ def test_a_full_disk_fails_an_experiment_with_that_reason_and_it_can_be_resumed(
             ballast = disk / "ballast"
             with ballast.open("wb") as stream:
                 stream.write(bytes(max(0, free.f_bavail * free.f_frsize - 50_000)))
-            wait_for(
-                lambda known=experiment: cluster.store.get(known.id).status.is_finished,
-                "its end",
-                cluster.said,
-            )
+            cluster.wait_for_end(experiment)
             failed = cluster.store.get(experiment.id)
             assert failed.status is S.FAILED, failed.reason
             assert re.search("disk .*is full|No space left", str(failed.reason)), failed.reason

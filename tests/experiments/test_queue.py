@@ -1,4 +1,4 @@
-"""An experiment in the queue: taken, stopped, given back, cancelled, resumed, run again, deleted."""
+"""An experiment in the queue: taken, stopped, given back, cancelled, resumed, deleted."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from tunesmith.tracking.store import Store
 
 S = ExperimentStatus
 Asked = dict[str, Any]
-ELSEWHERE = {"pid": 1, "host": "another-machine", "process_started": 1.0}
+ELSEWHERE: dict[str, Any] = {"pid": 1, "host": "another-machine", "process_started": 1.0}
 
 
 @pytest.fixture

@@ -37,6 +37,8 @@ def test_a_new_experiment_waits_since_now_in_utc() -> None:
         ({"sort_by": "eval_acuracy"}, "sort_by", "did you mean eval_accuracy?"),
         ({"limit": -1}, "limit", "must not be negative; got -1"),
         ({"offset": -1}, "offset", "must not be negative; got -1"),
+        ({"name": "a" * 1001}, "name", "too long; accepted: at most 1,000 characters"),
+        ({"text": "a " * 501}, "text", "too long"),
         ({"start_date": datetime(2026, 1, 1)}, "start_date", "no zone"),  # noqa: DTZ001
         ({"end_date": datetime(2026, 1, 1)}, "end_date", "no zone"),  # noqa: DTZ001
     ],

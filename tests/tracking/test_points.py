@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pytest
 from tests.tracking.records import NOON, experiment, minutes, points
 
-from tunesmith.errors import NotFoundError
+from tunesmith.errors import NotFoundError, StorageError
 from tunesmith.tracking.entities import Metric
 from tunesmith.tracking.points import choose
 from tunesmith.tracking.store import Store
@@ -91,6 +92,20 @@ def test_no_metrics_are_recorded_when_one_belongs_to_nothing(store: Store) -> No
     store.add_metrics([])
 
 
+def test_points_that_the_server_refuses_are_told_and_none_is_kept(postgres_url: str) -> None:
+    with Store(postgres_url) as store:
+        one = experiment()
+        store.create(one)
+        good = points(one.id, dict.fromkeys(range(500), 0.5))
+        with pytest.raises(StorageError, match="out of range"):
+            store.add_metrics([*good, Metric(one.id, 2**63, "loss", 0.5)])
+        with pytest.raises(ValueError, match="no zone"):
+            store.add_metrics([*good, Metric(one.id, 1, "a", 0.5, None, datetime(2026, 1, 1))])  # noqa: DTZ001
+        assert store.metrics(one.id) == []
+        store.add_metrics(good)
+        assert store.metrics(one.id) == good
+
+
 # -- names and samples ------------------------------------------------------------------------
 
 
@@ -143,7 +158,7 @@ def test_never_more_are_chosen_than_were_asked_for(kind: str, most: int) -> None
         "NaN": np.full(STEPS, np.nan),
         "infinite": np.full(STEPS, np.inf),
     }[kind]
-    chosen = choose(values, most)
+    chosen = choose(values.tolist(), most)
     assert 1 <= len(chosen) <= most
     assert chosen == sorted(set(chosen))
     assert chosen[-1] == STEPS - 1

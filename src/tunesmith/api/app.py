@@ -12,7 +12,6 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
-from tunesmith import __version__
 from tunesmith.api import problems
 from tunesmith.api.bodies import PATIENCE, BodyLimits
 from tunesmith.api.documentation import document
@@ -29,7 +28,7 @@ from tunesmith.api.routes import (
     train,
 )
 from tunesmith.api.service import Service
-from tunesmith.settings import Settings
+from tunesmith.settings import VERSION, Settings
 
 ROUTERS = (train, experiments, files, datasets, configuration, queue, health, access)
 
@@ -45,7 +44,7 @@ def create_app(settings: Settings | None = None, *, patience: float = PATIENCE) 
     service = Service.open(settings)
     app = FastAPIOffline(
         title="Tunesmith",
-        version=__version__,
+        version=VERSION,
         lifespan=partial(_lifespan, service),
         generate_unique_id_function=_operation_id,
     )

@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from tunesmith import __version__
 from tunesmith.api.problems import MEDIA_TYPE
 from tunesmith.api.schemas.problem import ProblemDetails
 from tunesmith.config.schema import ExperimentConfig
+from tunesmith.settings import VERSION
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -111,7 +111,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         return app.openapi_schema
     schema = get_openapi(
         title=app.title,
-        version=__version__,
+        version=VERSION,
         summary=SUMMARY,
         description=DESCRIPTION,
         routes=app.routes,

@@ -7,33 +7,15 @@ stranger can point there (DNS rebinding, so `Host` is checked).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunesmith.api.auth import is_loopback
+from tunesmith.api.headers import secure
 from tunesmith.api.problems import error_response
 from tunesmith.errors import AccessError
-
-PAGES = ("/docs", "/redoc")
-"""Pages for people, whose scripts this server brings itself."""
-
-HEADERS: Mapping[str, str] = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
-"""What every answer says, unless it says something else itself."""
-
-PAGE_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; worker-src blob:; frame-ancestors 'none'"
-)
 
 READING = ("GET", "HEAD", "OPTIONS")
 
@@ -64,14 +46,6 @@ class Guard:
             await response(scope, receive, send_guarded)
             return
         await self.app(scope, receive, send_guarded)
-
-
-def secure(headers: MutableHeaders, path: str) -> None:
-    """Add the security headers that are missing."""
-    for name, value in HEADERS.items():
-        headers.setdefault(name, value)
-    if path.startswith(PAGES):
-        headers["Content-Security-Policy"] = PAGE_POLICY
 
 
 def strangeness(scope: Scope) -> str | None:

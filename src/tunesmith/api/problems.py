@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from tunesmith.api.headers import secure
 from tunesmith.api.schemas.problem import FieldProblem, ProblemDetails
 from tunesmith.errors import (
     AccessError,
@@ -247,4 +248,6 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    return unexpected_response(error, request.url.path)
+    response = unexpected_response(error, request.url.path)
+    secure(response.headers, request.url.path)  # it comes from outside of all that would do it
+    return response

@@ -18,10 +18,11 @@ CLOSING = 5
 @click.command()
 @click.option("--host", help="Address to listen on; any but this machine's own needs tokens.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port; by default API_PORT.")
+@click.option("--require-tokens", is_flag=True, help="Ask for tokens on this machine too.")
 @click.option("--parent", type=int, hidden=True, help="Process whose end ends it.")
-def api(host: str | None, port: int | None, parent: int | None) -> None:
+def api(host: str | None, port: int | None, require_tokens: bool, parent: int | None) -> None:
     """Serve the REST API, until Ctrl-C."""
-    given = {"api_host": host, "api_port": port}
+    given = {"api_host": host, "api_port": port, "require_tokens": require_tokens or None}
     settings = Settings.read().model_copy(update={k: v for k, v in given.items() if v is not None})
     log_to_terminal(settings, "api")
     if not port_is_free(settings.api_host, settings.api_port):

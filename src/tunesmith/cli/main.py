@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "down": ("tunesmith.cli.up", "Stop what `tunesmith up` started."),
     "worker": ("tunesmith.cli.worker", "Take experiments from the queue and train them here."),
     "api": ("tunesmith.cli.api", "Serve the REST API."),
+    "tokens": ("tunesmith.cli.tokens", "Make, list and revoke access tokens of the API."),
     "doctor": ("tunesmith.cli.doctor", "Check the installation, and say what to do."),
 }
 """Command → the module that defines it under the same name, and its line in the help."""

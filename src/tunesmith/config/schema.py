@@ -311,7 +311,7 @@ class JobConfig(Section):
     """How it waits and runs where it is queued; training at once heeds time_limit alone."""
 
     queue: Literal["cpu", "gpu"] | None = Field(
-        None, description="gpu: workers with a GPU take it; cpu: any; null: as training.device says."
+        None, description="gpu: only workers with a GPU take it; cpu: any; null: by device."
     )
     priority: int = Field(0, ge=-100, le=100, description="The highest is taken first.")
     max_restarts: int = Field(

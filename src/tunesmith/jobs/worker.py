@@ -18,7 +18,6 @@ from types import FrameType
 from celery.worker import WorkController
 from celery.worker import state as celery_state
 
-from tunesmith import __version__
 from tunesmith.errors import ServiceError, StorageError
 from tunesmith.experiments.states import new_lease, this_process
 from tunesmith.jobs.devices import Slot, detect_devices, has_gpu, make_slots
@@ -26,7 +25,7 @@ from tunesmith.jobs.logs import about, log
 from tunesmith.jobs.maintenance import Maintenance
 from tunesmith.jobs.queue import TASK, Notifier, broker_queue, make_celery
 from tunesmith.jobs.supervisor import supervise
-from tunesmith.settings import Settings
+from tunesmith.settings import VERSION, Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
 from tunesmith.tracking.service_entities import Worker
 from tunesmith.tracking.store import Store
@@ -65,7 +64,7 @@ def run_worker(
         devices=devices,
         queues=queues,
         slots=len(rooms),
-        version=__version__,
+        version=VERSION,
     )
     with Store(settings.store_url) as store:
         _Worker(settings, store, record, rooms).run()

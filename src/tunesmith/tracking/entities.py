@@ -19,6 +19,9 @@ QUEUES = ("cpu", "gpu")
 SORT_KEYS = ("created_at", "name", "train_runtime", "eval_accuracy")
 """What a list of experiments can be sorted by."""
 
+LONGEST_SEARCH = 1000
+"""Most characters of a text that is looked for: databases refuse patterns of any length."""
+
 
 class ExperimentStatus(StrEnum):
     """Where an experiment stands. Which may follow which is decided in `experiments/states.py`."""
@@ -190,7 +193,7 @@ class Filters:
     `created_at` and False for the rest.
 
     Raises ConfigError with every problem: an unknown sort key, a time without a zone, a negative
-    limit or offset.
+    limit or offset, a text of more than 1,000 characters.
     """
 
     name: str | None = None
@@ -239,6 +242,10 @@ class Filters:
                         accepted="2026-01-31T12:00:00Z",
                     )
                 )
+        for name in ("name", "model", "dataset", "text"):
+            if len(getattr(self, name) or "") > LONGEST_SEARCH:
+                accepted = f"at most {LONGEST_SEARCH:,} characters"
+                problems.append(Problem(name, "the text is too long", accepted=accepted))
         for name, number in (("limit", self.limit), ("offset", self.offset)):
             if number is not None and number < 0:
                 problems.append(Problem(name, "must not be negative", value=number))

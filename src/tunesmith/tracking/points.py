@@ -2,43 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import Connection, Double, Integer, Select, func, literal_column, select
+from sqlalchemy import (
+    Connection,
+    Double,
+    Integer,
+    Select,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+)
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 
+from tunesmith.tracking.column_types import Text
 from tunesmith.tracking.entities import Metric
 from tunesmith.tracking.tables import metrics
 
 _FEWEST = 3
 """Fewest points that the sampler chooses."""
 
+_COPIED_FROM = 100
+"""Fewest points for which making ready to copy pays."""
+
+_INCOMING = "incoming_metrics"
+
 _FIELDS = tuple(field.name for field in fields(Metric))
+_ROW = attrgetter(*_FIELDS)
+_KEY = attrgetter("experiment_id", "name", "step")
 
 
 def write(connection: Connection, points: Iterable[Metric]) -> None:
     """Record points, each in place of the one with its experiment, name and step."""
     # One statement can't replace a row twice on PostgreSQL: of equal keys the last stays.
-    last = {(point.experiment_id, point.name, point.step): point for point in points}
-    rows = [{name: getattr(last[key], name) for name in _FIELDS} for key in sorted(last)]
-    if not rows:
-        return
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(metrics)
-    connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=list(metrics.primary_key.columns),
-            set_={
-                column.name: insert.excluded[column.name]
-                for column in metrics.columns
-                if not column.primary_key
-            },
-        ),
-        rows,
+    last = {_KEY(point): _ROW(point) for point in points}
+    rows = [last[key] for key in sorted(last)]
+    if len(rows) >= _COPIED_FROM and connection.dialect.driver == "psycopg":
+        _copy(connection, rows)
+        connection.execute(_REPLACE_BY_INCOMING)
+    elif rows:
+        there = sqlite if connection.dialect.name == "sqlite" else postgresql
+        values = [dict(zip(_FIELDS, row, strict=True)) for row in rows]
+        connection.execute(_replacing(there.insert(metrics)), values)
+
+
+def _replacing(insert: Any) -> Any:
+    """The INSERT, which replaces the rows that are there."""
+    return insert.on_conflict_do_update(
+        index_elements=list(metrics.primary_key.columns),
+        set_={
+            column.name: insert.excluded[column.name]
+            for column in metrics.columns
+            if not column.primary_key
+        },
     )
+
+
+_REPLACE_BY_INCOMING = _replacing(
+    postgresql.insert(metrics).from_select(
+        _FIELDS, select(*(column(name) for name in _FIELDS)).select_from(table(_INCOMING))
+    )
+)
+
+
+def _copy(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Bring `rows` into a table of this connection's own, which the transaction's end empties.
+
+    PostgreSQL takes rows several times as fast by COPY as by INSERT, but COPY replaces none.
+    """
+    statement = f"COPY {_INCOMING} ({', '.join(_FIELDS)}) FROM STDIN"
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {_INCOMING} (LIKE metrics) ON COMMIT DELETE ROWS"
+    )
+    driver: Any = connection.dialect.dbapi
+    cursor: Any = connection.connection.cursor()
+    try:
+        with cursor, cursor.copy(statement) as copy:
+            for row in _for_driver(connection.dialect, rows):
+                copy.write_row(row)
+    except driver.Error as error:
+        raise DBAPIError(statement, None, error) from error
+
+
+def _for_driver(dialect: Dialect, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """`rows` with what the column's types make of their values, a column at a time."""
+    columns: list[Iterable[Any]] = []
+    for name, values in zip(_FIELDS, zip(*rows, strict=True), strict=True):
+        kind = metrics.c[name].type
+        convert = kind.dialect_impl(dialect).bind_processor(dialect)
+        if convert is None:
+            columns.append(values)
+        elif isinstance(kind, Text):  # few different ones
+            known = {value: convert(value) for value in set(values)}
+            columns.append([known[value] for value in values])
+        else:
+            columns.append([convert(value) for value in values])
+    return zip(*columns, strict=True)
 
 
 def read(
@@ -80,23 +146,26 @@ def sample(
     found = connection.execute(query.order_by(metrics.c.step)).all()
     if len(found) <= most:
         return read(connection, experiment_id, name, since_step)
-    chosen = choose(np.array([value for _, value in found], dtype=np.float64), most)
+    chosen = choose([value for _, value in found], most)
     steps = [found[index][0] for index in chosen]
     query = _picked(_whole(), experiment_id, name, None).where(metrics.c.step.in_(steps))
     return [Metric(*row) for row in connection.execute(query)]
 
 
-def choose(values: NDArray[np.float64], most: int) -> list[int]:
-    """Indices of at most `most` of `values`, growing, with which a plot looks as with all.
+def choose(values: Sequence[float | None], most: int) -> list[int]:
+    """Indices of at most `most` of `values` (None is NaN), growing: a plot looks as with all.
 
     By MinMaxLTTB (van der Donckt et al. 2023, https://arxiv.org/abs/2305.00332), in parts of equal
     counts. The last, the first, the highest and the lowest come before all others; where values
     are not finite, one of them is kept in each part.
     """
+    # Here, because most commands that open a store draw nothing.
+    import numpy as np
     from tsdownsample import NaNMinMaxLTTBDownsampler
 
     # An infinite value would make every triangle that it is a corner of infinite.
-    finite = np.where(np.isinf(values), np.nan, values)
+    finite = np.array(values, dtype=np.float64)
+    finite[np.isinf(finite)] = np.nan
     first = [len(values) - 1, 0]
     if not np.isnan(finite).all():
         first += [int(np.nanargmax(finite)), int(np.nanargmin(finite))]

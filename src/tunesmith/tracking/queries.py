@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, or_, select
 
+from tunesmith.tracking.containing import contains
 from tunesmith.tracking.entities import Filters
 from tunesmith.tracking.tables import experiments
 
@@ -51,14 +52,14 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     columns = experiments.c
     conditions: list[ColumnElement[bool]] = []
     if filters.name:
-        conditions.append(columns.name.icontains(filters.name, autoescape=True))
+        conditions.append(contains(columns.name, filters.name))
     if filters.model:
-        conditions.append(columns.model_name.icontains(filters.model, autoescape=True))
+        conditions.append(contains(columns.model_name, filters.model))
     if filters.dataset:
-        conditions.append(columns.dataset_name.icontains(filters.dataset, autoescape=True))
+        conditions.append(contains(columns.dataset_name, filters.dataset))
     if filters.text:
         conditions += [
-            or_(*(columns[name].icontains(word, autoescape=True) for name in _SEARCHED))
+            or_(*(contains(columns[name], word) for name in _SEARCHED))
             for word in filters.text.split()
         ]
     if filters.owner is not None:

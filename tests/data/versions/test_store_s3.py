@@ -8,8 +8,8 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
-from tests.s3_server import call, s3_server
 from tests.data.versions.version_tables import record, reviews, texts
+from tests.s3_server import call, s3_server
 from tests.tracking.records import answers, python
 
 from tunesmith.data.versions.store import Versions

@@ -99,7 +99,7 @@ def upload(
     service: ServiceDep,
     _: Member,
     audit: AuditDep,
-    received: Annotated[Upload, Depends(receive_upload)],
+    received: Annotated[Upload, Depends(receive_upload, scope="function")],
 ) -> Imported:
     """Upload a table and keep it as a version of a dataset, to be trained on as NAME@NUMBER.
 

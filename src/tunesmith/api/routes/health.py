@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from tunesmith import __version__
 from tunesmith.api.deps import ServiceDep, Viewer
 from tunesmith.api.documentation import errors
 from tunesmith.api.schemas.service import Alive, Part, Readiness
 from tunesmith.errors import StorageError
+from tunesmith.settings import VERSION
 
 router = APIRouter(tags=["health"])
 
@@ -17,7 +17,7 @@ router = APIRouter(tags=["health"])
 @router.get("/health/live", summary="Is it there")
 async def live() -> Alive:
     """Answers as long as the process does; needs no token."""
-    return Alive(version=__version__)
+    return Alive(version=VERSION)
 
 
 @router.get(

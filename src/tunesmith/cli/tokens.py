@@ -1,0 +1,83 @@
+"""`tunesmith tokens`: who may use the API from other machines, and what they may do."""
+
+from __future__ import annotations
+
+import getpass
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tunesmith.api.tokens import create_token
+from tunesmith.settings import Settings
+from tunesmith.tracking.service_entities import AuditEntry, Role
+from tunesmith.tracking.store import Store
+
+
+@click.group()
+def tokens() -> None:
+    """Make, list and revoke access tokens of the REST API."""
+
+
+@tokens.command()
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice([str(role) for role in Role]),
+    default=str(Role.MEMBER),
+    show_default=True,
+    help="viewer looks; member submits, and changes their own; admin does everything.",
+)
+def create(name: str, role: str) -> None:
+    """Make a token for NAME, and show it, this once."""
+    settings, user = Settings.read(), getpass.getuser()
+    with Store(settings.store_url) as store:
+        token, secret = create_token(name, Role(role), store, user)
+        _note(store, user, "token.create", token.name, role=role)
+    click.echo(f"{token.name} is {token.role}. This is shown once; keep it safe:", err=True)
+    click.echo(secret)
+    click.echo("Send it as  Authorization: Bearer ts_…", err=True)
+
+
+@tokens.command("list")
+def list_() -> None:
+    """List all tokens, the revoked too; never their secrets."""
+    settings = Settings.read()
+    with Store(settings.store_url) as store:
+        found = store.access.tokens()
+    console = Console(highlight=False)
+    if not found:
+        console.print("No token yet; make one with: tunesmith tokens create NAME")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("name", "role", "begins", "created", "last used", ""):
+        table.add_column(heading)
+    for token in found:
+        used = token.last_used_at
+        table.add_row(
+            token.name,
+            str(token.role),
+            f"ts_{token.prefix}",
+            f"{token.created_at.astimezone(settings.timezone):%Y-%m-%d %H:%M}",
+            f"{used.astimezone(settings.timezone):%Y-%m-%d %H:%M}" if used else "never",
+            "revoked" if token.revoked_at else "",
+        )
+    console.print(table)
+
+
+@tokens.command()
+@click.argument("name")
+def revoke(name: str) -> None:
+    """Let the token of NAME open nothing any more, within seconds."""
+    user = getpass.getuser()
+    with Store(Settings.read().store_url) as store:
+        store.access.revoke(name)
+        _note(store, user, "token.revoke", name)
+    click.echo(f"{name} is revoked")
+
+
+def _note(store: Store, user: str, action: str, target: str, **details: str) -> None:
+    """Write into the audit trail; whoever is at the machine has no token's name."""
+    store.access.record(
+        AuditEntry(actor=f"local:{user}", action=action, target=target, details=details)
+    )

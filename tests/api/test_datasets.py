@@ -1,0 +1,181 @@
+"""Datasets over the API: uploaded, told by content, versioned, checked, compared."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+from typing import Any
+
+import httpx2
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.api.serving import Api
+from tests.api.test_train import problem
+
+ROWS = [
+    {"text": f"this is review number {n} and it is {'good' if n % 2 else 'bad'}", "label": n % 2}
+    for n in range(40)
+]
+CSV = "text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in ROWS)
+JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)
+
+
+def parquet() -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(ROWS), stream)
+    return stream.getvalue()
+
+
+def upload(
+    api: Api, content: bytes, name: str = "reviews", file: str = "reviews.csv", **fields: Any
+) -> httpx2.Response:
+    return api.post("/datasets", data={"name": name, **fields}, files={"file": (file, content)})
+
+
+@pytest.fixture
+def uploaded(api: Api) -> Api:
+    assert upload(api, CSV.encode()).status_code == 201
+    return api
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        CSV.encode(),
+        CSV.replace(",", "\t").encode(),
+        JSONL.encode(),
+        json.dumps(ROWS).encode(),
+        json.dumps(ROWS, indent=1).encode(),
+        gzip.compress(CSV.encode()),
+        bz2.compress(JSONL.encode()),
+        CSV.encode("utf-16"),
+        parquet(),
+    ],
+    ids=["csv", "tsv", "jsonl", "json", "pretty", "csv.gz", "jsonl.bz2", "utf-16", "parquet"],
+)
+def test_a_file_is_told_by_its_content_whatever_its_name(api: Api, content: bytes) -> None:
+    response = upload(api, content, file="../../etc/passwd.png")
+    assert response.status_code == 201, response.text
+    version = response.json()["version"]
+    assert (version["reference"], version["rows"], version["columns"]) == (
+        "reviews@1", 40, ["text", "label"],
+    )  # fmt: skip
+    assert version["source"].rpartition("/")[2].startswith("passwd.")
+    assert not any(api.service.uploads.iterdir())
+
+
+def test_the_same_content_is_one_version_and_can_be_trained_on(
+    uploaded: Api, config: dict[str, Any]
+) -> None:
+    again = upload(uploaded, JSONL.encode()).json()
+    assert (again["new"], again["version"]["number"]) == (False, 1)
+    assert upload(uploaded, CSV.encode() + b"one more,1\n").json()["version"]["number"] == 2
+    listed = uploaded.get("/datasets").json()["items"]
+    assert [(item["name"], item["versions"]) for item in listed] == [("reviews", 2)]
+    assert uploaded.get("/datasets/reviews").json()["current"] == "reviews@2"
+    assert uploaded.post("/train", json=config).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\x03\x04rest", b"%PDF-1.7", b"\x89PNG\r\n", bytes(range(256)) * 4, b"\x1f\x8bbroken",
+     b"PAR1broken", b"[1, 2", b"text,label\n", b"\x00" * 5000],
+)  # fmt: skip
+def test_what_is_no_table_is_refused_in_words(api: Api, content: bytes) -> None:
+    problem(upload(api, content), 422)
+    assert api.get("/datasets").json()["items"] == []
+    assert not any(api.service.uploads.iterdir())
+
+
+def test_a_zip_bomb_does_not_fill_the_memory(api: Api) -> None:
+    bomb = gzip.compress(b"text,label\n" + b"a" * (300 << 20), compresslevel=9)
+    api.settings.__dict__["max_upload_bytes"] = len(bomb)
+    detail = problem(upload(api, gzip.compress(bomb)[:10] + bomb[10:]), 422)["detail"]
+    assert "expands" in detail
+
+
+def test_a_file_that_is_too_large_is_refused_and_gone(api: Api) -> None:
+    detail = problem(upload(api, b"x" * 200_001), 413)["detail"]
+    assert "200,000 bytes" in detail
+    problem(upload(api, b"x" * 5_000_000), 413)
+    assert not api.service.uploads.exists() or not any(api.service.uploads.iterdir())
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a b", "x.csv", "n\0", "a/b", "<b>", "x" * 101])
+def test_impossible_names_of_datasets_are_refused(api: Api, name: str) -> None:
+    problem(upload(api, CSV.encode(), name=name), 422)
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["data.dataset_name=/etc/passwd", "model.name=/etc", "experiment_name=x", "nonsense",
+     "data.validation_rules.min_text_length=x", "task.nonsense=1"],
+)  # fmt: skip
+def test_an_upload_sets_only_how_it_is_read(api: Api, assignment: str) -> None:
+    problem(upload(api, CSV.encode(), set=[assignment]), 422)
+
+
+def test_columns_and_rules_can_be_set(api: Api) -> None:
+    content = CSV.replace("text,label", "words,verdict").encode()
+    settings = [
+        "task.text_column=words",
+        "task.label_column=verdict",
+        "data.eval_samples=8",
+        "data.validation_rules.min_text_length=100",
+        "data.validation_rules.short_texts=warn",
+    ]
+    response = upload(api, content, set=settings, description="<b>bold</b>")
+    assert response.status_code == 201, response.text
+    version = response.json()["version"]
+    assert version["description"] == "<b>bold</b>"
+    assert version["splits"] == {"train": 40 - 8, "validation": 8}
+    report = api.get("/datasets/reviews/1/report").json()
+    assert report["report"]["counts"] == {"short_texts": 40}
+
+
+@pytest.mark.parametrize("body", [b"", b"--b\r\n", b"nonsense", b"--b\r\n\r\nx\r\n--b--\r\n"])
+def test_a_form_that_is_none_is_one_clear_problem(api: Api, body: bytes) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    problem(api.post("/datasets", content=body, headers=headers), 422)
+    problem(api.post("/datasets", json={"file": "x"}), 415)
+    problem(api.post("/datasets", files={"files": b"x"}), 422)
+
+
+def test_a_version_has_a_preview_and_a_report(uploaded: Api) -> None:
+    preview = uploaded.get("/datasets/reviews/1/preview", params={"rows": 2}).json()
+    assert preview["columns"] == ["text", "label"]
+    assert {row["split"] for row in preview["rows"]} == {"train", "validation"}
+    assert preview["rows"][0]["values"]["text"].startswith("this is review")
+    upload(uploaded, CSV.encode() * 1 + ROWS[0]["text"].encode() + b",0\n")
+    report = uploaded.get("/datasets/reviews/2/report", params={"findings": 1}).json()
+    assert report["report"]["counts"]["duplicates"] == 1
+    assert len(report["report"]["findings"]) == 1
+    assert report["report"]["total_samples"] == 41
+
+
+def test_two_versions_are_compared(uploaded: Api) -> None:
+    upload(uploaded, CSV.encode() + b"one more row,1\n")
+    path = "/datasets/reviews/diff"
+    body = uploaded.get(path, params={"old": 1, "new": "reviews@2"}).json()
+    assert (body["old"], body["new"], body["changes"]["added"]) == ("reviews@1", "reviews@2", 1)
+    problem(uploaded.get(path, params={"old": 1, "new": 9}), 404)
+    problem(uploaded.get(path), 422)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["nothing", "nothing/1", "reviews/9", "reviews/9/preview", "%2e%2e", "..%2f..%2fetc/1",
+     "a%00b", "reviews.csv", "reviews/99999999999999999999", "nothing/1/report"],
+)  # fmt: skip
+def test_datasets_that_are_not_there_are_not_found(uploaded: Api, path: str) -> None:
+    assert uploaded.get(f"/datasets/{path}").status_code in (404, 422)
+    assert uploaded.get(f"/datasets/{path}").headers["content-type"] == "application/problem+json"
+
+
+def test_an_upload_is_in_the_audit_trail(uploaded: Api) -> None:
+    entry = uploaded.get("/audit").json()["items"][0]
+    assert (entry["action"], entry["target"]) == ("dataset.import", "reviews@1")
+    assert entry["details"] == {"new": True, "file": "reviews.csv"}

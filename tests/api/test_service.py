@@ -1,0 +1,189 @@
+"""Configurations, health, measurements, logs, and a store that doesn't answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from tests.api.serving import Api, add_experiment, free_port, serving
+from tests.api.test_datasets import CSV, upload
+from tests.api.test_train import problem, take
+from tests.tracking.conftest import PostgresDatabases
+from tests.tracking.conftest import postgres as postgres
+
+from tunesmith.jobs.logs import log_to_terminal
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import ExperimentStatus
+from tunesmith.tracking.service_entities import Worker
+
+
+def test_the_schema_describes_every_field(api: Api) -> None:
+    schema = api.get("/configuration/schema").json()
+    assert set(schema["required"]) >= {"model", "data"}
+    assert "Rank" in schema["$defs"]["LoraConfig"]["properties"]["r"]["description"]
+
+
+def test_a_configuration_is_checked_with_its_data(api: Api, config: dict[str, Any]) -> None:
+    missing = api.post("/configuration/validate", json=config).json()
+    assert missing["valid"] is False
+    assert [p["field"] for p in missing["problems"]] == ["data.dataset_name"]
+    upload(api, CSV.encode())
+    there = api.post("/configuration/validate", json=config).json()
+    assert (there["valid"], there["problems"]) == (True, [])
+    assert "some/model" in there["unchecked"][0]
+    config["data"]["dataset_name"] = "/etc/passwd"
+    config["lora"] = {"rr": 1}
+    wrong = api.post("/configuration/validate", json=config).json()
+    assert {p["field"] for p in wrong["problems"]} == {"data.dataset_name", "lora.rr"}
+    assert not api.store.list()
+
+
+def test_defaults_are_filled_in(api: Api, config: dict[str, Any]) -> None:
+    body = api.post("/configuration/resolve", json=config).json()
+    assert body["config"]["lora"]["r"] == 8
+    assert yaml.safe_load(body["yaml"]) == body["config"]
+    problem(api.post("/configuration/resolve", json={"model": {}}), 422)
+
+
+def test_workers_say_what_they_train(api: Api, config: dict[str, Any]) -> None:
+    api.store.jobs.register(
+        Worker(
+            name="w", host="h", pid=1, devices=("cuda:0",), queues=("cpu",), slots=2, version="1"
+        )
+    )
+    api.post("/train", json=config)
+    taken = take(api)
+    worker = api.get("/workers").json()["items"][0]
+    assert (worker["name"], worker["devices"], worker["running"]) == ("w", ["cuda:0"], [taken.id])
+
+
+def measured(api: Api) -> dict[tuple[str, ...], float]:
+    """Name and labels of every sample → its value."""
+    text = api.get("/metrics").text
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_prometheus_gets_queue_outcomes_times_and_latencies(
+    api: Api, config: dict[str, Any]
+) -> None:
+    id_ = api.post("/train", json=config).json()["task_id"]
+    api.service.measurements.look()
+    assert measured(api)["tunesmith_queue_length", "cpu"] == 1
+    take(api)
+    api.service.measurements.look()
+    found = measured(api)
+    assert (found["tunesmith_queue_length", "cpu"], found["tunesmith_queue_running", "cpu"]) == (
+        0,
+        1,
+    )
+    assert found["tunesmith_wait_seconds_count", "cpu"] == 1
+    api.store.change_status(id_, ExperimentStatus.FAILED, [ExperimentStatus.RUNNING])
+    api.service.measurements.look()
+    found = measured(api)
+    assert found["tunesmith_outcomes_total", "cpu", "failed"] == 1
+    assert found["tunesmith_experiments", "failed"] == 1
+    assert found["tunesmith_request_seconds_count", "POST", "/train", "202"] == 1
+
+
+def test_strangers_make_no_new_labels(api: Api) -> None:
+    for number in range(5):
+        api.get(f"/nothing/{number}")
+        api.get(f"/task/{number}")
+    found = measured(api)
+    assert found["tunesmith_request_seconds_count", "GET", "unknown", "404"] == 5
+    assert found["tunesmith_request_seconds_count", "GET", "/task/{task_id}", "404"] == 5
+
+
+def test_a_store_that_is_gone_is_told_without_its_address(api: Api) -> None:
+    database = Path(api.settings.store_url.removeprefix("sqlite:///"))
+    with sqlite3.connect(database) as connection:
+        connection.execute("ALTER TABLE experiments RENAME TO lost")
+        connection.execute("ALTER TABLE workers RENAME TO lost_workers")
+    connection.close()
+    response = api.get("/experiments")
+    body = problem(response, 503)
+    assert response.headers["retry-after"]
+    assert str(database) not in response.text
+    assert "sql" not in body["detail"].lower()
+    ready = api.get("/health/ready")
+    assert (ready.status_code, ready.json()["ready"]) == (503, False)
+    assert api.get("/health/live").status_code == 200
+
+
+def test_a_mistake_of_ours_is_an_id_for_the_client_and_the_rest_is_logged(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(settings) as api:
+        object.__setattr__(api.service, "measurements", None)
+        response = api.get("/metrics")
+    body = problem(response, 500)
+    number = body["detail"].rpartition(" ")[2].rstrip(".")
+    assert any(number in record.getMessage() and record.exc_info for record in caplog.records)
+    assert "NoneType" not in response.text
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_logs_can_be_json_with_the_experiment_and_no_secret(
+    settings: Settings, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, logging.getLogger("tunesmith").level
+    try:
+        log_to_terminal(settings.model_copy(update={"log_format": "json"}), "api")
+        with serving(settings) as api:
+            id_ = api.post("/train", json=config).json()["task_id"]
+            api.as_("ts_00000000_" + "s" * 43).post(f"/experiments/{id_}/cancel?token=hidden")
+    finally:
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])
+        logging.getLogger("tunesmith").setLevel(before[2])
+        logging.captureWarnings(False)
+    lines = capsys.readouterr().err.splitlines()
+    entries = [json.loads(line) for line in lines if line.startswith("{")]
+    about = [entry for entry in entries if entry.get("experiment") == id_]
+    assert {"POST /train 202", "local: experiment.submit " + id_} <= {e["message"] for e in about}
+    assert any(entry["status"] == 401 for entry in about if "status" in entry)
+    assert "ssss" not in "".join(lines)
+    assert "hidden" not in "".join(lines)
+
+
+@pytest.fixture
+def on_postgres(settings: Settings, postgres: str) -> Iterator[Api]:
+    databases = PostgresDatabases(postgres)
+    url = databases.create()
+    with serving(settings.model_copy(update={"database_url": url})) as api:
+        yield api
+    databases.drop()
+
+
+def test_on_postgresql_it_answers_the_same(on_postgres: Api, config: dict[str, Any]) -> None:
+    api = on_postgres
+    first, second = (api.post("/train", json=config).json() for _ in range(2))
+    assert (first["position"], second["position"]) == (1, 2)
+    take(api)
+    assert api.get(f"/task/{first['task_id']}").json()["status"] == "STARTED"
+    add_experiment(api.store, api.settings, "ended", eval_accuracy=0.5)
+    page = api.get("/experiments", params={"text": "ended", "min_accuracy": 0.1}).json()
+    assert page["total"] == 1
+    problem(api.get("/experiments?text=%00"), 422)
+    assert api.get("/metrics").status_code == 200
+    token = api.post("/tokens", json={"name": "maria"}).json()["token"]
+    assert api.as_(token).get("/whoami").json()["name"] == "maria"
+    assert api.get("/audit").json()["total"] == 3
+
+
+def test_an_address_without_a_server_is_no_broker(settings: Settings) -> None:
+    with serving(settings.model_copy(update={"redis_port": free_port()})) as api:
+        ready = api.get("/health/ready").json()
+    assert (ready["ready"], ready["broker"]["ok"]) == (True, False)
