@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from tunesmith.tracking.database import Database
@@ -181,10 +182,7 @@ def measure(url: str, total: int) -> Figures:
     """Fill the empty store at `url` with `total` experiments, and measure it."""
     with Store(url) as store:
         fill(url, total)
-        figures = {
-            name: median(lambda filters=filters: find(store, filters))
-            for name, filters in LISTS.items()
-        }
+        figures = {name: median(partial(find, store, filters)) for name, filters in LISTS.items()}
         figures["list with details, best first"] = median(
             lambda: store.list(Filters(sort_by="eval_accuracy", desc=True, limit=50))
         )

@@ -149,7 +149,7 @@ def test_a_version_has_a_preview_and_a_report(uploaded: Api) -> None:
     assert preview["columns"] == ["text", "label"]
     assert {row["split"] for row in preview["rows"]} == {"train", "validation"}
     assert preview["rows"][0]["values"]["text"].startswith("this is review")
-    upload(uploaded, CSV.encode() * 1 + ROWS[0]["text"].encode() + b",0\n")
+    upload(uploaded, CSV.encode() + str(ROWS[0]["text"]).encode() + b",0\n")
     report = uploaded.get("/datasets/reviews/2/report", params={"findings": 1}).json()
     assert report["report"]["counts"]["duplicates"] == 1
     assert len(report["report"]["findings"]) == 1

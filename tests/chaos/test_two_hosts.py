@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.chaos.cluster import Cluster, wait_for
+from tests.chaos.cluster import Cluster, on, wait_for
 from tests.s3_server import call, s3_server
 
 from tunesmith.experiments.datasets import import_data, inquire
@@ -67,11 +67,12 @@ def adapter(experiment: Experiment, cluster: Cluster) -> bytes:
     return b"".join(copies.read(name, "artifacts/final_model/adapter_model.safetensors"))
 
 
+@on("postgresql")
 def test_two_hosts_share_a_queue_and_leave_their_results_in_the_object_store(
     hosts: Cluster,
 ) -> None:
     folders = {name: start_host(hosts, name) for name in ("host-a", "host-b")}
-    for _ in range(4):
+    for _ in range(3):
         hosts.submit()
     ended = hosts.wait_for_all()
     assert {e.status for e in ended} == {S.SUCCEEDED}
@@ -81,13 +82,14 @@ def test_two_hosts_share_a_queue_and_leave_their_results_in_the_object_store(
         assert Path(str(experiment.directory)).parent == folders[str(experiment.worker)]
 
 
+@on("postgresql")
 def test_what_a_lost_host_had_begun_goes_on_elsewhere_from_the_checkpoint_it_had_copied(
     hosts: Cluster,
 ) -> None:
     whole = hosts.submit()
     first = start_host(hosts, "host-a")
     (expected,) = hosts.wait_for_all()
-    experiment = hosts.submit(**{"training.num_train_epochs": 30})
+    experiment = hosts.submit()
     copies = Artifacts(str(hosts.settings.artifacts))
     name = Path(str(experiment.directory)).name
 

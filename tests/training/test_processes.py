@@ -134,7 +134,8 @@ def adapter(folder: Path) -> Path:
 
 def counted(result: TrainingResult, what: str) -> int:
     per_second: float = result.metrics[f"train_{what}_per_second"]
-    return round(per_second * result.metrics["train_runtime"])
+    seconds: float = result.metrics["train_runtime"]
+    return round(per_second * seconds)
 
 
 def test_two_processes_take_the_steps_of_one_with_twice_the_batch(

@@ -123,8 +123,12 @@ def document(app: FastAPI) -> dict[str, Any]:
         own = model.model_json_schema(ref_template="#/components/schemas/{model}")
         known.update(own.pop("$defs", {}))
         known[model.__name__] = own
+    known["ExperimentConfig"]["required"].remove("task")  # the default task is implied
+    is_open = app.state.service.authenticator.open
     for path in schema["paths"].values():
         for operation in path.values():
+            if is_open and "security" in operation:
+                operation["security"].append({})  # a token may be sent, and need not be
             # The application's own errors have one form; FastAPI's is never sent.
             operation["responses"].setdefault("500", _internal())
     known.pop("HTTPValidationError", None)

@@ -237,13 +237,15 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     detail = str(error.detail)
     if error.status_code == 404:
         detail = "There is nothing at this address; /docs lists what there is."
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # The framework names the methods of the first route at this path alone.
+        paths = request.app.openapi()["paths"]
+        methods = paths.get(getattr(request.scope.get("route"), "path", ""), {})
+        headers["Allow"] = ", ".join(sorted(map(str.upper, methods))) or headers.get("Allow", "")
+        detail = f"{request.method} can't be used here; accepted: {headers['Allow']}."
     return problem_response(
-        error.status_code,
-        kind,
-        title,
-        detail,
-        instance=request.url.path,
-        headers=error.headers,
+        error.status_code, kind, title, detail, instance=request.url.path, headers=headers
     )
 
 

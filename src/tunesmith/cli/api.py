@@ -6,6 +6,8 @@ import click
 import uvicorn
 
 from tunesmith.api.app import create_app
+from tunesmith.errors import ServiceError
+from tunesmith.jobs.child import CANT_RUN
 from tunesmith.jobs.logs import log_to_terminal
 from tunesmith.jobs.ports import port_is_free, port_taken
 from tunesmith.jobs.processes import end_when_orphaned
@@ -29,8 +31,13 @@ def api(host: str | None, port: int | None, require_tokens: bool, parent: int | 
         raise port_taken("API", settings.api_port, "API_PORT")
     if parent is not None:
         end_when_orphaned(parent)
+    try:
+        app = create_app(settings)
+    except ServiceError as error:
+        error.exit_code = CANT_RUN  # `tunesmith up` need not try it again
+        raise
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.api_host,
         port=settings.api_port,
         log_config=None,

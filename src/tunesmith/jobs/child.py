@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import threading
 import time
@@ -25,6 +26,9 @@ LOG_BYTES, LOG_FILES = 10_000_000, 3
 
 TICK = 0.1
 """Seconds between two looks at a process that should end."""
+
+CANT_RUN = os.EX_CONFIG
+"""Exit code of a service that can't run as things are: starting it again would change nothing."""
 
 Say = Callable[[str, str], None]
 """Takes the name of a service and a line that it printed."""
@@ -88,7 +92,7 @@ class Child:
             return False
         if self._reader is not None:
             self._reader.join(1.0)
-        if code == UserError.exit_code:
+        if code in (CANT_RUN, UserError.exit_code):
             raise ServiceError(
                 f"the {self.name} can't run:\n"
                 + "\n".join(f"  {line}" for line in self._last_lines)

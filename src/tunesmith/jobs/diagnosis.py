@@ -26,6 +26,7 @@ from tunesmith.jobs.running import Running
 from tunesmith.jobs.services import api_address, api_answers
 from tunesmith.settings import Settings
 from tunesmith.tracking.schema import HEAD
+from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
 from tunesmith.training.plan import detect_device
 
@@ -144,12 +145,14 @@ def _store(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "store", State.OK, f"{store.name}, schema {HEAD}, {store.count():,} experiments"
         )
-        if not is_loopback(settings.api_host) and not store.access.tokens():
+        admins = [t for t in store.access.tokens() if t.role is Role.ADMIN and not t.revoked_at]
+        closed = settings.require_tokens or not is_loopback(settings.api_host)
+        if closed and settings.oidc_issuer is None and not admins:
             yield Finding(
                 "access",
                 State.PROBLEM,
-                f"the API would listen on {settings.api_host}, and no access token exists",
-                "make one before it starts, or leave TUNESMITH_API_HOST out",
+                f"the API on {settings.api_host} needs tokens, and there is no admin token",
+                "tunesmith tokens create NAME --role admin; till then the API doesn't start",
             )
     if workers:
         names = ", ".join(f"{w.name} ({'+'.join(w.devices)})" for w in workers)

@@ -18,6 +18,12 @@ from tunesmith.experiments.states import seconds_after_boot
 SAME = 1.5
 """Seconds by which two readings of one process's beginning may differ: clocks are set."""
 
+TICK = 0.05
+"""Seconds between two looks at processes that should end."""
+
+KILL_PATIENCE = 5.0
+"""Seconds that the kernel gets to end what was killed."""
+
 PARENT_INTERVAL = 0.5
 """Seconds between two looks at the parent process."""
 
@@ -49,15 +55,31 @@ class ProcessIdentity:
 
 def end_processes(found: Iterable[ProcessIdentity], grace: float) -> None:
     """Ask processes to end (SIGTERM), and after `grace` seconds make them (SIGKILL)."""
-    processes = [process for identity in found if (process := identity.find()) is not None]
-    for process in processes:
-        with suppress(psutil.Error):
-            process.terminate()
-    _, left = psutil.wait_procs(processes, timeout=grace)
-    for process in left:
-        with suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(left, timeout=5.0)
+    left = _send(found, signal.SIGTERM)
+    if left := _wait(left, grace):
+        _wait(_send(left, signal.SIGKILL), KILL_PATIENCE)
+
+
+def _send(found: Iterable[ProcessIdentity], number: signal.Signals) -> list[ProcessIdentity]:
+    """Send a signal; returns those that were there."""
+    there = []
+    for identity in found:
+        if (process := identity.find()) is not None:
+            with suppress(psutil.Error):
+                process.send_signal(number)
+            there.append(identity)
+    return there
+
+
+def _wait(left: list[ProcessIdentity], seconds: float) -> list[ProcessIdentity]:
+    """Wait until they have ended; returns those that haven't.
+
+    psutil's own wait also waits until the parent has reaped them, which nobody can make it do.
+    """
+    until = time.monotonic() + seconds
+    while (left := [one for one in left if one.find()]) and time.monotonic() < until:
+        time.sleep(TICK)
+    return left
 
 
 def kill_family(pid: int, variable: str, value: str) -> None:

@@ -1,0 +1,97 @@
+"""The commands of the services: what they refuse, and what the doctor finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tunesmith.jobs.ports import free_port
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run `tunesmith` with arguments, and variables as keywords, in this test's folder."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("TUNESMITH_", "HF_", "REDIS"))}
+    own = {
+        "REDIS_PORT": str(free_port()),
+        "API_PORT": str(free_port()),
+        "TUNESMITH_RESULTS_DIR": str(tmp_path / "results"),
+    }
+
+    def call(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tunesmith.cli", *arguments],
+            cwd=tmp_path, env={**kept, **own, **variables},
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["worker", "--queues", "gpus"], "did you mean gpu?"),
+        (["worker", "--queues", ","], "no queue has this name"),
+        (["worker", "--devices", "tpu"], "'tpu' is no device"),
+        (["worker", "--devices", "cpu", "--queues", "gpu"], "the queue gpu needs a GPU"),
+        (["worker", "--slots", "0"], "0 is not in the range"),
+        (["api", "--port", "70000"], "70000 is not in the range"),
+    ],
+)
+def test_what_a_service_cannot_be_started_with_is_said(
+    arguments: list[str], message: str, run: Run
+) -> None:
+    ended = run(*arguments)
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_doctor_looks_at_everything_and_shows_no_secret(run: Run, tmp_path: Path) -> None:
+    ended = run("doctor", HF_TOKEN="hf_secret")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    lines = {line[:14].strip() for line in ended.stdout.splitlines() if line[0] != " "}
+    assert lines == {
+        "python", "packages", "device", "results", "store", "workers", "broker", "api", "starter",
+        "hugging face",
+    }  # fmt: skip
+    assert "HF_TOKEN is set" in ended.stdout
+    assert "hf_secret" not in ended.stdout
+    assert "tunesmith up starts" in ended.stdout
+
+
+def test_the_doctor_says_every_problem_with_what_to_do(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run(
+            "doctor", "--json", TUNESMITH_RESULTS_DIR=str(file / "results"), API_PORT=port,
+            UI_PORT=port, REDIS_URL="redis://:secret@127.0.0.1:1/0",
+        )  # fmt: skip
+    assert ended.returncode == 1
+    assert "secret" not in ended.stdout
+    found = {finding["name"]: finding for finding in json.loads(ended.stdout)}
+    problems = {name for name, finding in found.items() if finding["state"] == "problem"}
+    assert problems == {"results", "store", "broker", "api", "ports"}
+    assert "TUNESMITH_RESULTS_DIR" in found["results"]["advice"]
+    assert port in found["api"]["message"]
+    assert "(pid " in found["api"]["message"]
+    assert "***" in found["broker"]["message"]
+
+
+def test_the_doctor_warns_before_the_api_would_be_open_to_others(run: Run) -> None:
+    ended = run("doctor", TUNESMITH_API_HOST="0.0.0.0")
+    assert ended.returncode == 1
+    assert "there is no admin token" in ended.stdout
+    assert "tokens create NAME --role admin" in ended.stdout

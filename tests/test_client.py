@@ -1,0 +1,181 @@
+"""The Python client, against a real server."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.api.conftest import config as config
+from tests.api.conftest import settings as settings
+from tests.api.serving import Api, add_experiment, free_port, serving
+from tests.api.test_datasets import CSV
+from tests.api.test_train import take
+from tests.tracking.conftest import migrated_sqlite as migrated_sqlite
+
+import tunesmith
+from tunesmith.api.schemas.experiments import TaskStatus
+from tunesmith.errors import (
+    AccessError,
+    ConfigError,
+    DataError,
+    NotFoundError,
+    ServiceError,
+    StateError,
+)
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import ExperimentStatus, Metric
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[Api]:
+    with serving(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def client(api: Api) -> Iterator[tunesmith.Client]:
+    with tunesmith.Client(f"http://127.0.0.1:{api.port}/") as opened:
+        yield opened
+
+
+def test_an_experiment_is_submitted_followed_and_ended(
+    client: tunesmith.Client, api: Api, config: dict[str, Any]
+) -> None:
+    submitted = client.train(config)
+    assert (submitted.status, submitted.position) == (TaskStatus.PENDING, 1)
+    after = client.train(config, runs_after=submitted.task_id)
+    assert client.experiment(after.experiment_id).runs_after == submitted.experiment_id
+    assert [line.id for line in client.queue().waiting] == [submitted.task_id, after.task_id]
+    take(api)
+    api.store.change_status(
+        submitted.task_id,
+        ExperimentStatus.SUCCEEDED,
+        [ExperimentStatus.RUNNING],
+        metrics={"eval_accuracy": 0.9},
+    )
+    state = client.wait(submitted.task_id)
+    assert (state.status, state.result) == (TaskStatus.SUCCESS, {"eval_accuracy": 0.9})
+    with pytest.raises(TimeoutError):
+        client.wait(after.task_id, interval=0.01, timeout=0.02)
+
+
+def test_what_the_api_refuses_is_the_error_that_it_is(
+    client: tunesmith.Client, config: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as wrong:
+        client.train(config | {"lora": {"rr": 1, "r": 0}})
+    assert {p.field: p.suggestion for p in wrong.value.problems} == {"lora.rr": "r", "lora.r": None}
+    with pytest.raises(NotFoundError):
+        client.task("0" * 12)
+    with pytest.raises(NotFoundError):
+        client.experiment("../queue")
+    id_ = client.train(config).task_id
+    with pytest.raises(StateError, match="it waits in the queue"):
+        client.resume(id_)
+    with pytest.raises(ConfigError, match="confirm"):
+        client.delete(id_, confirm="another")
+    (tmp_path / "table.csv").write_bytes(b"%PDF")
+    with pytest.raises(DataError, match="a PDF"):
+        client.upload(tmp_path / "table.csv", "reviews")
+    with tunesmith.Client(client.url, token="ts_wrong") as stranger, pytest.raises(AccessError):
+        stranger.stats()
+
+
+def test_an_api_that_is_not_there_is_said_with_the_way_out() -> None:
+    with (
+        tunesmith.Client(f"http://127.0.0.1:{free_port()}") as client,
+        pytest.raises(ServiceError, match="tunesmith up"),
+    ):
+        client.stats()
+
+
+def test_experiments_are_changed(client: tunesmith.Client, config: dict[str, Any]) -> None:
+    first, second = (client.train(config).task_id for _ in range(2))
+    assert client.set_priority(second, 5).position == 1
+    assert client.move_to_front(first).position == 1
+    assert client.cancel(first).status is TaskStatus.REVOKED
+    assert client.retry(first).status is TaskStatus.PENDING
+    client.cancel(first)
+    assert client.resume(first).position == 2
+    new = client.rerun(first).experiment_id
+    page = client.experiments(status="queued", sort_by="name", limit=2)
+    assert (page.total, len(page.items)) == (3, 2)
+    client.cancel(new)
+    assert client.delete(new, confirm="reviews").files_deleted
+    assert client.stats().total == 2
+
+
+def test_polling_again_gives_the_same_until_something_changed(
+    client: tunesmith.Client, config: dict[str, Any]
+) -> None:
+    id_ = client.train(config).task_id
+    assert client.task(id_) == client.task(id_)
+    client.cancel(id_)
+    assert client.task(id_).status is TaskStatus.REVOKED
+
+
+def test_metrics_logs_files_and_adapter_come(
+    client: tunesmith.Client, api: Api, tmp_path: Path
+) -> None:
+    experiment = add_experiment(api.store, api.settings)
+    api.store.add_metrics([Metric(experiment.id, 1, "loss", 0.5)])
+    assert client.metrics(experiment.id, "loss").metrics["loss"][0].number == 0.5
+    assert client.logs(experiment.id, tail=1).text == "line 3\n"
+    assert "logs.txt" in {entry.path for entry in client.files(experiment.id).files}
+    weights = "artifacts/final_model/adapter_model.safetensors"
+    saved = client.download(experiment.id, weights, tmp_path / "weights")
+    assert saved.read_bytes() == b"weights" * 1000
+    archive = client.download_adapter(experiment.id, tmp_path / "adapter.zip")
+    assert zipfile.is_zipfile(archive)
+    with pytest.raises(NotFoundError):
+        client.download(experiment.id, "../../x", tmp_path / "none")
+    assert {path.name for path in tmp_path.iterdir()} >= {"weights", "adapter.zip"}
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_events_come_until_the_end(client: tunesmith.Client, api: Api) -> None:
+    experiment = add_experiment(api.store, api.settings)
+    events = list(client.events(experiment.id))
+    assert [event.kind for event in events] == ["status", "log", "end"]
+    assert events[-1].data == {"status": "SUCCESS"}
+    with pytest.raises(NotFoundError):
+        list(client.events("0" * 12))
+
+
+def test_data_are_uploaded_looked_into_and_compared(
+    client: tunesmith.Client, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    file = tmp_path / "reviews.csv"
+    file.write_text(CSV)
+    settings = ("task.text_column=text", "data.eval_samples=4")
+    assert client.upload(file, "reviews", settings=settings).version.reference == "reviews@1"
+    file.write_text(CSV + "one more,1\n")
+    assert client.upload(file, "reviews").new
+    assert client.datasets().items[0].versions == 2
+    assert [v.number for v in client.dataset("reviews").items] == [2, 1]
+    assert client.dataset_version("reviews", 1).splits["validation"] == 4
+    assert len(client.preview("reviews", 1, rows=1).rows) == 2
+    assert client.check_report("reviews", 1).report["rows_in"] == 40
+    assert client.compare("reviews", 1, 2).changes["added"] == 1
+    assert client.validate(config).valid
+    assert client.resolve(config).config["lora"]["r"] == 8
+    assert "properties" in client.configuration_schema()
+
+
+def test_the_service_is_looked_at_and_ruled(client: tunesmith.Client) -> None:
+    assert client.ready().ready
+    assert client.whoami().via == "local"
+    assert client.pause("gpu").paused
+    assert not client.continue_("gpu").paused
+    assert client.workers().items == []
+    made = client.create_token("maria", "viewer")
+    with tunesmith.Client(client.url, token=made.token) as maria:
+        assert maria.whoami().name == "maria"
+        with pytest.raises(AccessError, match="viewer"):
+            maria.pause("cpu")
+    assert client.revoke_token("maria").revoked_at
+    assert len(client.tokens().items) == 1
+    assert client.audit(action="token.create").total == 1
