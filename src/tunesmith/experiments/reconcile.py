@@ -47,9 +47,8 @@ class Reconciler:
             reason = _why_dead(experiment, now - since, self._patience)
             if reason:
                 changed += _given_up(experiment, reason, self._store)
-        # One that was to be trained where it was submitted waits in no queue.
-        for experiment in self._store.list(Filters(status=S.QUEUED), details=False):
-            if experiment.queue is None and _ended_here(experiment):
+        for experiment in self._store.jobs.outside_queues():
+            if _ended_here(experiment):
                 reason = _ended("was about to train it", experiment)
                 changed += _given_up(experiment, reason, self._store)
         return changed
@@ -93,15 +92,17 @@ def give_up(experiment: Experiment, reason: str, store: Store, *, restart: bool)
 
 
 def is_alive(experiment: Experiment) -> bool:
-    """Whether the process that the record names lives on this machine."""
+    """Whether the process that the record names lives on this machine, or its worker knows better.
+    """
     if experiment.pid is None or not psutil.pid_exists(experiment.pid):
         return False
     try:
         process = psutil.Process(experiment.pid)
         started = seconds_after_boot(process)
-        return process.status() != psutil.STATUS_ZOMBIE and (
-            experiment.process_started is None or abs(started - experiment.process_started) < 1.5
-        )
+        if experiment.process_started and abs(started - experiment.process_started) >= 1.5:
+            return False
+        # Of one that was queued a worker is about to say how it ended.
+        return experiment.queue is not None or process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

@@ -61,7 +61,7 @@ def enqueue(
     if draft.partial is None:
         raise draft.error()
     config = draft.partial
-    problems = contradictions(config)
+    problems = contradictions(config) + _slot_problems(config)
     if confined:
         problems += confinement_problems(config, settings)
     problems += _runs_after_problems(runs_after, store)
@@ -130,6 +130,20 @@ def _new_folder(config: ExperimentConfig, settings: Settings) -> ExperimentFiles
     return ExperimentFiles.create(
         settings.results_dir, config.experiment_name, datetime.now(settings.timezone)
     )
+
+
+def _slot_problems(config: ExperimentConfig) -> list[Problem]:
+    """What no worker can give: each of its slots sees one GPU, and calls it cuda:0."""
+    if config.training.device in (None, "cpu", "mps", "cuda", "cuda:0"):
+        return []
+    return [
+        Problem(
+            "training.device",
+            "a worker shows each experiment one GPU, of its own choice",
+            config.training.device,
+            "cuda, cpu, mps, null",
+        )
+    ]
 
 
 def _runs_after_problems(runs_after: str | None, store: Store) -> list[Problem]:

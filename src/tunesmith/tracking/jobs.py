@@ -272,6 +272,14 @@ class Jobs(Workers):
             for name in QUEUES
         ]
 
+    def outside_queues(self) -> list[Experiment]:
+        """Experiments that were submitted to be trained at once and haven't begun; no details."""
+        columns = experiments.c
+        query = select(*_LIGHT).where(columns.status == _QUEUED, columns.queue.is_(None))
+        with self._database.reading() as connection:
+            rows = connection.execute(query).mappings()
+            return [Experiment(**row, **_NO_DETAILS) for row in rows]
+
     def _set_paused(self, queue: str, paused: bool, by: str) -> None:
         _check_queue(queue)
         row = {"name": queue, "paused": paused, "paused_by": by}
