@@ -35,7 +35,7 @@ ROUNDS = int(os.environ.get("TUNESMITH_CHAOS_ROUNDS", "1"))
 PATIENCE = 180.0
 """Seconds after which what never comes is given up."""
 
-LEASE_SECONDS = 5.0
+LEASE_SECONDS = 8.0
 
 STARTED = "phase: loading model"
 """A line that a training writes to its log once."""
