@@ -103,8 +103,10 @@ def _likely_task(source: Source) -> str:
     return likely[0] if likely else "text-classification"
 
 
-def find_model(config: ExperimentConfig, settings: Settings) -> ModelSource:
-    """The base model of a configuration, converted where that is needed.
+def find_model(
+    config: ExperimentConfig, settings: Settings, *, convert: bool = True
+) -> ModelSource:
+    """The base model of a configuration, with `convert` converted where that is needed.
 
     Raises ModelError when it can't be found or read.
     """
@@ -114,7 +116,7 @@ def find_model(config: ExperimentConfig, settings: Settings) -> ModelSource:
         revision=config.model.revision,
         token=settings.token,
         trust_remote_code=config.model.trust_remote_code,
-        convert=True,
+        convert=convert,
     )
 
 

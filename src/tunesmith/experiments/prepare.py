@@ -19,7 +19,7 @@ from tunesmith.errors import (
     Problem,
     nearest,
 )
-from tunesmith.experiments.datasets import open_versions, token_counter
+from tunesmith.experiments.datasets import find_model, open_versions, token_counter
 from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Task
@@ -29,7 +29,6 @@ from tunesmith.training.model import (
     ModelSource,
     inspect_model,
     is_hub_model,
-    locate_model,
 )
 
 
@@ -209,14 +208,7 @@ def _model(
     config: ExperimentConfig, settings: Settings, problems: list[Problem], *, convert: bool
 ) -> tuple[ModelSource | None, ModelFacts | None]:
     try:
-        source = locate_model(
-            config.model.name,
-            cache=settings.cache_dir,
-            revision=config.model.revision,
-            token=settings.token,
-            trust_remote_code=config.model.trust_remote_code,
-            convert=convert,
-        )
+        source = find_model(config, settings, convert=convert)
         return source, inspect_model(source.folder) if source.folder.is_dir() else None
     except ModelError as error:
         problems.append(_as_problem(error, "model.name"))

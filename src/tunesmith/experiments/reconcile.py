@@ -92,8 +92,7 @@ def give_up(experiment: Experiment, reason: str, store: Store, *, restart: bool)
 
 
 def is_alive(experiment: Experiment) -> bool:
-    """Whether the process that the record names lives on this machine, or its worker knows better.
-    """
+    """Whether the process that the record names lives here; a queued one's worker knows best."""
     if experiment.pid is None or not psutil.pid_exists(experiment.pid):
         return False
     try:
