@@ -5,6 +5,7 @@ One fault a test in the test suite, on one database; `make chaos` makes 50 of ea
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -30,6 +31,14 @@ def ends_as(experiment: Experiment, undisturbed: Experiment) -> None:
     )
     assert experiment.score == undisturbed.score
     assert experiment.lease is None
+
+
+def fill(ballast: Path) -> None:
+    """Let `ballast` take the whole disk, but for what a line in a log needs."""
+    with ballast.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+        while stream.write(bytes(1 << 16)):
+            pass
+    os.truncate(ballast, max(0, ballast.stat().st_size - 50_000))
 
 
 def trained_once(cluster: Cluster) -> None:
@@ -164,10 +173,8 @@ def test_a_full_disk_fails_an_experiment_with_that_reason_and_it_can_be_resumed(
         for _ in range(rounds):
             experiment = cluster.submit()
             cluster.wait_for_training()
-            free = os.statvfs(disk)
             ballast = disk / "ballast"
-            with ballast.open("wb") as stream:
-                stream.write(bytes(max(0, free.f_bavail * free.f_frsize - 50_000)))
+            fill(ballast)
             cluster.wait_for_end(experiment)
             failed = cluster.store.get(experiment.id)
             assert failed.status is S.FAILED, failed.reason

@@ -23,6 +23,9 @@ MINUTES = (1, 5, 15, 60, 300, 900, 1800, 3600, 2 * 3600, 4 * 3600, 8 * 3600, 24 
 MOMENTS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 """Bounds of the times that requests take, in seconds."""
 
+OLDEST = 1000
+"""Waiting experiments among which the oldest of each queue is looked for."""
+
 
 class Measurements:
     """The measurements of one API process."""
@@ -59,8 +62,8 @@ class Measurements:
             registry=self._registry,
         )
         self._lock = threading.Lock()
-        self._live: dict[str, ExperimentStatus] | None = None
-        """Experiments that waited or ran at the last look; None before the first."""
+        self._running: frozenset[str] | None = None
+        """Experiments that ran at the last look; None before the first."""
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -69,21 +72,15 @@ class Measurements:
     def look(self) -> None:
         """See which experiments began and ended since the last look. Raises StorageError."""
         with self._lock:
-            before = self._live
-            now = {
-                experiment.id: experiment
-                for status in (ExperimentStatus.QUEUED, ExperimentStatus.RUNNING)
-                for experiment in self._store.list(Filters(status=status), details=False)
-            }
-            self._live = {id_: experiment.status for id_, experiment in now.items()}
+            found = self._store.list(Filters(status=ExperimentStatus.RUNNING), details=False)
+            before, self._running = self._running, frozenset(e.id for e in found)
             if before is None:
                 return
-            for id_, experiment in now.items():
-                started = experiment.status is ExperimentStatus.RUNNING
-                if started and before.get(id_) is not ExperimentStatus.RUNNING:
+            for experiment in found:
+                if experiment.id not in before:
                     self._started(experiment)
-            for id_ in before.keys() - now.keys():
-                self._ended(id_)
+            for experiment_id in before - self._running:
+                self._ended(experiment_id)
 
     def text(self) -> bytes:
         """All of them, for Prometheus. Raises StorageError."""
@@ -98,6 +95,8 @@ class Measurements:
         try:
             experiment = self._store.get(experiment_id)
         except NotFoundError:  # deleted at once
+            return
+        if experiment.status.is_live:  # given back to the queue, or running again
             return
         labels = (experiment.queue or "none", str(experiment.status))
         self._outcomes.labels(*labels).inc()
@@ -146,8 +145,11 @@ class _StoreCollector(Collector):
         oldest = GaugeMetricFamily(
             "tunesmith_oldest_wait_seconds", "Time that the oldest waits.", labels=["queue"]
         )
-        waiting = Filters(status=ExperimentStatus.QUEUED, sort_by="created_at", desc=True)
-        since = {e.queue: e.created_at for e in self._store.list(waiting, details=False)}
+        waiting = Filters(
+            status=ExperimentStatus.QUEUED, sort_by="created_at", desc=False, limit=OLDEST
+        )
+        first = reversed(self._store.list(waiting, details=False))
+        since = {experiment.queue: experiment.created_at for experiment in first}
         for queue, created in since.items():
             if queue is not None:
                 oldest.add_metric([queue], max(0.0, (utc_now() - created).total_seconds()))

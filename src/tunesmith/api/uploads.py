@@ -187,7 +187,7 @@ class _Form:
             return
         values = self._upload.fields.setdefault(self._field, [])
         if len(values) >= MAX_FIELDS:
-            raise TooLargeError(f"The form has more than {MAX_FIELDS} fields {self._field}.")
+            raise ConfigError([Problem(self._field, f"is given more than {MAX_FIELDS} times")])
         values.append(self._value.decode("utf-8", "replace").replace("\0", "\ufffd"))
 
     def _form_ends(self) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import platform
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from tunesmith.errors import StateError
+from tunesmith.errors import StateError, StorageError
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
 from tunesmith.tracking.files import ExperimentFiles
@@ -121,10 +122,14 @@ def queue_again(
 
 
 def write_record(experiment: Experiment) -> None:
-    """Write the record into the experiment's folder, where this machine has it."""
+    """Write the record into the experiment's folder, where this machine has it.
+
+    A disk that is full changes nothing about what has happened, and what the store says of it.
+    """
     folder = Path(experiment.directory or "")
     if experiment.directory and folder.is_dir():
-        ExperimentFiles(folder).write_record(experiment)
+        with suppress(StorageError):
+            ExperimentFiles(folder).write_record(experiment)
 
 
 def local_folder(experiment: Experiment, settings: Settings) -> Path:

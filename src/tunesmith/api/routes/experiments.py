@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from tunesmith.api.deps import (
     AuditDep,
@@ -47,13 +48,20 @@ LARGEST = 2**53
 """Beyond it JSON's numbers are no longer exact."""
 
 
+def _as_written(value: object) -> object:
+    """Refuse numbers, which Pydantic would take for seconds since 1970."""
+    if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d", value) is None:
+        raise ValueError("must be a date or time such as 2026-01-31 or 2026-01-31T12:00:00Z")
+    return value
+
+
 def _in_utc(time: datetime | None) -> datetime | None:
     """A time without a zone is taken as UTC."""
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
 Text = Annotated[str | None, Query(max_length=200, pattern=TEXT)]
-Time = Annotated[datetime | None, AfterValidator(_in_utc)]
+Time = Annotated[datetime | None, BeforeValidator(_as_written), AfterValidator(_in_utc)]
 
 
 @router.get(
