@@ -64,7 +64,7 @@ chaos: environment-dev  ## kill, double and fill up every part, ROUNDS=50 times 
 	@TUNESMITH_CHAOS_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/chaos --timeout 36000 $(ARGS)
 
 test: environment-dev  ## every test; ARGS="-k config" passes flags to pytest
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: environment-dev  ## ruff, mypy, the import layers and the dependencies' licences
 	$(BIN)/ruff check .

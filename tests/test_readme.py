@@ -10,6 +10,7 @@ import pytest
 
 from tunesmith.cli.main import LazyCommand, app
 from tunesmith.config.yaml import read_draft
+from tunesmith.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "README.zh-TW.md"]
@@ -56,6 +57,13 @@ def test_each_make_target_exists(page: str) -> None:
     named = re.findall(r"^make ([a-z0-9-]+)", "\n".join(blocks(page, "bash")), re.MULTILINE)
     assert named
     assert set(named) <= targets
+
+
+@pytest.mark.parametrize("page", [*PAGES, ".env.example"])
+def test_each_setting_of_the_machine_is_described(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    names = [str(field.validation_alias) for field in Settings.model_fields.values()]
+    assert not [name for name in names if f"`{name}`" not in text and f"{name}=" not in text]
 
 
 def test_both_languages_give_the_same_commands_and_configurations() -> None:

@@ -132,7 +132,14 @@ def test_priority_and_front_change_who_is_next(api: Api, config: dict[str, Any])
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"priority": 101}, {"priority": "high"}, {"priority": 1.5}, {"priority": 1, "x": 2}],
+    [
+        {},
+        {"priority": 101},
+        {"priority": "5"},
+        {"priority": True},
+        {"priority": 1.5},
+        {"priority": 1, "x": 2},
+    ],
 )
 def test_a_priority_that_is_none_is_refused(
     api: Api, config: dict[str, Any], body: dict[str, Any]

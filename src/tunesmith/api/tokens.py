@@ -21,7 +21,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from tunesmith.api.schemas.service import TOKEN_NAME
-from tunesmith.errors import ConfigError, Problem
+from tunesmith.errors import ConfigError, Problem, StateError
 from tunesmith.tracking.entities import utc_now
 from tunesmith.tracking.service_entities import Role, Token
 from tunesmith.tracking.store import Store
@@ -48,8 +48,10 @@ def create_token(name: str, role: Role, store: Store, created_by: str) -> tuple[
 
     Raises ConfigError for an impossible name, StateError when the name is or was taken.
     """
-    if re.fullmatch(TOKEN_NAME, name) is None or name == RESERVED:
-        accepted = "1 to 64 letters, digits, _ . @ -, beginning with a letter or digit; not local"
+    if name == RESERVED:
+        raise StateError(f"{RESERVED} stands for whoever is at this machine; choose another name.")
+    if re.fullmatch(TOKEN_NAME, name) is None:
+        accepted = "1 to 64 letters, digits, _ . @ -, beginning with a letter or digit"
         raise ConfigError([Problem("name", "no token can be called so", name, accepted)])
     prefix, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
     token = Token(

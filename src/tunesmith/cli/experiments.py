@@ -193,8 +193,8 @@ def _head(experiment: Experiment, settings: Settings, position: int | None) -> T
         f"\n  {experiment.directory}"
         f"\n  created {experiment.created_at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
         f"\n  model {experiment.model_name}"
-        f"\n  data {experiment.dataset_name}{_version(experiment)} "
-        f"({str(experiment.dataset_hash)[:19]}…)",
+        f"\n  data {experiment.dataset_name}{_version(experiment)}",
+        f" ({experiment.dataset_hash[:19]}…)" if experiment.dataset_hash else ", not read yet",
     )
     if position is not None:
         text.append(f"\n  number {position} in queue {experiment.queue}")

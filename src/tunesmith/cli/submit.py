@@ -43,7 +43,7 @@ def submit(
         runs_after = store.find(after).id if after else None
         experiment = enqueue(draft, store, settings, owner=getpass.getuser(), runs_after=runs_after)
         position = store.jobs.positions([experiment.id]).get(experiment.id)
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     place = "" if position is None else f", number {position} in queue {experiment.queue}"
     console.print(f"[bold]{experiment.name}[/]  experiment [cyan]{experiment.id}[/]{place}")
     console.print(f"  follow it:  {command_name()} experiments logs {experiment.id} --follow")

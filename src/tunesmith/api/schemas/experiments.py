@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from tunesmith.api.schemas.base import Answer, FiniteOrNull, Page
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
@@ -150,12 +150,20 @@ class ExperimentStats(Answer):
     mean_runtime: FiniteOrNull = Field(description="Mean seconds of training.")
 
 
+def _number(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("must be a whole number")
+    return value
+
+
 class Priority(BaseModel):
     """The priority to give to a waiting experiment."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"priority": 10}})
 
-    priority: int = Field(ge=-100, le=100, strict=True, description="The highest is taken first.")
+    priority: Annotated[int, BeforeValidator(_number)] = Field(
+        ge=-100, le=100, description="The highest is taken first."
+    )
 
 
 class MetricPoint(Answer):
