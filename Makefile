@@ -63,8 +63,9 @@ bench: environment-bench  ## time and memory of data, store and API, beside othe
 chaos: environment-dev  ## kill, double and fill up every part, ROUNDS=50 times each; hours
 	@TUNESMITH_CHAOS_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/chaos --timeout 36000 $(ARGS)
 
+# Waiting threads sleep: those that spin slow down what runs beside them.
 test: environment-dev  ## every test; ARGS="-k config" passes flags to pytest
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: environment-dev  ## ruff, mypy, the import layers and the dependencies' licences
 	$(BIN)/ruff check .
