@@ -10,6 +10,7 @@ from tests.conftest import write_reviews
 
 from tunesmith.config.yaml import read_draft
 from tunesmith.errors import ConfigError
+from tunesmith.experiments import control
 from tunesmith.experiments.submission import enqueue
 from tunesmith.settings import Settings
 from tunesmith.tracking.store import Store
@@ -61,6 +62,15 @@ def test_files_of_the_data_folder_packages_versions_and_hub_names_may_be_named(
     hub = {**classification, "model": {"name": "distilbert-base-uncased"}}
     name = name.replace("{root}", str(confined.data_dir))
     submit(hub, confined, store, **{"data.dataset_name": name})
+    assert store.count() == 1
+
+
+def test_a_rerun_over_the_network_is_confined_as_well(
+    classification: Asked, confined: Settings, store: Store
+) -> None:
+    local = enqueue(read_draft(classification), store, confined)
+    with pytest.raises(ConfigError, match=r"data\.dataset_name: lies outside"):
+        control.rerun(local.id, store, confined, confined=True)
     assert store.count() == 1
 
 

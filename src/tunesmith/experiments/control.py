@@ -65,13 +65,20 @@ def retry(experiment_id: str, store: Store) -> Experiment:
     )
 
 
-def rerun(experiment_id: str, store: Store, settings: Settings, *, owner: str = "") -> Experiment:
-    """Queue a new experiment with the configuration of this one.
+def rerun(
+    experiment_id: str,
+    store: Store,
+    settings: Settings,
+    *,
+    owner: str = "",
+    confined: bool = False,
+) -> Experiment:
+    """Queue a new experiment with the configuration of this one; `confined` as in `enqueue`.
 
     Raises NotFoundError, and ConfigError when this version takes the configuration no longer.
     """
     config = store.get(experiment_id).config
-    return enqueue(read_draft(config), store, settings, owner=owner)
+    return enqueue(read_draft(config), store, settings, owner=owner, confined=confined)
 
 
 def delete(experiment_id: str, store: Store, settings: Settings) -> bool:

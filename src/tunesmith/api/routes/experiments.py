@@ -164,12 +164,14 @@ def retry(experiment: ChangeableDep, service: ServiceDep, audit: AuditDep) -> Su
     return submitted(changed, service.store, service.notify(changed.queue))
 
 
-@router.post("/{experiment_id}/rerun", status_code=202, responses=errors(404), summary="Rerun")
+@router.post("/{experiment_id}/rerun", status_code=202, responses=errors(404, 422), summary="Rerun")
 def rerun(
     experiment: ExperimentDep, identity: Member, service: ServiceDep, audit: AuditDep
 ) -> Submitted:
     """Queue a new experiment with the configuration of this one; it belongs to who asks."""
-    new = control.rerun(experiment.id, service.store, service.settings, owner=identity.owner)
+    new = control.rerun(
+        experiment.id, service.store, service.settings, owner=identity.owner, confined=True
+    )
     audit.record("experiment.rerun", experiment.id, new=new.id)
     return submitted(new, service.store, service.notify(new.queue))
 
