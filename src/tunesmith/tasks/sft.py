@@ -51,9 +51,7 @@ class SftOptions(TaskOptions):
         None, description="Column with the answer to learn, where there are no conversations."
     )
     prompt_template: str | None = Field(
-        None,
-        pattern=PLACEHOLDER.pattern,
-        description="Text of the user's turn, with {column} where a column's value goes.",
+        None, pattern=PLACEHOLDER.pattern, description="User's turn; {column}: that column's value."
     )
     system_prompt: str | None = Field(
         None, description="System turn put before conversations that have none."
