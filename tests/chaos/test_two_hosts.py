@@ -75,7 +75,7 @@ def test_two_hosts_share_a_queue_and_leave_their_results_in_the_object_store(
     for _ in range(3):
         hosts.submit()
     ended = hosts.wait_for_all()
-    assert {e.status for e in ended} == {S.SUCCEEDED}
+    assert {e.status for e in ended} == {S.SUCCEEDED}, hosts.said()
     assert {e.worker for e in ended} == set(folders)
     assert len({adapter(e, hosts) for e in ended}) == 1  # one seed, one result, on every host
     for experiment in ended:

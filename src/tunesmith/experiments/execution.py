@@ -148,7 +148,7 @@ class _Run:
             resume=self.files.checkpoints.is_dir() or experiment.restarts > 0,
         )
         metrics = self._write_results(experiment, result)
-        self.mirror.update()
+        self._patiently(self.mirror.update)
         experiment = self._patiently(
             lambda: end(
                 self.store, self._experiment(), S.SUCCEEDED, lease=self.held.token,

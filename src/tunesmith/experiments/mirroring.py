@@ -24,6 +24,7 @@ class Mirroring:
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self._mirror: Mirror | None = None
+        self._turn = threading.Lock()
         if settings.artifacts:
             artifacts = Artifacts(settings.artifacts)
             folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,8 @@ class Mirroring:
     def update(self) -> None:
         """Copy what changed, now. Raises StorageError."""
         if self._mirror is not None:
-            self._mirror.update()
+            with self._turn:
+                self._mirror.update()
 
     def _keep(self) -> None:
         while not self._done.wait(INTERVAL):
