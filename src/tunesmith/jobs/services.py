@@ -6,11 +6,9 @@ import platform
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from types import FrameType
 
 import httpx2
 import psutil
@@ -21,6 +19,7 @@ from tunesmith.jobs.child import Child, Say
 from tunesmith.jobs.ports import ANY, port_is_free, port_taken
 from tunesmith.jobs.processes import ProcessIdentity, end_processes
 from tunesmith.jobs.running import Running, only_one, services_folder
+from tunesmith.jobs.signals import StopSignals
 from tunesmith.settings import Settings
 
 COMMAND = (sys.executable, "-P", "-m", "tunesmith.cli")
@@ -35,9 +34,6 @@ BROKER_PAUSE, BROKER_LONG_PAUSE = 1.0, 10.0
 API_GRACE = 10.0
 WORKER_GRACE = 25.0
 """Seconds that they get to end; the worker's come on top of `cancel_grace_seconds`."""
-
-SAME_WISH = 0.5
-"""Seconds within which a second signal says nothing new."""
 
 READY_PATIENCE = 120.0
 """Seconds that services started in the background get until the API answers."""
@@ -76,9 +72,8 @@ class Services:
         self.settings = settings
         self.addresses: dict[str, str] = {"api": api_address(settings)}
         self._say = say
-        self._stopping = threading.Event()
+        self._signals = StopSignals(_STOP, at_once=self._hurry)
         self._at_once = False
-        self._asked = 0.0
         self._broker: EmbeddedBroker | None = None
         self._broker_identity: ProcessIdentity | None = None
         self._broker_due = 0.0
@@ -96,15 +91,13 @@ class Services:
             if not first:
                 raise AlreadyRunning(Running.read(self.settings))
             end_leftovers(self.settings)
-            before = {number: signal.signal(number, self._ask) for number in _STOP}
-            try:
-                self._start()
-                self._watch(ready)
-            finally:
-                self._stop()
-                Running.forget(self.settings)
-                for number, handler in before.items():
-                    signal.signal(number, handler)
+            with self._signals:
+                try:
+                    self._start()
+                    self._watch(ready)
+                finally:
+                    self._stop()
+                    Running.forget(self.settings)
 
     def _start(self) -> None:
         settings = self.settings
@@ -142,13 +135,14 @@ class Services:
 
     def _watch(self, ready: Callable[[], None]) -> None:
         waiting = True
-        while not self._stopping.wait(TICK):
+        while not self._signals.wait(TICK):
             changed = [child.revive() for child in self._children]
             if self._revive_broker() or any(changed):
                 self._write_down()
             if waiting and api_answers(self.settings):
                 waiting = False
                 ready()
+        self._say("up", "stopping: what trains saves a checkpoint first (once more: at once)")
 
     def _revive_broker(self) -> bool:
         """Start the embedded broker again when it died; True when that was done."""
@@ -189,15 +183,8 @@ class Services:
     def _patience(self, seconds: float) -> float:
         return 0.0 if self._at_once else seconds
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if self._stopping.is_set():
-            # A terminal or a wrapper may send one wish twice.
-            self._at_once = self._at_once or now - self._asked > SAME_WISH
-            return
-        self._asked = now
-        self._say("up", "stopping: what trains saves a checkpoint first (once more: at once)")
-        self._stopping.set()
+    def _hurry(self, number: int) -> None:
+        self._at_once = True
 
 
 _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -13,7 +13,6 @@ import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from types import FrameType
 
 from celery.worker import WorkController
 from celery.worker import state as celery_state
@@ -24,6 +23,7 @@ from tunesmith.jobs.devices import Slot, detect_devices, has_gpu, make_slots
 from tunesmith.jobs.logs import about, log
 from tunesmith.jobs.maintenance import Maintenance
 from tunesmith.jobs.queue import TASK, Notifier, broker_queue, make_celery
+from tunesmith.jobs.signals import StopSignals
 from tunesmith.jobs.supervisor import supervise
 from tunesmith.settings import VERSION, Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
@@ -85,30 +85,31 @@ class _Worker:
         self.notifier = Notifier(settings)
         self.maintenance = Maintenance(store, settings, self.notifier, also=self._give_sign)
         self._wakes = [threading.Event() for _ in slots]
+        self._signals = StopSignals((signal.SIGTERM, signal.SIGINT), at_once=_end_at_once)
 
     def run(self) -> None:
         """Work until asked to stop, then give back what runs and go."""
         threading.excepthook = self._thread_failed
-        before = {number: signal.signal(number, self._ask) for number in _STOP}
         serving = [
             threading.Thread(target=self._serve, args=(slot, wake), name=f"slot-{slot.number}")
             for slot, wake in zip(self.slots, self._wakes, strict=True)
         ]
-        try:
-            self.store.jobs.register(self.record)
-            self._greet()
-            self.maintenance.start()
-            threading.Thread(target=self._listen, name="listener", daemon=True).start()
-            for thread in serving:
-                thread.daemon = True  # a second signal waits for nobody
-                thread.start()
-            self.stopping.wait()
-            for thread in serving:
-                thread.join(self.settings.cancel_grace_seconds + FAREWELL)
-        finally:
-            self._leave()
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with self._signals:
+            try:
+                self.store.jobs.register(self.record)
+                self._greet()
+                self.maintenance.start()
+                threading.Thread(target=self._listen, name="listener", daemon=True).start()
+                for thread in serving:
+                    thread.daemon = True  # a second signal waits for nobody
+                    thread.start()
+                self._signals.wait()
+                log.info("stopping: what trains saves a checkpoint and is given back")
+                self.stop()
+                for thread in serving:
+                    thread.join(self.settings.cancel_grace_seconds + FAREWELL)
+            finally:
+                self._leave()
         if self.failure is not None:
             raise ServiceError(
                 f"worker {self.record.name} stops because of a mistake of Tunesmith's "
@@ -218,17 +219,13 @@ class _Worker:
     def _thread_failed(self, failed: threading.ExceptHookArgs) -> None:
         log.critical("%s", failed.exc_value, exc_info=failed.exc_value)
         self.failure = failed.exc_value
-        self.stop()
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.stopping.is_set():
-            # The trainings find their parent gone, save a checkpoint and give themselves back.
-            log.warning("stopped at once; what trains gives itself back")
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            return
-        log.info("stopping: what trains saves a checkpoint and is given back")
-        self.stop()
+        self._signals.ask()
 
 
-_STOP = (signal.SIGTERM, signal.SIGINT)
+def _end_at_once(number: int) -> None:
+    """End this process; trainings find their parent gone and give themselves back."""
+    try:
+        log.warning("stopped at once; what trains gives itself back")
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)

@@ -1,0 +1,85 @@
+"""How a process learns that it should stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tunesmith.jobs import signals
+from tunesmith.jobs.signals import StopSignals
+
+FIRST, SECOND = signal.SIGUSR1, signal.SIGUSR2
+
+
+@pytest.fixture
+def at_once() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def stop(at_once: list[int]) -> Iterator[StopSignals]:
+    before = signal.getsignal(FIRST)
+    with StopSignals((FIRST, SECOND), at_once.append) as stop:
+        yield stop
+    assert signal.getsignal(FIRST) == before
+
+
+def test_nothing_asked(stop: StopSignals, at_once: list[int]) -> None:
+    assert not stop.wait(0.01)
+    assert at_once == []
+
+
+def test_the_first_signal_is_waited_for_and_stays_asked(
+    stop: StopSignals, at_once: list[int]
+) -> None:
+    signal.raise_signal(FIRST)
+    assert stop.wait()
+    assert stop.wait()
+    assert at_once == []
+
+
+def test_another_signal_is_at_once_however_soon(stop: StopSignals, at_once: list[int]) -> None:
+    signal.raise_signal(FIRST)
+    signal.raise_signal(SECOND)
+    assert at_once == [SECOND]
+    assert stop.wait()
+
+
+def test_a_signal_within_the_first_ones_handler_is_the_second(
+    stop: StopSignals, at_once: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = time.monotonic
+    interrupted = False
+
+    def interrupt() -> float:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            signal.raise_signal(SECOND)
+        return clock()
+
+    monkeypatch.setattr("tunesmith.jobs.signals.time.monotonic", interrupt)
+    signal.raise_signal(FIRST)
+    assert len(at_once) == 1
+    assert stop.wait()
+
+
+def test_one_wish_sent_twice_is_one(
+    stop: StopSignals, at_once: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal.raise_signal(FIRST)
+    signal.raise_signal(FIRST)
+    assert at_once == []
+    monkeypatch.setattr(signals, "SAME_WISH", 0.0)
+    signal.raise_signal(FIRST)
+    assert at_once == [FIRST]
+
+
+def test_another_thread_asks(stop: StopSignals, at_once: list[int]) -> None:
+    threading.Timer(0.01, stop.ask).start()
+    assert stop.wait(60)
+    assert at_once == []
