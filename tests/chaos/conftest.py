@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,12 @@ from tests.tracking.conftest import (  # noqa: F401 - fixtures
 
 from tunesmith.experiments.execution import execute
 from tunesmith.tracking.entities import Experiment
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Say at once what failed: the rounds take hours."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid}\n{report.longreprtext}", flush=True)
 
 
 @pytest.fixture(scope="session")
