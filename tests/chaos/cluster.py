@@ -28,6 +28,7 @@ from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.files import ExperimentFiles
 from tunesmith.tracking.store import Store
+from tunesmith.training.reporter import Phase
 
 ROUNDS = int(os.environ.get("TUNESMITH_CHAOS_ROUNDS", "1"))
 """Faults that each test makes: 1 in the test suite."""
@@ -176,9 +177,10 @@ class Cluster:
         self.submitted.remove(experiment.id)
 
     def training(self) -> Experiment | None:
-        """One that is being trained, past its first step."""
+        """One that is being trained now, past its first step."""
         for experiment in self.store.list():
-            if experiment.status is ExperimentStatus.RUNNING and experiment.progress > 0:
+            running = experiment.status is ExperimentStatus.RUNNING
+            if running and experiment.phase == Phase.TRAINING and experiment.progress > 0:
                 return experiment
         return None
 
@@ -188,10 +190,14 @@ class Cluster:
         experiment = self.training()
         return experiment if experiment is not None else self.wait_for_training()
 
-    def wait_for_restart(self, experiment: Experiment, number: int) -> None:
-        """Until it was put back for the `number`th time."""
-        found = self.store.get
-        wait_for(lambda: found(experiment.id).restarts == number, "its restart", self.said)
+    def wait_for_restart_or_end(self, experiment: Experiment) -> None:
+        """Until it was put back once more than in this record of it, or has ended."""
+
+        def came() -> bool:
+            now = self.store.get(experiment.id)
+            return now.restarts > experiment.restarts or now.status.is_finished
+
+        wait_for(came, "its restart or its end", self.said)
 
     def wait_for_end(self, experiment: Experiment) -> None:
         """Until it has ended, in whatever way."""
@@ -199,13 +205,16 @@ class Cluster:
         wait_for(lambda: found(experiment.id).status.is_finished, "its end", self.said)
 
     def wait_for_all(self) -> list[Experiment]:
-        """What was submitted, once all of it has ended."""
-
-        def ended() -> bool:
-            return all(self.store.get(each).status.is_finished for each in self.submitted)
-
-        wait_for(ended, "the end of all experiments", self.said, PATIENCE * 2)
+        """What was submitted, once all of it has ended; patient as long as one after another does."""
+        while waiting := self._waiting():
+            before = len(waiting)
+            wait_for(
+                lambda: len(self._waiting()) < before, "the end of an experiment", self.said  # noqa: B023
+            )
         return [self.store.get(each) for each in self.submitted]
+
+    def _waiting(self) -> list[str]:
+        return [each for each in self.submitted if not self.store.get(each).status.is_finished]
 
     def starts(self, experiment: Experiment) -> int:
         """How often a process began to train it."""

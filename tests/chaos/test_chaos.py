@@ -52,25 +52,30 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
     cluster: Cluster, undisturbed: Experiment, rounds: int
 ) -> None:
     cluster.start_worker()
-    killed: dict[str, int] = {}
-    cluster.submit()
-    for _ in range(rounds):
-        experiment = cluster.wait_for_training()
+    experiment = cluster.submit()
+    killed: dict[str, int] = {experiment.id: 0}
+    begun: dict[str, int] = {experiment.id: 0}
+    while (faults := sum(killed.values())) < rounds:
+        if faults % 2 == 0:  # every other time while it trains, else at any moment
+            experiment = cluster.wait_for_training()
         time.sleep(cluster.random.random())
-        pid = cluster.store.get(experiment.id).pid
-        if cluster.store.get(experiment.id).status is not S.RUNNING:
-            cluster.submit()
-            continue
-        os.kill(int(str(pid)), signal.SIGKILL)
-        killed[experiment.id] = killed.get(experiment.id, 0) + 1
-        cluster.wait_for_restart(experiment, killed[experiment.id])
+        found = cluster.store.get(experiment.id)
+        if found.status is S.RUNNING and found.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(found.pid, signal.SIGKILL)
+            cluster.wait_for_restart_or_end(found)
+            if cluster.store.get(found.id).restarts > found.restarts:  # it was not too late
+                killed[found.id] += 1
+                begun[found.id] = cluster.starts(found)
         if killed[experiment.id] >= 3:  # each one is killed a few times, and may then end
-            cluster.submit()
             cluster.wait_for_end(experiment)
+        if cluster.store.get(experiment.id).status.is_finished:
+            experiment = cluster.submit()
+            killed[experiment.id] = begun[experiment.id] = 0
     for experiment in cluster.wait_for_all():
         ends_as(experiment, undisturbed)
-        assert experiment.restarts == killed.get(experiment.id, 0)
-        assert cluster.starts(experiment) == 1 + experiment.restarts
+        assert experiment.restarts == killed[experiment.id]
+        assert cluster.starts(experiment) == begun[experiment.id] + 1
 
 
 @on("sqlite")
