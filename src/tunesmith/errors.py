@@ -11,6 +11,7 @@ TunesmithError                 exit code 1
 │   └── AccessError            who asks may not have or do this
 ├── TrainingError              training could not go on
 │   ├── NonFiniteLossError     the loss became NaN or infinite
+│   ├── ProcessKilledError     one of several processes that train together was killed
 │   └── VerificationError      the saved adapter doesn't give the trained model's predictions
 ├── LeaseLostError             another process may train the experiment now, this one no longer
 ├── ServiceError               a service (broker, API, worker) can't be started or reached
@@ -140,6 +141,10 @@ class TrainingError(TunesmithError):
 
 class NonFiniteLossError(TrainingError):
     """Raised when the loss became NaN or infinite."""
+
+
+class ProcessKilledError(TrainingError):
+    """Raised when a signal ended one of several processes that train one experiment together."""
 
 
 class VerificationError(TrainingError):

@@ -205,12 +205,13 @@ class Cluster:
         wait_for(lambda: found(experiment.id).status.is_finished, "its end", self.said)
 
     def wait_for_all(self) -> list[Experiment]:
-        """What was submitted, once all of it has ended; patient as long as one after another does."""
-        while waiting := self._waiting():
-            before = len(waiting)
-            wait_for(
-                lambda: len(self._waiting()) < before, "the end of an experiment", self.said  # noqa: B023
-            )
+        """What was submitted, once all has ended; patient as long as one after another does."""
+        while before := len(self._waiting()):
+
+            def one_ended(before: int = before) -> bool:
+                return len(self._waiting()) < before
+
+            wait_for(one_ended, "the end of an experiment", self.said)
         return [self.store.get(each) for each in self.submitted]
 
     def _waiting(self) -> list[str]:

@@ -18,6 +18,7 @@ from tunesmith.config.yaml import read_draft
 from tunesmith.errors import ConfigError, Interrupted, LeaseLostError, StateError
 from tunesmith.experiments import control
 from tunesmith.experiments.execution import execute
+from tunesmith.experiments.lease import Lease, Stop
 from tunesmith.experiments.states import new_lease, this_process
 from tunesmith.experiments.submission import enqueue
 from tunesmith.settings import Settings
@@ -195,12 +196,62 @@ def test_sigterm_gives_a_taken_experiment_back_with_its_checkpoint(
         wait_for(lambda: store.get(taken.id).progress > 0, "progress", process)
         assert store.get(taken.id).time_left is None or store.get(taken.id).time_left
         process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)  # a service manager tells the worker and its trainings
         assert process.wait(60) == 0
     given_back = store.get(taken.id)
     assert given_back.status is S.QUEUED
     assert given_back.lease is None
     assert given_back.restarts == 0
     assert list((Path(str(given_back.directory)) / "checkpoints").glob("checkpoint-*"))
+
+
+def test_by_hand_a_second_ctrl_c_ends_at_once_also_what_was_cancelled_before(
+    classification: Asked, settings: Settings, store: Store
+) -> None:
+    experiment = queued(classification, store, settings, **LONG)
+
+    def stop() -> None:
+        control.cancel(experiment.id, store, by="anna")
+        for pause in (0.6, 0.0):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(pause)
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(experiment.id, store, settings, listener=StopAt(30, stop))
+    assert store.get(experiment.id).status is S.CANCELLED
+
+
+def test_why_it_begins_once_more_stands_in_its_log(
+    classification: Asked, settings: Settings, store: Store
+) -> None:
+    experiment = queued(classification, store, settings, **{"training.num_train_epochs": 1})
+    take(store)
+    store.jobs.requeue(experiment.id, {S.RUNNING}, last=False, reason="The lights went out.")
+    taken = take(store)
+    assert taken.reason == "The lights went out.", "until it begins"
+    ended = execute(taken.id, store, settings, lease=taken.lease)
+    assert ended.reason is None
+    log = Path(str(ended.directory)) / "logs.txt"
+    assert "before: The lights went out." in log.read_text()
+
+
+def test_a_process_that_was_silent_for_too_long_asks_before_it_trains_on(
+    classification: Asked, settings: Settings, store: Store
+) -> None:
+    experiment = queued(classification, store, settings)
+    taken = take(store)
+    hurried = settings.model_copy(update={"lease_seconds": 0.1})
+    lease = Lease(experiment.id, str(taken.lease), store, hurried)  # its thread doesn't run
+    lease.confirm()
+    assert store.get(experiment.id).heartbeat == taken.heartbeat, "it was heard of just now"
+    time.sleep(0.1)
+    lease.confirm()
+    assert store.get(experiment.id).heartbeat == taken.heartbeat + 1
+    store.jobs.requeue(experiment.id, {S.RUNNING}, last=False)
+    time.sleep(0.1)
+    lease.confirm()
+    assert lease.stop is Stop.LEASE_LOST
 
 
 def test_its_time_over_an_experiment_fails_with_a_checkpoint(

@@ -14,7 +14,7 @@ import time_machine
 
 from tunesmith.config.yaml import read_draft
 from tunesmith.experiments import control
-from tunesmith.experiments.reconcile import Reconciler, give_up, is_alive, reconcile
+from tunesmith.experiments.reconcile import Reconciler, Restart, give_up, is_alive, reconcile
 from tunesmith.experiments.states import new_lease, seconds_after_boot, this_process
 from tunesmith.experiments.submission import enqueue
 from tunesmith.settings import Settings
@@ -63,10 +63,10 @@ def test_after_the_last_restart_it_fails_and_says_how_often_it_was_tried(
 ) -> None:
     asked = {**classification, "job": {"max_restarts": 1}}
     experiment = taken(asked, store, settings)
-    give_up(experiment, "It was killed.", store, restart=True)
+    give_up(experiment, "It was killed.", store, restart=Restart.COUNTED)
     (second,) = [store.jobs.take(["cpu"], lease="b", worker="w", phase="", **ELSEWHERE)]
     assert second is not None
-    ended = give_up(second, "It was killed.", store, restart=True)
+    ended = give_up(second, "It was killed.", store, restart=Restart.COUNTED)
     assert ended.status is S.FAILED
     assert "It was restarted 1 times before (job.max_restarts)" in str(ended.reason)
     assert f"tunesmith experiments resume {experiment.id}" in str(ended.reason)

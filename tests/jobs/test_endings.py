@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tunesmith.experiments.reconcile import Restart
 from tunesmith.jobs.endings import TRY_AGAIN, KillCounts, judge_ending
 
 DUMP = """\
@@ -27,22 +28,40 @@ Current thread 0x0000000000000002 (most recent call first):
 @pytest.mark.parametrize(
     ("code", "output", "out_of_memory", "words", "restart"),
     [
-        (-9, "", True, ["pid 12", "out-of-memory killer", "per_device_train_batch_size"], True),
-        (-9, "", False, ["killed from outside", "kill -9"], True),
-        (-15, "", False, ["signal from outside (SIGTERM)"], True),
-        (-15, "", True, ["SIGTERM"], True),
-        (-11, DUMP, False, ["SIGSEGV", "segmentation fault", "nn.py", "line 7 in matmul"], True),
-        (-7, "", False, ["native code", "SIGBUS"], True),
-        (-6, "terminate called\n", False, ["SIGABRT", "aborted itself"], True),
-        (-4, "", False, ["SIGILL"], True),
-        (-8, "", False, ["SIGFPE"], True),
-        (3, "a\n\nImportError: no torch\n", False, ["exit code 3", "ImportError: no torch"], False),
-        (0, "", False, ["exit code 0", "printed nothing"], False),
-        (TRY_AGAIN, "The store is gone.\n", False, ["The store is gone."], True),
+        (
+            -9,
+            "",
+            True,
+            ["pid 12", "out-of-memory killer", "per_device_train_batch_size"],
+            Restart.COUNTED,
+        ),
+        (-9, "", False, ["killed from outside", "kill -9"], Restart.COUNTED),
+        (-15, "", False, ["signal from outside (SIGTERM)"], Restart.COUNTED),
+        (-15, "", True, ["SIGTERM"], Restart.COUNTED),
+        (
+            -11,
+            DUMP,
+            False,
+            ["SIGSEGV", "segmentation fault", "nn.py", "line 7 in matmul"],
+            Restart.COUNTED,
+        ),
+        (-7, "", False, ["native code", "SIGBUS"], Restart.COUNTED),
+        (-6, "terminate called\n", False, ["SIGABRT", "aborted itself"], Restart.COUNTED),
+        (-4, "", False, ["SIGILL"], Restart.COUNTED),
+        (-8, "", False, ["SIGFPE"], Restart.COUNTED),
+        (
+            3,
+            "a\n\nImportError: no torch\n",
+            False,
+            ["exit code 3", "ImportError: no torch"],
+            Restart.NEVER,
+        ),
+        (0, "", False, ["exit code 0", "printed nothing"], Restart.NEVER),
+        (TRY_AGAIN, "The store is gone.\n", False, ["The store is gone."], Restart.FREE),
     ],
 )
 def test_an_ending_is_told_in_words_and_only_accidents_are_worth_a_restart(
-    code: int, output: str, out_of_memory: bool, words: list[str], restart: bool
+    code: int, output: str, out_of_memory: bool, words: list[str], restart: Restart
 ) -> None:
     ending = judge_ending(code, 12, output, out_of_memory=out_of_memory)
     assert ending.restart is restart

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,11 @@ from tests.jobs.conftest import Queue, eventually
 from tunesmith.experiments.control import cancel
 from tunesmith.experiments.states import new_lease, this_process
 from tunesmith.jobs.devices import Slot
-from tunesmith.jobs.supervisor import supervise
+from tunesmith.jobs.endings import TRY_AGAIN
+from tunesmith.jobs.process import main
+from tunesmith.jobs.supervisor import _exit_code, supervise
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.files import ExperimentFiles
 from tunesmith.tracking.store import Store
 
@@ -166,6 +169,7 @@ def test_what_does_not_obey_is_killed_and_that_is_recorded(
     ended = running.end()
     assert ended.status == "queued"
     assert "did not stop within 0.5 seconds although the worker shut down" in str(ended.reason)
+    assert ended.restarts == 0, "the experiment did nothing wrong"
 
 
 def test_a_cancelled_one_that_does_not_obey_is_killed_and_cancelled(
@@ -193,6 +197,71 @@ def test_what_outlives_its_time_limit_is_killed_and_failed(
     ended = running.end()
     assert ended.status == "failed"
     assert "job.time_limit" in str(ended.reason)
+
+
+def test_one_that_is_deleted_as_soon_as_it_ended_harms_nobody(
+    queue: Queue, supervised: Callable[[], Supervised], store: Store
+) -> None:
+    experiment = queue()
+    running = supervised()
+    running.process()
+    store.change_status(experiment.id, ExperimentStatus.FAILED, {ExperimentStatus.RUNNING})
+    store.delete(experiment.id)
+    running.thread.join(120)
+    assert [ended.id for ended in running.ended] == [experiment.id]
+
+
+def test_a_process_that_loses_its_lease_asks_to_be_started_again(
+    queue: Queue, store: Store, settings: Settings
+) -> None:
+    experiment = queue()
+    store.jobs.take(["cpu"], lease="a", worker="here", phase="preparing data", **this_process())
+    assert main(experiment.id, "another", os.getppid()) == TRY_AGAIN
+    now = store.get(experiment.id)
+    assert (now.status, now.lease, now.dataset_hash) == (ExperimentStatus.RUNNING, "a", None)
+
+
+def test_what_this_machine_cant_even_begin_waits_for_another_one_and_counts_no_restart(
+    queue: Queue, supervised: Callable[[], Supervised], settings: Settings
+) -> None:
+    queue()
+    settings.results_dir.rename(settings.results_dir.with_name("elsewhere"))
+    settings.results_dir.write_text("no folder any more")
+    ended = supervised().end()
+    assert (ended.status, ended.restarts) == ("queued", 0)
+    assert "can't be started" in str(ended.reason)
+
+
+def test_a_configuration_of_another_version_fails_that_experiment_alone(
+    queue: Queue, supervised: Callable[[], Supervised], store: Store
+) -> None:
+    experiment = queue()
+    store.update(experiment.id, config={**experiment.config, "job": {"invented_later": 1}})
+    ended = supervised().end()
+    assert ended.status == "failed"
+    assert "job.invented_later" in str(ended.reason)
+
+
+def test_one_of_several_processes_that_is_killed_is_resumed_like_the_first(
+    queue: Queue, supervised: Callable[[], Supervised]
+) -> None:
+    queue(training={"num_train_epochs": 500, "processes": 2})
+    running = supervised()
+    eventually(lambda: running.now().phase == "training" and running.now().progress > 0)
+    (second,) = running.process().children()
+    second.kill()
+    ended = running.end()
+    assert (ended.status, ended.restarts) == ("queued", 1)
+    assert "training process 2 of 2" in str(ended.reason)
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="this system can't wait without reaping")
+@pytest.mark.parametrize(("code", "expected"), [("exit 3", 3), ("kill -9 $$", -9)])
+def test_until_its_end_is_told_an_ended_process_keeps_its_number(code: str, expected: int) -> None:
+    process = subprocess.Popen(["sh", "-c", code])
+    assert _exit_code(process) == expected
+    assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+    assert process.wait() == expected
 
 
 def test_one_whose_lease_went_to_another_writes_nothing_more(

@@ -10,6 +10,7 @@ from tests.jobs.conftest import Queue, Start, eventually
 
 from tunesmith.jobs.broker import EmbeddedBroker
 from tunesmith.jobs.queue import Notifier, send_once
+from tunesmith.jobs.worker import next_pause
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.store import Store
@@ -68,6 +69,15 @@ def test_work_is_found_while_the_broker_is_gone_and_messages_are_heard_once_it_i
         assert send_once(settings, "cpu")
         assert eventually(lambda: notifier.waiting("cpu") == 0), "it listens again"
         notifier.close()
+
+
+def test_a_slot_pauses_longer_and_longer_while_trainings_end_without_a_word() -> None:
+    pauses, pause = [], 0.0
+    for status in ("failed", "queued", "queued", "failed", "queued", *["queued"] * 9, "succeeded"):
+        pause = next_pause(pause, ExperimentStatus(status))
+        pauses.append(pause)
+    assert pauses[:5] == [0.0, 1.0, 2.0, 2.0, 4.0]
+    assert pauses[-3:] == [300.0, 300.0, 0.0]
 
 
 def test_a_worker_that_is_stopped_gives_back_what_trains_and_the_next_one_goes_on(

@@ -31,6 +31,19 @@ def test_an_experiment_that_is_queued_is_recorded_with_a_rank_after_all_others(
     assert store.get(second.id) == second
 
 
+def test_an_experiment_of_several_processes_waits_for_who_has_room_for_them(
+    store: Store,
+) -> None:
+    two = enqueue(store, "two", config={"training": {"processes": 2, "device": None}})
+    plain = enqueue(store, "plain", config={"training": {"device": "cuda"}})
+    cpu = enqueue(store, "cpu", config={"training": {"processes": 4, "device": "cpu"}})
+    taken = [take(store, most_processes=1) for _ in range(3)]
+    assert [found and found.id for found in taken] == [plain.id, cpu.id, None]
+    found = take(store, most_processes=2)
+    assert found is not None
+    assert found.id == two.id
+
+
 def test_only_a_queued_experiment_with_a_queue_is_queued_and_only_once(store: Store) -> None:
     for wrong in (experiment(), experiment(queue="cpu", status=RUNNING)):
         with pytest.raises(StateError, match="no queue to wait in"):
@@ -124,7 +137,7 @@ def test_what_is_taken_runs_under_the_lease_of_its_taker(store: Store) -> None:
     assert taken.started_at is not None
     expected = replace(
         waiting, status=RUNNING, lease="abc", heartbeat=4, worker="w", host="machine", pid=7,
-        process_started=1.5, phase="starting", started_at=taken.started_at,
+        process_started=1.5, phase="starting", started_at=taken.started_at, reason="It died.",
     )  # fmt: skip
     assert taken == expected
     assert store.get(waiting.id) == expected

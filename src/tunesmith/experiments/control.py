@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tunesmith.config.schema import ExperimentConfig
 from tunesmith.config.yaml import read_draft
 from tunesmith.errors import DataError, LeaseLostError, StateError, StorageError
 from tunesmith.experiments.states import S, end, queue_again
@@ -50,7 +49,8 @@ def cancel(experiment_id: str, store: Store, *, by: str = "") -> Experiment:
 def resume(experiment_id: str, store: Store) -> Experiment:
     """Queue a failed or cancelled experiment again, to go on from its newest whole checkpoint.
 
-    Raises NotFoundError, and StateError when it waits, runs or has succeeded.
+    Raises NotFoundError, StateError when it waits, runs or has succeeded, and ConfigError when this
+    version takes its configuration no longer.
     """
     return _again(experiment_id, store, "resumed")
 
@@ -58,7 +58,7 @@ def resume(experiment_id: str, store: Store) -> Experiment:
 def retry(experiment_id: str, store: Store) -> Experiment:
     """Queue a failed or cancelled experiment again, from the start: data, model, first step.
 
-    Raises NotFoundError, and StateError when it waits, runs or has succeeded.
+    Raises what `resume` raises.
     """
     return _again(
         experiment_id, store, "retried", dataset_hash=None, data={}, progress=0.0, metrics={}
@@ -122,7 +122,7 @@ def _again(experiment_id: str, store: Store, verb: str, **changes: Any) -> Exper
             S.QUEUED: "it waits in the queue",
         }[experiment.status]
         raise StateError(f"experiment {experiment_id} can't be {verb}: {hint}.")
-    queue = experiment.queue or queue_of(ExperimentConfig.model_validate(experiment.config))
+    queue = experiment.queue or queue_of(read_draft(experiment.config).config())
     return queue_again(
         store,
         experiment,

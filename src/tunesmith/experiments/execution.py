@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import threading
@@ -14,11 +13,11 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from tunesmith import training
-from tunesmith.config.schema import JobConfig
 from tunesmith.config.yaml import read_draft, to_yaml
 from tunesmith.errors import (
     Interrupted,
     LeaseLostError,
+    ProcessKilledError,
     StateError,
     StorageError,
     TunesmithError,
@@ -26,10 +25,12 @@ from tunesmith.errors import (
 from tunesmith.experiments.lease import Lease, Stop
 from tunesmith.experiments.mirroring import Mirroring
 from tunesmith.experiments.prepare import Prepared, prepare
+from tunesmith.experiments.reconcile import Restart, give_up
 from tunesmith.experiments.recorder import Recorder, Silent, log, logging_to
 from tunesmith.experiments.states import (
     S,
     end,
+    job_of,
     local_folder,
     new_lease,
     queue_again,
@@ -47,6 +48,13 @@ from tunesmith.training.reporter import Phase, Reporter, TrainingData, TrainingR
 
 T = TypeVar("T")
 
+SAME_WISH = 0.5
+"""Seconds within which another signal says nothing new: a service manager tells the worker and its
+trainings at once, and the worker passes it on."""
+
+LAST_COPY_PATIENCE = 600.0
+"""Seconds for which the object store is asked again to take what a whole training has left."""
+
 
 def execute(
     experiment_id: str,
@@ -56,13 +64,14 @@ def execute(
     prepared: Prepared | None = None,
     listener: Reporter | None = None,
     lease: str | None = None,
+    parent: int | None = None,
 ) -> Experiment:
     """Run a submitted experiment in this process, to its end; go on with one that was stopped.
 
     `prepared` saves preparing it a second time. `lease` is the token under which a worker took it
-    from the queue: then SIGTERM, or the end of the parent process, saves a checkpoint and gives it
-    back. Without one the experiment is taken here, and Ctrl-C or SIGTERM saves a checkpoint and
-    ends it as CANCELLED. A second signal ends the process at once.
+    from the queue: then SIGTERM, or the end of the process `parent`, saves a checkpoint and gives
+    it back. Without one the experiment is taken here, and Ctrl-C or SIGTERM saves a checkpoint and
+    ends it as CANCELLED; a second signal ends the process at once.
 
     Returns the experiment as it ended. Raises what ended it early, after recording status and
     reason; Interrupted when it was asked to stop.
@@ -79,13 +88,13 @@ def execute(
             )
         held = Lease(
             experiment_id, lease, store, settings,
-            time_limit=JobConfig.model_validate(experiment.config.get("job", {})).time_limit,
-            parent=os.getppid() if queued else None,
+            time_limit=job_of(experiment).time_limit,
+            parent=parent,
             process={**this_process(), "directory": str(files.folder.resolve())},
         )  # fmt: skip
         with held, mirror:
             run = _Run(store, settings, files, held, listener or Silent(), mirror)
-            with run.ending(), run.stoppable(Stop.GIVEN_BACK if queued else Stop.INTERRUPTED):
+            with run.ending(), run.stoppable(queued=queued):
                 experiment = run.train(prepared)
     return experiment
 
@@ -131,6 +140,9 @@ class _Run:
         experiment = self._experiment()
         write_record(experiment)
         log.info("experiment %s (%s), folder %s", experiment.id, experiment.name, self.files.folder)
+        if experiment.reason:  # why it begins once more
+            log.info("before: %s", experiment.reason)
+            self._write(experiment, reason=None)
         self.recorder.phase(Phase.PREPARING_DATA)
         prepared = self._prepared(experiment, prepared)
         experiment = self._experiment()
@@ -148,7 +160,7 @@ class _Run:
             resume=self.files.checkpoints.is_dir() or experiment.restarts > 0,
         )
         metrics = self._write_results(experiment, result)
-        self._patiently(self.mirror.update)
+        self._patiently(self.mirror.update, LAST_COPY_PATIENCE)
         experiment = self._patiently(
             lambda: end(
                 self.store, self._experiment(), S.SUCCEEDED, lease=self.held.token,
@@ -172,8 +184,10 @@ class _Run:
         if experiment.dataset_hash is None:
             shutil.rmtree(self.files.checkpoints, ignore_errors=True)
             self.files.history.unlink(missing_ok=True)
-            described = describe(prepared, self.files, self.store, self.settings)
-            self.store.jobs.write(experiment.id, self.held.token, **described)
+            described = self._patiently(
+                lambda: describe(prepared, self.files, self.store, self.settings)
+            )
+            self._write(experiment, **described)
         return prepared
 
     def _write_results(self, experiment: Experiment, result: TrainingResult) -> dict[str, Any]:
@@ -211,19 +225,26 @@ class _Run:
             log.error("%s", untold)
 
     @contextmanager
-    def stoppable(self, meaning: Stop) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM ask the training to stop; the second one stops it at once."""
+    def stoppable(self, *, queued: bool) -> Iterator[None]:
+        """Let Ctrl-C and SIGTERM ask the training to stop; by hand, a second one stops it at once.
+
+        How long a queued one may take is for its worker to say.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
+        again = "" if queued else " (press Ctrl-C again to stop now)"
+        asked: list[float] = []
 
         def ask(number: int, frame: FrameType | None) -> None:
-            if self.held.stop is meaning:
-                raise KeyboardInterrupt
-            self.held.ask(meaning)
-            self.recorder.warning(
-                "stopping: a checkpoint is saved first (press Ctrl-C again to stop now)"
-            )
+            now = time.monotonic()
+            if asked:
+                if not queued and now - asked[0] > SAME_WISH:
+                    raise KeyboardInterrupt
+                return
+            asked.append(now)
+            self.held.ask(Stop.GIVEN_BACK if queued else Stop.INTERRUPTED)
+            self.recorder.warning(f"stopping: a checkpoint is saved first{again}")
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -234,6 +255,9 @@ class _Run:
 
     def _record_end(self, error: BaseException) -> None:
         experiment, lease = self._experiment(), self.held.token
+        if isinstance(error, ProcessKilledError) and experiment.queue is not None:
+            give_up(experiment, str(error), self.store, restart=Restart.COUNTED)
+            return
         if not isinstance(error, (Interrupted, KeyboardInterrupt)):
             reason = (
                 str(error)
@@ -260,11 +284,17 @@ class _Run:
                 end(self.store, experiment, S.CANCELLED, lease=lease, reason=reason)
 
     def _experiment(self) -> Experiment:
-        return self.store.get(self.held.experiment_id)
+        return self._patiently(lambda: self.store.get(self.held.experiment_id))
 
-    def _patiently(self, write: Callable[[], T]) -> T:
-        """`write`, tried again while the store can't be reached and the lease may still hold."""
-        until = time.monotonic() + self.settings.lease_seconds
+    def _write(self, experiment: Experiment, **changes: Any) -> None:
+        self._patiently(lambda: self.store.jobs.write(experiment.id, self.held.token, **changes))
+
+    def _patiently(self, write: Callable[[], T], seconds: float | None = None) -> T:
+        """`write`, tried again while a store can't be reached and the lease may still hold.
+
+        `seconds` are by default those after which the lease is lost.
+        """
+        until = time.monotonic() + (seconds or self.settings.lease_seconds)
         while True:
             try:
                 return write()

@@ -24,6 +24,11 @@ GIVES_UP_AFTER = 0.7
 else may think it dead."""
 
 
+def renewal_interval(settings: Settings) -> float:
+    """Seconds between two signs of life."""
+    return min(settings.lease_seconds / RENEWALS, LONGEST_INTERVAL)
+
+
 class Stop(StrEnum):
     """Why a training should stop."""
 
@@ -62,7 +67,7 @@ class Lease:
         self._parent = parent
         self._process = process or {}
         self._patience = settings.lease_seconds * GIVES_UP_AFTER
-        self._interval = min(settings.lease_seconds / RENEWALS, LONGEST_INTERVAL)
+        self._interval = renewal_interval(settings)
         self._done = threading.Event()
         self._begun = self._heard = time.monotonic()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -86,6 +91,18 @@ class Lease:
         if self.stop is None or stop is Stop.LEASE_LOST:
             self.stop = stop
 
+    def confirm(self) -> None:
+        """Renew it now if the last sign of life is so old that others may soon think this one dead.
+
+        So a process that was stopped, or whose store hangs instead of failing, trains no step that
+        another process may be training too.
+        """
+        if self.stop is not Stop.LEASE_LOST and self._is_overdue():
+            self._renew()
+
+    def _is_overdue(self) -> bool:
+        return time.monotonic() - self._heard >= self._patience
+
     def _keep(self) -> None:
         while not self._done.wait(self._interval):
             if self._parent is not None and os.getppid() != self._parent:
@@ -99,7 +116,7 @@ class Lease:
         try:
             renewed = self._store.jobs.renew(self.experiment_id, self.token, **changes)
         except StorageError:  # it may come back
-            if time.monotonic() - self._heard >= self._patience:
+            if self._is_overdue():
                 self.ask(Stop.LEASE_LOST)
             return
         self._heard = time.monotonic()

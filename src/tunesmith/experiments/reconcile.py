@@ -9,15 +9,25 @@ from __future__ import annotations
 
 import platform
 import time
+from enum import Enum, auto
 
 import psutil
 
-from tunesmith.config.schema import JobConfig
 from tunesmith.errors import LeaseLostError, StateError, StorageError
-from tunesmith.experiments.states import S, end, queue_again, seconds_after_boot
+from tunesmith.experiments.states import S, end, job_of, queue_again, seconds_after_boot
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, Filters
 from tunesmith.tracking.store import Store
+
+
+class Restart(Enum):
+    """Whether an experiment whose process is gone may go on by itself."""
+
+    NEVER = auto()
+    COUNTED = auto()
+    """As often as its `max_restarts` allow: it may be what kills its processes."""
+    FREE = auto()
+    """Always: nothing was wrong with it, but with what is around it."""
 
 
 class Reconciler:
@@ -59,11 +69,11 @@ def reconcile(store: Store, settings: Settings) -> list[Experiment]:
     return Reconciler(store, settings).round()
 
 
-def give_up(experiment: Experiment, reason: str, store: Store, *, restart: bool) -> Experiment:
+def give_up(experiment: Experiment, reason: str, store: Store, *, restart: Restart) -> Experiment:
     """Take the experiment from the process that trained it, for `reason`, in one atomic update.
 
-    A queued one is put back to be resumed, with `restart` and as long as its `max_restarts` allow;
-    one that somebody cancelled is cancelled; any other failed.
+    One that somebody cancelled is cancelled; a queued one is put back to be resumed where `restart`
+    allows it; any other failed.
 
     Raises StateError or LeaseLostError when somebody was faster.
     """
@@ -74,8 +84,10 @@ def give_up(experiment: Experiment, reason: str, store: Store, *, restart: bool)
     if experiment.queue is None:
         hint = f" Resume it with: tunesmith train --resume {experiment.id}"
         return end(store, experiment, S.FAILED, lease=lease, reason=reason + hint)
-    most = JobConfig.model_validate(experiment.config.get("job", {})).max_restarts
-    if restart and experiment.restarts < most:
+    if restart is Restart.FREE:
+        return queue_again(store, experiment, last=False, lease=lease, reason=reason)
+    most = job_of(experiment).max_restarts
+    if restart is Restart.COUNTED and experiment.restarts < most:
         restarts = experiment.restarts + 1
         return queue_again(
             store,
@@ -85,7 +97,7 @@ def give_up(experiment: Experiment, reason: str, store: Store, *, restart: bool)
             restarts=restarts,
             reason=f"{reason} Restart {restarts} of {most}.",
         )
-    if restart and most:
+    if restart is Restart.COUNTED and most:
         reason += f" It was restarted {most} times before (job.max_restarts)."
     hint = f" Resume it with: tunesmith experiments resume {experiment.id}"
     return end(store, experiment, S.FAILED, lease=lease, reason=reason + hint)
@@ -108,7 +120,7 @@ def is_alive(experiment: Experiment) -> bool:
 
 def _given_up(experiment: Experiment, reason: str, store: Store) -> list[Experiment]:
     try:
-        return [give_up(store.get(experiment.id), reason, store, restart=True)]
+        return [give_up(store.get(experiment.id), reason, store, restart=Restart.COUNTED)]
     except (StateError, LeaseLostError, StorageError):
         return []  # another process was faster, or its folder can't be written
 

@@ -103,6 +103,7 @@ class Recorder:
 
     def should_stop(self) -> bool:
         """Whether anybody wants it to stop. Raises LeaseLostError when another may train it now."""
+        self.lease.confirm()
         if self.lease.stop is Stop.LEASE_LOST:
             raise LeaseLostError(
                 f"experiment {self.experiment_id} was given to another process, or the store "

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from pydantic import ValidationError
 
+from tunesmith.config.schema import JobConfig
 from tunesmith.errors import StateError, StorageError
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
@@ -51,6 +53,18 @@ def seconds_after_boot(process: psutil.Process) -> float:
     Both times are told by the machine's clock, so that an hour by which it was set falls out.
     """
     return process.create_time() - psutil.boot_time()
+
+
+def job_of(experiment: Experiment) -> JobConfig:
+    """The `job` section of what was asked; the defaults where this version can't read it.
+
+    A record of another version must not stop those who watch over all experiments: the process
+    that is to train it says what is wrong with its configuration.
+    """
+    try:
+        return JobConfig.model_validate(experiment.config.get("job", {}))
+    except ValidationError:
+        return JobConfig()
 
 
 def start(store: Store, experiment: Experiment, lease: str, **process: Any) -> Experiment:

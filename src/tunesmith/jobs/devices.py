@@ -39,6 +39,11 @@ class Slot:
     threads: int | None = None
     """Threads of its matrix products; None leaves them to torch."""
 
+    @property
+    def most_processes(self) -> int | None:
+        """Processes that one experiment can have here, each with a GPU; None where any number."""
+        return len(self.devices) if has_gpu(self.devices) else None
+
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """The environment of a process that trains here, from the worker's own."""
         values = dict(inherited)

@@ -7,8 +7,11 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunesmith.experiments.reconcile import Restart
+
 TRY_AGAIN = os.EX_TEMPFAIL
-"""Exit code of a training process that could not reach the store: nothing is wrong with it."""
+"""Exit code of a training process that could not reach the store, or its folder: nothing is wrong
+with the experiment."""
 
 CRASHES = {
     signal.SIGSEGV: "a segmentation fault",
@@ -31,8 +34,7 @@ class Ending:
 
     reason: str
     """One sentence or a few, for the person whose experiment it was."""
-    restart: bool
-    """Whether the same experiment may well go on when it is started again."""
+    restart: Restart
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,12 @@ def judge_ending(code: int, pid: int, output: str, *, out_of_memory: bool) -> En
     who = f"The process that trained it (pid {pid})"
     if code >= 0:
         if code == TRY_AGAIN:
-            return Ending(f"{who} ended because {_last_line(output)}", restart=True)
+            return Ending(f"{who} ended because {_last_line(output)}", Restart.FREE)
         said = _last_line(output)
         quoted = f"; its last words: {said}" if said else ", and printed nothing"
         return Ending(
             f"{who} ended by itself with exit code {code} and recorded nothing{quoted}",
-            restart=False,
+            Restart.NEVER,
         )
     number = -code
     name = _signal_name(number)
@@ -83,18 +85,20 @@ def judge_ending(code: int, pid: int, output: str, *, out_of_memory: bool) -> En
             f"{who} was killed by the out-of-memory killer: the memory of this machine, or what "
             "this service may use of it, ran out. A smaller training.per_device_train_batch_size "
             "or data.max_length needs less, and so does training.gradient_checkpointing: true.",
-            restart=True,
+            Restart.COUNTED,
         )
     if number == signal.SIGKILL:
-        return Ending(f"{who} was killed from outside ({name}, as kill -9 sends it).", restart=True)
+        return Ending(
+            f"{who} was killed from outside ({name}, as kill -9 sends it).", Restart.COUNTED
+        )
     if number in CRASHES:
         where = _crash_place(output)
         return Ending(
             f"{who} crashed in native code ({name}, {CRASHES[signal.Signals(number)]})"
             + (f": {where}." if where else "."),
-            restart=True,
+            Restart.COUNTED,
         )
-    return Ending(f"{who} was ended by a signal from outside ({name}).", restart=True)
+    return Ending(f"{who} was ended by a signal from outside ({name}).", Restart.COUNTED)
 
 
 def _signal_name(number: int) -> str:

@@ -32,13 +32,12 @@ def main(experiment_id: str, lease: str, parent: int) -> int:
     try:
         settings = Settings.read()
         with Store(settings.store_url) as store:
-            execute(experiment_id, store, settings, lease=lease)
+            execute(experiment_id, store, settings, lease=lease, parent=parent)
     except Interrupted:
         return 0
-    except LeaseLostError as error:
-        print(error, file=sys.stderr)
-        return 0  # it is another process's business now
-    except StorageError as error:
+    except (LeaseLostError, StorageError) as error:
+        # A lease that another process holds by now is none of the worker's business any more; one
+        # that only this process could not renew is given back.
         print(error, file=sys.stderr)
         return TRY_AGAIN
     except TunesmithError as error:

@@ -9,16 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
 import psutil
 
-from tunesmith.config.schema import JobConfig
-from tunesmith.errors import LeaseLostError, StateError, StorageError
-from tunesmith.experiments.lease import LONGEST_INTERVAL, RENEWALS
-from tunesmith.experiments.reconcile import give_up
-from tunesmith.experiments.states import S, local_folder, queue_again, seconds_after_boot
+from tunesmith.errors import LeaseLostError, NotFoundError, StateError, StorageError
+from tunesmith.experiments.lease import renewal_interval
+from tunesmith.experiments.reconcile import Restart, give_up
+from tunesmith.experiments.states import S, job_of, local_folder, queue_again, seconds_after_boot
 from tunesmith.jobs.devices import Slot
 from tunesmith.jobs.endings import Ending, KillCounts, judge_ending
 from tunesmith.jobs.logs import about, log
@@ -88,6 +88,8 @@ class _Supervision:
         stopping: threading.Event,
     ) -> None:
         assert experiment.lease is not None
+        self.experiment = experiment
+        """As it was last seen."""
         self.id = experiment.id
         self.lease = experiment.lease
         self.heartbeat = experiment.heartbeat
@@ -95,8 +97,8 @@ class _Supervision:
         self.store = store
         self.settings = settings
         self.stopping = stopping
-        self.limit = JobConfig.model_validate(experiment.config.get("job", {})).time_limit
-        self.interval = min(settings.lease_seconds / RENEWALS, LONGEST_INTERVAL)
+        self.limit = job_of(experiment).time_limit
+        self.interval = renewal_interval(settings)
         self.output = ExperimentFiles(local_folder(experiment, settings)).process
         self.printed = 0
         self.begun = time.monotonic()
@@ -110,14 +112,16 @@ class _Supervision:
             process = self._start()
         except OSError as error:
             reason = f"Its training process can't be started: {error.strerror or error}."
-            return self._record(lambda e: give_up(e, reason, self.store, restart=True))
+            return self._record(lambda e: give_up(e, reason, self.store, restart=Restart.FREE))
         log.info("training in process %d", process.pid, extra=about(self.id))
         code = self._watch(process)
         # What it has started itself goes with it.
         kill_family(process.pid, LEASE, self.lease)
         killed = KillCounts.read().rose_since(before)
         ending = judge_ending(code, process.pid, self._printed(), out_of_memory=killed)
-        return self._record(lambda e: self._settle(e, code, ending))
+        ended = self._record(lambda e: self._settle(e, code, ending))
+        process.wait()  # until now its number was nobody else's, and its end ours to tell
+        return ended
 
     def _start(self) -> subprocess.Popen[bytes]:
         self.output.parent.mkdir(parents=True, exist_ok=True)
@@ -141,8 +145,10 @@ class _Supervision:
 
     def _watch(self, process: subprocess.Popen[bytes]) -> int:
         """Wait for the process's end, passing on what it should know; returns its exit code."""
-        # Waiting in a thread tells the end at once, before others find the process gone.
-        waiter = threading.Thread(target=process.wait, name=f"wait-{self.id}", daemon=True)
+        codes: list[int] = []
+        waiter = threading.Thread(
+            target=lambda: codes.append(_exit_code(process)), name=f"wait-{self.id}", daemon=True
+        )
         waiter.start()
         looked = time.monotonic()
         while waiter.is_alive():
@@ -150,7 +156,8 @@ class _Supervision:
             now = time.monotonic()
             if self.stopping.is_set():
                 if self.asked is None:
-                    process.send_signal(signal.SIGTERM)
+                    with suppress(ProcessLookupError):
+                        os.kill(process.pid, signal.SIGTERM)
                 self._ask(Wish.SHUTDOWN, now)
             if now - looked >= self.interval:
                 looked = now
@@ -161,7 +168,7 @@ class _Supervision:
                     "it doesn't end though %s: killed", self.asked.wish, extra=about(self.id)
                 )
                 kill_family(process.pid, LEASE, self.lease)
-        return process.returncode
+        return codes[0]
 
     def _look(self, pid: int, now: float) -> None:
         """What the record says; until the process does it, keep the lease alive."""
@@ -171,6 +178,10 @@ class _Supervision:
             experiment = self.store.get(self.id)
         except StorageError:
             return  # the process itself notices when this lasts too long
+        except NotFoundError:  # it had ended, and somebody deleted it
+            self._ask(Wish.ENDED, now, FAREWELL)
+            return
+        self.experiment = experiment
         if experiment.status is not S.RUNNING:
             self._ask(Wish.ENDED, now, FAREWELL)
         elif experiment.lease != self.lease:
@@ -204,7 +215,7 @@ class _Supervision:
                 f"The process that trained it was killed: it did not stop within "
                 f"{self.overstayed.grace:g} seconds although {self.overstayed.wish}."
             )
-            restart = self.overstayed.wish is Wish.SHUTDOWN
+            restart = Restart.FREE if self.overstayed.wish is Wish.SHUTDOWN else Restart.NEVER
             return give_up(experiment, reason, self.store, restart=restart)
         early = code in (-signal.SIGTERM, -signal.SIGINT) and experiment.cancel_requested_at is None
         if self.stopping.is_set() and early:
@@ -222,8 +233,11 @@ class _Supervision:
                     experiment = end(experiment)
                     log.warning("%s", experiment.reason, extra=about(self.id))
                 return experiment
-            except (StateError, LeaseLostError):
-                return self.store.get(self.id)  # somebody was faster
+            except (StateError, LeaseLostError):  # somebody was faster: look what they recorded
+                if time.monotonic() > until:
+                    return self.store.get(self.id)
+            except NotFoundError:  # it had ended, and somebody deleted it
+                return self.experiment
             except StorageError:
                 if time.monotonic() > until or self.stopping.is_set():
                     raise  # whoever reaches the store finds the process gone
@@ -238,3 +252,16 @@ class _Supervision:
                 return stream.read().decode("utf-8", errors="replace")
         except OSError:
             return ""
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of `process`; its exit code, below 0 the signal that ended it.
+
+    It is not reaped where the system can do without: as long as its number is taken, others see
+    that its worker has yet to say how it ended.
+    """
+    if not hasattr(os, "waitid"):  # macOS, before Python 3.13
+        return process.wait()
+    ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert ended is not None
+    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status

@@ -34,6 +34,9 @@ from tunesmith.training.reporter import Phase
 LISTEN_PAUSE = 5.0
 """Seconds until a Celery that gave up is started again."""
 
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+"""Seconds that a slot waits after a training that ended without a word: each time twice as long."""
+
 FAREWELL = 15.0
 """Seconds beyond `cancel_grace_seconds` that trainings get to be given back at the end."""
 
@@ -150,33 +153,43 @@ class _Worker:
     # -- one slot ---------------------------------------------------------------------------
 
     def _serve(self, slot: Slot, wake: threading.Event) -> None:
-        """Take and train, one after the other; wait when nothing can be taken."""
+        """Take and train, one after the other; wait when nothing can be taken.
+
+        What ends without a word may be the fault of this machine. So that it doesn't use up the
+        restarts of all that wait, the slot pauses, each time twice as long.
+        """
+        pause = 0.0
         while not self.stopping.is_set():
             wake.clear()
-            while not self.stopping.is_set() and self._work(slot):
-                pass
+            while not self.stopping.is_set() and (ended := self._work(slot)):
+                pause = next_pause(pause, ended.status)
+                self.stopping.wait(pause)
             wake.wait()
 
-    def _work(self, slot: Slot) -> bool:
-        """Take one experiment and have it trained. False when there was none, or no store."""
+    def _work(self, slot: Slot) -> Experiment | None:
+        """Take one experiment and have it trained; returns it as it ended.
+
+        None when there was none, or no store.
+        """
         try:
             experiment = self.store.jobs.take(
                 slot.queues,
                 lease=new_lease(),
                 worker=self.record.name,
                 phase=str(Phase.PREPARING_DATA),
+                most_processes=slot.most_processes,
                 **this_process(),
             )
             if experiment is None:
-                return False
+                return None
             log.info("took %s", experiment.name, extra=about(experiment.id))
             ended = supervise(experiment, slot, self.store, self.settings, self.stopping)
         except StorageError as error:
             log.error("%s", error)
-            return False
+            return None
         log.info("%s is %s", ended.name, ended.status, extra=about(ended.id))
         self._tell_others(ended)
-        return True
+        return ended
 
     def _tell_others(self, experiment: Experiment) -> None:
         """An experiment that waits again may be somebody else's, sooner than this worker's."""
@@ -220,6 +233,17 @@ class _Worker:
         log.critical("%s", failed.exc_value, exc_info=failed.exc_value)
         self.failure = failed.exc_value
         self._signals.ask()
+
+
+def next_pause(before: float, ended: ExperimentStatus) -> float:
+    """Seconds that a slot waits after a training that `ended` so, when it waited `before` last."""
+    match ended:
+        case ExperimentStatus.QUEUED:
+            return min(max(2 * before, FIRST_PAUSE), LONGEST_PAUSE)
+        case ExperimentStatus.FAILED:  # perhaps for the same reason
+            return before
+        case _:
+            return 0.0
 
 
 def _end_at_once(number: int) -> None:

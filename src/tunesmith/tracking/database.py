@@ -32,8 +32,15 @@ from tunesmith.tracking.schema import bring_to_head, migrate
 BUSY_TIMEOUT = 30.0
 """Seconds to wait while another process writes."""
 
-CONNECT_TIMEOUT = 10
-"""Seconds to wait for a server to answer."""
+TIMEOUTS = {
+    "connect_timeout": 10,  # seconds
+    "tcp_user_timeout": 20_000,  # milliseconds that data may stay without an answer
+    "keepalives_idle": 10,  # seconds of silence before the server is asked whether it is there,
+    "keepalives_interval": 5,  # between two such questions,
+    "keepalives_count": 3,  # and how many may stay without an answer
+}
+"""How long to wait for a PostgreSQL server that is gone, or can't be reached any more; names are
+libpq's (https://www.postgresql.org/docs/current/libpq-connect.html)."""
 
 _EXAMPLES = "sqlite:///results/experiments.db or postgresql://user:password@host/database"
 
@@ -166,8 +173,8 @@ def _create_engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _create_sqlite_engine(url)
     arguments: dict[str, Any] = {}
-    if url.get_driver_name().startswith("psycopg") and "connect_timeout" not in url.query:
-        arguments["connect_timeout"] = CONNECT_TIMEOUT
+    if url.get_driver_name().startswith("psycopg"):
+        arguments = {name: value for name, value in TIMEOUTS.items() if name not in url.query}
     try:
         # Pinging finds the connections that died with a restarted server.
         return create_engine(url, connect_args=arguments, pool_pre_ping=True)

@@ -165,14 +165,16 @@ class Jobs(Workers):
         pid: int | None = None,
         process_started: float | None = None,
         phase: str,
+        most_processes: int | None = None,
     ) -> Experiment | None:
         """Take the best experiment that waits in one of `queues`, and hold it under `lease`.
 
-        Passed over are paused queues, and those that run after one that has not ended. Of many who
-        take at once, each gets another one. None when there is nothing to take.
+        Passed over are paused queues, those that run after one that has not ended, and those of
+        more than `most_processes` processes. Of many who take at once, each gets another one. None
+        when there is nothing to take. Why it waited again stays as its reason until it begins.
         """
         columns = experiments.c
-        best = takeable(select(columns.id), queues).order_by(*ORDER).limit(1)
+        best = takeable(select(columns.id), queues, most_processes).order_by(*ORDER).limit(1)
         with self._database.writing() as connection:
             # PostgreSQL: what another connection is taking is passed over. SQLite has one writer.
             found = connection.scalar(best.with_for_update(skip_locked=True, of=experiments))
@@ -192,7 +194,6 @@ class Jobs(Workers):
                     phase=phase,
                     started_at=func.coalesce(columns.started_at, _now()),
                     finished_at=None,
-                    reason=None,
                     cancel_requested_at=None,
                     time_left=None,
                 )

@@ -17,9 +17,18 @@ _RANK_LOCK = 0x74756E65_72616E6B
 """Name of the advisory lock under which PostgreSQL stores give ranks ("tunerank" in ASCII)."""
 
 
-def takeable(query: Select[Any], names: Collection[str]) -> Select[Any]:
-    """`query` over experiments, of those that may be taken from the queues `names` now."""
+def takeable(
+    query: Select[Any], names: Collection[str], most_processes: int | None = None
+) -> Select[Any]:
+    """`query` over experiments, of those that may be taken from the queues `names` now.
+
+    With `most_processes`, of those that train with no more than so many, or on the processor.
+    """
     columns = experiments.c
+    if most_processes is not None:
+        training = columns.config["training"]
+        fits = func.coalesce(training["processes"].as_integer(), 1) <= most_processes
+        query = query.where(fits | (training["device"].as_string() == "cpu"))
     before = experiments.alias("before")
     unfinished = [status for status in ExperimentStatus if status.is_live]
     held_up = select(before.c.id).where(

@@ -24,7 +24,13 @@ from types import TracebackType
 
 import torch
 
-from tunesmith.errors import Interrupted, StorageError, TrainingError, TunesmithError
+from tunesmith.errors import (
+    Interrupted,
+    ProcessKilledError,
+    StorageError,
+    TrainingError,
+    TunesmithError,
+)
 from tunesmith.training.fitting import Training
 from tunesmith.training.group import Group, abort_gpu_traffic, joined
 from tunesmith.training.handover import Handover
@@ -186,7 +192,7 @@ class Processes:
         """Why the others ended: what killed one, else what one said, else what one printed."""
         for rank, code in ended.items():
             if code < 0:
-                return TrainingError(f"{self._name(rank)} {_by_signal(-code)}")
+                return ProcessKilledError(f"{self._name(rank)} {_by_signal(-code)}")
         for rank in ended:
             if told := self._handover.failure(rank):
                 return told
@@ -231,7 +237,8 @@ class Processes:
 
 def _by_signal(number: int) -> str:
     """How a process ended by signal `number`, as the end of a sentence."""
-    name = signal.Signals(number).name
+    known = number in list(signal.Signals)  # not those for real-time use
+    name = signal.Signals(number).name if known else f"signal {number}"
     if number == signal.SIGKILL:
         return f"was killed ({name}), as the system does when memory runs out."
     if number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT):

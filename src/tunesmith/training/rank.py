@@ -27,10 +27,17 @@ def main(folder: Path, rank: int, parent: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the first process hears them too, and decides
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(lines, folder, parent), daemon=True).start()
+    listener = threading.Thread(target=_listen, args=(lines, folder, parent), daemon=True)
+    listener.start()
     # Only now what takes seconds to load: from here on the process notices that it is orphaned.
     follower = importlib.import_module("tunesmith.training.follower")
-    return int(follower.follow(folder, rank, lines.get))
+    code = 1
+    try:
+        code = int(follower.follow(folder, rank, lines.get))
+    finally:
+        if code:  # perhaps because the first process is gone: then there is something to clear up
+            listener.join(2 * LOOK_EVERY)
+    return code
 
 
 def _listen(lines: queue.SimpleQueue[str], folder: Path, parent: int) -> None:
