@@ -31,6 +31,7 @@ from tunesmith.api.schemas.data import (
     DatasetVersions,
     DatasetVersionState,
     Imported,
+    Presets,
     Preview,
     Resolved,
     Validation,
@@ -307,6 +308,10 @@ class Client:
         """The JSON schema of a configuration."""
         found: dict[str, Any] = self._connection.request("GET", "/configuration/schema").json()
         return found
+
+    def presets(self) -> Presets:
+        """The ready-made configurations, the starter first."""
+        return self._ask(Presets, "GET", "/configuration/presets")
 
     def validate(self, config: Mapping[str, Any]) -> Validation:
         """Check a configuration with its data; problems are in the answer."""

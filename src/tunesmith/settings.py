@@ -77,8 +77,18 @@ class Settings(BaseSettings):
         validation_alias="TUNESMITH_REQUIRE_TOKENS",
         description="Whether the API asks for access tokens on this machine's own address too.",
     )
+    api_url: str | None = Field(
+        None,
+        validation_alias="TUNESMITH_API_URL",
+        description="Address at which the web page finds the API; by default this machine's.",
+    )
     ui_port: int = Field(
         8501, ge=1, le=65535, validation_alias="UI_PORT", description="Port of the web page."
+    )
+    ui_host: str = Field(
+        "127.0.0.1",
+        validation_alias="TUNESMITH_UI_HOST",
+        description="Address of the web page; any but this machine's own needs an API with tokens.",
     )
     artifacts: str | None = Field(
         None,
@@ -188,6 +198,12 @@ class Settings(BaseSettings):
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
         return f"redis://127.0.0.1:{self.redis_port}/0"
+
+    @property
+    def api_address(self) -> str:
+        """Where this machine reaches its own API."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.api_host, self.api_host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
 
     @cached_property
     def timezone(self) -> ZoneInfo:

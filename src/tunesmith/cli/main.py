@@ -24,10 +24,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "tunesmith.cli.experiments",
         "List, show, follow, cancel, resume, delete, import.",
     ),
-    "up": ("tunesmith.cli.up", "Start broker, API and worker on this machine."),
+    "up": ("tunesmith.cli.up", "Start broker, API, worker and web page on this machine."),
     "down": ("tunesmith.cli.up", "Stop what `tunesmith up` started."),
     "worker": ("tunesmith.cli.worker", "Take experiments from the queue and train them here."),
     "api": ("tunesmith.cli.api", "Serve the REST API."),
+    "ui": ("tunesmith.cli.ui", "Serve the web page."),
     "tokens": ("tunesmith.cli.tokens", "Make, list and revoke access tokens of the API."),
     "doctor": ("tunesmith.cli.doctor", "Check the installation, and say what to do."),
 }

@@ -15,7 +15,8 @@ from tunesmith.api.documentation import (
     errors,
 )
 from tunesmith.api.problems import field_problem
-from tunesmith.api.schemas.data import Resolved, Validation
+from tunesmith.api.schemas.data import Presets, PresetState, Resolved, Validation
+from tunesmith.config.presets import presets
 from tunesmith.config.yaml import read_draft, to_yaml
 from tunesmith.errors import ConfigError
 from tunesmith.experiments.confinement import confinement_problems
@@ -28,6 +29,19 @@ router = APIRouter(prefix="/configuration", tags=["configuration"])
 def schema(_: Viewer) -> dict[str, Any]:
     """Every field with its name, type, bounds, default and one line of description."""
     return configuration_schema()
+
+
+@router.get("/presets", responses=errors(), summary="Ready-made configurations")
+def list_presets(_: Viewer) -> Presets:
+    """What to begin with: the starter first."""
+    return Presets(
+        items=[
+            PresetState(
+                name=each.name, description=each.description, config=each.config, yaml=each.text
+            )
+            for each in presets().values()
+        ]
+    )
 
 
 @router.post(

@@ -104,6 +104,21 @@ class Validation(Answer):
     unchecked: list[str] = Field(description="What can be looked at only when training begins.")
 
 
+class PresetState(Answer):
+    """A ready-made configuration."""
+
+    name: str
+    description: str = Field(description="What it is, in a sentence or two.")
+    config: dict[str, Any] = Field(description="What it sets; the rest are defaults.")
+    yaml: str = Field(description="The same as a file, with its comments.")
+
+
+class Presets(Answer):
+    """The ready-made configurations, the starter first."""
+
+    items: list[PresetState]
+
+
 class Resolved(Answer):
     """A configuration with all its defaults."""
 

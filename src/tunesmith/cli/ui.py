@@ -1,0 +1,42 @@
+"""`tunesmith ui`: the web page alone."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+import uvicorn
+
+from tunesmith.jobs.logs import log_to_terminal
+from tunesmith.jobs.ports import port_is_free, port_taken
+from tunesmith.jobs.processes import end_when_orphaned
+from tunesmith.settings import Settings
+
+CLOSING = 3
+"""Seconds that open pages get to end; they don't end by themselves."""
+
+
+@click.command()
+@click.option("--host", help="Address to listen on; any but this machine's own needs tokens.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port; by default UI_PORT.")
+@click.option("--parent", type=int, hidden=True, help="Process whose end ends it.")
+def ui(host: str | None, port: int | None, parent: int | None) -> None:
+    """Serve the web page, until Ctrl-C."""
+    given = {"ui_host": host, "ui_port": port}
+    settings = Settings.read().model_copy(update={k: v for k, v in given.items() if v is not None})
+    log_to_terminal(settings, "ui")
+    if not port_is_free(settings.ui_host, settings.ui_port):
+        raise port_taken("web page", settings.ui_port, "UI_PORT")
+    if parent is not None:
+        end_when_orphaned(parent)
+    # Streamlit takes a second to import, which no other command should pay for.
+    app = importlib.import_module("tunesmith.ui.server").create_app(settings)
+    uvicorn.run(
+        app,
+        host=settings.ui_host,
+        port=settings.ui_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=CLOSING,
+    )

@@ -1,0 +1,68 @@
+"""The page as Streamlit runs it for each visitor, again and again: frame, sign-in, navigation."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tunesmith.api.auth import is_loopback
+from tunesmith.errors import AccessError, ServiceError, TunesmithError
+from tunesmith.ui import navigation, session, trouble
+from tunesmith.ui.components import frame
+from tunesmith.ui.language import _
+from tunesmith.ui.pages import data, experiment, experiments, home, sign_in, system
+
+
+def main() -> None:
+    """Draw the page that the address names."""
+    st.set_page_config(page_title="Tunesmith", page_icon=":material/tune:", layout="wide")
+    frame.style()
+    session.forget_visitor()
+    try:
+        visitor = session.visitor()
+    except ServiceError as error:
+        trouble.tell(error)
+        trouble.wait_for_service()
+        return
+    except AccessError:
+        frame.sidebar(signed_in=False)
+        sign_in.page()
+        return
+    if visitor.via == "local" and not is_loopback(session.settings().ui_host):
+        st.error(
+            _("This page can be reached from other machines, but the API asks nobody who they "
+              "are. Start the API with TUNESMITH_REQUIRE_TOKENS=true, or this page on 127.0.0.1."),
+            icon=":material/lock_open:",
+        )  # fmt: skip
+        return
+    pages = {
+        "home": st.Page(home.page, title=_("Home"), icon=":material/home:", default=True),
+        "experiments": st.Page(
+            experiments.page,
+            title=_("Experiments"),
+            icon=":material/science:",
+            url_path="experiments",
+        ),
+        "data": st.Page(data.page, title=_("Data"), icon=":material/table:", url_path="data"),
+        "system": st.Page(
+            system.page, title=_("System"), icon=":material/dns:", url_path="system"
+        ),
+        "experiment": st.Page(
+            experiment.page,
+            title=_("Experiment"),
+            icon=":material/experiment:",
+            url_path="experiment",
+            visibility="hidden",
+        ),
+    }
+    chosen = st.navigation(list(pages.values()))
+    navigation.remember(pages)
+    frame.sidebar(signed_in=visitor.via != "local")
+    try:
+        chosen.run()
+    except TunesmithError as error:
+        trouble.tell(error)
+        if isinstance(error, ServiceError):
+            trouble.wait_for_service()
+
+
+main()

@@ -1,0 +1,75 @@
+"""What can be done with an experiment, each with a confirmation where it can't be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from tunesmith.api.schemas.experiments import ExperimentSummary, Submitted, TaskState
+from tunesmith.errors import TunesmithError
+from tunesmith.tracking.entities import ExperimentStatus
+from tunesmith.tracking.service_entities import Role
+from tunesmith.ui import navigation, session, trouble
+from tunesmith.ui.language import _
+
+S = ExperimentStatus
+
+
+def bar(one: ExperimentSummary) -> None:
+    """The buttons that fit where the experiment stands and who looks at it."""
+    client = session.client()
+    with st.container(horizontal=True, gap="small"):
+        if session.may_change(one.owner):
+            if one.status.is_live:
+                stopping = one.cancel_requested_at is not None
+                if st.button(_("Cancel"), icon=":material/stop_circle:", disabled=stopping):
+                    _act(client.cancel, one.id)
+            if one.status is S.QUEUED and session.may(Role.ADMIN):
+                if st.button(_("To the front"), icon=":material/vertical_align_top:"):
+                    _act(client.move_to_front, one.id)
+            if one.status in (S.FAILED, S.CANCELLED):
+                if st.button(_("Resume"), icon=":material/play_arrow:", type="primary",
+                             help=_("Goes on from the newest checkpoint.")):  # fmt: skip
+                    _act(client.resume, one.id)
+                if st.button(_("Retry"), icon=":material/replay:",
+                             help=_("The same experiment again, from the start.")):  # fmt: skip
+                    _act(client.retry, one.id)
+        if session.may(Role.MEMBER) and st.button(
+            _("Rerun"), icon=":material/content_copy:", help=_("A new experiment like this one.")
+        ):
+            _act(client.rerun, one.id)
+        if session.may_change(one.owner) and one.status.is_finished:
+            if st.button(_("Delete"), icon=":material/delete:"):
+                _confirm_delete(one.id, one.name)
+
+
+def _act(call: Callable[[str], Submitted | TaskState], experiment_id: str) -> None:
+    try:
+        done = call(experiment_id)
+    except TunesmithError as error:
+        trouble.tell(error)
+        return
+    if isinstance(done, Submitted) and done.experiment_id != experiment_id:
+        navigation.go("experiment", id=done.experiment_id)
+    st.rerun()
+
+
+def _confirm_delete(experiment_id: str, name: str) -> None:
+    @st.dialog(_("Delete this experiment?"))
+    def ask() -> None:
+        st.write(
+            _("**{name}** with its metrics, log and adapter. This can't be undone.").format(name=name)
+        )
+        with st.container(horizontal=True):
+            if st.button(_("Delete"), type="primary", icon=":material/delete_forever:"):
+                try:
+                    session.client().delete(experiment_id, confirm=name)
+                except TunesmithError as error:
+                    trouble.tell(error)
+                    return
+                navigation.go("experiments")
+            if st.button(_("Keep it")):
+                st.rerun()
+
+    ask()

@@ -1,0 +1,84 @@
+"""Charts of metrics over steps or time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+import polars as pl
+import streamlit as st
+
+from tunesmith.api.schemas.experiments import MetricPoint
+from tunesmith.ui import words
+from tunesmith.ui.language import _
+
+HEIGHT = 220
+"""Pixels."""
+
+
+def curves(
+    series: Mapping[str, Sequence[MetricPoint]],
+    *,
+    title: str,
+    x: str = "step",
+    log: bool = False,
+    smoothing: float = 0.0,
+    height: int = HEIGHT,
+) -> None:
+    """Lines over steps, or with `x="time"` over the seconds since each began.
+
+    `smoothing` is the weight of the past in an exponential mean, 0 to 1.
+    """
+    rows = []
+    for name, points in series.items():
+        past: float | None = None
+        for point in points:
+            if point.value is None or (log and point.value <= 0):
+                continue
+            past = point.value if past is None else smoothing * past + (1 - smoothing) * point.value
+            at = (point.recorded_at - points[0].recorded_at).total_seconds()
+            rows.append({"name": name, "step": point.step, "time": at, "value": past})
+    if not rows:
+        return
+    table = pl.DataFrame(rows)
+    spread = table["value"].min() != table["value"].max()
+    scale = alt.Scale(type="log" if log else "linear", zero=False, nice=spread)
+    marked = table.height <= 60
+    label = _("step") if x == "step" else _("seconds")
+    chart = (
+        alt.Chart(table, height=height)
+        .mark_line(point=marked, strokeWidth=2, interpolate="monotone")
+        .encode(
+            x=alt.X(f"{x}:Q", title=label, axis=alt.Axis(tickMinStep=1, grid=False)),
+            y=alt.Y("value:Q", title=None, scale=scale),
+            color=alt.Color("name:N", title=None, legend=_legend(len(series)))
+            if len(series) > 1
+            else alt.Undefined,
+            tooltip=[
+                alt.Tooltip("name:N", title=title),
+                alt.Tooltip("step:Q", title=_("step")),
+                alt.Tooltip("value:Q", format=".4g", title=_("value")),
+            ],
+        )
+    )
+    st.markdown(f"**{title}**")
+    st.altair_chart(chart)
+
+
+def metrics(histories: Mapping[str, Sequence[MetricPoint]]) -> None:
+    """The metrics of one experiment, two charts a row."""
+    left = dict(histories)
+    charts: list[tuple[str, dict[str, Sequence[MetricPoint]]]] = []
+    losses = {words.metric(n): left.pop(n) for n in ("loss", "eval_loss") if n in left}
+    if losses:
+        charts.append((_("loss"), losses))
+    for name in sorted(left, key=lambda n: (not n.startswith("eval_"), n)):
+        charts.append((words.metric(name), {words.metric(name): left[name]}))
+    columns = st.columns(2, gap="large")
+    for number, (title, series) in enumerate(charts):
+        with columns[number % 2]:
+            curves(series, title=title)
+
+
+def _legend(count: int) -> alt.Legend:
+    return alt.Legend(orient="bottom", columns=1 if count > 4 else 2, labelLimit=400)

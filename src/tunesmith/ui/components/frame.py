@@ -1,0 +1,58 @@
+"""What stands around every page: a little style, the language, who is signed in."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import streamlit as st
+
+from tunesmith.settings import VERSION
+from tunesmith.ui import session
+from tunesmith.ui.language import LANGUAGES, _, language
+
+_STYLE = """<style>
+.block-container, [data-testid="stMainBlockContainer"] { padding-top: 3.2rem; max-width: 1240px; }
+h1 { letter-spacing: -0.02em; }
+.ts-steps { display: flex; flex-wrap: wrap; list-style: none; margin: 0.25rem 0 0.5rem; padding: 0;
+  gap: 0.25rem 0; }
+.ts-steps li { flex: 1 1 6.5rem; min-width: 6.5rem; margin: 0; padding: 0.55rem 0.4rem 0 0;
+  border-top: 3px solid color-mix(in srgb, currentColor 18%, transparent);
+  font-size: 0.86rem; line-height: 1.25; opacity: 0.62; }
+.ts-steps li.done { border-color: #14b8a6; opacity: 0.9; }
+.ts-steps li.now { border-color: #3b82f6; opacity: 1; font-weight: 600; }
+.ts-steps li.bad { border-color: #ef4444; opacity: 1; font-weight: 600; }
+.ts-steps small { display: block; font-weight: 400; opacity: 0.8; }
+</style>"""
+
+
+def style() -> None:
+    """What the theme can't say."""
+    st.html(_STYLE)
+
+
+def sidebar(*, signed_in: bool) -> None:
+    """Language, who is here, and the version."""
+    with st.sidebar:
+        st.space("stretch") if False else None
+        others = [code for code in LANGUAGES if code != language()]
+        back = quote(_here(), safe="")
+        with st.container(key="frame"):
+            for code in others:
+                st.markdown(f"[:material/translate: {LANGUAGES[code]}](/language/{code}?back={back})")
+            if signed_in:
+                who = session.visitor()
+                st.caption(f"{who.name} · {_role(str(who.role))}")
+                st.markdown(f"[{_('Sign out')}](/leave)")
+            st.caption(f"Tunesmith {VERSION}")
+
+
+def _here() -> str:
+    """Path and parameters of this page."""
+    rest = str(st.context.url or "/").partition("://")[2].partition("/")[2]
+    path = "/" + rest.partition("?")[0]
+    parameters = "&".join(f"{quote(k)}={quote(v)}" for k, v in st.query_params.items())
+    return f"{path}?{parameters}" if parameters else path
+
+
+def _role(name: str) -> str:
+    return {"viewer": _("viewer"), "member": _("member"), "admin": _("admin")}[name]

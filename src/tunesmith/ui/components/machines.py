@@ -1,0 +1,44 @@
+"""The workers and what they have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from tunesmith.api.schemas.service import WorkerState
+from tunesmith.ui import formats
+from tunesmith.ui.language import _
+
+
+def overview(workers: Sequence[WorkerState]) -> None:
+    """Each worker with its places, processor and memory."""
+    if not workers:
+        st.warning(
+            _("No worker is running: experiments wait. Start one with `tunesmith worker`."),
+            icon=":material/power_off:",
+        )
+    for worker in workers:
+        busy, free = len(worker.running), worker.slots
+        usage = getattr(worker, "usage", None)
+        with st.container(border=True, gap="xsmall"):
+            st.markdown(f"**{worker.name}** · {', '.join(worker.devices)}")
+            st.caption(_("{busy} of {slots} places in use").format(busy=busy, slots=free))
+            if usage is not None:
+                st.progress(
+                    min(usage.cpu_percent / 100, 1.0),
+                    text=_("processor {share}").format(share=formats.share(usage.cpu_percent / 100)),
+                )
+                st.progress(
+                    min(usage.memory_used / max(usage.memory_total, 1), 1.0),
+                    text=_("memory {used} of {total}").format(
+                        used=formats.size(usage.memory_used), total=formats.size(usage.memory_total)
+                    ),
+                )
+                for device in usage.devices:
+                    if device.memory_total:
+                        st.progress(
+                            min((device.memory_used or 0) / device.memory_total, 1.0),
+                            text=f"{device.name}: {formats.size(device.memory_used)} / "
+                            f"{formats.size(device.memory_total)}",
+                        )

@@ -1,0 +1,143 @@
+"""What came of an experiment: the score, how sure it is, what it is worth, where it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+import polars as pl
+import streamlit as st
+
+from tunesmith.api.schemas.experiments import ExperimentWhole
+from tunesmith.ui import formats, words
+from tunesmith.ui.language import _
+
+MOST_LABELS = 30
+"""Labels up to which a confusion matrix is drawn."""
+
+
+def verdict(whole: ExperimentWhole) -> None:
+    """The score with its interval, beside what needs no training, in one row."""
+    score = whole.metrics.get("score")
+    if not isinstance(score, Mapping):
+        return
+    interval, name = score["interval"], score["metric"]
+    untrained = score.get("untrained", {}).get(name)
+    baseline = score["baseline"]
+    columns = st.columns(4)
+    columns[0].metric(
+        words.metric(name).capitalize(),
+        formats.score(score["value"]),
+        delta_description=None,
+        help=_("95 % interval ({method}): {low} to {high}, over {rows} held-out rows.").format(
+            method=interval["method"], low=formats.score(interval["low"]),
+            high=formats.score(interval["high"]), rows=formats.number(interval["rows"]),
+        ),
+    )  # fmt: skip
+    columns[1].metric(
+        _("95 % interval"), f"{formats.score(interval['low'])} – {formats.score(interval['high'])}"
+    )
+    columns[2].metric(_("Untrained model"), formats.score(untrained))
+    columns[3].metric(_("Simplest answer"), formats.score(baseline["value"]), help=baseline["name"])
+    if score["value"] <= baseline["value"]:
+        st.error(
+            _("No better than the simplest answer: it has not learned the task."),
+            icon=":material/trending_flat:",
+        )
+    elif interval["low"] <= baseline["value"]:
+        st.warning(
+            _("Not plainly better than the simplest answer, with this many rows."),
+            icon=":material/help:",
+        )
+    elif whole.metrics.get("reload_verified"):
+        st.success(
+            _("Better than the simplest answer. The saved adapter was loaded again and gave the same "
+              "answer to every held-out row."),
+            icon=":material/verified:",
+        )  # fmt: skip
+
+
+def details(whole: ExperimentWhole) -> None:
+    """Confusion, mistakes, likely label errors, speed."""
+    metrics = whole.metrics
+    left, right = st.columns([1, 1], gap="large")
+    matrix = metrics.get("confusion_matrix")
+    with left:
+        if matrix and len(matrix["labels"]) <= MOST_LABELS:
+            _confusion(matrix)
+        elif matrix:
+            st.caption(_("Too many labels for a confusion matrix; metrics.json has it."))
+    with right:
+        st.markdown(f"**{_('Training')}**")
+        first, second = st.columns(2)
+        first.metric(_("Rows"), formats.number(metrics.get("train_samples")))
+        second.metric(_("Time"), formats.duration(metrics.get("train_runtime")))
+        first.metric(_("Samples per second"), formats.number(metrics.get("train_samples_per_second")))
+        second.metric(_("Tokens per second"), formats.number(metrics.get("train_tokens_per_second")))
+        first.metric(_("Peak memory"), formats.size(metrics.get("peak_memory_bytes")))
+        second.metric(_("Training loss"), formats.score(metrics.get("train_loss")))
+    if worst := metrics.get("worst_mistakes"):
+        st.markdown(f"**{_('Worst mistakes')}**")
+        _rows(worst, {"row": _("row"), "expected": _("expected"), "predicted": _("answer"),
+                      "text": _("text")})  # fmt: skip
+    suspects = metrics.get("likely_label_errors") or {}
+    if suspects.get("rows"):
+        st.markdown(f"**{_('Likely label errors')}**")
+        st.caption(
+            _("Held-out rows whose label the model contradicts with confidence, the surest first. Look "
+              "at each: what the model has not learned looks the same.")
+        )  # fmt: skip
+        _rows(suspects["rows"], {"row": _("row"), "label": _("label"), "suggested": _("model"),
+                                 "text": _("text")})  # fmt: skip
+
+
+def _rows(rows: list[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    shown = pl.DataFrame(
+        {
+            title: [_cell(row.get(name)) if name != "row" else row.get(name) for row in rows]
+            for name, title in columns.items()
+        },
+        strict=False,
+    )
+    st.dataframe(
+        shown, hide_index=True,
+        column_config={_("text"): st.column_config.TextColumn(width="large")},
+    )  # fmt: skip
+
+
+def _cell(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _confusion(matrix: Mapping[str, Any]) -> None:
+    labels = [str(label) for label in matrix["labels"]]
+    rows = [
+        {
+            "expected": expected,
+            "predicted": predicted,
+            "count": count,
+            "share": count / max(sum(counts), 1),
+        }
+        for expected, counts in zip(labels, matrix["rows_expected_columns_predicted"], strict=True)
+        for predicted, count in zip(labels, counts, strict=True)
+    ]
+    base = alt.Chart(pl.DataFrame(rows), height=max(180, 44 * len(labels))).encode(
+        x=alt.X("predicted:N", title=_("answer"), sort=labels, axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("expected:N", title=_("true label"), sort=labels),
+    )
+    cells = base.mark_rect(cornerRadius=3).encode(
+        color=alt.Color("share:Q", legend=None, scale=alt.Scale(scheme="teals", domain=[0, 1])),
+        tooltip=[
+            alt.Tooltip("expected:N", title=_("true label")),
+            alt.Tooltip("predicted:N", title=_("answer")),
+            alt.Tooltip("count:Q", title=_("rows"), format=","),
+            alt.Tooltip("share:Q", title=_("share"), format=".1%"),
+        ],
+    )
+    numbers = base.mark_text(fontSize=13).encode(
+        text=alt.Text("count:Q", format=","),
+        color=alt.condition("datum.share > 0.5", alt.value("white"), alt.value("#334155")),
+    )
+    st.markdown(f"**{_('Confusion')}**")
+    st.altair_chart(cells + numbers)

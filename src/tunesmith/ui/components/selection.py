@@ -1,0 +1,97 @@
+"""What can be done with several experiments at once; and the list as a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from tunesmith.api.schemas.experiments import ExperimentSummary
+from tunesmith.errors import TunesmithError
+from tunesmith.ui import session
+from tunesmith.ui.language import _, translate_number
+
+PAGE = 1000
+"""Experiments that are asked for at once."""
+
+COLUMNS = (
+    "id", "name", "status", "task", "model_name", "dataset_name", "dataset_hash", "score_name",
+    "score", "eval_accuracy", "train_runtime", "created_at", "started_at", "finished_at", "owner",
+    "reason",
+)  # fmt: skip
+"""Of the exported list."""
+
+
+def bar(chosen: Sequence[ExperimentSummary], filters: Mapping[str, Any]) -> None:
+    """Buttons for the `chosen`, and the download of all that pass the `filters`."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if chosen:
+            st.markdown(f"**{translate_number('{n} chosen', '{n} chosen', len(chosen))}**")
+            live = [e for e in chosen if e.status.is_live and session.may_change(e.owner)]
+            ended = [e for e in chosen if e.status.is_finished and session.may_change(e.owner)]
+            if live and st.button(_("Cancel"), icon=":material/stop_circle:"):
+                _each(live, lambda e: session.client().cancel(e.id))
+            if ended and st.button(_("Delete"), icon=":material/delete:"):
+                _confirm(ended)
+        else:
+            st.caption(_("Choose experiments by the boxes on the left."))
+        st.download_button(
+            _("Export as CSV"), lambda: export(filters), file_name="experiments.csv",
+            mime="text/csv", icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
+
+
+def export(filters: Mapping[str, Any]) -> bytes:
+    """All experiments that pass `filters`, as CSV; cells that a spreadsheet would run are quoted."""
+    client, offset = session.client(), 0
+    output = io.StringIO()
+    writer = csv.writer(output)
+    writer.writerow(COLUMNS)
+    while True:
+        found = client.experiments(**filters, limit=PAGE, offset=offset)
+        for one in found.items:
+            writer.writerow([_harmless(getattr(one, name)) for name in COLUMNS])
+        offset += PAGE
+        if offset >= found.total:
+            return output.getvalue().encode("utf-8-sig")
+
+
+def _harmless(value: Any) -> Any:
+    """The value; text that begins as a formula does gets an apostrophe before it (OWASP)."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value
+
+
+def _confirm(chosen: Sequence[ExperimentSummary]) -> None:
+    @st.dialog(_("Delete these experiments?"))
+    def ask() -> None:
+        st.write(_("With their metrics, logs and adapters. This can't be undone."))
+        for one in chosen[:10]:
+            st.markdown(f"- {one.name}")
+        if len(chosen) > 10:
+            st.caption(_("… and {n} more").format(n=len(chosen) - 10))
+        with st.container(horizontal=True):
+            if st.button(_("Delete"), type="primary", icon=":material/delete_forever:"):
+                _each(chosen, lambda e: session.client().delete(e.id, confirm=e.name))
+            if st.button(_("Keep them")):
+                st.rerun()
+
+    ask()
+
+
+def _each(
+    chosen: Sequence[ExperimentSummary], act: Callable[[ExperimentSummary], object]
+) -> None:
+    """Act on each; what doesn't work is said, and the rest is done."""
+    failed = []
+    for one in chosen:
+        try:
+            act(one)
+        except TunesmithError as error:
+            failed.append(f"{one.name}: {error}")
+    for text in failed:
+        st.error(text)
+    if not failed:
+        st.rerun()

@@ -1,0 +1,53 @@
+"""Access tokens: made, shown once, revoked; for admins."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tunesmith.errors import TunesmithError
+from tunesmith.tracking.service_entities import Role
+from tunesmith.ui import formats, session, trouble
+from tunesmith.ui.language import _
+
+
+def panel() -> None:
+    """The tokens, and a form for a new one."""
+    client = session.client()
+    with st.form("token", clear_on_submit=True, border=True):
+        left, middle, right = st.columns([3, 2, 1], vertical_alignment="bottom")
+        name = left.text_input(_("For whom"), placeholder="maria")
+        role = middle.selectbox(_("Role"), list(Role), index=1, format_func=_role)
+        made = right.form_submit_button(_("Make a token"), type="primary")
+    if made:
+        try:
+            token = client.create_token(name.strip(), str(role))
+        except TunesmithError as error:
+            trouble.tell(error)
+        else:
+            st.success(_("This is shown once; give it to {who}.").format(who=token.name))
+            st.code(token.token, language=None)
+    found = client.tokens().items
+    if not found:
+        st.caption(_("There are no tokens yet."))
+    for token in found:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{token.name}** · {_role(token.role)} · `{token.prefix}…`")
+            used = formats.ago(token.last_used_at) if token.last_used_at else _("never used")
+            st.caption(used)
+            if token.revoked_at is not None:
+                st.badge(_("revoked"), color="gray")
+            elif st.button(_("Revoke"), key=f"revoke-{token.name}", icon=":material/block:"):
+                try:
+                    client.revoke_token(token.name)
+                except TunesmithError as error:
+                    trouble.tell(error)
+                else:
+                    st.rerun()
+
+
+def _role(role: Role) -> str:
+    return {
+        Role.VIEWER: _("viewer"),
+        Role.MEMBER: _("member"),
+        Role.ADMIN: _("admin"),
+    }[role]

@@ -1,0 +1,81 @@
+"""Numbers and times as people read them, in the visitor's language and the configured time zone."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from babel.dates import format_datetime, format_timedelta
+from babel.numbers import format_compact_decimal, format_decimal, format_percent
+
+from tunesmith.ui.language import locale
+from tunesmith.ui.session import settings
+
+NOTHING = "–"
+"""Where there is no value."""
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """With thousands separated, and so many `digits` after the point."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    pattern = "#,##0" + ("." + "0" * digits if digits else "")
+    return str(format_decimal(value, pattern, locale=locale()))
+
+
+def score(value: float | None) -> str:
+    """A metric: three digits after the point, as everywhere in Tunesmith."""
+    return number(value, 3)
+
+
+def share(value: float | None) -> str:
+    """0.25 as 25 %."""
+    return NOTHING if value is None else str(format_percent(value, locale=locale()))
+
+
+def compact(value: float | None) -> str:
+    """22,700,000 as 23M."""
+    if value is None:
+        return NOTHING
+    return str(format_compact_decimal(value, locale=locale(), fraction_digits=1))
+
+
+def size(count: float | None) -> str:
+    """Bytes, in the unit that fits (powers of 1,000)."""
+    if count is None:
+        return NOTHING
+    unit = 0
+    while count >= 1000 and unit < len(_UNITS) - 1:
+        count, unit = count / 1000, unit + 1
+    return f"{number(count, 1 if unit and count < 100 else 0)} {_UNITS[unit]}"
+
+
+def duration(seconds: float | None) -> str:
+    """`42 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    if seconds < 60:
+        return f"{number(seconds, 1 if seconds < 10 else 0)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{number(hours)} h {minutes} min" if minutes else f"{number(hours)} h"
+
+
+def moment(time: datetime | None) -> str:
+    """Date and time to the minute, in the configured zone."""
+    if time is None:
+        return NOTHING
+    zone = settings().timezone
+    return str(format_datetime(time, "yyyy-MM-dd HH:mm", tzinfo=zone, locale=locale()))
+
+
+def ago(time: datetime | None) -> str:
+    """How long ago it was."""
+    if time is None:
+        return NOTHING
+    passed = time - datetime.now(UTC)
+    return str(format_timedelta(passed, add_direction=True, locale=locale()))

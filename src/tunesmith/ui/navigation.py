@@ -1,0 +1,33 @@
+"""The pages, their addresses, and links from one to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+Draw = Callable[[], None]
+
+_KEY = "_pages"
+
+
+def remember(pages: dict[str, st.Page]) -> None:
+    """Keep this run's pages, by name, for `link` and `go`."""
+    st.session_state[_KEY] = pages
+
+
+def link(page: str, label: str, *, icon: str | None = None, **parameters: str) -> None:
+    """A link to a page; `parameters` stand in its address."""
+    st.page_link(
+        st.session_state[_KEY][page], label=label, icon=icon, query_params=parameters or None
+    )
+
+
+def go(page: str, **parameters: str) -> None:
+    """Show another page; the rest of this one isn't drawn."""
+    st.switch_page(st.session_state[_KEY][page], query_params=parameters or None)
+
+
+def parameter(name: str) -> str | None:
+    """A part of this page's address."""
+    return st.query_params.get(name) or None

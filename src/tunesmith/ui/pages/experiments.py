@@ -1,0 +1,174 @@
+"""All experiments: filtered, sorted, counted; several chosen to be acted on together."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from tunesmith.api.schemas.experiments import ExperimentPage, ExperimentSummary
+from tunesmith.tracking.entities import SORT_KEYS, ExperimentStatus
+from tunesmith.ui import formats, navigation, session, words
+from tunesmith.ui.components import selection
+from tunesmith.ui.language import _
+
+SIZES = (25, 100, 500)
+"""Rows of a page of the table."""
+
+
+def page() -> None:
+    """Draw filters, statistics and the table."""
+    st.title(_("Experiments"))
+    _stats()
+    filters = _filters()
+    size = filters.pop("limit")
+    number = int(st.session_state.get("experiments-page", 1))
+    found = session.client().experiments(**filters, limit=size, offset=(number - 1) * size)
+    pages = max(1, -(-found.total // size))
+    if number > pages:
+        st.session_state["experiments-page"] = 1
+        st.rerun()
+    if not found.total:
+        st.info(
+            _("No experiment passes these filters.") if _is_filtered(filters)
+            else _("There are no experiments yet."),
+            icon=":material/science:",
+        )  # fmt: skip
+        return
+    chosen = _table(found)
+    left, right = st.columns([3, 2], vertical_alignment="center")
+    with left:
+        if pages > 1:
+            st.pagination(pages, key="experiments-page")
+    with right:
+        first = (number - 1) * size + 1
+        st.caption(
+            _("{first} to {last} of {total}").format(
+                first=formats.number(first),
+                last=formats.number(first + len(found.items) - 1),
+                total=formats.number(found.total),
+            )
+        )
+    selection.bar(chosen, filters)
+
+
+def _stats() -> None:
+    stats = session.client().stats()
+    columns = st.columns(5)
+    columns[0].metric(_("All"), formats.number(stats.total))
+    running = stats.by_status[ExperimentStatus.RUNNING] + stats.by_status[ExperimentStatus.QUEUED]
+    columns[1].metric(_("Running or waiting"), formats.number(running))
+    columns[2].metric(_("Best accuracy"), formats.score(stats.best_accuracy))
+    columns[3].metric(_("Mean accuracy"), formats.score(stats.mean_accuracy))
+    columns[4].metric(_("Mean time of training"), formats.duration(stats.mean_runtime))
+
+
+def _filters() -> dict[str, Any]:
+    """The chosen filters, as the client takes them; they stand in the page's address."""
+    first, second, third, fourth = st.columns([3, 2, 2, 1.4], vertical_alignment="bottom")
+    text = first.text_input(
+        _("Search"), key="text", bind="query-params", placeholder=_("name, model, data, id, reason"),
+        type="search", live=True,
+    )  # fmt: skip
+    status = second.selectbox(
+        _("Status"), list(ExperimentStatus), index=None, key="status", bind="query-params",
+        format_func=words.status, placeholder=_("any"),
+    )  # fmt: skip
+    sort_by = third.selectbox(
+        _("Sort by"), SORT_KEYS, key="sort_by", bind="query-params", format_func=_sort_name
+    )
+    falling = fourth.toggle(
+        _("Falling"), value=True, key="desc", bind="query-params", help=_("The largest first.")
+    )
+    with st.expander(_("More filters")):
+        columns = st.columns(3)
+        name = columns[0].text_input(_("Name"), key="name", bind="query-params")
+        model = columns[1].text_input(_("Base model"), key="model", bind="query-params")
+        dataset = columns[2].text_input(_("Data"), key="dataset", bind="query-params")
+        accuracy = columns[0].number_input(
+            _("Lowest accuracy"), 0.0, 1.0, value=None, step=0.01, key="min_accuracy",
+            bind="query-params",
+        )  # fmt: skip
+        runtime = columns[1].number_input(
+            _("Longest training, in seconds"), 0.0, value=None, step=10.0, key="max_runtime",
+            bind="query-params",
+        )  # fmt: skip
+        size = columns[2].selectbox(_("Rows in a page"), SIZES, index=1, key="size")
+        start = columns[0].date_input(_("From"), value=None, key="start")
+        end = columns[1].date_input(_("To"), value=None, key="end")
+    zone = session.settings().timezone
+    return {
+        "text": text or None,
+        "status": status,
+        "sort_by": sort_by,
+        "desc": falling,
+        "name": name or None,
+        "model": model or None,
+        "dataset": dataset or None,
+        "min_accuracy": accuracy,
+        "max_runtime": runtime,
+        "start_date": datetime.combine(start, time.min, zone) if start else None,
+        "end_date": datetime.combine(end, time.max, zone) if end else None,
+        "limit": size,
+    }
+
+
+def _sort_name(key: str) -> str:
+    return {
+        "created_at": _("time of creation"),
+        "name": _("name"),
+        "train_runtime": _("time of training"),
+        "eval_accuracy": _("accuracy"),
+    }[key]
+
+
+def _is_filtered(filters: dict[str, Any]) -> bool:
+    return any(value is not None for key, value in filters.items() if key not in ("sort_by", "desc"))
+
+
+def _table(found: ExperimentPage) -> list[ExperimentSummary]:
+    """The table; returns the chosen experiments."""
+    zone = session.settings().timezone
+    rows = [
+        {
+            "link": f"/experiment?id={one.id}&name={one.name}",
+            "status": words.status(one.status),
+            "score": one.score,
+            "metric": words.metric(one.score_name) if one.score_name else None,
+            "runtime": formats.duration(one.train_runtime),
+            "model": words.model(one.model_name),
+            "data": words.dataset(one.dataset_name),
+            "task": words.task(one.task),
+            "created": one.created_at.astimezone(zone).replace(tzinfo=None),
+            "owner": one.owner,
+        }
+        for one in found.items
+    ]
+    names = {
+        "link": st.column_config.LinkColumn(_("Name"), display_text=r"name=(.*)$", width="medium"),
+        "status": st.column_config.TextColumn(_("Status"), width="small"),
+        "score": st.column_config.NumberColumn(_("Score"), format="%.3f", width="small"),
+        "metric": st.column_config.TextColumn(_("Metric"), width="small"),
+        "runtime": st.column_config.TextColumn(_("Training"), width="small"),
+        "model": st.column_config.TextColumn(_("Base model")),
+        "data": st.column_config.TextColumn(_("Data")),
+        "task": st.column_config.TextColumn(_("Task")),
+        "created": st.column_config.DatetimeColumn(_("Created"), format="YYYY-MM-DD HH:mm"),
+        "owner": st.column_config.TextColumn(_("Owner")),
+    }
+    shown = ["link", "status", "score", "metric", "runtime", "model", "data", "created"]
+    if any(one.owner for one in found.items):
+        shown.append("owner")
+    state = st.dataframe(
+        pl.DataFrame(rows, infer_schema_length=None),
+        hide_index=True,
+        column_order=shown,
+        column_config=names,
+        on_select="rerun",
+        selection_mode="multi-row",
+        key="experiments-table",
+        height=min(38 + 35 * len(rows), 640),
+    )
+    return [found.items[row] for row in state.selection.rows if row < len(found.items)]

@@ -1,0 +1,126 @@
+"""The web server of the page: Streamlit's, with the few routes that a page of it can't have.
+
+- `/enter/{ticket}` puts a token that the page has checked into a cookie that scripts can't read.
+- `/leave` takes it away; `/language/{code}` remembers a choice.
+- `/download/…` passes files of the API on, piece by piece, in the visitor's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import streamlit as st
+from starlette.background import BackgroundTask
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from tunesmith.settings import Settings
+from tunesmith.ui import language, session, trouble
+from tunesmith.ui.tickets import tickets
+
+SCRIPT = Path(__file__).with_name("app.py")
+
+KEPT_SECONDS = 30 * 24 * 3600
+"""How long browsers keep who they signed in as, and their language."""
+
+PASSED_ON = ("content-type", "content-length", "content-disposition", "last-modified")
+"""Headers of a file that go on to the browser."""
+
+LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+
+
+def create_app(settings: Settings) -> Any:
+    """The ASGI application of the page."""
+    session.configure(settings)
+    middleware = []
+    if settings.ui_host in ("localhost", "127.0.0.1", "::1"):
+        # A page of a stranger could otherwise reach this one under a name that leads here.
+        middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_HOSTS)]
+    return st.App(
+        SCRIPT,
+        routes=[
+            Route("/enter/{ticket}", _enter),
+            Route("/leave", _leave),
+            Route("/language/{code}", _speak),
+            Route("/download/{path:path}", _download),
+            Route("/alive", _alive),
+        ],
+        middleware=middleware,
+        on_script_error=trouble.tell,
+    )
+
+
+async def _alive(_: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+async def _enter(request: Request) -> Response:
+    token = tickets.exchange(request.path_params["ticket"])
+    answer = RedirectResponse(_back(request), status_code=303)
+    if token is not None:
+        answer.set_cookie(
+            session.COOKIE,
+            token,
+            max_age=KEPT_SECONDS,
+            httponly=True,
+            secure=request.url.scheme == "https",
+            samesite="strict",
+        )
+    return answer
+
+
+async def _leave(request: Request) -> Response:
+    answer = RedirectResponse("/", status_code=303)
+    answer.delete_cookie(session.COOKIE)
+    return answer
+
+
+async def _speak(request: Request) -> Response:
+    answer = RedirectResponse(_back(request), status_code=303)
+    if (code := request.path_params["code"]) in language.LANGUAGES:
+        answer.set_cookie(language.COOKIE, code, max_age=KEPT_SECONDS, samesite="lax")
+    return answer
+
+
+def _back(request: Request) -> str:
+    """Where the visitor came from: a path of this page, never another site."""
+    path = request.query_params.get("back", "/")
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
+
+
+async def _download(request: Request) -> Response:
+    """A file of an experiment, or a table, as the API gives it to this visitor."""
+    token = request.cookies.get(session.COOKIE)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    client = httpx2.AsyncClient(
+        base_url=session.api_url(), headers=headers, timeout=60.0, trust_env=False
+    )
+    path = request.url.path.removeprefix("/download")
+    try:
+        question = client.build_request("GET", path, params=dict(request.query_params))
+        answer = await client.send(question, stream=True)
+    except httpx2.TransportError:
+        await client.aclose()
+        return PlainTextResponse("The API can't be reached.", status_code=502)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        async for piece in answer.aiter_raw():
+            yield piece
+
+    async def close() -> None:
+        await answer.aclose()
+        await client.aclose()
+
+    kept = {name: answer.headers[name] for name in PASSED_ON if name in answer.headers}
+    return StreamingResponse(
+        pieces(),
+        status_code=answer.status_code,
+        headers={**kept, "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"},
+        background=BackgroundTask(close),
+    )

@@ -1,0 +1,66 @@
+"""Who visits: the connection to the API in their name, and what a page may do for them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tunesmith.api.schemas.service import Whoami
+from tunesmith.client import Client
+from tunesmith.settings import Settings
+from tunesmith.tracking.service_entities import Role
+
+COOKIE = "tunesmith_token"
+"""Cookie with the access token, which scripts can't read."""
+
+_given: list[Settings] = []
+
+
+def configure(settings: Settings) -> None:
+    """Say what the environment is, once, before the first visitor."""
+    _given[:] = [settings]
+
+
+def settings() -> Settings:
+    """The settings of this process."""
+    if not _given:
+        _given.append(Settings.read())
+    return _given[0]
+
+
+def api_url() -> str:
+    """Address of the API."""
+    return settings().api_url or settings().api_address
+
+
+def client() -> Client:
+    """The connection of this visitor: with the token of the cookie, where there is one."""
+    return _client(api_url(), st.context.cookies.get(COOKIE))
+
+
+@st.cache_resource(max_entries=100, show_spinner=False)
+def _client(url: str, token: str | None) -> Client:
+    # Answers that haven't changed are not sent again: one connection for each token, not each page.
+    return Client(url, token)
+
+
+def visitor() -> Whoami:
+    """Whom the API takes this visitor for; asked once for each run of a page."""
+    known: Whoami | None = st.session_state.get("_visitor")
+    if known is None:
+        known = st.session_state["_visitor"] = client().whoami()
+    return known
+
+
+def forget_visitor() -> None:
+    """Ask again who visits: a run of the page begins."""
+    st.session_state.pop("_visitor", None)
+
+
+def may(role: Role) -> bool:
+    """Whether this visitor has at least `role`."""
+    return visitor().role.allows(role)
+
+
+def may_change(owner: str) -> bool:
+    """Whether this visitor may change what belongs to `owner`."""
+    return may(Role.ADMIN) or (may(Role.MEMBER) and owner == visitor().name)

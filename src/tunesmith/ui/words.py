@@ -1,0 +1,96 @@
+"""Names of statuses, phases and metrics, for people."""
+
+from __future__ import annotations
+
+from tunesmith.api.schemas.experiments import TaskStatus
+from tunesmith.tracking.entities import ExperimentStatus
+from tunesmith.ui.language import _
+
+S = ExperimentStatus
+
+ICONS = {
+    S.QUEUED: ":material/schedule:",
+    S.RUNNING: ":material/play_circle:",
+    S.SUCCEEDED: ":material/check_circle:",
+    S.FAILED: ":material/error:",
+    S.CANCELLED: ":material/cancel:",
+}
+COLORS = {
+    S.QUEUED: "gray",
+    S.RUNNING: "blue",
+    S.SUCCEEDED: "green",
+    S.FAILED: "red",
+    S.CANCELLED: "orange",
+}
+OF_TASK = {
+    TaskStatus.PENDING: S.QUEUED,
+    TaskStatus.STARTED: S.RUNNING,
+    TaskStatus.SUCCESS: S.SUCCEEDED,
+    TaskStatus.FAILURE: S.FAILED,
+    TaskStatus.REVOKED: S.CANCELLED,
+}
+
+
+def status(value: ExperimentStatus) -> str:
+    """A status in the visitor's language."""
+    return {
+        S.QUEUED: _("waiting"),
+        S.RUNNING: _("running"),
+        S.SUCCEEDED: _("succeeded"),
+        S.FAILED: _("failed"),
+        S.CANCELLED: _("cancelled"),
+    }[value]
+
+
+def phase(value: str | None) -> str:
+    """What a running experiment does now."""
+    known = {
+        "preparing data": _("preparing data"),
+        "loading model": _("loading model"),
+        "training": _("training"),
+        "evaluating": _("evaluating"),
+        "saving": _("saving"),
+        "verifying": _("verifying"),
+    }
+    return known.get(value or "", value or "")
+
+
+def task(name: str) -> str:
+    """What is learned."""
+    known = {
+        "text-classification": _("text classification"),
+        "sft": _("chat fine-tuning"),
+    }
+    return known.get(name, name)
+
+
+def metric(name: str | None) -> str:
+    """A metric; names of the field stay as they are."""
+    bare = (name or "").removeprefix("eval_")
+    known = {
+        "accuracy": _("accuracy"),
+        "exact_match": _("exact match"),
+        "loss": _("loss"),
+        "learning_rate": _("learning rate"),
+        "grad_norm": _("gradient norm"),
+        "perplexity": _("perplexity"),
+        "f1": "F1",
+        "f1_macro": _("F1, mean of the labels"),
+        "token_accuracy": _("token accuracy"),
+    }
+    text = known.get(bare, bare.replace("_", " "))
+    held_out = (name or "").startswith("eval_") and bare == "loss"
+    return _("{metric}, held-out rows").format(metric=text) if held_out else text
+
+
+def model(name: str) -> str:
+    """The last part of a base model's name, which tells it."""
+    if name.startswith("package:"):
+        package, _slash, rest = name.removeprefix("package:").partition("/")
+        return package if rest in ("", "model") else rest.rpartition("/")[2]
+    return name.rpartition("/")[2] or name
+
+
+def dataset(name: str) -> str:
+    """The last part of a dataset's name, which tells it."""
+    return name.rpartition("/")[2] if "/" in name and not name.startswith("hf:") else name
