@@ -9,7 +9,7 @@ from tunesmith.errors import AccessError, ServiceError, TunesmithError
 from tunesmith.ui import navigation, session, trouble
 from tunesmith.ui.components import frame
 from tunesmith.ui.language import _
-from tunesmith.ui.pages import data, experiment, experiments, home, sign_in, system
+from tunesmith.ui.views import data, experiment, experiments, home, sign_in, system
 
 
 def main() -> None:

@@ -12,10 +12,13 @@ from tunesmith.ui.language import LANGUAGES, _, language
 
 _STYLE = """<style>
 .block-container, [data-testid="stMainBlockContainer"] { padding-top: 3.2rem; max-width: 1240px; }
-h1 { letter-spacing: -0.02em; }
-.ts-steps { display: flex; flex-wrap: wrap; list-style: none; margin: 0.25rem 0 0.5rem; padding: 0;
-  gap: 0.25rem 0; }
-.ts-steps li { flex: 1 1 6.5rem; min-width: 6.5rem; margin: 0; padding: 0.55rem 0.4rem 0 0;
+h1 { letter-spacing: -0.02em; font-size: 2.1rem !important; }
+h3 { font-size: 1.2rem !important; }
+[data-testid="stMetricValue"] { font-size: 1.6rem; }
+.ts-steps { display: flex; flex-wrap: wrap; list-style: none !important; gap: 0.25rem 0;
+  margin: 0.25rem 0 0.5rem !important; padding: 0 !important; }
+.ts-steps li { flex: 1 1 5.4rem; min-width: 5.4rem; margin: 0 !important;
+  padding: 0.55rem 0.4rem 0 0 !important;
   border-top: 3px solid color-mix(in srgb, currentColor 18%, transparent);
   font-size: 0.86rem; line-height: 1.25; opacity: 0.62; }
 .ts-steps li.done { border-color: #14b8a6; opacity: 0.9; }
@@ -33,7 +36,6 @@ def style() -> None:
 def sidebar(*, signed_in: bool) -> None:
     """Language, who is here, and the version."""
     with st.sidebar:
-        st.space("stretch") if False else None
         others = [code for code in LANGUAGES if code != language()]
         back = quote(_here(), safe="")
         with st.container(key="frame"):
