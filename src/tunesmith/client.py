@@ -18,19 +18,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel
 
 from tunesmith.api.connection import Connection
 from tunesmith.api.schemas.data import (
+    BaseModels,
     CheckResult,
     Comparison,
+    ConfigurationCheck,
+    DataInspection,
     Datasets,
     DatasetVersions,
     DatasetVersionState,
     Imported,
+    ParsedConfiguration,
     Presets,
     Preview,
     Resolved,
@@ -64,6 +68,9 @@ from tunesmith.errors import ServiceError
 M = TypeVar("M", bound=BaseModel)
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+
+SLOW = 600.0
+"""Seconds that the API gets for what looks at all rows."""
 
 RECONNECTS = 5
 """Times in a row that a live stream which broke off is taken up again."""
@@ -277,6 +284,12 @@ class Client:
                 Imported, "POST", "/datasets", data=fields, files={"file": (file.name, stream)}
             )
 
+    def inspect(self, file: BinaryIO, name: str) -> DataInspection:
+        """Look at a table before it is uploaded. Raises DataError, ConfigError."""
+        return self._ask(
+            DataInspection, "POST", "/datasets/inspect", files={"file": (name, file)}, timeout=SLOW
+        )
+
     def datasets(self) -> Datasets:
         """All datasets, by name."""
         return self._ask(Datasets, "GET", "/datasets")
@@ -308,6 +321,36 @@ class Client:
         """The JSON schema of a configuration."""
         found: dict[str, Any] = self._connection.request("GET", "/configuration/schema").json()
         return found
+
+    def models(self) -> BaseModels:
+        """The base models that are at hand on the API's machine."""
+        return self._ask(BaseModels, "GET", "/configuration/models")
+
+    def check_configuration(
+        self, config: Mapping[str, Any], *, findings: int = 100
+    ) -> ConfigurationCheck:
+        """What the rules of a configuration find in its data. Raises ConfigError, DataError."""
+        return self._ask(
+            ConfigurationCheck,
+            "POST",
+            "/configuration/check",
+            json=dict(config),
+            params={"findings": findings},
+            timeout=SLOW,
+        )
+
+    def rejected_rows(self, config: Mapping[str, Any]) -> bytes:
+        """The rows that a training would not use, with rule and reason, as CSV."""
+        answer = self._connection.request(
+            "POST", "/configuration/rejected", json=dict(config), timeout=SLOW
+        )
+        return answer.content
+
+    def parse(self, text: str) -> ParsedConfiguration:
+        """What a configuration in YAML says, and every problem of its fields."""
+        return self._ask(
+            ParsedConfiguration, "POST", "/configuration/parse", json={"yaml": text}
+        )
 
     def presets(self) -> Presets:
         """The ready-made configurations, the starter first."""

