@@ -348,9 +348,7 @@ class Client:
 
     def parse(self, text: str) -> ParsedConfiguration:
         """What a configuration in YAML says, and every problem of its fields."""
-        return self._ask(
-            ParsedConfiguration, "POST", "/configuration/parse", json={"yaml": text}
-        )
+        return self._ask(ParsedConfiguration, "POST", "/configuration/parse", json={"yaml": text})
 
     def presets(self) -> Presets:
         """The ready-made configurations, the starter first."""

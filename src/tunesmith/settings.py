@@ -202,7 +202,9 @@ class Settings(BaseSettings):
     @property
     def api_address(self) -> str:
         """Where this machine reaches its own API."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.api_host, self.api_host)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(
+            self.api_host, self.api_host
+        )
         return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
 
     @cached_property

@@ -34,7 +34,12 @@ class BodyLimits:
     """Ends requests whose body is too large (413) or comes too slowly (408)."""
 
     def __init__(
-        self, app: ASGIApp, *, upload_paths: Collection[str], max_upload: int, patience: float = PATIENCE
+        self,
+        app: ASGIApp,
+        *,
+        upload_paths: Collection[str],
+        max_upload: int,
+        patience: float = PATIENCE,
     ) -> None:
         self.app = app
         self.upload_paths = frozenset(upload_paths)

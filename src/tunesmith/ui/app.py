@@ -29,10 +29,12 @@ def main() -> None:
         return
     if visitor.via == "local" and not is_loopback(session.settings().ui_host):
         st.error(
-            _("This page can be reached from other machines, but the API asks nobody who they "
-              "are. Start the API with TUNESMITH_REQUIRE_TOKENS=true, or this page on 127.0.0.1."),
+            _(
+                "This page can be reached from other machines, but the API asks nobody who they "
+                "are. Start the API with TUNESMITH_REQUIRE_TOKENS=true, or this page on 127.0.0.1."
+            ),
             icon=":material/lock_open:",
-        )  # fmt: skip
+        )
         return
     pages = {
         "home": st.Page(home.page, title=_("Home"), icon=":material/home:", default=True),
@@ -46,9 +48,7 @@ def main() -> None:
             url_path="experiments",
         ),
         "data": st.Page(data.page, title=_("Data"), icon=":material/table:", url_path="data"),
-        "system": st.Page(
-            system.page, title=_("System"), icon=":material/dns:", url_path="system"
-        ),
+        "system": st.Page(system.page, title=_("System"), icon=":material/dns:", url_path="system"),
         "experiment": st.Page(
             experiment.page,
             title=_("Experiment"),

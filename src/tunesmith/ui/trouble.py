@@ -31,10 +31,14 @@ def tell(error: Exception) -> bool:
     match error:
         case ServiceError() | StorageError():
             st.error(
-                _("**The service can't be reached.** Nothing is lost; this page goes on by itself "
-                  "as soon as the service answers.") + "\n\n" + f"`{error}`",
+                _(
+                    "**The service can't be reached.** Nothing is lost; this page goes on by itself "
+                    "as soon as the service answers."
+                )
+                + "\n\n"
+                + f"`{error}`",
                 icon=":material/cloud_off:",
-            )  # fmt: skip
+            )
         case NotFoundError():
             st.warning(
                 _("**This is not there any more.** It was deleted, or the address is wrong."),
@@ -52,10 +56,12 @@ def tell(error: Exception) -> bool:
             mark = secrets.token_hex(4)
             log.error("mistake %s", mark, exc_info=error)
             st.error(
-                _("**This page made a mistake.** What trains is not touched by it. The log of the "
-                  "web page says more under the number {number}.").format(number=mark),
+                _(
+                    "**This page made a mistake.** What trains is not touched by it. The log of the "
+                    "web page says more under the number {number}."
+                ).format(number=mark),
                 icon=":material/bug_report:",
-            )  # fmt: skip
+            )
     return True
 
 

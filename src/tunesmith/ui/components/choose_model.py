@@ -35,11 +35,16 @@ def panel() -> None:
             draft.remove(FIELD)
 
     st.selectbox(
-        _("Model"), wanted, index=wanted.index(current) if current in wanted else None, key=key,
-        on_change=keep, accept_new_options=True, format_func=lambda n: _title(n, found.get(n)),
+        _("Model"),
+        wanted,
+        index=wanted.index(current) if current in wanted else None,
+        key=key,
+        on_change=keep,
+        accept_new_options=True,
+        format_func=lambda n: _title(n, found.get(n)),
         placeholder=_("choose one, or type the name of one of the hub"),
         help=_("Models of the Hugging Face hub are fetched by the worker that trains."),
-    )  # fmt: skip
+    )
     if current in found:
         st.caption(_facts(found[current]))
 
@@ -58,4 +63,3 @@ def _facts(model: BaseModelState) -> str:
     if model.licence:
         facts.append(_("licence {name}").format(name=model.licence))
     return " · ".join(facts)
-

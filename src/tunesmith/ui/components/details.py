@@ -63,9 +63,11 @@ def files(whole: ExperimentWhole) -> None:
     found = session.client().files(whole.id).files
     if any(entry.path.startswith(ADAPTER) for entry in found):
         st.link_button(
-            _("Download the adapter"), f"/download/experiments/{whole.id}/adapter",
-            icon=":material/download:", type="primary",
-        )  # fmt: skip
+            _("Download the adapter"),
+            f"/download/experiments/{whole.id}/adapter",
+            icon=":material/download:",
+            type="primary",
+        )
     for entry in found:
         place = quote(f"/download/experiments/{whole.id}/files/{entry.path}")
         st.markdown(f"[`{entry.path}`]({place}) · {formats.size(entry.size)}")

@@ -40,7 +40,9 @@ def sidebar(*, signed_in: bool) -> None:
         back = quote(_here(), safe="")
         with st.container(key="frame"):
             for code in others:
-                st.markdown(f"[:material/translate: {LANGUAGES[code]}](/language/{code}?back={back})")
+                st.markdown(
+                    f"[:material/translate: {LANGUAGES[code]}](/language/{code}?back={back})"
+                )
             if signed_in:
                 who = session.visitor()
                 st.caption(f"{who.name} · {_role(str(who.role))}")

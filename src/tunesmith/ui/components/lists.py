@@ -22,7 +22,9 @@ def running(one: ExperimentSummary) -> None:
         elif one.time_left:
             left = formats.duration(one.time_left)
             doing = _("{phase}, about {time} left").format(phase=doing, time=left)
-        st.progress(min(max(one.progress, 0.0), 1.0), text=f"{doing} · {formats.share(one.progress)}")
+        st.progress(
+            min(max(one.progress, 0.0), 1.0), text=f"{doing} · {formats.share(one.progress)}"
+        )
         st.caption(f"{words.model(one.model_name)} · {words.dataset(one.dataset_name)}")
 
 

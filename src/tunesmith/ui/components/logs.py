@@ -15,9 +15,13 @@ TAIL = 300
 def panel(experiment_id: str, *, live: bool) -> None:
     """The last lines, with a field to search in them."""
     st.text_input(
-        _("Search in the log"), key=f"log-{experiment_id}", type="search", live=True,
-        placeholder=_("loss, warning …"), label_visibility="collapsed",
-    )  # fmt: skip
+        _("Search in the log"),
+        key=f"log-{experiment_id}",
+        type="search",
+        live=True,
+        placeholder=_("loss, warning …"),
+        label_visibility="collapsed",
+    )
     if live:
         _again_and_again()
     else:

@@ -27,7 +27,9 @@ def overview(workers: Sequence[WorkerState]) -> None:
             if usage is not None:
                 st.progress(
                     min(usage.cpu_percent / 100, 1.0),
-                    text=_("processor {share}").format(share=formats.share(usage.cpu_percent / 100)),
+                    text=_("processor {share}").format(
+                        share=formats.share(usage.cpu_percent / 100)
+                    ),
                 )
                 st.progress(
                     min(usage.memory_used / max(usage.memory_total, 1), 1.0),

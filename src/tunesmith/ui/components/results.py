@@ -31,10 +31,12 @@ def verdict(whole: ExperimentWhole) -> None:
         formats.score(score["value"]),
         delta_description=None,
         help=_("95 % interval ({method}): {low} to {high}, over {rows} held-out rows.").format(
-            method=interval["method"], low=formats.score(interval["low"]),
-            high=formats.score(interval["high"]), rows=formats.number(interval["rows"]),
+            method=interval["method"],
+            low=formats.score(interval["low"]),
+            high=formats.score(interval["high"]),
+            rows=formats.number(interval["rows"]),
         ),
-    )  # fmt: skip
+    )
     columns[1].metric(
         _("95 % interval"), f"{formats.score(interval['low'])} – {formats.score(interval['high'])}"
     )
@@ -52,10 +54,12 @@ def verdict(whole: ExperimentWhole) -> None:
         )
     elif whole.metrics.get("reload_verified"):
         st.success(
-            _("Better than the simplest answer. The saved adapter was loaded again and gave the same "
-              "answer to every held-out row."),
+            _(
+                "Better than the simplest answer. The saved adapter was loaded again and gave the same "
+                "answer to every held-out row."
+            ),
             icon=":material/verified:",
-        )  # fmt: skip
+        )
 
 
 def details(whole: ExperimentWhole) -> None:
@@ -73,23 +77,38 @@ def details(whole: ExperimentWhole) -> None:
         first, second = st.columns(2)
         first.metric(_("Rows"), formats.number(metrics.get("train_samples")))
         second.metric(_("Time"), formats.duration(metrics.get("train_runtime")))
-        first.metric(_("Samples per second"), formats.number(metrics.get("train_samples_per_second")))
-        second.metric(_("Tokens per second"), formats.number(metrics.get("train_tokens_per_second")))
+        first.metric(
+            _("Samples per second"), formats.number(metrics.get("train_samples_per_second"))
+        )
+        second.metric(
+            _("Tokens per second"), formats.number(metrics.get("train_tokens_per_second"))
+        )
         first.metric(_("Peak memory"), formats.size(metrics.get("peak_memory_bytes")))
         second.metric(_("Training loss"), formats.score(metrics.get("train_loss")))
     if worst := metrics.get("worst_mistakes"):
         st.markdown(f"**{_('Worst mistakes')}**")
-        _rows(worst, {"row": _("row"), "expected": _("expected"), "predicted": _("answer"),
-                      "text": _("text")})  # fmt: skip
+        _rows(
+            worst,
+            {
+                "row": _("row"),
+                "expected": _("expected"),
+                "predicted": _("answer"),
+                "text": _("text"),
+            },
+        )
     suspects = metrics.get("likely_label_errors") or {}
     if suspects.get("rows"):
         st.markdown(f"**{_('Likely label errors')}**")
         st.caption(
-            _("Held-out rows whose label the model contradicts with confidence, the surest first. Look "
-              "at each: what the model has not learned looks the same.")
-        )  # fmt: skip
-        _rows(suspects["rows"], {"row": _("row"), "label": _("label"), "suggested": _("model"),
-                                 "text": _("text")})  # fmt: skip
+            _(
+                "Held-out rows whose label the model contradicts with confidence, the surest first. Look "
+                "at each: what the model has not learned looks the same."
+            )
+        )
+        _rows(
+            suspects["rows"],
+            {"row": _("row"), "label": _("label"), "suggested": _("model"), "text": _("text")},
+        )
 
 
 def _rows(rows: list[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
@@ -101,9 +120,10 @@ def _rows(rows: list[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
         strict=False,
     )
     st.dataframe(
-        shown, hide_index=True,
+        shown,
+        hide_index=True,
         column_config={_("text"): st.column_config.TextColumn(width="large")},
-    )  # fmt: skip
+    )
 
 
 def _cell(value: Any) -> str:

@@ -167,9 +167,14 @@ def _choice(field: Field, options: Sequence[Any]) -> None:
         _store(field, st.session_state[_key(field)])
 
     st.selectbox(
-        _label(field), options, index=options.index(value) if value in options else None,
-        key=_key(field), help=_help(field), on_change=keep, placeholder=_("by itself"),
-    )  # fmt: skip
+        _label(field),
+        options,
+        index=options.index(value) if value in options else None,
+        key=_key(field),
+        help=_help(field),
+        on_change=keep,
+        placeholder=_("by itself"),
+    )
 
 
 def _switch(field: Field) -> None:
@@ -194,9 +199,15 @@ def _number(field: Field) -> None:
     if whole and (value is None or isinstance(value, int)):
         least = field.schema.get("minimum")
         st.number_input(
-            _label(field), value=value, step=1, min_value=int(least) if least is not None else None,
-            key=_key(field), help=_help(field), on_change=keep, placeholder=_("by itself"),
-        )  # fmt: skip
+            _label(field),
+            value=value,
+            step=1,
+            min_value=int(least) if least is not None else None,
+            key=_key(field),
+            help=_help(field),
+            on_change=keep,
+            placeholder=_("by itself"),
+        )
     else:
         _written(field, lambda text: float(text) if not whole else int(text))
 
@@ -208,12 +219,16 @@ def _text(field: Field) -> None:
         text = st.session_state[_key(field)]
         _store(field, text or (None if field.nullable else text))
 
-    long = "template" in field.name or "prompt" == field.name.rpartition("_")[2]
+    long = "template" in field.name or field.name.rpartition("_")[2] == "prompt"
     ask = st.text_area if long else st.text_input
     ask(
-        _label(field), "" if value is None else str(value), key=_key(field), help=_help(field),
-        on_change=keep, placeholder=_("by itself") if field.nullable else "",
-    )  # fmt: skip
+        _label(field),
+        "" if value is None else str(value),
+        key=_key(field),
+        help=_help(field),
+        on_change=keep,
+        placeholder=_("by itself") if field.nullable else "",
+    )
 
 
 def _written(field: Field, read: Any) -> None:
@@ -232,9 +247,13 @@ def _written(field: Field, read: Any) -> None:
 
     shown = "" if value is None else (f"{value:g}" if isinstance(value, float) else str(value))
     st.text_input(
-        _label(field), shown, key=_key(field), help=_help(field), on_change=keep,
+        _label(field),
+        shown,
+        key=_key(field),
+        help=_help(field),
+        on_change=keep,
         placeholder=_("by itself") if field.nullable else "",
-    )  # fmt: skip
+    )
 
 
 def _yaml(field: Field) -> None:
@@ -250,6 +269,10 @@ def _yaml(field: Field) -> None:
 
     shown = "" if value is None else yaml.safe_dump(value, default_flow_style=True, width=1000)
     st.text_input(
-        _label(field), shown.removesuffix("\n...\n").strip(), key=_key(field), help=_help(field),
-        on_change=keep, placeholder=_("by itself"),
-    )  # fmt: skip
+        _label(field),
+        shown.removesuffix("\n...\n").strip(),
+        key=_key(field),
+        help=_help(field),
+        on_change=keep,
+        placeholder=_("by itself"),
+    )

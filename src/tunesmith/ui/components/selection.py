@@ -18,10 +18,23 @@ PAGE = 1000
 """Experiments that are asked for at once."""
 
 COLUMNS = (
-    "id", "name", "status", "task", "model_name", "dataset_name", "dataset_hash", "score_name",
-    "score", "eval_accuracy", "train_runtime", "created_at", "started_at", "finished_at", "owner",
+    "id",
+    "name",
+    "status",
+    "task",
+    "model_name",
+    "dataset_name",
+    "dataset_hash",
+    "score_name",
+    "score",
+    "eval_accuracy",
+    "train_runtime",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "owner",
     "reason",
-)  # fmt: skip
+)
 """Of the exported list."""
 
 
@@ -39,9 +52,13 @@ def bar(chosen: Sequence[ExperimentSummary], filters: Mapping[str, Any]) -> None
         else:
             st.caption(_("Choose experiments by the boxes on the left."))
         st.download_button(
-            _("Export as CSV"), lambda: export(filters), file_name="experiments.csv",
-            mime="text/csv", icon=":material/download:", on_click="ignore",
-        )  # fmt: skip
+            _("Export as CSV"),
+            lambda: export(filters),
+            file_name="experiments.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )
 
 
 def export(filters: Mapping[str, Any]) -> bytes:
@@ -81,9 +98,7 @@ def _confirm(chosen: Sequence[ExperimentSummary]) -> None:
     ask()
 
 
-def _each(
-    chosen: Sequence[ExperimentSummary], act: Callable[[ExperimentSummary], object]
-) -> None:
+def _each(chosen: Sequence[ExperimentSummary], act: Callable[[ExperimentSummary], object]) -> None:
     """Act on each; what doesn't work is said, and the rest is done."""
     failed = []
     for one in chosen:

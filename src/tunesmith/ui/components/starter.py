@@ -15,10 +15,12 @@ def card() -> None:
     with st.container(border=True):
         st.subheader(_("Your first experiment"))
         st.write(
-            _("A small language model learns to tell good film reviews from bad ones: 4,000 reviews, "
-              "about a minute on two processor cores. Model and data are installed already; nothing "
-              "is fetched.")
-        )  # fmt: skip
+            _(
+                "A small language model learns to tell good film reviews from bad ones: 4,000 reviews, "
+                "about a minute on two processor cores. Model and data are installed already; nothing "
+                "is fetched."
+            )
+        )
         if not session.may(Role.MEMBER):
             st.caption(_("You may look at everything here, but not train."))
             return

@@ -15,8 +15,12 @@ PHASES = ("preparing data", "loading model", "training", "evaluating", "saving",
 
 def stepper(state: TaskState) -> None:
     """Draw the steps of the experiment that `state` is of."""
-    labels = [_("submitted"), _("waiting"), *(words.phase(phase) for phase in PHASES[:-1]),
-              _("verified")]  # fmt: skip
+    labels = [
+        _("submitted"),
+        _("waiting"),
+        *(words.phase(phase) for phase in PHASES[:-1]),
+        _("verified"),
+    ]
     now = current(state)
     bad = state.status in (TaskStatus.FAILURE, TaskStatus.REVOKED)
     items = []

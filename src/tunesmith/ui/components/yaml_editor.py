@@ -31,8 +31,11 @@ def panel(resolved: str | None) -> None:
 def _edit() -> None:
     key = f"yaml:{draft.pack(draft.current())[:64]}:{draft.revision()}"
     text = st.text_area(
-        _("What you set; the rest are defaults"), _as_yaml(), height=380, key=key,
-    )  # fmt: skip
+        _("What you set; the rest are defaults"),
+        _as_yaml(),
+        height=380,
+        key=key,
+    )
     if st.button(_("Apply"), icon=":material/check:", disabled=text == _as_yaml()):
         try:
             parsed = session.client().parse(text)
@@ -57,5 +60,6 @@ def _commands() -> None:
     st.caption(_("Or straight to the API:"))
     st.code(
         f"curl -X POST {url}/train -H 'Content-Type: application/json' -d {shlex.quote(body)}",
-        language="bash", wrap_lines=True,
-    )  # fmt: skip
+        language="bash",
+        wrap_lines=True,
+    )

@@ -28,10 +28,12 @@ def _list() -> None:
     found = session.client().datasets().items
     if not found:
         st.info(
-            _("There are no datasets yet. Every training keeps the version of its data here; "
-              "`tunesmith data import` adds one by hand."),
+            _(
+                "There are no datasets yet. Every training keeps the version of its data here; "
+                "`tunesmith data import` adds one by hand."
+            ),
             icon=":material/table:",
-        )  # fmt: skip
+        )
     for one in found:
         with st.container(border=True, gap="xsmall"):
             navigation.link("data", one.name, icon=":material/table:", name=one.name)
@@ -54,9 +56,11 @@ def _dataset(name: str) -> None:
     st.title(name)
     numbers = [version.number for version in found.items]
     chosen = st.selectbox(
-        _("Version"), numbers, format_func=lambda n: _version_title(found.items, n),
+        _("Version"),
+        numbers,
+        format_func=lambda n: _version_title(found.items, n),
         key=f"version-{name}",
-    )  # fmt: skip
+    )
     version = next(each for each in found.items if each.number == chosen)
     columns = st.columns(4)
     columns[0].metric(_("Rows"), formats.number(version.rows))

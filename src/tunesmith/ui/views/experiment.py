@@ -63,9 +63,10 @@ def _head(whole: ExperimentWhole) -> None:
     st.title(whole.name)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(
-            words.status(whole.status), icon=words.ICONS[whole.status],
+            words.status(whole.status),
+            icon=words.ICONS[whole.status],
             color=words.COLORS[whole.status],
-        )  # fmt: skip
+        )
         st.caption(
             " · ".join(
                 [

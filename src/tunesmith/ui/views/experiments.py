@@ -10,7 +10,7 @@ import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentPage, ExperimentSummary
 from tunesmith.tracking.entities import SORT_KEYS, ExperimentStatus
-from tunesmith.ui import formats, navigation, session, words
+from tunesmith.ui import formats, session, words
 from tunesmith.ui.components import selection
 from tunesmith.ui.language import _
 
@@ -32,10 +32,11 @@ def page() -> None:
         st.rerun()
     if not found.total:
         st.info(
-            _("No experiment passes these filters.") if _is_filtered(filters)
+            _("No experiment passes these filters.")
+            if _is_filtered(filters)
             else _("There are no experiments yet."),
             icon=":material/science:",
-        )  # fmt: skip
+        )
         return
     chosen = _table(found)
     left, right = st.columns([3, 2], vertical_alignment="center")
@@ -69,13 +70,22 @@ def _filters() -> dict[str, Any]:
     """The chosen filters, as the client takes them; they stand in the page's address."""
     first, second, third, fourth = st.columns([3, 2, 2, 1.4], vertical_alignment="bottom")
     text = first.text_input(
-        _("Search"), key="text", bind="query-params", placeholder=_("name, model, data, id, reason"),
-        type="search", live=True,
-    )  # fmt: skip
+        _("Search"),
+        key="text",
+        bind="query-params",
+        placeholder=_("name, model, data, id, reason"),
+        type="search",
+        live=True,
+    )
     status = second.selectbox(
-        _("Status"), list(ExperimentStatus), index=None, key="status", bind="query-params",
-        format_func=words.status, placeholder=_("any"),
-    )  # fmt: skip
+        _("Status"),
+        list(ExperimentStatus),
+        index=None,
+        key="status",
+        bind="query-params",
+        format_func=words.status,
+        placeholder=_("any"),
+    )
     sort_by = third.selectbox(
         _("Sort by"), SORT_KEYS, key="sort_by", bind="query-params", format_func=_sort_name
     )
@@ -88,13 +98,22 @@ def _filters() -> dict[str, Any]:
         model = columns[1].text_input(_("Base model"), key="model", bind="query-params")
         dataset = columns[2].text_input(_("Data"), key="dataset", bind="query-params")
         accuracy = columns[0].number_input(
-            _("Lowest accuracy"), 0.0, 1.0, value=None, step=0.01, key="min_accuracy",
+            _("Lowest accuracy"),
+            0.0,
+            1.0,
+            value=None,
+            step=0.01,
+            key="min_accuracy",
             bind="query-params",
-        )  # fmt: skip
+        )
         runtime = columns[1].number_input(
-            _("Longest training, in seconds"), 0.0, value=None, step=10.0, key="max_runtime",
+            _("Longest training, in seconds"),
+            0.0,
+            value=None,
+            step=10.0,
+            key="max_runtime",
             bind="query-params",
-        )  # fmt: skip
+        )
         size = columns[2].selectbox(_("Rows in a page"), SIZES, index=1, key="size")
         start = columns[0].date_input(_("From"), value=None, key="start")
         end = columns[1].date_input(_("To"), value=None, key="end")
@@ -125,7 +144,9 @@ def _sort_name(key: str) -> str:
 
 
 def _is_filtered(filters: dict[str, Any]) -> bool:
-    return any(value is not None for key, value in filters.items() if key not in ("sort_by", "desc"))
+    return any(
+        value is not None for key, value in filters.items() if key not in ("sort_by", "desc")
+    )
 
 
 def _table(found: ExperimentPage) -> list[ExperimentSummary]:

@@ -38,8 +38,14 @@ def _overview() -> None:
             lists.running(one)
         st.subheader(_("Last results"))
         ended = client.experiments(limit=50).items
-        lists.results([e for e in ended if e.status is not ExperimentStatus.RUNNING
-                       and e.status is not ExperimentStatus.QUEUED][:LAST])  # fmt: skip
+        lists.results(
+            [
+                e
+                for e in ended
+                if e.status is not ExperimentStatus.RUNNING
+                and e.status is not ExperimentStatus.QUEUED
+            ][:LAST]
+        )
     with right:
         st.subheader(_("Waiting"))
         waiting = sum(each.waiting for each in queue.queues)

@@ -47,10 +47,14 @@ def _begin() -> None:
     names = {each.name: each for each in presets}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(
-            _("Begin with"), list(names), index=None, key="preset",
+            _("Begin with"),
+            list(names),
+            index=None,
+            key="preset",
             format_func=lambda name: f"{name} · {names[name].config.get('experiment_name', '')}",
-            placeholder=_("a ready-made configuration"), width=420,
-        )  # fmt: skip
+            placeholder=_("a ready-made configuration"),
+            width=420,
+        )
         if st.button(_("Use it"), disabled=chosen is None, icon=":material/content_paste_go:"):
             draft.replace(names[str(chosen)].config)
             st.rerun()
@@ -77,25 +81,35 @@ def _look() -> tuple[Mapping[str, list[Problem]], str | None]:
 def _settings(problems: Mapping[str, Sequence[Problem]]) -> None:
     st.subheader(_("Settings"))
     simple = st.segmented_control(
-        _("How much"), ["simple", "advanced"], default="simple", required=True, key="how-much",
+        _("How much"),
+        ["simple", "advanced"],
+        default="simple",
+        required=True,
+        key="how-much",
         format_func=lambda kind: _("Simple") if kind == "simple" else _("Advanced"),
         label_visibility="collapsed",
-    )  # fmt: skip
+    )
     _name(problems)
     task = current_task()
     every = {section: form.fields(section, task) for section in SECTIONS}
     if simple == "simple":
-        chosen = [f for section in SECTIONS for f in every[section]
-                  if f.path in form.SIMPLE]  # fmt: skip
+        chosen = [f for section in SECTIONS for f in every[section] if f.path in form.SIMPLE]
         form.widgets(chosen, problems)
-        hidden = [p for path, found in problems.items() for p in found
-                  if path not in {f.path for f in chosen} | _SHOWN_ABOVE]  # fmt: skip
+        hidden = [
+            p
+            for path, found in problems.items()
+            for p in found
+            if path not in {f.path for f in chosen} | _SHOWN_ABOVE
+        ]
         form.show_problems(hidden)
         return
     titles = {
-        "task": _("Task"), "lora": "LoRA", "data": _("Data"), "training": _("Training"),
+        "task": _("Task"),
+        "lora": "LoRA",
+        "data": _("Data"),
+        "training": _("Training"),
         "job": _("Queue"),
-    }  # fmt: skip
+    }
     for section, found in every.items():
         wrong = sum(len(problems.get(f.path, ())) for f in found)
         mark = f" · :red[{translate_number('{n} problem', '{n} problems', wrong)}]" if wrong else ""
@@ -121,9 +135,12 @@ def _name(problems: Mapping[str, Sequence[Problem]]) -> None:
         draft.put("experiment_name", st.session_state[key].strip())
 
     st.text_input(
-        _("Name of the experiment"), str(draft.get("experiment_name") or ""), key=key,
-        on_change=keep, placeholder="default_experiment",
-    )  # fmt: skip
+        _("Name of the experiment"),
+        str(draft.get("experiment_name") or ""),
+        key=key,
+        on_change=keep,
+        placeholder="default_experiment",
+    )
     form.show_problems(problems.get("experiment_name", ()))
 
 
@@ -165,10 +182,13 @@ def _check() -> bool:
     answer = session.client().validate(draft.current())
     problems = [
         Problem(
-            each.field, each.message, accepted=each.accepted, suggestion=each.suggestion,
+            each.field,
+            each.message,
+            accepted=each.accepted,
+            suggestion=each.suggestion,
             **({} if each.value is None else {"value": each.value}),
         )
         for each in answer.problems
-    ]  # fmt: skip
+    ]
     st.session_state["_checked"] = {draft.pack(draft.current()): problems}
     return answer.valid

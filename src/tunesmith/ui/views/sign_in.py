@@ -20,7 +20,10 @@ def page() -> None:
         st.write(_("Whoever keeps this Tunesmith gave you an access token."))
         with st.form("sign-in"):
             token = st.text_input(
-                _("Access token"), type="password", placeholder="ts_…", autocomplete="current-password"
+                _("Access token"),
+                type="password",
+                placeholder="ts_…",
+                autocomplete="current-password",
             ).strip()
             sent = st.form_submit_button(_("Sign in"), type="primary")
         if not sent or not token:

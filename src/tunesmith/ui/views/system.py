@@ -74,10 +74,16 @@ def _queues() -> None:
         st.caption(_("Nothing waits."))
     for one in found.waiting:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{one.position or '·'}. [{one.name}](/experiment?id={one.id}) · {one.queue}")
+            st.markdown(
+                f"{one.position or '·'}. [{one.name}](/experiment?id={one.id}) · {one.queue}"
+            )
             if session.may(Role.ADMIN) and one.position != 1:
-                if st.button(_("To the front"), key=f"front-{one.id}", type="tertiary",
-                             icon=":material/vertical_align_top:"):  # fmt: skip
+                if st.button(
+                    _("To the front"),
+                    key=f"front-{one.id}",
+                    type="tertiary",
+                    icon=":material/vertical_align_top:",
+                ):
                     try:
                         client.move_to_front(one.id)
                     except TunesmithError as error:
