@@ -14,7 +14,12 @@ import pytest
 from tests.api.serving import Api, add_experiment, serving
 from tests.api.test_train import problem
 
+from tunesmith.api.folder import ExperimentFolder
+from tunesmith.experiments.states import this_process
+from tunesmith.settings import Settings
+from tunesmith.tracking.artifacts import Artifacts, Mirror
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, Metric
+from tunesmith.tracking.store import Store
 
 
 @pytest.fixture
@@ -208,3 +213,17 @@ def test_a_stream_shows_changes_as_they_come(api: Api, config: dict[str, Any]) -
 
 def test_a_stream_of_nothing_is_not_found(api: Api) -> None:
     problem(api.get(f"/experiments/{'0' * 12}/events"), 404)
+
+
+def test_a_machine_of_the_same_name_has_other_files(settings: Settings, tmp_path: Path) -> None:
+    copied = settings.model_copy(update={"artifacts": f"file://{tmp_path}/copies"})
+    here = this_process()
+    with Store(copied.store_url) as store:
+        ours, theirs = (
+            add_experiment(store, copied, **{**here, "machine": machine})
+            for machine in (here["machine"], "0123456789abcdef")
+        )
+    for experiment in (ours, theirs):
+        Mirror(Artifacts(str(copied.artifacts)), folder(experiment)).update()
+    assert ExperimentFolder(ours, copied).local("logs.txt") == folder(ours) / "logs.txt"
+    assert ExperimentFolder(theirs, copied).local("logs.txt") is None

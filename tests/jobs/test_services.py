@@ -182,10 +182,12 @@ def test_services_of_another_machine_are_stopped_there(
 ) -> None:
     this = ProcessIdentity.of(1)
     assert this is not None
-    Running("elsewhere", this).write(settings)
-    code, said = run_to_end(start, tmp_path, "down")
-    assert code == 1
-    assert "started on elsewhere" in said
+    here = platform.node()
+    for running in (Running("elsewhere", this), Running(here, this, machine="0123456789abcdef")):
+        running.write(settings)
+        code, said = run_to_end(start, tmp_path, "down")
+        assert code == 1
+        assert f"started on {running.host}" in said
     Running.forget(settings)
 
 

@@ -5,7 +5,6 @@ A path from the network never leads out of the folder: no `..`, no hidden file, 
 
 from __future__ import annotations
 
-import platform
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.machine import is_this_machine
 
 PIECE = 1 << 18
 """Bytes that are read at once."""
@@ -30,7 +30,8 @@ class ExperimentFolder:
         self._experiment = experiment
         self._folder = Path(experiment.directory) if experiment.directory else None
         self._copies: Artifacts | None = None
-        if settings.artifacts and self._folder and experiment.host != platform.node():
+        here = is_this_machine(experiment.machine, experiment.host)
+        if settings.artifacts and self._folder and not here:
             self._copies = Artifacts(settings.artifacts)
 
     def list(self) -> dict[str, int]:

@@ -21,6 +21,7 @@ from tunesmith.jobs.processes import ProcessIdentity, end_processes
 from tunesmith.jobs.running import Running, only_one, services_folder
 from tunesmith.jobs.signals import StopSignals
 from tunesmith.settings import Settings
+from tunesmith.tracking.machine import this_machine
 
 COMMAND = (sys.executable, "-P", "-m", "tunesmith.cli")
 """This very Tunesmith, whatever lies in the folder that it is called in (-P)."""
@@ -169,7 +170,8 @@ class Services:
         services = {c.name: c.identity for c in self._children if c.identity is not None}
         if self._broker_identity is not None:
             services["broker"] = self._broker_identity
-        Running(platform.node(), this, services, self.addresses).write(self.settings)
+        running = Running(platform.node(), this, services, self.addresses, this_machine())
+        running.write(self.settings)
 
     def _stop(self) -> None:
         """Worker first, so that one can watch what it gives back; then API, then broker."""

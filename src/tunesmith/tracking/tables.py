@@ -74,6 +74,7 @@ class ExperimentColumns(TypedColumns):
     score: Named[float | None] = Column(Finite)
     pid: Named[int | None] = Column(BigInteger)
     host: Named[str | None] = Column(Text)
+    machine: Named[str | None] = Column(Text)
     process_started: Named[float | None] = Column(Finite)
     reason: Named[str | None] = Column(Text)
     # The defaults are what experiments of before the queue were given when these columns came.
