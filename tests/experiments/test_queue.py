@@ -16,13 +16,16 @@ import pytest
 
 from tunesmith.config.yaml import read_draft
 from tunesmith.errors import ConfigError, Interrupted, LeaseLostError, StateError
-from tunesmith.experiments import control
+from tunesmith.experiments import control, mirroring
 from tunesmith.experiments.execution import execute
 from tunesmith.experiments.lease import Lease, Stop
 from tunesmith.experiments.states import new_lease, this_process
 from tunesmith.experiments.submission import enqueue
 from tunesmith.settings import Settings
+from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
+from tunesmith.tracking.files import LAST_OF_CHECKPOINT
+from tunesmith.tracking.jobs import Jobs
 from tunesmith.tracking.store import Store
 from tunesmith.training.reporter import Reporter
 
@@ -280,6 +283,81 @@ def test_who_lost_the_lease_stops_and_writes_nothing_more(
     after = store.get(taken.id)
     assert (after.status, after.lease) == (S.QUEUED, None)
     assert max((m.step for m in store.metrics(taken.id)), default=0) <= 30
+
+
+@pytest.fixture
+def mirrored(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a machine that shares no files; between its own copies much time goes by."""
+    monkeypatch.setattr(mirroring, "INTERVAL", 1000.0)
+    return settings.model_copy(update={"artifacts": f"file://{tmp_path}/copies"})
+
+
+def checkpoints(experiment: Experiment, settings: Settings) -> list[str]:
+    """The whole checkpoints that are copied."""
+    copied = Artifacts(str(settings.artifacts)).files(Path(str(experiment.directory)).name)
+    return sorted(path for path in copied if path.endswith(LAST_OF_CHECKPOINT))
+
+
+def terminate_self() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_what_is_given_back_was_copied_before_another_machine_can_take_it(
+    classification: Asked, mirrored: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(classification, store, mirrored, **LONG)
+    taken = take(store)
+    found: list[list[str]] = []
+    requeue = Jobs.requeue
+
+    def then_look(self: Jobs, *args: Any, **kwargs: Any) -> Experiment:
+        found.append(checkpoints(taken, mirrored))
+        return requeue(self, *args, **kwargs)
+
+    monkeypatch.setattr(Jobs, "requeue", then_look)
+    listener = StopAt(30, terminate_self)
+    with pytest.raises(Interrupted):
+        execute(taken.id, store, mirrored, lease=taken.lease, listener=listener)
+    assert store.get(taken.id).status is S.QUEUED
+    assert "checkpoints/checkpoint-30/progress.json" in found[0]
+
+
+def test_a_retried_experiment_leaves_nothing_of_before_to_go_on_from(
+    classification: Asked, mirrored: Settings, store: Store
+) -> None:
+    queued(classification, store, mirrored, **LONG)
+    taken = take(store)
+    listener = StopAt(30, lambda: control.cancel(taken.id, store))
+    with pytest.raises(Interrupted):
+        execute(taken.id, store, mirrored, lease=taken.lease, listener=listener)
+    assert checkpoints(taken, mirrored)
+    assert store.metrics(taken.id)
+
+    control.retry(taken.id, store)
+    again = take(store)
+    found: list[Any] = []
+
+    def look() -> None:
+        found.extend([checkpoints(taken, mirrored), store.metrics(taken.id)])
+        terminate_self()
+
+    with pytest.raises(Interrupted):
+        execute(again.id, store, mirrored, lease=again.lease, listener=StopAt(1, look))
+    assert found == [[], []]
+
+
+def test_who_lost_the_lease_leaves_the_copy_to_the_next(
+    classification: Asked, mirrored: Settings, store: Store
+) -> None:
+    queued(classification, store, mirrored, **LONG)
+    taken = take(store)
+
+    def take_away() -> None:
+        store.jobs.requeue(taken.id, {S.RUNNING}, last=False)
+
+    with pytest.raises(LeaseLostError):
+        execute(taken.id, store, mirrored, lease=taken.lease, listener=StopAt(30, take_away))
+    assert checkpoints(taken, mirrored) == []
 
 
 def test_only_ended_experiments_are_resumed_retried_and_deleted(

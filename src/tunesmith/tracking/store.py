@@ -263,6 +263,16 @@ class Store:
                 f"No experiment is recorded for metrics of {', '.join(ids)}."
             ) from error
 
+    def delete_metrics(self, experiment_id: str, lease: str) -> None:
+        """Delete all points of an experiment that runs under `lease`: it begins anew.
+
+        Raises LeaseLostError.
+        """
+        mine = tables.metrics.c.experiment_id == experiment_id
+        with self._database.writing() as connection:
+            require_lease(connection, experiment_id, lease)
+            connection.execute(delete(tables.metrics).where(mine))
+
     def metrics(
         self, experiment_id: str, name: str | None = None, since_step: int | None = None
     ) -> builtins.list[Metric]:
