@@ -152,9 +152,10 @@ def test_a_deleted_folder_is_gone_and_others_stay(artifacts: Artifacts, folder: 
     (other / "logs.txt").write_text("other")
     for each in (folder, other):
         Mirror(artifacts, each).update()
-    artifacts.delete("reviews_1")
-    artifacts.delete("reviews_1")
+    assert artifacts.delete("reviews_1", "0123456789ab")
+    assert not artifacts.delete("reviews_1", "0123456789ab")
     assert artifacts.files("reviews_1") == {}
+    assert artifacts.deleted() == [("reviews_1", "0123456789ab")]
     assert b"".join(artifacts.read("reviews_10", "logs.txt")) == b"other"
     with pytest.raises(NotFoundError):
         list(artifacts.read("reviews_1", "logs.txt"))

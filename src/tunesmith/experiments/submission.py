@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,17 +30,17 @@ def submit(prepared: Prepared, store: Store, settings: Settings) -> Experiment:
     the versions or the store can't be written.
     """
     config = prepared.config
-    files = _new_folder(config, settings)
-    experiment = Experiment(
-        name=config.experiment_name,
-        task=config.task_name,
-        model_name=config.model.name,
-        dataset_name=prepared.dataset.name,
-        directory=str(files.folder.resolve()),
-        **describe(prepared, files, store, settings),
-        **this_process(),
-    )
-    store.create(experiment)
+    with _new_folder(config, settings) as files:
+        experiment = Experiment(
+            name=config.experiment_name,
+            task=config.task_name,
+            model_name=config.model.name,
+            dataset_name=prepared.dataset.name,
+            directory=str(files.folder.resolve()),
+            **describe(prepared, files, store, settings),
+            **this_process(),
+        )
+        store.create(experiment)
     write_record(experiment)
     return experiment
 
@@ -67,22 +70,22 @@ def enqueue(
     problems += _runs_after_problems(runs_after, store)
     if draft.problems or problems:
         raise draft.error(problems)
-    files = _new_folder(config, settings)
-    write_text(files.config, to_yaml(config))
-    experiment = store.jobs.enqueue(
-        Experiment(
-            name=config.experiment_name,
-            task=config.task_name,
-            model_name=config.model.name,
-            dataset_name=config.data.dataset_name,
-            config=config.model_dump(mode="json"),
-            directory=str(files.folder.resolve()),
-            owner=owner,
-            queue=queue_of(config),
-            priority=config.job.priority,
-            runs_after=runs_after,
+    with _new_folder(config, settings) as files:
+        write_text(files.config, to_yaml(config))
+        experiment = store.jobs.enqueue(
+            Experiment(
+                name=config.experiment_name,
+                task=config.task_name,
+                model_name=config.model.name,
+                dataset_name=config.data.dataset_name,
+                config=config.model_dump(mode="json"),
+                directory=str(files.folder.resolve()),
+                owner=owner,
+                queue=queue_of(config),
+                priority=config.job.priority,
+                runs_after=runs_after,
+            )
         )
-    )
     write_record(experiment)
     return experiment
 
@@ -126,10 +129,17 @@ def queue_of(config: ExperimentConfig) -> str:
     return "cpu" if config.training.device in (None, "cpu") else "gpu"
 
 
-def _new_folder(config: ExperimentConfig, settings: Settings) -> ExperimentFiles:
-    return ExperimentFiles.create(
+@contextmanager
+def _new_folder(config: ExperimentConfig, settings: Settings) -> Iterator[ExperimentFiles]:
+    """A new folder, which stays if the experiment is recorded inside."""
+    files = ExperimentFiles.create(
         settings.results_dir, config.experiment_name, datetime.now(settings.timezone)
     )
+    try:
+        yield files
+    except BaseException:
+        shutil.rmtree(files.folder, ignore_errors=True)
+        raise
 
 
 def _slot_problems(config: ExperimentConfig) -> list[Problem]:

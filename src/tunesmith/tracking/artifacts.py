@@ -21,6 +21,9 @@ from tunesmith.tracking.files import LAST_OF_CHECKPOINT
 
 _RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 
+_DELETED = ".deleted"
+"""Folder of the marks of what was deleted; no experiment's name begins with a dot."""
+
 _UNKNOWN = (-1, -1)
 """Size and time of change that no file has."""
 
@@ -74,9 +77,21 @@ class Artifacts:
                 with suppress(FileNotFoundError):  # another mirror did it meanwhile
                     obstore.delete(self._store, f"{name}/{path}")
 
-    def delete(self, name: str) -> None:
-        """Delete the copied folder `name`, if there is one. Raises StorageError."""
-        self.remove(name, list(self.files(name)))
+    def delete(self, name: str, experiment_id: str) -> bool:
+        """Delete the copied folder `name`; returns whether there was one. Raises StorageError.
+
+        A mark stays, by which other machines know that what they have of it may go too.
+        """
+        with self._told(f"the mark that {name} is deleted", "written"):
+            obstore.put(self._store, f"{_DELETED}/{name}/{experiment_id}", b"")
+        files = list(self.files(name))
+        self.remove(name, files)
+        return bool(files)
+
+    def deleted(self) -> list[tuple[str, str]]:
+        """Name and experiment of every folder that was deleted. Raises StorageError."""
+        parts = [PurePosixPath(path).parts for path in self.files(_DELETED)]
+        return sorted((part[0], part[1]) for part in parts if len(part) == 2)
 
     def fetch(self, name: str, folder: Path) -> list[str]:
         """Bring what `folder` lacks of the copied folder `name`; a checkpoint comes whole or not.
