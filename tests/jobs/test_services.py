@@ -83,8 +83,13 @@ def test_in_the_background_it_runs_until_down(
     assert api_answers(settings)
     assert f":{settings.api_port}" in said
     services = running(settings)
+    logs = settings.results_dir / ".tunesmith"
+    assert "worker" in (logs / "worker.log").read_text()
+    assert "worker |" not in (logs / "up.log").read_text(), "it would grow for ever"
     code, said = run_to_end(start, tmp_path, "down")
-    assert (code, said) == (0, "Stopped.\n")
+    assert code == 0
+    assert said.splitlines()[-1] == "Stopped."
+    assert "saves a checkpoint first, for at most" in said
     assert all_ended(services)
     assert run_to_end(start, tmp_path, "down") == (0, "Nothing runs.\n")
 

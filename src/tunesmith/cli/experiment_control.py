@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 
 import click
@@ -12,6 +11,7 @@ from tunesmith.experiments.reconcile import reconcile
 from tunesmith.jobs.queue import send_once
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
+from tunesmith.tracking.environment import user_name
 from tunesmith.tracking.store import Store
 
 reference = click.argument("reference", metavar="ID|NAME|latest")
@@ -21,7 +21,7 @@ reference = click.argument("reference", metavar="ID|NAME|latest")
 @reference
 def cancel(reference: str) -> None:
     """Cancel a waiting experiment; ask a running one to save a checkpoint and stop."""
-    _act(reference, lambda found, store, _: control.cancel(found, store, by=getpass.getuser()))
+    _act(reference, lambda found, store, _: control.cancel(found, store, by=user_name()))
 
 
 @click.command()
@@ -42,7 +42,7 @@ def retry(reference: str) -> None:
 @reference
 def rerun(reference: str) -> None:
     """Queue a new experiment with the configuration of this one."""
-    owner = getpass.getuser()
+    owner = user_name()
     _act(
         reference,
         lambda found, store, settings: control.rerun(found, store, settings, owner=owner),

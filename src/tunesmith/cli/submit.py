@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from tunesmith.experiments.prepare import check
 from tunesmith.experiments.submission import enqueue
 from tunesmith.jobs.queue import send_once
 from tunesmith.settings import Settings
+from tunesmith.tracking.environment import user_name
 from tunesmith.tracking.store import Store
 
 
@@ -41,7 +41,7 @@ def submit(
             check(draft, settings)
     with Store(settings.store_url) as store:
         runs_after = store.find(after).id if after else None
-        experiment = enqueue(draft, store, settings, owner=getpass.getuser(), runs_after=runs_after)
+        experiment = enqueue(draft, store, settings, owner=user_name(), runs_after=runs_after)
         position = store.jobs.positions([experiment.id]).get(experiment.id)
     console = Console(highlight=False, soft_wrap=True)
     place = "" if position is None else f", number {position} in queue {experiment.queue}"

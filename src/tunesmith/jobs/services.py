@@ -201,7 +201,7 @@ def start_in_background(settings: Settings) -> Running:
     log = services_folder(settings) / "up.log"
     with log.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen(
-            [*COMMAND, "up"],
+            [*COMMAND, "up", "--quiet"],  # API and worker have logs of their own
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
