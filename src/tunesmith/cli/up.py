@@ -7,11 +7,12 @@ from contextlib import suppress
 import click
 
 from tunesmith.cli.summary import command_name
-from tunesmith.jobs.running import services_folder
+from tunesmith.jobs.running import Running, services_folder
 from tunesmith.jobs.services import (
     AlreadyRunning,
     Services,
     api_address,
+    longest_stop,
     start_in_background,
     stop,
 )
@@ -52,6 +53,12 @@ def up(detach: bool, quiet: bool) -> None:
 def down() -> None:
     """Stop what `tunesmith up` started; what trains saves a checkpoint first."""
     settings = Settings.read()
+    running = Running.read(settings)
+    if running is not None and running.is_here and running.supervisor.find() is not None:
+        click.echo(
+            "Stopping: what trains saves a checkpoint first, for at most "
+            f"{longest_stop(settings):.0f} seconds …"
+        )
     click.echo("Stopped." if stop(settings) else "Nothing runs.")
 
 
