@@ -94,6 +94,17 @@ def test_in_the_background_it_runs_until_down(
     assert run_to_end(start, tmp_path, "down") == (0, "Nothing runs.\n")
 
 
+def test_ctrl_c_while_it_starts_in_the_background_leaves_nothing_behind(
+    settings: Settings, start: Start
+) -> None:
+    up = start("up", "--detach")
+    services = eventually(lambda: Running.read(settings))
+    up.send_signal(signal.SIGINT)
+    assert up.wait(60) == 130
+    assert all_ended(services)
+    assert Running.read(settings) is None
+
+
 def test_what_dies_is_started_again(settings: Settings, start: Start) -> None:
     start("up")
     first = running(settings)

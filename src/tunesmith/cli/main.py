@@ -83,6 +83,10 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "tunesmith":
+            raise
+        _end(f"{error}: a package is missing or broken. tunesmith doctor says which.", 1)
     except TunesmithError as error:
         heading = ""
         if isinstance(error, ConfigError) and len(error.problems) > 1:
