@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import click
 
+from tunesmith.cli.waiting import standing
 from tunesmith.experiments import control
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.jobs.queue import send_once
@@ -103,10 +104,10 @@ def _act(reference: str, action: Callable[[str, Store, Settings], Experiment]) -
     with Store(settings.store_url) as store:
         reconcile(store, settings)
         found = action(store.find(reference).id, store, settings)
-        position = store.jobs.positions([found.id]).get(found.id)
+        waits = standing(found, store, settings)
     note = ""
-    if found.status is ExperimentStatus.QUEUED and found.queue is not None:
-        note = f", number {position} in queue {found.queue}"
+    if waits is not None and found.queue is not None:
+        note = f", {waits}"
         send_once(settings, found.queue)
     elif found.status is ExperimentStatus.RUNNING and found.cancel_requested_at is not None:
         note = ", stopping: it saves a checkpoint first"
