@@ -100,9 +100,7 @@ def test_a_queue_is_paused_and_continued_and_that_is_recorded(store: Store, queu
     assert run("queue", "continue", "cpu").stdout == "cpu continues\n"
     assert "is paused by" not in run("experiments", "show", waiting.id).stdout
     assert store.jobs.takeable(["cpu"]) == 1
-    entries = [
-        (e.actor, e.action, e.target) for e in store.access.entries()[0]
-    ]
+    entries = [(e.actor, e.action, e.target) for e in store.access.entries()[0]]
     assert ("local:ana", "queue.pause", "cpu") in entries
     with pytest.raises(NotFoundError, match="did you mean cpu"):
         run("queue", "pause", "cpus")
