@@ -34,6 +34,11 @@ class ExperimentFolder:
         if settings.artifacts and self._folder and not here:
             self._copies = Artifacts(settings.artifacts)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether all of them are looked for on this machine alone, not in the object store."""
+        return self._copies is None
+
     def list(self) -> dict[str, int]:
         """Path → bytes, by path. Raises StorageError when the copies can't be listed."""
         found = dict(_local_files(self._folder)) if self._folder else {}

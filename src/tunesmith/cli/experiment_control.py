@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 
 import click
 
+from tunesmith.cli.waiting import standing
 from tunesmith.experiments import control
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.jobs.queue import send_once
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
+from tunesmith.tracking.environment import user_name
 from tunesmith.tracking.store import Store
 
 reference = click.argument("reference", metavar="ID|NAME|latest")
@@ -21,7 +22,7 @@ reference = click.argument("reference", metavar="ID|NAME|latest")
 @reference
 def cancel(reference: str) -> None:
     """Cancel a waiting experiment; ask a running one to save a checkpoint and stop."""
-    _act(reference, lambda found, store, _: control.cancel(found, store, by=getpass.getuser()))
+    _act(reference, lambda found, store, _: control.cancel(found, store, by=user_name()))
 
 
 @click.command()
@@ -42,7 +43,7 @@ def retry(reference: str) -> None:
 @reference
 def rerun(reference: str) -> None:
     """Queue a new experiment with the configuration of this one."""
-    owner = getpass.getuser()
+    owner = user_name()
     _act(
         reference,
         lambda found, store, settings: control.rerun(found, store, settings, owner=owner),
@@ -103,10 +104,10 @@ def _act(reference: str, action: Callable[[str, Store, Settings], Experiment]) -
     with Store(settings.store_url) as store:
         reconcile(store, settings)
         found = action(store.find(reference).id, store, settings)
-        position = store.jobs.positions([found.id]).get(found.id)
+        waits = standing(found, store, settings)
     note = ""
-    if found.status is ExperimentStatus.QUEUED and found.queue is not None:
-        note = f", number {position} in queue {found.queue}"
+    if waits is not None and found.queue is not None:
+        note = f", {waits}"
         send_once(settings, found.queue)
     elif found.status is ExperimentStatus.RUNNING and found.cancel_requested_at is not None:
         note = ", stopping: it saves a checkpoint first"

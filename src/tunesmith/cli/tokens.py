@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-
 import click
 from rich.console import Console
 from rich.table import Table
 
 from tunesmith.api.tokens import create_token
 from tunesmith.settings import Settings
+from tunesmith.tracking.environment import user_name
 from tunesmith.tracking.service_entities import AuditEntry, Role
 from tunesmith.tracking.store import Store
 
@@ -30,7 +29,7 @@ def tokens() -> None:
 )
 def create(name: str, role: str) -> None:
     """Make a token for NAME, and show it, this once."""
-    settings, user = Settings.read(), getpass.getuser()
+    settings, user = Settings.read(), user_name()
     with Store(settings.store_url) as store:
         token, secret = create_token(name, Role(role), store, user)
         _note(store, user, "token.create", token.name, role=role)
@@ -69,7 +68,7 @@ def list_() -> None:
 @click.argument("name")
 def revoke(name: str) -> None:
     """Let the token of NAME open nothing any more, within seconds."""
-    user = getpass.getuser()
+    user = user_name()
     with Store(Settings.read().store_url) as store:
         store.access.revoke(name)
         _note(store, user, "token.revoke", name)

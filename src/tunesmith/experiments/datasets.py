@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -32,6 +31,7 @@ from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Columns, Row, Task
 from tunesmith.tracking.entities import DatasetVersion
+from tunesmith.tracking.environment import user_name
 from tunesmith.tracking.store import Store
 from tunesmith.training.model import ModelSource, load_tokenizer, locate_model
 
@@ -340,8 +340,4 @@ def version_name(source: Source) -> str:
 
 def _who() -> str:
     """User and machine."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        user = "unknown"
-    return f"{user}@{platform.node()}"
+    return f"{user_name()}@{platform.node()}"

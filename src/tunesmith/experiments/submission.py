@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.config.yaml import Draft, to_yaml
+from tunesmith.data.reading.packages import PREFIX
 from tunesmith.errors import NotFoundError, Problem
 from tunesmith.experiments.confinement import confinement_problems
 from tunesmith.experiments.datasets import record_version
@@ -90,6 +92,20 @@ def enqueue(
     return experiment
 
 
+def with_absolute_paths(draft: Draft) -> Draft:
+    """`draft` with the whole paths of data and of a base model that lie in this machine's files.
+
+    They were found from the folder of who submits; the worker stands in another. Names of packages,
+    of hubs and of versions stay as they are.
+    """
+    config = draft.partial
+    if config is None:
+        return draft
+    data = config.data.model_copy(update={"dataset_name": _absolute(config.data.dataset_name)})
+    model = config.model.model_copy(update={"name": _absolute(config.model.name)})
+    return replace(draft, partial=config.model_copy(update={"data": data, "model": model}))
+
+
 def describe(
     prepared: Prepared, files: ExperimentFiles, store: Store, settings: Settings
 ) -> dict[str, Any]:
@@ -140,6 +156,17 @@ def _new_folder(config: ExperimentConfig, settings: Settings) -> Iterator[Experi
     except BaseException:
         shutil.rmtree(files.folder, ignore_errors=True)
         raise
+
+
+def _absolute(name: str) -> str:
+    """The whole path that `name` stands for; `name` itself where it is no file or folder here."""
+    if name.startswith(PREFIX) or "://" in name:
+        return name
+    try:
+        path = Path(name).expanduser()
+        return str(path.absolute()) if path.exists() else name
+    except (OSError, RuntimeError, ValueError):  # nothing that could be a path
+        return name
 
 
 def _slot_problems(config: ExperimentConfig) -> list[Problem]:

@@ -53,6 +53,8 @@ class Maintenance:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="maintenance", daemon=True)
         self._store_is_there = True
+        self._mistake: str | None = None
+        """What a round failed with that nobody expected, so that each is told once."""
 
     def start(self) -> None:
         """Begin, with a round at once."""
@@ -87,10 +89,15 @@ class Maintenance:
                 if self._store_is_there:
                     log.error("%s It is tried again until it answers.", error)
                 self._store_is_there = False
+            except Exception as error:  # noqa: BLE001 - as it says
+                # Whatever a round stumbles over: without the next one nothing is looked after.
+                if repr(error) != self._mistake:
+                    log.exception("a maintenance round failed; the next one begins all the same")
+                self._mistake = repr(error)
             else:
                 if not self._store_is_there:
                     log.info("the store is back")
-                self._store_is_there = True
+                self._store_is_there, self._mistake = True, None
             if self._done.wait(INTERVAL):
                 return
 
