@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
@@ -81,6 +81,16 @@ def needs(role: Role) -> Callable[[Identity], Awaitable[Identity]]:
 Viewer = Annotated[Identity, Depends(needs(Role.VIEWER))]
 Member = Annotated[Identity, Depends(needs(Role.MEMBER))]
 Admin = Annotated[Identity, Depends(needs(Role.ADMIN))]
+
+
+async def take_turn(service: ServiceDep, _: Viewer) -> AsyncIterator[None]:
+    """A turn for what takes long, until the handler is done. Raises BusyError."""
+    async with service.turns.take():
+        yield
+
+
+TurnDep = Annotated[None, Depends(take_turn, scope="function")]
+"""The last parameter of its handler: a body that comes slowly shall not hold a turn."""
 
 
 class Auditor:

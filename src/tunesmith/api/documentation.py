@@ -50,7 +50,8 @@ _ERRORS = {
     415: "The body is of a type that isn't read here.",
     422: "The request has problems, each with its field.",
     429: "Too many wrong tokens came from this address.",
-    503: "The store or a service doesn't answer; Retry-After says when to ask again.",
+    503: "The store or a service doesn't answer, or too much that takes long is asked for at once; "
+    "Retry-After says when to ask again.",
 }
 
 EVERYWHERE = (401, 403, 422, 429, 503)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from tunesmith.api.auth import Authenticator
 from tunesmith.api.prometheus import Measurements
+from tunesmith.api.reports import Reports
 from tunesmith.api.schemas.experiments import Broker
+from tunesmith.api.turns import Turns
 from tunesmith.jobs.maintenance import Maintenance
 from tunesmith.jobs.queue import Notifier
 from tunesmith.settings import Settings
@@ -29,6 +31,8 @@ class Service:
     measurements: Measurements
     notifier: Notifier
     maintenance: Maintenance
+    turns: Turns
+    reports: Reports
 
     @classmethod
     def open(cls, settings: Settings) -> Service:
@@ -46,7 +50,11 @@ class Service:
             raise
         notifier = Notifier(settings)
         maintenance = Maintenance(store, settings, notifier, also=measurements.look)
-        return cls(settings, store, authenticator, measurements, notifier, maintenance)
+        turns = Turns()
+        return cls(
+            settings, store, authenticator, measurements, notifier, maintenance,
+            turns, Reports(settings, turns),
+        )  # fmt: skip
 
     def start(self) -> None:
         """Begin to look after the queue."""
