@@ -49,7 +49,12 @@ class Service:
             store.close()
             raise
         notifier = Notifier(settings)
-        maintenance = Maintenance(store, settings, notifier, also=measurements.look)
+
+        def also() -> None:
+            measurements.look()
+            authenticator.tokens.write_uses()
+
+        maintenance = Maintenance(store, settings, notifier, also=also)
         turns = Turns()
         return cls(
             settings, store, authenticator, measurements, notifier, maintenance,
