@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
@@ -66,6 +67,18 @@ def identify(
     identity = service.authenticator.identify(token, client, server[0] if server else None)
     request.state.actor = identity.name
     return identity
+
+
+def get_identify(
+    request: Request,
+    service: ServiceDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+) -> Callable[[], Identity]:
+    """What tells again who asks, for answers that last: their token may be revoked meanwhile."""
+    return partial(identify, request, service, credentials)
+
+
+IdentifyDep = Annotated[Callable[[], Identity], Depends(get_identify)]
 
 
 def needs(role: Role) -> Callable[[Identity], Awaitable[Identity]]:

@@ -132,8 +132,8 @@ class OidcVerifier:
                 self._failed = (time.monotonic(), str(error))
             raise
         with self._lock:
-            self._keys = self._keys or made
-            return self._keys
+            self._keys = made
+        return made
 
     def _keys_address(self) -> str:
         address = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"

@@ -15,6 +15,7 @@ from tunesmith.api.turns import Turns
 from tunesmith.jobs.maintenance import Maintenance
 from tunesmith.jobs.queue import Notifier
 from tunesmith.settings import Settings
+from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.store import Store
 
 STALE_UPLOAD = 24 * 3600.0
@@ -33,14 +34,17 @@ class Service:
     maintenance: Maintenance
     turns: Turns
     reports: Reports
+    copies: Artifacts | None
+    """The object store in which other machines' experiments are."""
 
     @classmethod
     def open(cls, settings: Settings) -> Service:
         """Open the store and reach for the broker.
 
         Raises ServiceError when the API may not be started like this, StorageError when the store
-        can't be used.
+        can't be used, UserError when the object store's address can't be one.
         """
+        copies = Artifacts(settings.artifacts) if settings.artifacts else None
         store = Store(settings.store_url)
         try:
             authenticator = Authenticator(settings, store)
@@ -58,7 +62,7 @@ class Service:
         turns = Turns()
         return cls(
             settings, store, authenticator, measurements, notifier, maintenance,
-            turns, Reports(settings, turns),
+            turns, Reports(settings, turns), copies,
         )  # fmt: skip
 
     def start(self) -> None:
