@@ -318,9 +318,9 @@ class Client:
 
     # -- the service ------------------------------------------------------------------------
 
-    def queue(self) -> QueueReport:
-        """The queues, and what waits in them."""
-        return self._poll(QueueReport, "/queue")
+    def queue(self, limit: int = 50, offset: int = 0) -> QueueReport:
+        """The queues, and `limit` of what waits in them, after `offset` others."""
+        return self._poll(QueueReport, f"/queue?limit={limit:d}&offset={offset:d}")
 
     def pause(self, queue: str) -> Queue:
         """Let nothing more be taken from a queue; for admins. Raises NotFoundError."""

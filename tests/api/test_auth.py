@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -156,6 +158,37 @@ def test_who_guesses_tokens_has_to_wait_and_others_go_on(guarded: Api) -> None:
     problem(guesses[-1], 429)
     assert 0 < int(guesses[-1].headers["retry-after"]) <= 60
     assert guarded.get("/whoami").status_code == 200
+
+
+def test_who_guesses_locks_out_nobody_else_behind_the_same_address(guarded: Api) -> None:
+    for n in range(12):
+        guarded.as_("ts_00000000_" + f"{n:043}").get("/whoami")
+    assert guarded.as_(guarded.token("maria")).get("/whoami").status_code == 200
+
+
+def test_who_guesses_with_many_tokens_has_to_wait_and_those_in_use_go_on(guarded: Api) -> None:
+    guarded.get("/whoami")
+    other = guarded.token("maria")
+    client = guarded.as_(None)
+    guesses = [
+        client.get("/whoami", headers={"Authorization": f"Bearer ts_{n:08x}_{n:043}"}).status_code
+        for n in range(102)
+    ]
+    assert guesses == [401] * 100 + [429] * 2
+    assert guarded.as_(other).get("/whoami").status_code == 429
+    assert guarded.get("/whoami").status_code == 200
+
+
+def test_reading_goes_on_while_nothing_can_be_written(guarded: Api) -> None:
+    token = guarded.token("maria")
+    path = guarded.settings.store_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert guarded.as_(token).get("/experiments/stats").status_code == 200
+        other.execute("ROLLBACK")
+    guarded.service.authenticator.tokens.write_uses()
+    used = {known.name: known.last_used_at for known in guarded.store.access.tokens()}
+    assert used["maria"] is not None
 
 
 def test_the_audit_trail_tells_who_did_what_from_where(

@@ -6,6 +6,8 @@ import bz2
 import gzip
 import io
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -14,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.api.serving import Api
 from tests.api.test_train import problem
+
+from tunesmith.api import reports
 
 ROWS = [
     {"text": f"this is review number {n} and it is {'good' if n % 2 else 'bad'}", "label": n % 2}
@@ -134,6 +138,53 @@ def test_columns_and_rules_can_be_set(api: Api) -> None:
     assert version["splits"] == {"train": 40 - 8, "validation": 8}
     report = api.get("/datasets/reviews/1/report").json()
     assert report["report"]["counts"] == {"short_texts": 40}
+
+
+def test_the_report_of_a_version_is_its_own_and_not_that_of_equal_rows_elsewhere(api: Api) -> None:
+    strict = ["data.validation_rules.min_text_length=100", "data.validation_rules.short_texts=warn"]
+    upload(api, CSV.encode(), set=strict)
+    upload(api, CSV.encode(), name="others")
+    counts = [
+        api.get(f"/datasets/{name}/1/report").json()["report"]["counts"]
+        for name in ("reviews", "others")
+    ]
+    assert counts == [{"short_texts": 40}, {}]
+
+
+def test_what_takes_long_waits_its_turn_and_everything_else_is_answered(
+    api: Api, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any]
+) -> None:
+    for name in ("kept", "first", "second", "third"):
+        upload(api, CSV.encode(), name=name)
+    assert api.get("/datasets/kept/1/report").status_code == 200
+    begun, done = threading.Semaphore(0), threading.Event()
+
+    def checked_when_told(*given: Any) -> dict[str, Any]:
+        begun.release()
+        assert done.wait(60)
+        return check(*given)
+
+    check = reports._check
+    monkeypatch.setattr(reports, "_check", checked_when_told)
+    api.service.turns._patience = 0.05
+    with ThreadPoolExecutor() as others:
+        held = [others.submit(api.get, f"/datasets/{n}/1/report") for n in ("first", "second")]
+        assert all(begun.acquire(timeout=30) for _ in held)
+        refused = [
+            api.get("/datasets/third/1/report"),
+            api.get("/datasets/kept/diff", params={"old": 1, "new": 1}),
+            api.post("/configuration/validate", json=config),
+            upload(api, CSV.encode(), name="fourth"),
+        ]
+        for response in refused:
+            problem(response, 503)
+            assert response.headers["retry-after"]
+        for path in ("kept/1/report", "kept/1/preview", "kept"):
+            assert api.get(f"/datasets/{path}").status_code == 200
+        same = others.submit(api.get, "/datasets/first/1/report")
+        done.set()
+        assert [one.result().status_code for one in (*held, same)] == [200] * 3
+    assert api.get("/datasets/third/1/report").status_code == 200
 
 
 @pytest.mark.parametrize("body", [b"", b"--b\r\n", b"nonsense", b"--b\r\n\r\nx\r\n--b--\r\n"])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.api.serving import Api, add_experiment
 from tests.api.test_train import problem, take
+from tests.tracking.records import NOON
 
-from tunesmith.tracking.entities import ExperimentStatus
+from tunesmith.tracking.entities import Experiment, ExperimentStatus
+from tunesmith.tracking.rows import experiment_row
+from tunesmith.tracking.tables import experiments
 
 
 @pytest.fixture
@@ -128,6 +132,22 @@ def test_priority_and_front_change_who_is_next(api: Api, config: dict[str, Any])
     assert api.post(f"/experiments/{second}/front").json()["position"] == 1
     waiting = [line["id"] for line in api.get("/queue").json()["waiting"]]
     assert waiting == [second, third, first]
+    rest = api.get("/queue", params={"limit": 1, "offset": 2}).json()["waiting"]
+    assert [(line["id"], line["position"]) for line in rest] == [(first, 3)]
+
+
+def test_the_first_in_line_are_listed_however_many_wait(api: Api) -> None:
+    rows = (
+        Experiment(
+            name=f"number {n}", task="sft", model_name="m", dataset_name="d", queue="cpu", rank=n,
+            created_at=NOON + timedelta(seconds=n),
+        )
+        for n in range(10_060)
+    )  # fmt: skip
+    with api.store._database.writing() as connection:  # in one transaction: they are many
+        connection.execute(experiments.insert(), [experiment_row(row) for row in rows])
+    waiting = api.get("/queue").json()["waiting"]
+    assert [line["name"] for line in waiting] == [f"number {n}" for n in range(50)]
 
 
 @pytest.mark.parametrize(

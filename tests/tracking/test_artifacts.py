@@ -57,6 +57,9 @@ def test_a_folder_is_copied_and_brought_to_another_machine(
     Mirror(artifacts, folder).update()
     there = tmp_path / "there" / "reviews_1"
     artifacts.fetch("reviews_1", there)
+    assert artifacts.size("reviews_1", "logs.txt") == 4
+    assert artifacts.size("reviews_1", "nothing.txt") is None
+    assert b"".join(artifacts.read("reviews_1", "logs.txt", 1, 3)) == b"ne"
     assert artifacts.files("reviews_1") == {
         "logs.txt": 4,
         "checkpoints/checkpoint-5/weights": 3_000_000,

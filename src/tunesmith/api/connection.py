@@ -46,6 +46,7 @@ _KINDS: Mapping[str, type[TunesmithError]] = {
     "device": DeviceError,
     "storage": StorageError,
     "service": ServiceError,
+    "busy": ServiceError,
     "internal": ServiceError,
 }
 """End of a problem's type → the error that it stands for."""

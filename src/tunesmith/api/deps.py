@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
@@ -68,6 +69,18 @@ def identify(
     return identity
 
 
+def get_identify(
+    request: Request,
+    service: ServiceDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+) -> Callable[[], Identity]:
+    """What tells again who asks, for answers that last: their token may be revoked meanwhile."""
+    return partial(identify, request, service, credentials)
+
+
+IdentifyDep = Annotated[Callable[[], Identity], Depends(get_identify)]
+
+
 def needs(role: Role) -> Callable[[Identity], Awaitable[Identity]]:
     """A dependency that lets through who may do what `role` may."""
 
@@ -81,6 +94,16 @@ def needs(role: Role) -> Callable[[Identity], Awaitable[Identity]]:
 Viewer = Annotated[Identity, Depends(needs(Role.VIEWER))]
 Member = Annotated[Identity, Depends(needs(Role.MEMBER))]
 Admin = Annotated[Identity, Depends(needs(Role.ADMIN))]
+
+
+async def take_turn(service: ServiceDep, _: Viewer) -> AsyncIterator[None]:
+    """A turn for what takes long, until the handler is done. Raises BusyError."""
+    async with service.turns.take():
+        yield
+
+
+TurnDep = Annotated[None, Depends(take_turn, scope="function")]
+"""The last parameter of its handler: a body that comes slowly shall not hold a turn."""
 
 
 class Auditor:

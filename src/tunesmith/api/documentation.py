@@ -48,9 +48,11 @@ _ERRORS = {
     409: "The experiment's state, or a name that is taken, doesn't allow this.",
     413: "The body is too large.",
     415: "The body is of a type that isn't read here.",
+    416: "The part that Range asks for lies beyond the end.",
     422: "The request has problems, each with its field.",
     429: "Too many wrong tokens came from this address.",
-    503: "The store or a service doesn't answer; Retry-After says when to ask again.",
+    503: "The store or a service doesn't answer, or too much that takes long is asked for at once; "
+    "Retry-After says when to ask again.",
 }
 
 EVERYWHERE = (401, 403, 422, 429, 503)

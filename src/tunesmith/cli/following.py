@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import sys
 import time
 
 import click
@@ -13,6 +14,7 @@ from tunesmith.errors import NotFoundError
 from tunesmith.experiments.mirroring import INTERVAL as COPY_INTERVAL
 from tunesmith.experiments.reconcile import Reconciler
 from tunesmith.settings import Settings
+from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.store import Store
 
@@ -58,13 +60,13 @@ class _Log:
 
     def __init__(self, experiment: Experiment, settings: Settings) -> None:
         self.experiment = experiment
-        self._settings = settings
+        self._copies = Artifacts(settings.artifacts) if settings.artifacts else None
         self._seen = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     @property
     def _folder(self) -> ExperimentFolder:
-        return ExperimentFolder(self.experiment, self._settings)
+        return ExperimentFolder(self.experiment, self._copies)
 
     @property
     def is_here(self) -> bool:
@@ -90,10 +92,7 @@ class _Log:
 
     def _read(self) -> str:
         folder = self._folder
-        _, size = folder.read_log(self._seen, 0)
-        if size <= self._seen:
-            return ""
-        found, _ = folder.read_log(self._seen, size - self._seen)
+        found, _ = folder.read_log(self._seen, sys.maxsize)
         self._seen += len(found)
         return self._decoder.decode(found)
 

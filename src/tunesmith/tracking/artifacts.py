@@ -53,13 +53,26 @@ class Artifacts:
                 for meta in batch
             }
 
-    def read(self, name: str, path: str) -> Iterator[bytes]:
-        """A file of the copied folder `name`, piece by piece.
+    def size(self, name: str, path: str) -> int | None:
+        """Bytes of a file of the copied folder `name`; None when it isn't there.
+
+        Raises StorageError.
+        """
+        with self._told(f"{path} of {name}", "read"):
+            try:
+                return obstore.head(self._store, f"{name}/{path}")["size"]
+            except FileNotFoundError:
+                return None
+
+    def read(self, name: str, path: str, begin: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """A file of the copied folder `name`, piece by piece: all, or its bytes from `begin` up to
+        before `end`, of which there must be some.
 
         Raises NotFoundError when it isn't there, StorageError when it can't be read.
         """
+        options: Any = {} if end is None else {"range": (begin, end)}
         with self._told(f"{path} of {name}", "read"):
-            for piece in obstore.get(self._store, f"{name}/{path}").stream():
+            for piece in obstore.get(self._store, f"{name}/{path}", options=options).stream():
                 yield bytes(piece)
 
     def write(self, folder: Path, path: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from tunesmith.api.deps import JsonObject, SettingsDep, Viewer
+from tunesmith.api.deps import JsonObject, SettingsDep, TurnDep, Viewer
 from tunesmith.api.documentation import (
     BODY,
     EXAMPLE,
@@ -37,7 +37,7 @@ def schema(_: Viewer) -> dict[str, Any]:
     openapi_extra=configuration_body(EXAMPLE),
     summary="Check a configuration",
 )
-def validate(values: JsonObject, settings: SettingsDep, _: Viewer) -> Validation:
+def validate(values: JsonObject, settings: SettingsDep, _: Viewer, _turn: TurnDep) -> Validation:
     """Hold a configuration against itself, its data and its model; nothing is queued.
 
     Nothing is fetched from the hub: what lies there is listed as unchecked. Problems are an answer

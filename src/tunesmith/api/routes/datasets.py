@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
+from starlette.concurrency import run_in_threadpool
 
-from tunesmith.api.deps import AuditDep, Member, ServiceDep, SettingsDep, Viewer
+from tunesmith.api.deps import AuditDep, Member, ServiceDep, SettingsDep, TurnDep, Viewer
 from tunesmith.api.documentation import BODY, errors
-from tunesmith.api.reports import check_version
 from tunesmith.api.schemas.base import TEXT
 from tunesmith.api.schemas.data import (
     CheckResult,
@@ -100,6 +100,7 @@ def upload(
     _: Member,
     audit: AuditDep,
     received: Annotated[Upload, Depends(receive_upload, scope="function")],
+    _turn: TurnDep,
 ) -> Imported:
     """Upload a table and keep it as a version of a dataset, to be trained on as NAME@NUMBER.
 
@@ -166,6 +167,7 @@ def diff(
     name: Name,
     settings: SettingsDep,
     _: Viewer,
+    _turn: TurnDep,
     old: Annotated[str, _Reference],
     new: Annotated[str, _Reference],
     examples: Annotated[int, Query(ge=0, le=100, description="Examples of each change.")] = 5,
@@ -184,23 +186,20 @@ def version(name: Name, number: Number, settings: SettingsDep, _: Viewer) -> Dat
 
 
 @router.get("/{name}/{number}/report", responses=errors(404), summary="Check report")
-def report(
+async def report(
     name: Name,
     number: Number,
-    settings: SettingsDep,
+    service: ServiceDep,
     _: Viewer,
     findings: Annotated[int, Query(ge=0, le=10_000, description="Findings to list.")] = 100,
 ) -> CheckResult:
     """Hold every row of a version against the rules that it was imported with: what is wrong, and
     where. Takes a while for many rows the first time it is asked for."""
-    found = _find(f"{name}@{number}", settings)
-    whole = check_version(found, settings)
+    found = await run_in_threadpool(_find, f"{name}@{number}", service.settings)
+    whole = await service.reports.of(found)
     listed = whole["findings"]
-    return CheckResult(
-        reference=found.reference,
-        report=to_json({**whole, "findings": listed[:findings]}),
-        findings=len(listed),
-    )
+    shown = await run_in_threadpool(to_json, {**whole, "findings": listed[:findings]})
+    return CheckResult(reference=found.reference, report=shown, findings=len(listed))
 
 
 @router.get("/{name}/{number}/preview", responses=errors(404), summary="First rows")
@@ -213,7 +212,7 @@ def preview(
 ) -> Preview:
     """The first rows of each split, as they were imported; long texts are cut."""
     found = _find(f"{name}@{number}", settings)
-    tables = open_versions(settings).read(found)
+    tables = open_versions(settings).read(found, rows)
     return Preview(
         reference=found.reference,
         columns=list(found.columns),
@@ -224,7 +223,7 @@ def preview(
                 values={key: _shown(row[key]) for key in row if key != ROW},
             )
             for split, table in tables.items()
-            for row in table.slice(0, rows).to_pylist()
+            for row in table.to_pylist()
         ],
     )
 

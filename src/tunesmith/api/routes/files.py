@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from itertools import chain
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
-from fastapi.responses import FileResponse, Response, StreamingResponse
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from tunesmith.api.deps import ExperimentDep, ServiceDep, SettingsDep, StoreDep
+from tunesmith.api.deps import ExperimentDep, IdentifyDep, ServiceDep, StoreDep
 from tunesmith.api.documentation import errors
+from tunesmith.api.downloads import download
 from tunesmith.api.folder import ExperimentFolder
 from tunesmith.api.schemas.base import TEXT
 from tunesmith.api.schemas.experiments import (
@@ -61,7 +61,7 @@ def metrics(
 @router.get("/logs", responses=errors(404), summary="A part of the log")
 def logs(
     experiment: ExperimentDep,
-    settings: SettingsDep,
+    service: ServiceDep,
     tail: Annotated[
         int | None, Query(ge=1, le=MOST_LINES, description="The last lines, instead of a part.")
     ] = None,
@@ -70,7 +70,7 @@ def logs(
     << 16,
 ) -> LogPart:
     """Whole lines of logs.txt: go on reading at `next_offset`. Without `tail`, from `offset` on."""
-    folder = ExperimentFolder(experiment, settings)
+    folder = ExperimentFolder(experiment, service.copies)
     finished = experiment.status.is_finished
     if tail is None:
         return read_log(folder, offset, limit, finished=finished)
@@ -83,9 +83,9 @@ def logs(
 
 
 @router.get("/files", responses=errors(404), summary="List the files")
-def files(experiment: ExperimentDep, settings: SettingsDep) -> FileList:
+def files(experiment: ExperimentDep, service: ServiceDep) -> FileList:
     """Every file in the experiment's folder, with its size."""
-    found = ExperimentFolder(experiment, settings).list()
+    found = ExperimentFolder(experiment, service.copies).list()
     return FileList(
         experiment_id=experiment.id,
         files=[FileEntry(path=path, size=size) for path, size in found.items()],
@@ -99,7 +99,7 @@ _BYTES = {"schema": {"type": "string", "format": "binary"}}
     "/files/{path:path}",
     response_class=Response,
     responses={
-        **errors(404),
+        **errors(404, 416),
         200: {"description": "The file.", "content": {"application/octet-stream": _BYTES}},
         206: {
             "description": "A part of the file, as Range asked for.",
@@ -108,14 +108,10 @@ _BYTES = {"schema": {"type": "string", "format": "binary"}}
     },
     summary="Download a file",
 )
-def file(experiment: ExperimentDep, path: str, settings: SettingsDep) -> Response:
+def file(request: Request, experiment: ExperimentDep, path: str, service: ServiceDep) -> Response:
     """One file of the experiment's folder, always as a download."""
-    folder = ExperimentFolder(experiment, settings)
-    local = folder.local(path)
-    name = path.rpartition("/")[2]
-    if local is not None:
-        return FileResponse(local, media_type="application/octet-stream", filename=name)
-    return _download(folder, path)
+    found = ExperimentFolder(experiment, service.copies).find(path)
+    return download(path.rpartition("/")[2], found, request.headers)
 
 
 @router.get(
@@ -127,9 +123,9 @@ def file(experiment: ExperimentDep, path: str, settings: SettingsDep) -> Respons
     },
     summary="Download the adapter",
 )
-def adapter(experiment: ExperimentDep, settings: SettingsDep) -> Response:
+def adapter(experiment: ExperimentDep, service: ServiceDep) -> Response:
     """The trained adapter with its tokenizer and model card, as a ZIP archive."""
-    folder = ExperimentFolder(experiment, settings)
+    folder = ExperimentFolder(experiment, service.copies)
     folder.adapter()
     return StreamingResponse(
         folder.zip_adapter(),
@@ -147,21 +143,13 @@ def adapter(experiment: ExperimentDep, settings: SettingsDep) -> Response:
 async def events(
     experiment: ExperimentDep,
     service: ServiceDep,
+    identify_again: IdentifyDep,
     last_event_id: Annotated[
         str | None, Header(max_length=60, description="Where to go on: the id of an event.")
     ] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: `status` (as GET /task gives it), `metrics` (name → new points) and
-    `log` (new lines) as they come; `end` when the experiment has ended."""
-    async for event in live_events(experiment.id, service.store, service.settings, last_event_id):
+    `log` (new lines) as they come; `end` when the experiment has ended. Without `end` it breaks off
+    when the token opens nothing any more."""
+    async for event in live_events(experiment.id, service, last_event_id, identify_again):
         yield event
-
-
-def _download(folder: ExperimentFolder, path: str) -> Response:
-    pieces = folder.read(path)
-    first = next(pieces, b"")  # what is wrong shows itself before the answer begins
-    return StreamingResponse(
-        chain([first], pieces),
-        media_type="application/octet-stream",
-        headers={"Content-Disposition": "attachment"},
-    )

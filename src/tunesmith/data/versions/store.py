@@ -137,8 +137,10 @@ class Versions:
         log = self._log(reference)
         return log.version(find_number(log, reference))
 
-    def read(self, version: DatasetVersion) -> dict[str, pa.Table]:
+    def read(self, version: DatasetVersion, most: int | None = None) -> dict[str, pa.Table]:
         """Split → the version's rows in the order of `_row`, which is their last column.
+
+        With `most`, the first so many of each split; no others are held in memory.
 
         Columns stand in the order in which they were recorded. Types may differ from those that
         were recorded (text is `large_string`); the canonical text of every value doesn't.
@@ -154,8 +156,12 @@ class Versions:
             )
         stored = self._root.scan(log, logged.commit)
         with told(log.what, "read"):
-            tables = {split: _read_split(stored, split, logged) for split in logged.columns}
-        if {split: table.num_rows for split, table in tables.items()} != logged.version.splits:
+            tables = {split: _read_split(stored, split, logged, most) for split in logged.columns}
+        expected = {
+            split: rows if most is None else min(rows, most)
+            for split, rows in logged.version.splits.items()
+        }
+        if {split: table.num_rows for split, table in tables.items()} != expected:
             raise DataError(f"{log.what} is damaged: rows of {version.reference} are missing")
         return tables
 
@@ -271,8 +277,13 @@ def _add(
     return version.number
 
 
-def _read_split(stored: pl.LazyFrame, split: str, logged: Logged) -> pa.Table:
-    rows = stored.filter(pl.col(SPLIT) == split).drop(SPLIT).collect()
+def _read_split(stored: pl.LazyFrame, split: str, logged: Logged, most: int | None) -> pa.Table:
+    wanted = stored.filter(pl.col(SPLIT) == split)
+    if most is not None:
+        # Numbers first, which are small; then only the rows of the lowest are read whole.
+        first = wanted.select(pl.col(ROW).bottom_k(most)).collect()[ROW]
+        wanted = wanted.filter(pl.col(ROW) <= first.max())
+    rows = wanted.drop(SPLIT).collect()
     if not rows[ROW].is_sorted():  # Delta's writer keeps no order
         rows = rows.sort(ROW)
     table = rows.to_arrow()
