@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 
 import click
 from rich.console import Console
 
+from tunesmith.cli.actor import actor
 from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.flags import Flags, configuration
 from tunesmith.cli.summary import command_name
@@ -16,6 +16,7 @@ from tunesmith.experiments.prepare import check
 from tunesmith.experiments.submission import enqueue
 from tunesmith.jobs.queue import send_once
 from tunesmith.settings import Settings
+from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.store import Store
 
 
@@ -41,7 +42,8 @@ def submit(
             check(draft, settings)
     with Store(settings.store_url) as store:
         runs_after = store.find(after).id if after else None
-        experiment = enqueue(draft, store, settings, owner=getpass.getuser(), runs_after=runs_after)
+        experiment = enqueue(draft, store, settings, owner=actor(), runs_after=runs_after)
+        write_down(store, actor(), "experiment.submit", experiment.id, name=experiment.name)
         position = store.jobs.positions([experiment.id]).get(experiment.id)
     console = Console(highlight=False, soft_wrap=True)
     place = "" if position is None else f", number {position} in queue {experiment.queue}"
