@@ -67,8 +67,41 @@ def test_a_file_is_told_by_its_content_whatever_its_name(api: Api, content: byte
     assert (version["reference"], version["rows"], version["columns"]) == (
         "reviews@1", 40, ["text", "label"],
     )  # fmt: skip
-    assert version["source"].rpartition("/")[2].startswith("passwd.")
+    assert (version["source"], version["created_by"]) == ("passwd.png", "local")
     assert not any(api.service.uploads.iterdir())
+
+
+def test_a_dataset_gets_versions_from_its_first_uploader_and_from_admins(guarded: Api) -> None:
+    maria = guarded.as_(guarded.token("maria"))
+    other = guarded.as_(guarded.token("other"))
+    first = upload(maria, CSV.encode()).json()["version"]
+    assert (first["created_by"], first["source"]) == ("maria", "reviews.csv")
+    for content in (CSV, CSV + "another's,1\n"):
+        detail = problem(upload(other, content.encode()), 403)["detail"]
+        assert "reviews is maria's" in detail
+    assert maria.get("/datasets/reviews").json()["current"] == "reviews@1"
+    assert upload(maria, CSV.encode() + b"one more,1\n").json()["version"]["number"] == 2
+    third = upload(guarded, CSV.encode() + b"an admin's,1\n").json()["version"]
+    assert (third["reference"], third["created_by"]) == ("reviews@3", "root")
+
+
+@pytest.mark.parametrize(
+    ("content", "assignments"),
+    [
+        (b"text,label\n", []),
+        (b"PAR1broken", []),
+        (b"[1, 2", []),
+        (CSV.encode(), ["task.text_column=nothing"]),
+        (CSV.encode(), ["data.train_split=nothing"]),
+    ],
+)
+def test_messages_call_a_file_as_its_sender_did(
+    api: Api, content: bytes, assignments: list[str]
+) -> None:
+    response = upload(api, content, file="C:\\mine\\my reviews.csv", set=assignments)
+    problem(response, 422)
+    assert "uploads" not in response.text
+    assert str(api.settings.results_dir) not in response.text
 
 
 def test_the_same_content_is_one_version_and_can_be_trained_on(

@@ -263,10 +263,11 @@ def test_a_worker_comes_out_as_it_was_registered_the_last_time(store: Store) -> 
 def test_a_sign_of_life_counts_and_a_forgotten_worker_is_told(store: Store) -> None:
     store.jobs.register(worker("one"))
     store.jobs.register(worker("two"))
-    assert store.jobs.beat("one")
+    assert store.jobs.beat("one", {"cpu_percent": 12.5, "devices": []})
     assert store.jobs.beat("one")
     one, two = store.jobs.workers()
     assert (one.heartbeat, two.heartbeat) == (2, 0)
+    assert (one.usage, two.usage) == ({"cpu_percent": 12.5, "devices": []}, {})
     assert one.seen_at > NOON
     store.jobs.forget("one")
     store.jobs.forget("one")

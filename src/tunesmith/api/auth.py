@@ -17,9 +17,13 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from tunesmith.api.oidc import OidcVerifier
-from tunesmith.api.problems import TooManyAttemptsError, UnauthenticatedError
 from tunesmith.api.tokens import PREFIX, RESERVED, TokenVerifier, digest, token_prefix
-from tunesmith.errors import AccessError, ServiceError
+from tunesmith.errors import (
+    AccessError,
+    ServiceError,
+    TooManyAttemptsError,
+    UnauthenticatedError,
+)
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.service_entities import Role

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -15,13 +14,12 @@ from tunesmith.api.auth import Identity
 from tunesmith.api.bodies import read_json_object
 from tunesmith.api.schemas.base import EXPERIMENT_ID
 from tunesmith.api.service import Service
-from tunesmith.errors import NotFoundError, StorageError, shorten
+from tunesmith.errors import NotFoundError, shorten
 from tunesmith.settings import Settings
+from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.entities import Experiment
-from tunesmith.tracking.service_entities import AuditEntry, Role
+from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
-
-log = logging.getLogger("tunesmith.api")
 
 _BEARER = HTTPBearer(
     auto_error=False,
@@ -114,21 +112,10 @@ class Auditor:
         self._request = request
 
     def record(self, action: str, target: str, **details: Any) -> None:
-        """Add to the audit trail what was just done; it is logged too.
-
-        What was done can't be undone by failing here, so a store that is gone meanwhile is logged.
-        """
+        """Add to the audit trail what was just done; it is logged too."""
         actor = getattr(self._request.state, "actor", "")
         address = self._request.client.host if self._request.client else ""
-        entry = AuditEntry(
-            actor=actor, action=action, target=target, details=details, address=address
-        )
-        extra = {"experiment": target} if action.startswith("experiment.") else {}
-        log.info("%s: %s %s", actor, action, target, extra=extra)
-        try:
-            self._store.access.record(entry)
-        except StorageError as error:
-            log.error("not in the audit trail: %s %s by %s: %s", action, target, actor, error)
+        write_down(self._store, actor, action, target, address=address, **details)
 
 
 async def get_auditor(request: Request, store: StoreDep) -> Auditor:

@@ -31,7 +31,9 @@ from tunesmith.errors import (
     ServiceError,
     StateError,
     StorageError,
+    TooManyAttemptsError,
     TunesmithError,
+    UnauthenticatedError,
     UserError,
     shorten,
 )
@@ -47,18 +49,6 @@ RETRY_AFTER = 2
 
 SHOWN = 200
 """Characters of a wrong value that are sent back."""
-
-
-class UnauthenticatedError(AccessError):
-    """Raised when a request doesn't say who asks, or says it wrongly."""
-
-
-class TooManyAttemptsError(AccessError):
-    """Raised when one address tried too many wrong tokens; `retry_after` is in seconds."""
-
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class TooLargeError(UserError):

@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tunesmith.cli.actor import actor
 from tunesmith.cli.waiting import Outlook
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.jobs.queue import send_once
 from tunesmith.settings import Settings
+from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, Filters
-from tunesmith.tracking.environment import user_name
-from tunesmith.tracking.service_entities import AuditEntry, Worker
+from tunesmith.tracking.service_entities import Worker
 from tunesmith.tracking.store import Store
 
 MOST = 10_000
@@ -58,10 +59,9 @@ def queue(context: click.Context, limit: int) -> None:
 @click.argument("name")
 def pause(name: str) -> None:
     """Let nothing more be taken from the queue NAME; what runs goes on."""
-    user = user_name()
     with Store(Settings.read().store_url) as store:
-        store.jobs.pause(name, user)
-        _note(store, user, "queue.pause", name)
+        store.jobs.pause(name, actor())
+        write_down(store, actor(), "queue.pause", name)
     click.echo(f"{name} is paused; what runs goes on")
 
 
@@ -69,20 +69,16 @@ def pause(name: str) -> None:
 @click.argument("name")
 def continue_(name: str) -> None:
     """Let experiments be taken from the queue NAME again."""
-    settings, user = Settings.read(), user_name()
+    settings = Settings.read()
     with Store(settings.store_url) as store:
         store.jobs.continue_(name)
-        _note(store, user, "queue.continue", name)
+        write_down(store, actor(), "queue.continue", name)
     send_once(settings, name)
     click.echo(f"{name} continues")
 
 
 def _all(store: Store, status: ExperimentStatus) -> list[Experiment]:
     return store.list(Filters(status=status, limit=MOST), details=False)
-
-
-def _note(store: Store, user: str, action: str, name: str) -> None:
-    store.access.record(AuditEntry(actor=f"local:{user}", action=action, target=name))
 
 
 def _new_table(*headings: str) -> Table:

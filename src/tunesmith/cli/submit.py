@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from tunesmith.cli.actor import actor
 from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.flags import Flags, configuration
 from tunesmith.cli.summary import command_name
@@ -17,7 +18,7 @@ from tunesmith.experiments.prepare import check
 from tunesmith.experiments.submission import enqueue, with_absolute_paths
 from tunesmith.jobs.queue import send_once
 from tunesmith.settings import Settings
-from tunesmith.tracking.environment import user_name
+from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.store import Store
 
 
@@ -44,8 +45,9 @@ def submit(
     with Store(settings.store_url) as store:
         runs_after = store.find(after).id if after else None
         experiment = enqueue(
-            with_absolute_paths(draft), store, settings, owner=user_name(), runs_after=runs_after
+            with_absolute_paths(draft), store, settings, owner=actor(), runs_after=runs_after
         )
+        write_down(store, actor(), "experiment.submit", experiment.id, name=experiment.name)
         where = place(experiment, store)
         obstacles = Outlook(store, settings).obstacles(experiment)
     console = Console(highlight=False, soft_wrap=True)

@@ -50,6 +50,8 @@ class Worker:
     """How often it has given a sign of life: it counts, as an experiment's does."""
     seen_at: datetime = field(default_factory=utc_now)
     """Its last sign of life, by its own clock: to be shown, not to be decided by."""
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    """What it and its devices used then, as `jobs.usage` measures it; empty until it said so."""
 
     @property
     def silence(self) -> timedelta:

@@ -142,6 +142,7 @@ class WorkerColumns(TypedColumns):
     started_at: Named[datetime] = Column(UTCDateTime, nullable=False)
     heartbeat: Named[int] = Column(BigInteger, nullable=False)
     seen_at: Named[datetime] = Column(UTCDateTime, nullable=False)
+    usage: Named[Any | None] = Column(Document)
 
 
 class QueueColumns(TypedColumns):
@@ -198,6 +199,8 @@ Index(
     experiments.c.id,
 )
 Index(None, experiments.c.rank)
+# What ended lately.
+Index(None, experiments.c.finished_at, experiments.c.id)
 
 # Without a rowid, one metric's points lie side by side in the order in which they are read.
 metrics = Table("metrics", metadata, MetricColumns, sqlite_with_rowid=False)

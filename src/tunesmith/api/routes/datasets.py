@@ -22,14 +22,21 @@ from tunesmith.api.schemas.data import (
     Preview,
     PreviewRow,
 )
-from tunesmith.api.uploads import Upload, named_by_content, receive_upload
+from tunesmith.api.uploads import Upload, named_by_content, receive_upload, told_as
 from tunesmith.data.reading.rows import ROW
 from tunesmith.data.versions.names import check_name
 from tunesmith.errors import ConfigError, DataError, NotFoundError, Problem
-from tunesmith.experiments.datasets import compare_versions, import_data, inquire, open_versions
+from tunesmith.experiments.datasets import (
+    Sender,
+    compare_versions,
+    import_data,
+    inquire,
+    open_versions,
+)
 from tunesmith.settings import Settings
 from tunesmith.tracking.column_types import to_json
 from tunesmith.tracking.entities import DatasetVersion
+from tunesmith.tracking.service_entities import Role
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
@@ -97,14 +104,15 @@ _FORM = {
 )
 def upload(
     service: ServiceDep,
-    _: Member,
+    identity: Member,
     audit: AuditDep,
     received: Annotated[Upload, Depends(receive_upload, scope="function")],
     _turn: TurnDep,
 ) -> Imported:
     """Upload a table and keep it as a version of a dataset, to be trained on as NAME@NUMBER.
 
-    The same content twice makes one version: `new` is false then.
+    The same content twice makes one version: `new` is false then. A dataset belongs to whoever
+    uploaded its first version: they and admins add versions to it.
     """
     name = received.text("name")
     assignments = received.fields.get("set", [])
@@ -122,10 +130,14 @@ def upload(
     except DataError as error:
         raise ConfigError([Problem("name", str(error))]) from None
     path = named_by_content(received.path, received.name)
-    asked = inquire(str(path), None, assignments, service.settings, with_model=False)
+    sender = Sender(identity.name, received.given_name, own=identity.role is not Role.ADMIN)
     description = received.text("description")[:SHOWN_VALUE]
-    version, new = import_data(asked, name, description, service.settings, service.store)
-    audit.record("dataset.import", version.reference, new=new, file=received.name[:200])
+    with told_as(path, sender.file):
+        asked = inquire(str(path), None, assignments, service.settings, with_model=False)
+        version, new = import_data(
+            asked, name, description, service.settings, service.store, sender=sender
+        )
+    audit.record("dataset.import", version.reference, new=new, file=sender.file)
     return Imported(version=_state(version), new=new)
 
 

@@ -10,7 +10,7 @@ from tunesmith.api.deps import Admin, AuditDep, ServiceDep, StoreDep, Viewer
 from tunesmith.api.documentation import errors, unchanged
 from tunesmith.api.etag import conditional
 from tunesmith.api.schemas.experiments import ExperimentSummary
-from tunesmith.api.schemas.service import Queue, QueueReport, Workers, WorkerState
+from tunesmith.api.schemas.service import Queue, QueueReport, Usage, Workers, WorkerState
 from tunesmith.tracking.entities import QUEUES, ExperimentStatus, Filters
 from tunesmith.tracking.store import Store
 
@@ -85,6 +85,7 @@ def workers(store: StoreDep, _: Viewer) -> Workers:
                 started_at=worker.started_at,
                 seen_at=worker.seen_at,
                 running=[e.id for e in running if e.worker == worker.name],
+                usage=Usage.model_validate(worker.usage) if worker.usage else None,
             )
             for worker in store.jobs.workers()
         ]

@@ -36,7 +36,7 @@ from tunesmith.data.versions.names import (
     is_reference,
 )
 from tunesmith.data.versions.root import VersionRoot
-from tunesmith.errors import DataError, NotFoundError, StorageError
+from tunesmith.errors import AccessError, DataError, NotFoundError, StorageError
 from tunesmith.tracking.entities import DatasetVersion, utc_now
 
 __all__ = ["Versions", "check_name", "is_reference"]
@@ -73,12 +73,15 @@ class Versions:
         label_counts: Mapping[str, int],
         description: str = "",
         created_by: str = "",
+        own: bool = False,
     ) -> tuple[DatasetVersion, bool]:
         """Record the content of `tables` as a version of `name`; whether it is a new one.
 
         `tables` are split → rows, each with the int64 column `_row`; other columns whose name
         begins with `_` are left out. `hash` names the content: where a version has it already, that
-        one is returned and nothing changes. A new version becomes the current one.
+        one is returned and nothing changes. A new version becomes the current one. With `own`, only
+        whoever made the dataset's first version adds others: AccessError is raised for `created_by`
+        who didn't.
 
         Raises DataError when the name can't be used, there is no row, or the table of this name is
         none of Tunesmith's; StorageError when the version can't be written.
@@ -103,9 +106,13 @@ class Versions:
         if not draft.rows:
             raise DataError(f"{name}: the data have no rows, of which a version needs at least one")
         token = secrets.token_hex(8)
-        log, number = self._commit(
-            lambda: self._root.log(name), lambda log: _add(log, draft, tables, columns, token)
-        )
+
+        def commit(log: VersionLog) -> int:
+            if own:
+                _require_owner(log, created_by)
+            return _add(log, draft, tables, columns, token)
+
+        log, number = self._commit(lambda: self._root.log(name), commit)
         return log.version(number), log.versions[number].token == token
 
     def names(self) -> builtins.list[str]:
@@ -245,6 +252,16 @@ class Versions:
                 return read(), number
         raise StorageError(
             f"{log.what} can't be written: other processes committed first, {ATTEMPTS} times"
+        )
+
+
+def _require_owner(log: VersionLog, created_by: str) -> None:
+    """Raises AccessError when somebody else made the first version."""
+    if log.versions and (first := log.version(min(log.versions))).created_by != created_by:
+        raise AccessError(
+            f"the dataset {first.name} is {first.created_by or 'nobody'}'s, whose bare name a new "
+            f"version would change: {created_by} may add versions only to datasets of their own; "
+            "choose another name."
         )
 
 
