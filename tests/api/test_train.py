@@ -70,6 +70,28 @@ def test_every_problem_of_a_configuration_is_listed_with_its_field(
     assert "epoch" in found["training.eval_strategy"]["accepted"]
 
 
+@pytest.mark.parametrize("field", ["model.name", "data.dataset_name"])
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 255 + "@1", "a" * 300 + ".csv", "a" * 1001])
+def test_a_name_that_no_disk_can_hold_is_no_mistake_of_the_api(
+    api: Api, config: dict[str, Any], field: str, name: str
+) -> None:
+    section, _, key = field.partition(".")
+    config[section] = {key: name}
+    assert api.post("/train", json=config).status_code in (202, 422)
+    assert api.post("/configuration/validate", json=config).status_code == 200
+
+
+def test_a_name_too_long_for_a_folder_is_a_problem_of_its_field(
+    api: Api, config: dict[str, Any]
+) -> None:
+    config["experiment_name"] = "評" * 66
+    assert api.post("/train", json=config).status_code == 202
+    config["experiment_name"] = "評" * 67
+    (error,) = problem(api.post("/train", json=config), 422)["errors"]
+    assert error["field"] == "experiment_name"
+    assert "200 bytes" in error["message"]
+
+
 def test_contradictions_and_an_unknown_predecessor_are_problems_too(
     api: Api, config: dict[str, Any]
 ) -> None:
