@@ -13,7 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from tunesmith.api.deps import ExperimentDep, ServiceDep, SettingsDep, StoreDep
 from tunesmith.api.documentation import errors
 from tunesmith.api.folder import ExperimentFolder
-from tunesmith.api.schemas.base import TEXT
+from tunesmith.api.schemas.base import LARGEST, TEXT
 from tunesmith.api.schemas.experiments import (
     FileEntry,
     FileList,
@@ -25,7 +25,6 @@ from tunesmith.api.stream import live_events, read_log
 
 router = APIRouter(prefix="/experiments/{experiment_id}", tags=["files"])
 
-LARGEST = 2**53
 MOST_BYTES = 1 << 20
 """Most bytes of a log in one answer."""
 
