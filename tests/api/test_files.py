@@ -208,3 +208,20 @@ def test_a_stream_shows_changes_as_they_come(api: Api, config: dict[str, Any]) -
 
 def test_a_stream_of_nothing_is_not_found(api: Api) -> None:
     problem(api.get(f"/experiments/{'0' * 12}/events"), 404)
+
+
+def test_only_a_newline_ends_a_line_of_the_log(api: Api, experiment: Experiment) -> None:
+    log = folder(experiment) / "logs.txt"
+    log.write_bytes("first\n10 %\r20 %\u2028end\n".encode())
+    last = api.get(f"/experiments/{experiment.id}/logs", params={"tail": 1}).json()
+    assert (last["text"], last["offset"]) == ("10 %\r20 %\u2028end\n", 6)
+
+
+def test_the_tail_of_a_large_log_begins_with_a_whole_line(api: Api, experiment: Experiment) -> None:
+    log = folder(experiment) / "logs.txt"
+    line = "評" * 1000 + "\n"
+    log.write_text(line * 500, encoding="utf-8")
+    last = api.get(f"/experiments/{experiment.id}/logs", params={"tail": 10_000}).json()
+    count = (1 << 20) // 3001
+    assert last["text"] == line * count
+    assert last["offset"] == (500 - count) * 3001

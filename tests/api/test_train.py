@@ -222,6 +222,17 @@ def test_what_did_not_change_is_not_sent_again(api: Api, config: dict[str, Any])
     assert changed.json()["status"] == "REVOKED"
 
 
+def test_everything_that_a_page_asks_for_again_has_a_tag(api: Api) -> None:
+    experiment = add_experiment(api.store, api.settings)
+    inside = f"/experiments/{experiment.id}"
+    for path in (
+        f"{inside}/metrics", f"{inside}/logs", f"{inside}/logs?tail=2", f"{inside}/files",
+        "/experiments/stats", "/workers", "/datasets",
+    ):  # fmt: skip
+        tag = api.get(path).headers["etag"]
+        assert api.get(path, headers={"If-None-Match": tag}).status_code == 304, path
+
+
 def take(api: Api) -> Experiment:
     """Take the next experiment, as a worker does."""
     taken = api.store.jobs.take(

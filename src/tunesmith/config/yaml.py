@@ -31,6 +31,25 @@ FLAGS: dict[str, str] = {
 COMMAND_LINE = "command line"
 
 
+class AliasError(yaml.MarkedYAMLError):
+    """Raised when YAML that must be plain repeats a part of itself by an alias (`*name`)."""
+
+
+class PlainLoader(yaml.SafeLoader):
+    """Loads YAML without aliases, for what comes over the network.
+
+    A few aliases within aliases stand for billions of values, each of which would be looked at.
+    An alias to nothing stays what it is for every loader: text that is not YAML.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent) and self.peek_event().anchor in self.anchors:
+            event = self.get_event()
+            message = f"*{event.anchor} repeats another part, and is not read here"
+            raise AliasError(problem=message, problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
+
+
 @dataclass(frozen=True)
 class Draft:
     """A configuration as it was asked for, right or wrong.
@@ -90,7 +109,13 @@ def read_draft(
             problems.append(_not_an_assignment(assignment))
             continue
         try:
-            value = yaml.safe_load(text)
+            value = yaml.load(text, PlainLoader)  # noqa: S506 - a SafeLoader
+        except AliasError as error:
+            problems.append(Problem(path, str(error.problem), text, place=COMMAND_LINE))
+            continue
+        except RecursionError:
+            problems.append(Problem(path, "nested too deeply", text, place=COMMAND_LINE))
+            continue
         except (yaml.YAMLError, ValueError):  # ValueError: a date that no calendar has
             value = text
         if not _assign(values, path, value):

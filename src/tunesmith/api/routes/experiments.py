@@ -154,10 +154,15 @@ def list_experiments(
     return conditional(request, page)
 
 
-@router.get("/stats", responses=errors(), summary="All experiments in a few numbers")
-def stats(store: StoreDep, _: Viewer) -> ExperimentStats:
+@router.get(
+    "/stats",
+    response_model=ExperimentStats,
+    responses={**errors(), **unchanged()},
+    summary="All experiments in a few numbers",
+)
+def stats(request: Request, store: StoreDep, _: Viewer) -> Response:
     """Counts by status, best and mean accuracy, total and mean runtime in seconds."""
-    return ExperimentStats.model_validate(store.stats())
+    return conditional(request, ExperimentStats.model_validate(store.stats()))
 
 
 @router.get(
