@@ -187,9 +187,18 @@ def test_an_assignment_does_not_repeat_itself_by_aliases() -> None:
         ).config()
 
 
-def test_an_assignment_that_is_nested_without_end_is_refused() -> None:
+@pytest.mark.parametrize("text", ["[" * 5000, "{a: " * 5000, "- " * 5000])
+def test_an_assignment_that_is_nested_without_end_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"data\.revision: nested too deeply"):
-        read_draft({}, None, ["data.revision=" + "[" * 5000]).config()
+        read_draft({}, None, [f"data.revision={text}"]).config()
+
+
+@pytest.mark.parametrize("text", ["0x" + "f" * 5000, "59" + ":59" * 3000])
+def test_a_number_that_cannot_be_shown_is_text(text: str) -> None:
+    config = read_draft(
+        {"data": {"dataset_name": "d"}, "model": {"name": "m"}}, None, [f"data.revision={text}"]
+    ).config()
+    assert config.data.revision == text
 
 
 def test_reading_leaves_the_mapping_given_as_it_was() -> None:
