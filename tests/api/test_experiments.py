@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,24 @@ def test_lists_are_sorted_as_asked(api: Api, three: list[str]) -> None:
     assert names(api) == ["worst", "middle", "best"]
 
 
+def test_a_day_is_the_servers_and_as_the_last_one_counts_to_its_end(api: Api) -> None:
+    late = datetime(2026, 1, 31, 23, 59, 30, tzinfo=api.settings.timezone)
+    add_experiment(api.store, api.settings, "late", created_at=late)
+    assert api.settings.timezone.utcoffset(late) != timedelta(0)
+    assert names(api, start_date="2026-01-31", end_date="2026-01-31") == ["late"]
+    assert names(api, end_date="2026-01-30") == names(api, start_date="2026-02-01") == []
+    assert names(api, end_date="2026-01-31T23:59:00") == []
+    assert names(api, start_date="2026-01-31T23:59:00", end_date="2026-01-31T23:59:59") == ["late"]
+    assert names(api, end_date="2026-01-31T15:59:29Z") == []
+    assert names(api, end_date="2026-01-31T15:59:30Z") == ["late"]
+
+
 @pytest.mark.parametrize(
     "query",
     ["sort_by=colour", "limit=0", "limit=x", "offset=-1", "min_accuracy=nan", "max_runtime=inf",
      "status=done", "name=%00", "start_date=yesterday", "offset=99999999999999999999",
-     "desc=perhaps"],
+     "desc=perhaps", "end_date=2026-02-31", "start_date=0001-01-01T00:00:00%2B14:00",
+     "end_date=9999-12-31T23:59:59-12:00"],
 )  # fmt: skip
 def test_a_wrong_filter_is_named_with_its_value(api: Api, query: str) -> None:
     body = problem(api.get(f"/experiments?{query}"), 422)

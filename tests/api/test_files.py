@@ -331,3 +331,20 @@ def test_a_machine_of_the_same_name_has_other_files(settings: Settings, tmp_path
     copies = Artifacts(str(copied.artifacts))
     assert ExperimentFolder(ours, copies).is_here
     assert not ExperimentFolder(theirs, copies).is_here
+
+
+def test_only_a_newline_ends_a_line_of_the_log(api: Api, experiment: Experiment) -> None:
+    log = folder(experiment) / "logs.txt"
+    log.write_bytes("first\n10 %\r20 %\u2028end\n".encode())
+    last = api.get(f"/experiments/{experiment.id}/logs", params={"tail": 1}).json()
+    assert (last["text"], last["offset"]) == ("10 %\r20 %\u2028end\n", 6)
+
+
+def test_the_tail_of_a_large_log_begins_with_a_whole_line(api: Api, experiment: Experiment) -> None:
+    log = folder(experiment) / "logs.txt"
+    line = "評" * 1000 + "\n"
+    log.write_text(line * 500, encoding="utf-8")
+    last = api.get(f"/experiments/{experiment.id}/logs", params={"tail": 10_000}).json()
+    count = (1 << 20) // 3001
+    assert last["text"] == line * count
+    assert last["offset"] == (500 - count) * 3001

@@ -241,3 +241,23 @@ def test_an_address_without_a_server_is_no_broker(settings: Settings) -> None:
     with serving(settings.model_copy(update={"redis_port": free_port()})) as api:
         ready = api.get("/health/ready").json()
     assert (ready["ready"], ready["broker"]["ok"]) == (True, False)
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+def test_health_may_be_asked_for_its_head_alone(api: Api, path: str) -> None:
+    head = api.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+
+
+@pytest.mark.parametrize("action", ["validate", "resolve"])
+def test_without_a_token_a_configuration_is_not_even_read(guarded: Api, action: str) -> None:
+    nobody = guarded.as_(None)
+    problem(nobody.post(f"/configuration/{action}", content=b"{"), 401)
+
+
+def test_the_schema_by_itself_says_as_the_document_does_that_a_task_may_be_left_out(
+    api: Api,
+) -> None:
+    alone = api.get("/configuration/schema").json()
+    document = api.get("/openapi.json").json()["components"]["schemas"]["ExperimentConfig"]
+    assert set(alone["required"]) == set(document["required"]) == {"model", "data"}

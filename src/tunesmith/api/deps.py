@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tunesmith.api.auth import Identity
 from tunesmith.api.bodies import read_json_object
-from tunesmith.api.schemas.base import EXPERIMENT_ID
+from tunesmith.api.schemas.base import EXPERIMENT_ID, TEXT
 from tunesmith.api.service import Service
 from tunesmith.errors import NotFoundError, shorten
 from tunesmith.settings import Settings
@@ -124,6 +124,9 @@ async def get_auditor(request: Request, store: StoreDep) -> Auditor:
 
 
 AuditDep = Annotated[Auditor, Depends(get_auditor)]
+
+Text = Annotated[str | None, Query(max_length=200, pattern=TEXT)]
+"""A filter by text."""
 
 ExperimentId = Annotated[
     str,

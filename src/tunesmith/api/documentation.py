@@ -104,7 +104,12 @@ EXAMPLE = {
 
 def configuration_schema() -> dict[str, Any]:
     """The JSON schema of a configuration, by itself."""
-    return ExperimentConfig.model_json_schema()
+    return _optional_task(ExperimentConfig.model_json_schema())
+
+
+def _optional_task(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without `task` among what must be given: the default task is implied."""
+    return {**schema, "required": [name for name in schema["required"] if name != "task"]}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -125,7 +130,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         own = model.model_json_schema(ref_template="#/components/schemas/{model}")
         known.update(own.pop("$defs", {}))
         known[model.__name__] = own
-    known["ExperimentConfig"]["required"].remove("task")  # the default task is implied
+    known["ExperimentConfig"] = _optional_task(known["ExperimentConfig"])
     is_open = app.state.service.authenticator.open
     for path in schema["paths"].values():
         for operation in path.values():

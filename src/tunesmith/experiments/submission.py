@@ -12,10 +12,12 @@ from typing import Any
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.config.yaml import Draft, to_yaml
+from tunesmith.data.reading.files import exists
 from tunesmith.data.reading.packages import PREFIX
-from tunesmith.errors import NotFoundError, Problem
+from tunesmith.data.versions.store import is_reference
+from tunesmith.errors import DataError, NotFoundError, Problem, StorageError
 from tunesmith.experiments.confinement import confinement_problems
-from tunesmith.experiments.datasets import record_version
+from tunesmith.experiments.datasets import open_versions, record_version
 from tunesmith.experiments.prepare import Prepared, contradictions
 from tunesmith.experiments.states import this_process, write_record
 from tunesmith.settings import Settings
@@ -59,7 +61,8 @@ def enqueue(
     """Queue an experiment for the workers: milliseconds, because its data are read by the worker.
 
     `runs_after` is the id of an experiment that must have ended first. `confined`: only data and
-    models under `settings.data_dir` may be named, as for all that comes over the network.
+    models under `settings.data_dir` may be named, and versions that are there, as for all that
+    comes over the network.
 
     Raises ConfigError with every problem that the configuration shows by itself, and StorageError.
     """
@@ -68,7 +71,7 @@ def enqueue(
     config = draft.partial
     problems = contradictions(config) + _slot_problems(config)
     if confined:
-        problems += confinement_problems(config, settings)
+        problems += confinement_problems(config, settings) + _version_problems(config, settings)
     problems += _runs_after_problems(runs_after, store)
     if draft.problems or problems:
         raise draft.error(problems)
@@ -167,6 +170,23 @@ def _absolute(name: str) -> str:
         return str(path.absolute()) if path.exists() else name
     except (OSError, RuntimeError, ValueError):  # nothing that could be a path
         return name
+
+
+def _version_problems(config: ExperimentConfig, settings: Settings) -> list[Problem]:
+    """Where the configuration names a dataset's version that isn't there.
+
+    Versions that can't be asked for now are no reason to refuse: the worker will ask again.
+    """
+    name = config.data.dataset_name
+    if not is_reference(name) or exists(Path(name)):
+        return []
+    try:
+        open_versions(settings).get(name)
+    except (NotFoundError, DataError) as error:
+        return [Problem("data.dataset_name", str(error), name)]
+    except StorageError:
+        pass
+    return []
 
 
 def _slot_problems(config: ExperimentConfig) -> list[Problem]:

@@ -246,6 +246,18 @@ def test_tags_with_a_meaning_of_their_own_are_refused(versions: Versions, tag: s
         versions.tag("reviews@1", tag)
 
 
+def test_every_datasets_current_version_comes_with_the_number_of_its_versions(
+    versions: Versions,
+) -> None:
+    assert versions.current() == []
+    for text in ("a", "b", "c"):
+        record(versions, reviews(text))
+    record(versions, reviews("d"), name="others")
+    versions.restore("reviews@2")
+    found = [(version.reference, count) for version, count in versions.current()]
+    assert found == [("others@1", 1), ("reviews@2", 3)]
+
+
 def test_restoring_makes_an_older_version_current_and_loses_none(
     versions: Versions, tmp_path: Path
 ) -> None:

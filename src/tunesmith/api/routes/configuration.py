@@ -37,7 +37,7 @@ def schema(_: Viewer) -> dict[str, Any]:
     openapi_extra=configuration_body(EXAMPLE),
     summary="Check a configuration",
 )
-def validate(values: JsonObject, settings: SettingsDep, _: Viewer, _turn: TurnDep) -> Validation:
+def validate(_: Viewer, values: JsonObject, settings: SettingsDep, _turn: TurnDep) -> Validation:
     """Hold a configuration against itself, its data and its model; nothing is queued.
 
     Nothing is fetched from the hub: what lies there is listed as unchecked. Problems are an answer
@@ -61,7 +61,7 @@ def validate(values: JsonObject, settings: SettingsDep, _: Viewer, _turn: TurnDe
     openapi_extra=configuration_body(EXAMPLE),
     summary="Fill in the defaults",
 )
-def resolve(values: JsonObject, _: Viewer) -> Resolved:
+def resolve(_: Viewer, values: JsonObject) -> Resolved:
     """The complete configuration, as JSON and as YAML, without a look at data or model."""
     config = read_draft(values).config()
     text = to_yaml(config)

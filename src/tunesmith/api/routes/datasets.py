@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from tunesmith.api.deps import AuditDep, Member, ServiceDep, SettingsDep, TurnDep, Viewer
-from tunesmith.api.documentation import BODY, errors
+from tunesmith.api.documentation import BODY, errors, unchanged
+from tunesmith.api.etag import conditional
 from tunesmith.api.schemas.base import TEXT
 from tunesmith.api.schemas.data import (
     CheckResult,
@@ -141,19 +142,19 @@ def upload(
     return Imported(version=_state(version), new=new)
 
 
-@router.get("", responses=errors(), summary="List datasets")
-def list_datasets(settings: SettingsDep, _: Viewer) -> Datasets:
+@router.get(
+    "",
+    response_model=Datasets,
+    responses={**errors(), **unchanged()},
+    summary="List datasets",
+)
+def list_datasets(request: Request, settings: SettingsDep, _: Viewer) -> Response:
     """All datasets by name, each with the version that its bare name means."""
-    versions = open_versions(settings)
-    counts: dict[str, int] = {}
-    for version in versions.list():
-        counts[version.name] = counts.get(version.name, 0) + 1
-    return Datasets(
-        items=[
-            DatasetSummary(name=name, current=_state(versions.get(name)), versions=counts[name])
-            for name in sorted(counts)
-        ]
-    )
+    items = [
+        DatasetSummary(name=current.name, current=_state(current), versions=count)
+        for current, count in open_versions(settings).current()
+    ]
+    return conditional(request, Datasets(items=items))
 
 
 @router.get("/{name}", responses=errors(404), summary="A dataset's versions")

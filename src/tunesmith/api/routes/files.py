@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from io import BytesIO
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
@@ -10,10 +11,11 @@ from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from tunesmith.api.deps import ExperimentDep, IdentifyDep, ServiceDep, StoreDep
-from tunesmith.api.documentation import errors
+from tunesmith.api.documentation import errors, unchanged
 from tunesmith.api.downloads import download
+from tunesmith.api.etag import conditional
 from tunesmith.api.folder import ExperimentFolder
-from tunesmith.api.schemas.base import TEXT
+from tunesmith.api.schemas.base import LARGEST, TEXT
 from tunesmith.api.schemas.experiments import (
     FileEntry,
     FileList,
@@ -25,15 +27,20 @@ from tunesmith.api.stream import live_events, read_log
 
 router = APIRouter(prefix="/experiments/{experiment_id}", tags=["files"])
 
-LARGEST = 2**53
 MOST_BYTES = 1 << 20
 """Most bytes of a log in one answer."""
 
 MOST_LINES = 10_000
 
 
-@router.get("/metrics", responses=errors(404), summary="Metrics over steps")
+@router.get(
+    "/metrics",
+    response_model=MetricHistories,
+    responses={**errors(404), **unchanged()},
+    summary="Metrics over steps",
+)
 def metrics(
+    request: Request,
     experiment: ExperimentDep,
     store: StoreDep,
     name: Annotated[
@@ -43,12 +50,12 @@ def metrics(
         int | None, Query(ge=-LARGEST, le=LARGEST, description="Only steps after this one.")
     ] = None,
     points: Annotated[int, Query(ge=4, le=20_000, description="Most points per metric.")] = 1000,
-) -> MetricHistories:
+) -> Response:
     """All metrics of an experiment, or one. Histories with more than `points` points are thinned
     out so that they look the same: peaks and dips stay (MinMaxLTTB)."""
     names = store.metric_names(experiment.id) if name is None else [name]
     histories = {each: store.metrics_sampled(experiment.id, each, since, points) for each in names}
-    return MetricHistories(
+    whole = MetricHistories(
         experiment_id=experiment.id,
         points=points,
         metrics={
@@ -56,10 +63,17 @@ def metrics(
             for each, found in histories.items()
         },
     )
+    return conditional(request, whole)
 
 
-@router.get("/logs", responses=errors(404), summary="A part of the log")
+@router.get(
+    "/logs",
+    response_model=LogPart,
+    responses={**errors(404), **unchanged()},
+    summary="A part of the log",
+)
 def logs(
+    request: Request,
     experiment: ExperimentDep,
     service: ServiceDep,
     tail: Annotated[
@@ -68,28 +82,29 @@ def logs(
     offset: Annotated[int, Query(ge=0, le=LARGEST, description="Where to begin, in bytes.")] = 0,
     limit: Annotated[int, Query(ge=1, le=MOST_BYTES, description="Most bytes that are given.")] = 1
     << 16,
-) -> LogPart:
+) -> Response:
     """Whole lines of logs.txt: go on reading at `next_offset`. Without `tail`, from `offset` on."""
     folder = ExperimentFolder(experiment, service.copies)
     finished = experiment.status.is_finished
     if tail is None:
-        return read_log(folder, offset, limit, finished=finished)
-    size = folder.read_log(0, 0)[1]
-    begin = max(0, size - MOST_BYTES)
-    part = read_log(folder, begin, MOST_BYTES, finished=finished)
-    text = "".join(part.text.splitlines(keepends=True)[-tail:])
-    begin = max(part.offset, part.next_offset - len(text.encode()))
-    return LogPart(text=text, offset=begin, next_offset=part.next_offset, size=part.size)
+        return conditional(request, read_log(folder, offset, limit, finished=finished))
+    return conditional(request, _last_lines(folder, tail, finished=finished))
 
 
-@router.get("/files", responses=errors(404), summary="List the files")
-def files(experiment: ExperimentDep, service: ServiceDep) -> FileList:
+@router.get(
+    "/files",
+    response_model=FileList,
+    responses={**errors(404), **unchanged()},
+    summary="List the files",
+)
+def files(request: Request, experiment: ExperimentDep, service: ServiceDep) -> Response:
     """Every file in the experiment's folder, with its size."""
     found = ExperimentFolder(experiment, service.copies).list()
-    return FileList(
+    listed = FileList(
         experiment_id=experiment.id,
         files=[FileEntry(path=path, size=size) for path, size in found.items()],
     )
+    return conditional(request, listed)
 
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
@@ -153,3 +168,23 @@ async def events(
     when the token opens nothing any more."""
     async for event in live_events(experiment.id, service, last_event_id, identify_again):
         yield event
+
+
+def _last_lines(folder: ExperimentFolder, count: int, *, finished: bool) -> LogPart:
+    """The last `count` lines, as far as they lie in the last MOST_BYTES; a newline alone ends one.
+
+    A line without its end waits, unless `finished`; one whose beginning lies before is left out,
+    unless it is the only one.
+    """
+    size = folder.read_log(0, 0)[1]
+    begin = max(0, size - MOST_BYTES)
+    piece, size = folder.read_log(begin, MOST_BYTES)
+    if not finished:
+        piece = piece[: piece.rfind(b"\n") + 1]
+    lines = BytesIO(piece).readlines()  # bytes.splitlines would split at \r too
+    if begin and len(lines) > 1:
+        del lines[0]
+    text, end = b"".join(lines[-count:]), begin + len(piece)
+    return LogPart(
+        text=text.decode("utf-8", "replace"), offset=end - len(text), next_offset=end, size=size
+    )

@@ -68,11 +68,16 @@ def continue_(name: Name, _: Admin, service: ServiceDep, audit: AuditDep) -> Que
     return _state(name, service.store)
 
 
-@router.get("/workers", responses=errors(), summary="The workers")
-def workers(store: StoreDep, _: Viewer) -> Workers:
+@router.get(
+    "/workers",
+    response_model=Workers,
+    responses={**errors(), **unchanged()},
+    summary="The workers",
+)
+def workers(request: Request, store: StoreDep, _: Viewer) -> Response:
     """Every worker with its devices, and what it trains now."""
     running = store.list(Filters(status=ExperimentStatus.RUNNING), details=False)
-    return Workers(
+    found = Workers(
         items=[
             WorkerState(
                 name=worker.name,
@@ -90,6 +95,7 @@ def workers(store: StoreDep, _: Viewer) -> Workers:
             for worker in store.jobs.workers()
         ]
     )
+    return conditional(request, found)
 
 
 def _state(name: str, store: Store) -> Queue:

@@ -133,6 +133,15 @@ class Versions:
         found.sort(key=lambda version: (version.name, -version.number))
         return sorted(found, key=lambda version: version.created_at, reverse=True)
 
+    def current(self) -> builtins.list[tuple[DatasetVersion, int]]:
+        """The current version of every dataset by name, and how many versions it has."""
+        logs = [self._root.log(name) for name in self.names()]
+        return [
+            (log.version(find_number(log, log.name)), len(log.versions))
+            for log in logs
+            if log.versions
+        ]
+
     def get(self, reference: str) -> DatasetVersion:
         """The version that `reference` means.
 
