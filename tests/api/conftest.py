@@ -56,5 +56,5 @@ def config() -> dict[str, Any]:
         "experiment_name": "reviews",
         "task": {"name": "text-classification"},
         "model": {"name": "some/model"},
-        "data": {"dataset_name": "reviews@1"},
+        "data": {"dataset_name": "some/reviews"},
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -158,6 +160,37 @@ def test_who_guesses_tokens_has_to_wait_and_others_go_on(guarded: Api) -> None:
     assert guarded.get("/whoami").status_code == 200
 
 
+def test_who_guesses_locks_out_nobody_else_behind_the_same_address(guarded: Api) -> None:
+    for n in range(12):
+        guarded.as_("ts_00000000_" + f"{n:043}").get("/whoami")
+    assert guarded.as_(guarded.token("maria")).get("/whoami").status_code == 200
+
+
+def test_who_guesses_with_many_tokens_has_to_wait_and_those_in_use_go_on(guarded: Api) -> None:
+    guarded.get("/whoami")
+    other = guarded.token("maria")
+    client = guarded.as_(None)
+    guesses = [
+        client.get("/whoami", headers={"Authorization": f"Bearer ts_{n:08x}_{n:043}"}).status_code
+        for n in range(102)
+    ]
+    assert guesses == [401] * 100 + [429] * 2
+    assert guarded.as_(other).get("/whoami").status_code == 429
+    assert guarded.get("/whoami").status_code == 200
+
+
+def test_reading_goes_on_while_nothing_can_be_written(guarded: Api) -> None:
+    token = guarded.token("maria")
+    path = guarded.settings.store_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert guarded.as_(token).get("/experiments/stats").status_code == 200
+        other.execute("ROLLBACK")
+    guarded.service.authenticator.tokens.write_uses()
+    used = {known.name: known.last_used_at for known in guarded.store.access.tokens()}
+    assert used["maria"] is not None
+
+
 def test_the_audit_trail_tells_who_did_what_from_where(
     guarded: Api, config: dict[str, Any]
 ) -> None:
@@ -180,13 +213,10 @@ def test_the_audit_trail_tells_who_did_what_from_where(
     assert (only["total"], len(only["items"])) == (2, 1)
 
 
-def test_what_was_refused_changes_nothing_and_is_not_in_the_trail(
-    guarded: Api, config: dict[str, Any]
-) -> None:
+def test_what_was_refused_changes_nothing(guarded: Api, config: dict[str, Any]) -> None:
     viewer = guarded.as_(guarded.token("vera", Role.VIEWER))
     problem(viewer.post("/train", json=config), 403)
     assert not guarded.store.list()
-    assert guarded.get("/audit").json()["total"] == 0
 
 
 def test_a_provider_without_encryption_is_refused(settings: Settings) -> None:
@@ -204,3 +234,22 @@ def test_a_paused_queue_gives_nothing_until_it_is_continued(
     assert guarded.post("/queue/cpu/continue").json()["paused"] is False
     take(guarded)
     problem(guarded.post("/queue/tpu/pause"), 404)
+
+
+def test_refused_changes_are_in_the_audit_trail(guarded: Api, config: dict[str, Any]) -> None:
+    id_ = guarded.post("/train", json=config).json()["task_id"]
+    maria = guarded.as_(guarded.token("maria"))
+    viewer = guarded.as_(guarded.token("vic", Role.VIEWER))
+    assert maria.post(f"/experiments/{id_}/cancel").status_code == 403
+    assert viewer.post("/train", json=config).status_code == 403
+    assert maria.get("/audit").status_code == 403  # changes nothing
+    assert guarded.as_("ts_wrong").post(f"/experiments/{id_}/cancel").status_code == 401
+    assert maria.post("/queue/cpu/pause").status_code == 403
+    found = guarded.get("/audit", params={"action": "refused"}).json()["items"]
+    assert [(entry["actor"], entry["target"], entry["details"]["request"]) for entry in found] == [
+        ("maria", "cpu", "POST /queue/cpu/pause"),
+        ("vic", "/train", "POST /train"),
+        ("maria", id_, f"POST /experiments/{id_}/cancel"),
+    ]
+    assert "belongs to root" in found[-1]["details"]["why"]
+    assert found[0]["address"] == "127.0.0.1"

@@ -6,6 +6,8 @@ import bz2
 import gzip
 import io
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -14,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.api.serving import Api
 from tests.api.test_train import problem
+
+from tunesmith.api import reports
 
 ROWS = [
     {"text": f"this is review number {n} and it is {'good' if n % 2 else 'bad'}", "label": n % 2}
@@ -63,8 +67,41 @@ def test_a_file_is_told_by_its_content_whatever_its_name(api: Api, content: byte
     assert (version["reference"], version["rows"], version["columns"]) == (
         "reviews@1", 40, ["text", "label"],
     )  # fmt: skip
-    assert version["source"].rpartition("/")[2].startswith("passwd.")
+    assert (version["source"], version["created_by"]) == ("passwd.png", "local")
     assert not any(api.service.uploads.iterdir())
+
+
+def test_a_dataset_gets_versions_from_its_first_uploader_and_from_admins(guarded: Api) -> None:
+    maria = guarded.as_(guarded.token("maria"))
+    other = guarded.as_(guarded.token("other"))
+    first = upload(maria, CSV.encode()).json()["version"]
+    assert (first["created_by"], first["source"]) == ("maria", "reviews.csv")
+    for content in (CSV, CSV + "another's,1\n"):
+        detail = problem(upload(other, content.encode()), 403)["detail"]
+        assert "reviews is maria's" in detail
+    assert maria.get("/datasets/reviews").json()["current"] == "reviews@1"
+    assert upload(maria, CSV.encode() + b"one more,1\n").json()["version"]["number"] == 2
+    third = upload(guarded, CSV.encode() + b"an admin's,1\n").json()["version"]
+    assert (third["reference"], third["created_by"]) == ("reviews@3", "root")
+
+
+@pytest.mark.parametrize(
+    ("content", "assignments"),
+    [
+        (b"text,label\n", []),
+        (b"PAR1broken", []),
+        (b"[1, 2", []),
+        (CSV.encode(), ["task.text_column=nothing"]),
+        (CSV.encode(), ["data.train_split=nothing"]),
+    ],
+)
+def test_messages_call_a_file_as_its_sender_did(
+    api: Api, content: bytes, assignments: list[str]
+) -> None:
+    response = upload(api, content, file="C:\\mine\\my reviews.csv", set=assignments)
+    problem(response, 422)
+    assert "uploads" not in response.text
+    assert str(api.settings.results_dir) not in response.text
 
 
 def test_the_same_content_is_one_version_and_can_be_trained_on(
@@ -134,6 +171,53 @@ def test_columns_and_rules_can_be_set(api: Api) -> None:
     assert version["splits"] == {"train": 40 - 8, "validation": 8}
     report = api.get("/datasets/reviews/1/report").json()
     assert report["report"]["counts"] == {"short_texts": 40}
+
+
+def test_the_report_of_a_version_is_its_own_and_not_that_of_equal_rows_elsewhere(api: Api) -> None:
+    strict = ["data.validation_rules.min_text_length=100", "data.validation_rules.short_texts=warn"]
+    upload(api, CSV.encode(), set=strict)
+    upload(api, CSV.encode(), name="others")
+    counts = [
+        api.get(f"/datasets/{name}/1/report").json()["report"]["counts"]
+        for name in ("reviews", "others")
+    ]
+    assert counts == [{"short_texts": 40}, {}]
+
+
+def test_what_takes_long_waits_its_turn_and_everything_else_is_answered(
+    api: Api, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any]
+) -> None:
+    for name in ("kept", "first", "second", "third"):
+        upload(api, CSV.encode(), name=name)
+    assert api.get("/datasets/kept/1/report").status_code == 200
+    begun, done = threading.Semaphore(0), threading.Event()
+
+    def checked_when_told(*given: Any) -> dict[str, Any]:
+        begun.release()
+        assert done.wait(60)
+        return check(*given)
+
+    check = reports._check
+    monkeypatch.setattr(reports, "_check", checked_when_told)
+    api.service.turns._patience = 0.05
+    with ThreadPoolExecutor() as others:
+        held = [others.submit(api.get, f"/datasets/{n}/1/report") for n in ("first", "second")]
+        assert all(begun.acquire(timeout=30) for _ in held)
+        refused = [
+            api.get("/datasets/third/1/report"),
+            api.get("/datasets/kept/diff", params={"old": 1, "new": 1}),
+            api.post("/configuration/validate", json=config),
+            upload(api, CSV.encode(), name="fourth"),
+        ]
+        for response in refused:
+            problem(response, 503)
+            assert response.headers["retry-after"]
+        for path in ("kept/1/report", "kept/1/preview", "kept"):
+            assert api.get(f"/datasets/{path}").status_code == 200
+        same = others.submit(api.get, "/datasets/first/1/report")
+        done.set()
+        assert [one.result().status_code for one in (*held, same)] == [200] * 3
+    assert api.get("/datasets/third/1/report").status_code == 200
 
 
 @pytest.mark.parametrize("body", [b"", b"--b\r\n", b"nonsense", b"--b\r\n\r\nx\r\n--b--\r\n"])

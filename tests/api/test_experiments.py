@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.api.serving import Api, add_experiment
 from tests.api.test_train import problem, take
+from tests.tracking.records import NOON
 
-from tunesmith.tracking.entities import ExperimentStatus
+from tunesmith.tracking.entities import Experiment, ExperimentStatus
+from tunesmith.tracking.rows import experiment_row
+from tunesmith.tracking.tables import experiments
 
 
 @pytest.fixture
@@ -63,11 +67,24 @@ def test_lists_are_sorted_as_asked(api: Api, three: list[str]) -> None:
     assert names(api) == ["worst", "middle", "best"]
 
 
+def test_a_day_is_the_servers_and_as_the_last_one_counts_to_its_end(api: Api) -> None:
+    late = datetime(2026, 1, 31, 23, 59, 30, tzinfo=api.settings.timezone)
+    add_experiment(api.store, api.settings, "late", created_at=late)
+    assert api.settings.timezone.utcoffset(late) != timedelta(0)
+    assert names(api, start_date="2026-01-31", end_date="2026-01-31") == ["late"]
+    assert names(api, end_date="2026-01-30") == names(api, start_date="2026-02-01") == []
+    assert names(api, end_date="2026-01-31T23:59:00") == []
+    assert names(api, start_date="2026-01-31T23:59:00", end_date="2026-01-31T23:59:59") == ["late"]
+    assert names(api, end_date="2026-01-31T15:59:29Z") == []
+    assert names(api, end_date="2026-01-31T15:59:30Z") == ["late"]
+
+
 @pytest.mark.parametrize(
     "query",
     ["sort_by=colour", "limit=0", "limit=x", "offset=-1", "min_accuracy=nan", "max_runtime=inf",
      "status=done", "name=%00", "start_date=yesterday", "offset=99999999999999999999",
-     "desc=perhaps"],
+     "desc=perhaps", "end_date=2026-02-31", "start_date=0001-01-01T00:00:00%2B14:00",
+     "end_date=9999-12-31T23:59:59-12:00"],
 )  # fmt: skip
 def test_a_wrong_filter_is_named_with_its_value(api: Api, query: str) -> None:
     body = problem(api.get(f"/experiments?{query}"), 422)
@@ -128,6 +145,22 @@ def test_priority_and_front_change_who_is_next(api: Api, config: dict[str, Any])
     assert api.post(f"/experiments/{second}/front").json()["position"] == 1
     waiting = [line["id"] for line in api.get("/queue").json()["waiting"]]
     assert waiting == [second, third, first]
+    rest = api.get("/queue", params={"limit": 1, "offset": 2}).json()["waiting"]
+    assert [(line["id"], line["position"]) for line in rest] == [(first, 3)]
+
+
+def test_the_first_in_line_are_listed_however_many_wait(api: Api) -> None:
+    rows = (
+        Experiment(
+            name=f"number {n}", task="sft", model_name="m", dataset_name="d", queue="cpu", rank=n,
+            created_at=NOON + timedelta(seconds=n),
+        )
+        for n in range(10_060)
+    )  # fmt: skip
+    with api.store._database.writing() as connection:  # in one transaction: they are many
+        connection.execute(experiments.insert(), [experiment_row(row) for row in rows])
+    waiting = api.get("/queue").json()["waiting"]
+    assert [line["name"] for line in waiting] == [f"number {n}" for n in range(50)]
 
 
 @pytest.mark.parametrize(

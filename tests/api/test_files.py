@@ -6,15 +6,22 @@ import io
 import json
 import math
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import pytest
 from tests.api.serving import Api, add_experiment, serving
 from tests.api.test_train import problem
 
+from tunesmith.api import stream
+from tunesmith.api.folder import ExperimentFolder
+from tunesmith.experiments.states import this_process
+from tunesmith.settings import Settings
+from tunesmith.tracking.artifacts import Artifacts, Mirror
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, Metric
+from tunesmith.tracking.store import Store
 
 
 @pytest.fixture
@@ -101,6 +108,55 @@ def test_files_are_listed_and_come_as_downloads(api: Api, experiment: Experiment
 
 
 @pytest.mark.parametrize(
+    ("asked", "status", "content"),
+    [
+        ("bytes=2-4", 206, b"234"), ("bytes=7-", 206, b"789"), ("bytes=-2", 206, b"89"),
+        ("bytes=-99", 206, b"0123456789"), ("bytes=8-99", 206, b"89"),
+        ("bytes=4-2", 200, b"0123456789"), ("bytes=-", 200, b"0123456789"),
+        ("bytes=0-1,3-4", 200, b"0123456789"), ("lines=1-2", 200, b"0123456789"),
+        ("nonsense", 200, b"0123456789"), ("bytes=10-", 416, b""), ("bytes=-0", 416, b""),
+    ],
+)  # fmt: skip
+def test_a_part_of_a_file_is_what_range_says(
+    api: Api, experiment: Experiment, asked: str, status: int, content: bytes
+) -> None:
+    (folder(experiment) / "digits.txt").write_bytes(b"0123456789")
+    path = f"/experiments/{experiment.id}/files/digits.txt"
+    response = api.get(path, headers={"Range": asked})
+    if status == 416:
+        problem(response, 416)
+        assert response.headers["content-range"] == "bytes */10"
+        return
+    assert (response.status_code, response.content) == (status, content)
+    assert response.headers["content-length"] == str(len(content))
+    tag = response.headers["etag"]
+    for known, given in ((tag, status), ('"before"', 200)):
+        again = api.get(path, headers={"Range": asked, "If-Range": known})
+        assert again.status_code == given
+
+
+def test_a_file_that_grows_while_it_is_sent_comes_up_to_where_it_ended(
+    api: Api, experiment: Experiment
+) -> None:
+    log = folder(experiment) / "logs.txt"
+    log.write_bytes(b"x" * 32_000_000)  # more than lies in buffers between the two
+    got = 0
+    with api.stream("GET", f"/experiments/{experiment.id}/files/logs.txt") as response:
+        for piece in response.iter_bytes():
+            if not got:
+                with log.open("ab") as end:
+                    end.write(b"another line\n")
+            got += len(piece)
+    assert got == 32_000_000
+
+
+def test_a_name_in_any_script_is_the_name_of_the_download(api: Api, experiment: Experiment) -> None:
+    (folder(experiment) / "影評.csv").write_text("text\n")
+    response = api.get(f"/experiments/{experiment.id}/files/{quote('影評.csv')}")
+    assert quote("影評.csv") in response.headers["content-disposition"]
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "../experiments.db", "../../etc/passwd", "/etc/passwd", "//etc/passwd", "artifacts/../../x",
@@ -155,7 +211,39 @@ def test_what_other_machines_left_comes_from_the_object_store(
         assert {"logs.txt", "config.yaml"} <= {entry["path"] for entry in listed}
         file = other.get(f"/experiments/{id_}/files/artifacts/final_model/adapter_config.json")
         assert file.content == b"{}"
+        assert 'filename="adapter_config.json"' in file.headers["content-disposition"]
+        part = other.get(file.request.url, headers={"Range": "bytes=1-"})
+        assert (part.status_code, part.content) == (206, b"}")
         assert other.get(f"/experiments/{id_}/adapter").status_code == 200
+
+
+def test_of_a_log_in_the_object_store_only_what_is_new_is_read(tmp_path: Path) -> None:
+    class Watched(Artifacts):
+        parts: ClassVar[list[tuple[int, int | None]]] = []
+
+        def files(self, name: str) -> dict[str, int]:
+            pytest.fail(f"{name} was listed")
+
+        def read(
+            self, name: str, path: str, begin: int = 0, end: int | None = None
+        ) -> Iterator[bytes]:
+            self.parts.append((begin, end))
+            return super().read(name, path, begin, end)
+
+    copies = Watched(f"file://{tmp_path / 'bucket'}")
+    elsewhere = ExperimentFolder(
+        Experiment(
+            name="reviews", task="sft", model_name="m", dataset_name="d", host="elsewhere",
+            directory=str(tmp_path / "reviews_1"),
+        ),
+        copies,
+    )  # fmt: skip
+    assert elsewhere.read_log(0, 100) == (b"", 0)
+    (tmp_path / "bucket" / "reviews_1").mkdir()
+    (tmp_path / "bucket" / "reviews_1" / "logs.txt").write_text("line 1\nline 2\n")
+    assert elsewhere.read_log(7, 100) == (b"line 2\n", 14)
+    assert elsewhere.read_log(14, 100) == (b"", 14)
+    assert copies.parts == [(7, 14)]
 
 
 def events(api: Api, id_: str, **headers: str) -> list[tuple[str, str, Any]]:
@@ -185,8 +273,8 @@ def test_a_stream_of_an_ended_experiment_tells_all_and_ends(
 def test_a_stream_goes_on_after_the_last_event_that_came(api: Api, experiment: Experiment) -> None:
     api.store.add_metrics([Metric(experiment.id, step, "loss", 0.5) for step in range(20)])
     last = events(api, experiment.id)[-1][1]
-    with (folder(experiment) / "logs.txt").open("a") as stream:
-        stream.write("line 4\n")
+    with (folder(experiment) / "logs.txt").open("a") as log:
+        log.write("line 4\n")
     again = {kind: data for kind, _, data in events(api, experiment.id, **{"Last-Event-ID": last})}
     assert again["log"]["text"] == "line 4\n"
     assert [point["step"] for point in again["metrics"]["loss"]] == [19]
@@ -206,5 +294,57 @@ def test_a_stream_shows_changes_as_they_come(api: Api, config: dict[str, Any]) -
     assert seen == ["status", "status", "end"]
 
 
+def test_a_stream_ends_with_the_token_that_it_was_asked_for_with(
+    guarded: Api, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "IDENTIFIED_EVERY", 0.0)
+    id_ = guarded.post("/train", json=config).json()["task_id"]
+    maria = guarded.as_(guarded.token("maria"))
+    seen = []
+    with maria.stream("GET", f"/experiments/{id_}/events") as response:
+        for line in response.iter_lines():
+            if line.startswith("event: "):
+                seen.append(line.removeprefix("event: "))
+                if seen == ["status"]:
+                    guarded.delete("/tokens/maria")
+                    guarded.service.authenticator.tokens.forget()
+            if line.startswith(":"):
+                pytest.fail("the stream went on until it had to be kept alive")
+    assert seen == ["status"]
+    problem(maria.get(f"/experiments/{id_}/events"), 401)
+
+
 def test_a_stream_of_nothing_is_not_found(api: Api) -> None:
     problem(api.get(f"/experiments/{'0' * 12}/events"), 404)
+
+
+def test_a_machine_of_the_same_name_has_other_files(settings: Settings, tmp_path: Path) -> None:
+    copied = settings.model_copy(update={"artifacts": f"file://{tmp_path}/copies"})
+    here = this_process()
+    with Store(copied.store_url) as store:
+        ours, theirs = (
+            add_experiment(store, copied, **{**here, "machine": machine})
+            for machine in (here["machine"], "0123456789abcdef")
+        )
+    for experiment in (ours, theirs):
+        Mirror(Artifacts(str(copied.artifacts)), folder(experiment)).update()
+    copies = Artifacts(str(copied.artifacts))
+    assert ExperimentFolder(ours, copies).is_here
+    assert not ExperimentFolder(theirs, copies).is_here
+
+
+def test_only_a_newline_ends_a_line_of_the_log(api: Api, experiment: Experiment) -> None:
+    log = folder(experiment) / "logs.txt"
+    log.write_bytes("first\n10 %\r20 %\u2028end\n".encode())
+    last = api.get(f"/experiments/{experiment.id}/logs", params={"tail": 1}).json()
+    assert (last["text"], last["offset"]) == ("10 %\r20 %\u2028end\n", 6)
+
+
+def test_the_tail_of_a_large_log_begins_with_a_whole_line(api: Api, experiment: Experiment) -> None:
+    log = folder(experiment) / "logs.txt"
+    line = "評" * 1000 + "\n"
+    log.write_text(line * 500, encoding="utf-8")
+    last = api.get(f"/experiments/{experiment.id}/logs", params={"tail": 10_000}).json()
+    count = (1 << 20) // 3001
+    assert last["text"] == line * count
+    assert last["offset"] == (500 - count) * 3001

@@ -31,7 +31,13 @@ def test_names_of_this_machine_are_its_own(api: Api, host: str) -> None:
 
 @pytest.mark.parametrize(
     "origin",
-    ["https://evil.example", "null", "http://127.0.0.1:9", "http://localhost.evil.example"],
+    [
+        "https://evil.example",
+        "null",
+        "http://127.0.0.1:9",
+        "http://localhost.evil.example",
+        "http://[",
+    ],
 )
 def test_a_page_of_a_stranger_changes_nothing(
     api: Api, config: dict[str, Any], origin: str

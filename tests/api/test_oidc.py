@@ -125,6 +125,21 @@ def test_a_token_that_the_provider_did_not_sign_is_refused(api: Api, provider: P
     problem(api.as_(secret).get("/whoami"), 401)
 
 
+def test_wrong_tokens_from_an_address_lock_out_none_that_was_valid_before(
+    api: Api, provider: Provider
+) -> None:
+    used, expired = provider.token(sub="1"), provider.token(exp=1)
+    assert api.as_(used).get("/whoami").status_code == 200
+    wrong = [api.as_(expired).get("/whoami").status_code for _ in range(12)]
+    assert wrong == [401] * 10 + [429] * 2
+    assert api.as_(provider.token(sub="2")).get("/whoami").status_code == 200
+    client = api.as_(None)
+    for n in range(100):
+        client.get("/whoami", headers={"Authorization": f"Bearer x.y.{n}"})
+    assert api.as_(provider.token(sub="3")).get("/whoami").status_code == 429
+    assert api.as_(used).get("/whoami").status_code == 200
+
+
 def test_a_provider_that_does_not_answer_is_a_problem_for_later(
     settings: Settings, provider: Provider
 ) -> None:

@@ -19,8 +19,9 @@ from tests.tracking.conftest import PostgresDatabases
 from tests.tracking.conftest import postgres as postgres
 
 from tunesmith.jobs.logs import log_to_terminal
+from tunesmith.jobs.usage import UsageMeter
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import ExperimentStatus
+from tunesmith.tracking.entities import ExperimentStatus, utc_now
 from tunesmith.tracking.service_entities import Worker
 
 
@@ -62,6 +63,30 @@ def test_workers_say_what_they_train(api: Api, config: dict[str, Any]) -> None:
     taken = take(api)
     worker = api.get("/workers").json()["items"][0]
     assert (worker["name"], worker["devices"], worker["running"]) == ("w", ["cuda:0"], [taken.id])
+    assert worker["usage"] is None
+
+
+def test_workers_say_what_they_and_their_devices_use(api: Api) -> None:
+    api.store.jobs.register(
+        Worker(
+            name="w", host="h", pid=1, devices=("cuda:0",), queues=("cpu",), slots=2, version="1"
+        )
+    )
+    assert ("tunesmith_worker_cpu_percent", "w") not in measured(api)
+    gpu = {
+        "name": "cuda:0", "kind": "NVIDIA H100", "memory_used": 5, "memory_total": 80,
+        "utilization": None,
+    }  # fmt: skip
+    usage = UsageMeter(("cpu",), api.settings.results_dir).measure()
+    usage["devices"].append(gpu)
+    api.store.jobs.beat("w", usage)
+    assert api.get("/workers").json()["items"][0]["usage"] == usage
+    found = measured(api)
+    assert found["tunesmith_worker_memory_bytes", "w"] == usage["memory_total"]
+    assert found["tunesmith_device_memory_used_bytes", "cuda:0", "NVIDIA H100", "w"] == 5
+    assert found["tunesmith_device_utilization_percent", "cpu", "cpu", "w"] == usage["cpu_percent"]
+    unknown = ("tunesmith_device_utilization_percent", "cuda:0", "NVIDIA H100", "w")
+    assert unknown not in found
 
 
 def measured(api: Api) -> dict[tuple[str, ...], float]:
@@ -88,12 +113,41 @@ def test_prometheus_gets_queue_outcomes_times_and_latencies(
         1,
     )
     assert found["tunesmith_wait_seconds_count", "cpu"] == 1
-    api.store.change_status(id_, ExperimentStatus.FAILED, [ExperimentStatus.RUNNING])
+    end(api, id_)
+    api.service.measurements.look()
     api.service.measurements.look()
     found = measured(api)
     assert found["tunesmith_outcomes_total", "cpu", "failed"] == 1
     assert found["tunesmith_experiments", "failed"] == 1
     assert found["tunesmith_request_seconds_count", "POST", "/train", "202"] == 1
+
+
+def end(api: Api, experiment_id: str) -> None:
+    """Let a running experiment fail."""
+    api.store.change_status(
+        experiment_id, ExperimentStatus.FAILED, [ExperimentStatus.RUNNING], finished_at=utc_now()
+    )
+
+
+def test_what_ends_between_two_looks_and_what_never_ran_are_counted(
+    api: Api, config: dict[str, Any]
+) -> None:
+    api.service.measurements.look()
+    quick, waiting = (api.post("/train", json=config).json()["task_id"] for _ in range(2))
+    take(api)
+    end(api, quick)
+    api.post(f"/experiments/{waiting}/cancel")
+    api.service.measurements.look()
+    found = measured(api)
+    assert found["tunesmith_outcomes_total", "cpu", "failed"] == 1
+    assert found["tunesmith_outcomes_total", "cpu", "cancelled"] == 1
+    assert found["tunesmith_wait_seconds_count", "cpu"] == 1
+    api.post(f"/experiments/{quick}/retry")
+    take(api)
+    api.service.measurements.look()
+    end(api, quick)
+    api.service.measurements.look()
+    assert measured(api)["tunesmith_outcomes_total", "cpu", "failed"] == 2
 
 
 def test_strangers_make_no_new_labels(api: Api) -> None:
@@ -187,3 +241,23 @@ def test_an_address_without_a_server_is_no_broker(settings: Settings) -> None:
     with serving(settings.model_copy(update={"redis_port": free_port()})) as api:
         ready = api.get("/health/ready").json()
     assert (ready["ready"], ready["broker"]["ok"]) == (True, False)
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+def test_health_may_be_asked_for_its_head_alone(api: Api, path: str) -> None:
+    head = api.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+
+
+@pytest.mark.parametrize("action", ["validate", "resolve"])
+def test_without_a_token_a_configuration_is_not_even_read(guarded: Api, action: str) -> None:
+    nobody = guarded.as_(None)
+    problem(nobody.post(f"/configuration/{action}", content=b"{"), 401)
+
+
+def test_the_schema_by_itself_says_as_the_document_does_that_a_task_may_be_left_out(
+    api: Api,
+) -> None:
+    alone = api.get("/configuration/schema").json()
+    document = api.get("/openapi.json").json()["components"]["schemas"]["ExperimentConfig"]
+    assert set(alone["required"]) == set(document["required"]) == {"model", "data"}

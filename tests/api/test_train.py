@@ -70,6 +70,28 @@ def test_every_problem_of_a_configuration_is_listed_with_its_field(
     assert "epoch" in found["training.eval_strategy"]["accepted"]
 
 
+@pytest.mark.parametrize("field", ["model.name", "data.dataset_name"])
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 255 + "@1", "a" * 300 + ".csv", "a" * 1001])
+def test_a_name_that_no_disk_can_hold_is_no_mistake_of_the_api(
+    api: Api, config: dict[str, Any], field: str, name: str
+) -> None:
+    section, _, key = field.partition(".")
+    config[section] = {key: name}
+    assert api.post("/train", json=config).status_code in (202, 422)
+    assert api.post("/configuration/validate", json=config).status_code == 200
+
+
+def test_a_name_too_long_for_a_folder_is_a_problem_of_its_field(
+    api: Api, config: dict[str, Any]
+) -> None:
+    config["experiment_name"] = "評" * 66
+    assert api.post("/train", json=config).status_code == 202
+    config["experiment_name"] = "評" * 67
+    (error,) = problem(api.post("/train", json=config), 422)["errors"]
+    assert error["field"] == "experiment_name"
+    assert "200 bytes" in error["message"]
+
+
 def test_contradictions_and_an_unknown_predecessor_are_problems_too(
     api: Api, config: dict[str, Any]
 ) -> None:
@@ -198,6 +220,17 @@ def test_what_did_not_change_is_not_sent_again(api: Api, config: dict[str, Any])
     api.post(f"/experiments/{id_}/cancel")
     changed = api.get(f"/task/{id_}", headers={"If-None-Match": tag})
     assert changed.json()["status"] == "REVOKED"
+
+
+def test_everything_that_a_page_asks_for_again_has_a_tag(api: Api) -> None:
+    experiment = add_experiment(api.store, api.settings)
+    inside = f"/experiments/{experiment.id}"
+    for path in (
+        f"{inside}/metrics", f"{inside}/logs", f"{inside}/logs?tail=2", f"{inside}/files",
+        "/experiments/stats", "/workers", "/datasets",
+    ):  # fmt: skip
+        tag = api.get(path).headers["etag"]
+        assert api.get(path, headers={"If-None-Match": tag}).status_code == 304, path
 
 
 def take(api: Api) -> Experiment:

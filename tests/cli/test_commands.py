@@ -274,6 +274,14 @@ def test_experiments_are_listed_shown_logged_and_imported(
     assert "There is no experiment 'nosuch'" in wrong.stderr
 
 
+def test_a_training_whose_time_is_over_fails_and_says_so(config: Path, run: Run) -> None:
+    ended = run("train", "--config", str(config), "job.time_limit=1")
+    assert ended.returncode == 1, ended.stdout
+    assert "Its time was over (job.time_limit, 1 seconds)" in ended.stderr
+    assert "train --resume" in ended.stderr
+    assert listed(run)[0]["status"] == "failed"
+
+
 def test_configurations_are_shown_complete_and_described(config: Path, run: Run) -> None:
     shown = run("config", "show", "--config", str(config), "--seed", "7", "lora.r=3").stdout
     values = yaml.safe_load(shown)

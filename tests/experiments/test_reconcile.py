@@ -72,6 +72,16 @@ def test_after_the_last_restart_it_fails_and_says_how_often_it_was_tried(
     assert f"tunesmith experiments resume {experiment.id}" in str(ended.reason)
 
 
+def test_a_machine_of_the_same_name_does_not_judge_by_its_own_processes(
+    classification: Asked, settings: Settings, store: Store
+) -> None:
+    gone = {**this_process(), "pid": 2**22 + 1}  # beyond what Linux gives
+    taken(classification, store, settings, **{**gone, "machine": "0123456789abcdef"})
+    assert reconcile(store, settings) == []
+    of_before = taken(classification, store, settings, **{**gone, "machine": None})
+    assert [e.id for e in reconcile(store, settings)] == [of_before.id]
+
+
 def test_one_that_is_silent_for_the_time_of_its_lease_is_taken_up(
     classification: Asked, brief: Settings, store: Store
 ) -> None:

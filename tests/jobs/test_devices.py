@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tunesmith.errors import DeviceError
-from tunesmith.jobs.devices import Slot, make_slots, parse_devices, parse_listing
+from tunesmith.jobs.devices import (
+    Driver,
+    Slot,
+    check_devices,
+    detect_devices,
+    make_slots,
+    parse_devices,
+)
+from tunesmith.training.plan import choose_device
 
 LISTING = """\
 GPU 0: NVIDIA H200 (UUID: GPU-0a)
@@ -19,8 +28,8 @@ GPU 1: NVIDIA H200 (UUID: GPU-3d)
 
 
 def test_a_divided_gpu_stands_for_its_parts() -> None:
-    assert parse_listing(LISTING) == ["MIG-1b", "MIG-2c", "1"]
-    assert parse_listing("No devices found.\n") == []
+    assert Driver.parse(LISTING).devices == ("MIG-1b", "MIG-2c", "1")
+    assert Driver.parse("No devices found.\n") == Driver()
 
 
 def test_each_device_is_a_slot_that_sees_that_device_alone() -> None:
@@ -77,3 +86,60 @@ def test_mps_is_a_gpu_that_no_variable_chooses() -> None:
 def test_a_worker_needs_no_torch() -> None:
     code = "import tunesmith.jobs.worker, sys; print({'torch', 'transformers'} & {*sys.modules})"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that lists LISTING, with a torch for CUDA: neither is where tests run."""
+    command = tmp_path / "nvidia-smi"
+    command.write_text(f"#!/bin/sh\ncat <<'END'\n{LISTING}END\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr("tunesmith.jobs.devices._torch_is_for_cpu", lambda: False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.usefixtures("driver")
+def test_only_devices_that_the_driver_has_are_taken() -> None:
+    check_devices(("cuda:0", "cuda:1", "cuda:GPU-3d", "cuda:GPU-3", "cuda:MIG-2c", "cpu"))
+    for wrong in ("7", "GPU-ff", "MIG-9"):
+        with pytest.raises(DeviceError, match=rf"{wrong} isn't there.* cpu, MIG-1b, MIG-2c, 1\."):
+            check_devices(("cuda:1", f"cuda:{wrong}"))
+
+
+@pytest.mark.usefixtures("driver")
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [
+        ("1,0", ("cuda:1", "cuda:0")),
+        ("1,7,0", ("cuda:1",)),
+        ("MIG-1b,-1,1", ("cuda:MIG-1b",)),
+        ("7", ("cpu",)),
+        ("", ("cpu",)),
+    ],
+)
+def test_visible_devices_are_those_that_cuda_would_see(
+    visible: str, found: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert detect_devices() == found
+
+
+def test_a_gpu_that_the_installed_torch_cannot_use_is_refused(
+    driver: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunesmith.jobs.devices._torch_is_for_cpu", lambda: True)
+    with pytest.raises(DeviceError, match="installed without CUDA"):
+        check_devices(("cuda:1",))
+
+
+def test_a_training_in_a_slot_with_a_gpu_never_falls_back_to_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if choose_device(None)[0] == "cuda":
+        pytest.skip("torch can use a GPU here")
+    for name, value in Slot(0, ("cuda:0",), ("gpu",)).environment({}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(DeviceError, match="can't use it"):
+        choose_device(None)
+    assert choose_device("cpu")[0] == "cpu", "that was asked for"

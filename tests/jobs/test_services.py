@@ -83,10 +83,26 @@ def test_in_the_background_it_runs_until_down(
     assert api_answers(settings)
     assert f":{settings.api_port}" in said
     services = running(settings)
+    logs = settings.results_dir / ".tunesmith"
+    assert "worker" in (logs / "worker.log").read_text()
+    assert "worker |" not in (logs / "up.log").read_text(), "it would grow for ever"
     code, said = run_to_end(start, tmp_path, "down")
-    assert (code, said) == (0, "Stopped.\n")
+    assert code == 0
+    assert said.splitlines()[-1] == "Stopped."
+    assert "saves a checkpoint first, for at most" in said
     assert all_ended(services)
     assert run_to_end(start, tmp_path, "down") == (0, "Nothing runs.\n")
+
+
+def test_ctrl_c_while_it_starts_in_the_background_leaves_nothing_behind(
+    settings: Settings, start: Start
+) -> None:
+    up = start("up", "--detach")
+    services = eventually(lambda: Running.read(settings))
+    up.send_signal(signal.SIGINT)
+    assert up.wait(60) == 130
+    assert all_ended(services)
+    assert Running.read(settings) is None
 
 
 def test_what_dies_is_started_again(settings: Settings, start: Start) -> None:
@@ -182,10 +198,12 @@ def test_services_of_another_machine_are_stopped_there(
 ) -> None:
     this = ProcessIdentity.of(1)
     assert this is not None
-    Running("elsewhere", this).write(settings)
-    code, said = run_to_end(start, tmp_path, "down")
-    assert code == 1
-    assert "started on elsewhere" in said
+    here = platform.node()
+    for running in (Running("elsewhere", this), Running(here, this, machine="0123456789abcdef")):
+        running.write(settings)
+        code, said = run_to_end(start, tmp_path, "down")
+        assert code == 1
+        assert f"started on {running.host}" in said
     Running.forget(settings)
 
 

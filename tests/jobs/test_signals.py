@@ -83,3 +83,16 @@ def test_another_thread_asks(stop: StopSignals, at_once: list[int]) -> None:
     threading.Timer(0.01, stop.ask).start()
     assert stop.wait(60)
     assert at_once == []
+
+
+def test_a_hangup_that_nohup_lets_ignore_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals((signal.SIGHUP, FIRST), lambda number: None) as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.wait(0.01)
+            signal.raise_signal(FIRST)
+            assert stop.wait(5)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -74,8 +75,9 @@ def supervised(store: Store, settings: Settings) -> Iterator[Callable[[], Superv
 
 
 def test_an_experiment_is_trained_in_a_process_of_its_own(
-    queue: Queue, supervised: Callable[[], Supervised]
+    queue: Queue, supervised: Callable[[], Supervised], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TUNESMITH_LOG_FORMAT", "json")
     queue()
     running = supervised()
     assert running.process().ppid() == os.getpid()
@@ -83,6 +85,10 @@ def test_an_experiment_is_trained_in_a_process_of_its_own(
     assert ended.status == "succeeded"
     assert ended.restarts == 0
     assert ended.lease is None
+    printed = ExperimentFiles(Path(str(ended.directory))).process.read_text().splitlines()
+    logged = [json.loads(line) for line in printed if line.startswith("{")]
+    assert {(line["component"], line["experiment"]) for line in logged} == {("training", ended.id)}
+    assert any(line["message"].startswith("succeeded") for line in logged)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,9 @@ def test_a_folder_is_copied_and_brought_to_another_machine(
     Mirror(artifacts, folder).update()
     there = tmp_path / "there" / "reviews_1"
     artifacts.fetch("reviews_1", there)
+    assert artifacts.size("reviews_1", "logs.txt") == 4
+    assert artifacts.size("reviews_1", "nothing.txt") is None
+    assert b"".join(artifacts.read("reviews_1", "logs.txt", 1, 3)) == b"ne"
     assert artifacts.files("reviews_1") == {
         "logs.txt": 4,
         "checkpoints/checkpoint-5/weights": 3_000_000,
@@ -84,15 +88,77 @@ def test_what_changed_is_copied_again_and_what_is_gone_is_deleted(
     assert (there / "logs.txt").read_text() == "one\ntwo\n"
 
 
+def test_what_another_mirror_copied_is_deleted_when_it_is_gone(
+    artifacts: Artifacts, folder: Path, tmp_path: Path
+) -> None:
+    Mirror(artifacts, folder).update()  # its process was killed
+    there = tmp_path / "there" / "reviews_1"
+    next_one = Mirror(artifacts, there, artifacts.fetch("reviews_1", there))
+    shutil.rmtree(there / "checkpoints")
+    next_one.update()
+    assert artifacts.files("reviews_1") == {"logs.txt": 4}
+
+
+def test_what_another_mirror_made_later_is_not_deleted(artifacts: Artifacts, folder: Path) -> None:
+    lost_its_lease = Mirror(artifacts, folder, artifacts.fetch("reviews_1", folder))
+    new = folder.parent / "elsewhere" / "reviews_1"
+    new.mkdir(parents=True)
+    (new / "metrics.json").write_text("{}")
+    Mirror(artifacts, new).update()
+    lost_its_lease.update()
+    assert "metrics.json" in artifacts.files("reviews_1")
+
+
+def test_two_mirrors_may_delete_the_same_file(artifacts: Artifacts, folder: Path) -> None:
+    one = Mirror(artifacts, folder)
+    one.update()
+    other = Mirror(artifacts, folder, artifacts.files("reviews_1"))
+    (folder / "logs.txt").unlink()
+    one.update()
+    other.update()
+    assert "logs.txt" not in artifacts.files("reviews_1")
+
+
+@pytest.mark.parametrize("lost", ["weights", LAST_OF_CHECKPOINT])
+def test_a_checkpoint_that_is_deleted_while_it_is_fetched_is_left_out(
+    artifacts: Artifacts, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    Mirror(artifacts, folder).update()
+    listed = artifacts.files
+
+    def then_deleted(name: str) -> dict[str, int]:
+        files = listed(name)
+        artifacts.remove(name, [f"checkpoints/checkpoint-5/{lost}"])
+        return files
+
+    monkeypatch.setattr(artifacts, "files", then_deleted)
+    there = tmp_path / "there" / "reviews_1"
+    artifacts.fetch("reviews_1", there)
+    assert (there / "logs.txt").read_text() == "one\n"
+    assert not (there / "checkpoints" / "checkpoint-5" / LAST_OF_CHECKPOINT).exists()
+
+
+def test_a_log_that_is_deleted_while_it_is_fetched_stays_here(
+    artifacts: Artifacts, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "there" / "reviews_1"
+    there.mkdir(parents=True)
+    (there / "logs.txt").write_text("on")
+    monkeypatch.setattr(artifacts, "files", lambda name: {"logs.txt": 4})
+    artifacts.fetch("reviews_1", there)
+    assert (there / "logs.txt").read_text() == "on"
+
+
 def test_a_deleted_folder_is_gone_and_others_stay(artifacts: Artifacts, folder: Path) -> None:
     other = folder.with_name("reviews_10")
     other.mkdir()
     (other / "logs.txt").write_text("other")
     for each in (folder, other):
         Mirror(artifacts, each).update()
-    artifacts.delete("reviews_1")
-    artifacts.delete("reviews_1")
+    assert artifacts.delete("reviews_1", "0123456789ab")
+    assert not artifacts.delete("reviews_1", "0123456789ab")
     assert artifacts.files("reviews_1") == {}
+    assert artifacts.deleted() == [("reviews_1", "0123456789ab")]
     assert b"".join(artifacts.read("reviews_10", "logs.txt")) == b"other"
     with pytest.raises(NotFoundError):
         list(artifacts.read("reviews_1", "logs.txt"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from tests.tracking.records import NOON, experiment, python
 
 from tunesmith.errors import ConfigError
 from tunesmith.tracking.entities import ExperimentStatus, Filters, new_experiment_id
+from tunesmith.tracking.files import ExperimentFiles
 
 
 def test_every_status_is_either_live_or_finished() -> None:
@@ -78,3 +82,11 @@ def test_importing_is_light(module: str, absent: list[str]) -> None:
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert not set(absent) & set(output.split())
+
+
+def test_the_lease_is_not_written_into_the_record(tmp_path: Path) -> None:
+    files = ExperimentFiles(tmp_path)
+    running = replace(experiment(), lease="secret", directory=str(tmp_path))
+    files.write_record(running)
+    assert "lease" not in json.loads(files.record.read_text())
+    assert files.read_record() == replace(running, lease=None)

@@ -71,6 +71,18 @@ def test_positions_count_each_queue_from_one_in_the_order_of_taking(store: Store
     assert store.jobs.positions([]) == {}
 
 
+def test_the_first_that_wait_come_with_their_places_a_page_at_a_time(store: Store) -> None:
+    second, third = enqueue(store, "second"), enqueue(store, "third")
+    other = enqueue(store, "other", queue="gpu")
+    first = enqueue(store, "first", priority=5)
+    store.create(experiment("local"))
+    expected = [(1, first.id), (1, other.id), (2, second.id), (3, third.id)]
+    assert [(place, one.id) for place, one in store.jobs.first(10)] == expected
+    assert [(place, one.id) for place, one in store.jobs.first(2, 1)] == expected[1:3]
+    assert store.jobs.first(10, 4) == []
+    assert store.jobs.first(1)[0][1].config == {}
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_experiments_are_taken_in_the_order_of_their_positions(store: Store, seed: int) -> None:
     chance = random.Random(seed)
@@ -251,10 +263,11 @@ def test_a_worker_comes_out_as_it_was_registered_the_last_time(store: Store) -> 
 def test_a_sign_of_life_counts_and_a_forgotten_worker_is_told(store: Store) -> None:
     store.jobs.register(worker("one"))
     store.jobs.register(worker("two"))
-    assert store.jobs.beat("one")
+    assert store.jobs.beat("one", {"cpu_percent": 12.5, "devices": []})
     assert store.jobs.beat("one")
     one, two = store.jobs.workers()
     assert (one.heartbeat, two.heartbeat) == (2, 0)
+    assert (one.usage, two.usage) == ({"cpu_percent": 12.5, "devices": []}, {})
     assert one.seen_at > NOON
     store.jobs.forget("one")
     store.jobs.forget("one")

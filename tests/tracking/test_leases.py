@@ -48,6 +48,17 @@ def test_a_write_under_a_lease_changes_what_it_names_and_no_count(store: Store) 
     store.jobs.write(taken.id, "lease")
 
 
+def test_points_are_deleted_under_the_lease_alone(store: Store) -> None:
+    taken, other = running(store), running(store, lease="other")
+    for one in (taken, other):
+        store.add_metrics(points(one.id, {1: 0.5, 2: 0.25}))
+    with pytest.raises(LeaseLostError):
+        store.delete_metrics(taken.id, lease="other")
+    store.delete_metrics(taken.id, lease="lease")
+    assert store.metrics(taken.id) == []
+    assert len(store.metrics(other.id)) == 2
+
+
 @pytest.mark.parametrize("change", [{"status": FAILED}, {"id": "0"}, {"colour": "red"}])
 def test_writes_under_a_lease_refuse_fields_that_are_not_their_own(
     store: Store, change: Any

@@ -173,6 +173,24 @@ def test_there_and_back_between_0002_and_0003_keeps_every_row(url: str, engine: 
         assert store.access.entries() == ([], 0)
 
 
+def test_there_and_back_between_0003_and_0004_keeps_every_row(url: str, engine: Engine) -> None:
+    one = experiment(config={"a": 1}, host="here", machine="0123456789abcdef", pid=7)
+    history = [Metric(one.id, step, "loss", 0.5, None, NOON) for step in range(3)]
+    with Store(url) as store:
+        store.put(one, history)
+        store.access.record(AuditEntry(actor="ada", action="delete"))
+    database = Database(url)
+    database.migrate("0003")
+    names = [column["name"] for column in inspect(engine).get_columns("experiments")]
+    assert "machine" not in names
+    database.migrate(HEAD)
+    database.close()
+    with Store(url) as store:
+        assert store.list() == [replace(one, machine=None)]
+        assert store.metrics(one.id) == history
+        assert len(store.access.entries()[0]) == 1
+
+
 def test_opening_again_keeps_what_is_there(url: str) -> None:
     one = experiment()
     for _ in range(2):

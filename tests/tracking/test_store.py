@@ -51,6 +51,7 @@ def full_experiment() -> Experiment:
         score=0.8,
         pid=2**22,
         host="machine",
+        machine="0123456789abcdef",
         process_started=1.7e9 + 0.123456,
         owner="Ada",
         queue="gpu",

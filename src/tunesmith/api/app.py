@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
-from tunesmith.api import problems
+from tunesmith.api import problems, refusals
 from tunesmith.api.bodies import PATIENCE, BodyLimits
 from tunesmith.api.documentation import document
 from tunesmith.api.guard import Guard
@@ -50,6 +50,7 @@ def create_app(settings: Settings | None = None, *, patience: float = PATIENCE) 
     )
     app.state.service = service
     problems.install(app)
+    refusals.install(app)
     for module in ROUTERS:
         app.include_router(module.router)
     app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's own way

@@ -1,7 +1,8 @@
 """Who asks, and what they may do.
 
 Bound to this machine alone, whoever can reach it is its owner. Bound to anything else, everybody
-has to show a token. Failing attempts are counted for each network address.
+has to show a token. Failing attempts are counted for each network address and token: many people
+may come from one address, such as that of a web page's server or an office.
 """
 
 from __future__ import annotations
@@ -11,21 +12,28 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from tunesmith.api.oidc import OidcVerifier
-from tunesmith.api.problems import TooManyAttemptsError, UnauthenticatedError
-from tunesmith.api.tokens import PREFIX, RESERVED, TokenVerifier
-from tunesmith.errors import AccessError, ServiceError
+from tunesmith.api.tokens import PREFIX, RESERVED, TokenVerifier, digest, token_prefix
+from tunesmith.errors import (
+    AccessError,
+    ServiceError,
+    TooManyAttemptsError,
+    UnauthenticatedError,
+)
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
 
 FAILURES = RateLimitItemPerMinute(10)
-"""So many wrong tokens may come from one address."""
+"""So often one token, or tokens that begin alike, may be wrong from one address."""
+
+ADDRESS_FAILURES = RateLimitItemPerMinute(100)
+"""So many wrong tokens of any kind may come from one address."""
 
 OIDC_PREFIX = "oidc:"
 """Before the names of a provider's accounts, so that none can pass for a token of ours."""
@@ -62,6 +70,9 @@ class Identity:
                 "experiments of their own."
             )
 
+
+_Limit = tuple[RateLimitItem, *tuple[str, ...]]
+"""A limit, and the key under which it counts."""
 
 LOCAL = Identity(RESERVED, Role.ADMIN, "local")
 """Whoever is at this machine."""
@@ -110,19 +121,30 @@ class Authenticator:
                 "This needs an access token, sent as Authorization: Bearer ts_…; an admin makes "
                 "one with: tunesmith tokens create NAME"
             )
-        address = _network(client or "")
+        limits = _limits(token, _network(client or ""))
         # A token that is in use is not locked out by a neighbour who guesses.
-        if not self.tokens.is_remembered(token) and not self._failures.test(FAILURES, address):
-            wait = self._failures.get_window_stats(FAILURES, address).reset_time - time.time()
-            raise TooManyAttemptsError(
-                "Too many wrong tokens came from this address; try again later.",
-                max(1, round(wait)),
-            )
+        if not self._is_remembered(token):
+            self._check_failures(limits)
         identity = self._recognise(token)
         if identity is None:
-            self._failures.hit(FAILURES, address)
+            for limit, *key in limits:
+                self._failures.hit(limit, *key)
             raise UnauthenticatedError("This access token is unknown, has expired or was revoked.")
         return identity
+
+    def _check_failures(self, limits: list[_Limit]) -> None:
+        for limit, *key in limits:
+            if not self._failures.test(limit, *key):
+                wait = self._failures.get_window_stats(limit, *key).reset_time - time.time()
+                raise TooManyAttemptsError(
+                    "Too many wrong tokens came from this address; try again later.",
+                    max(1, round(wait)),
+                )
+
+    def _is_remembered(self, token: str) -> bool:
+        if token.startswith(PREFIX):
+            return self.tokens.is_remembered(token)
+        return self._oidc is not None and self._oidc.is_remembered(token)
 
     def _recognise(self, token: str) -> Identity | None:
         if token.startswith(PREFIX):
@@ -134,6 +156,13 @@ class Authenticator:
         if account is None:
             return None
         return Identity(OIDC_PREFIX + account.subject, account.role, "oidc")
+
+
+def _limits(token: str, address: str) -> list[_Limit]:
+    """What counts the failures of `token` from `address`: the address's own limit first, so that
+    beginnings that were made up fill no memory."""
+    beginning = token_prefix(token) or digest(token).hex()
+    return [(ADDRESS_FAILURES, address), (FAILURES, address, beginning)]
 
 
 def _has_admin(store: Store) -> bool:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tunesmith.api.auth import Identity
 from tunesmith.api.bodies import read_json_object
-from tunesmith.api.schemas.base import EXPERIMENT_ID
+from tunesmith.api.schemas.base import EXPERIMENT_ID, TEXT
 from tunesmith.api.service import Service
-from tunesmith.errors import NotFoundError, StorageError, shorten
+from tunesmith.errors import NotFoundError, shorten
 from tunesmith.settings import Settings
+from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.entities import Experiment
-from tunesmith.tracking.service_entities import AuditEntry, Role
+from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
-
-log = logging.getLogger("tunesmith.api")
 
 _BEARER = HTTPBearer(
     auto_error=False,
@@ -68,6 +67,18 @@ def identify(
     return identity
 
 
+def get_identify(
+    request: Request,
+    service: ServiceDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+) -> Callable[[], Identity]:
+    """What tells again who asks, for answers that last: their token may be revoked meanwhile."""
+    return partial(identify, request, service, credentials)
+
+
+IdentifyDep = Annotated[Callable[[], Identity], Depends(get_identify)]
+
+
 def needs(role: Role) -> Callable[[Identity], Awaitable[Identity]]:
     """A dependency that lets through who may do what `role` may."""
 
@@ -83,6 +94,16 @@ Member = Annotated[Identity, Depends(needs(Role.MEMBER))]
 Admin = Annotated[Identity, Depends(needs(Role.ADMIN))]
 
 
+async def take_turn(service: ServiceDep, _: Viewer) -> AsyncIterator[None]:
+    """A turn for what takes long, until the handler is done. Raises BusyError."""
+    async with service.turns.take():
+        yield
+
+
+TurnDep = Annotated[None, Depends(take_turn, scope="function")]
+"""The last parameter of its handler: a body that comes slowly shall not hold a turn."""
+
+
 class Auditor:
     """Writes down who did what."""
 
@@ -91,21 +112,10 @@ class Auditor:
         self._request = request
 
     def record(self, action: str, target: str, **details: Any) -> None:
-        """Add to the audit trail what was just done; it is logged too.
-
-        What was done can't be undone by failing here, so a store that is gone meanwhile is logged.
-        """
+        """Add to the audit trail what was just done; it is logged too."""
         actor = getattr(self._request.state, "actor", "")
         address = self._request.client.host if self._request.client else ""
-        entry = AuditEntry(
-            actor=actor, action=action, target=target, details=details, address=address
-        )
-        extra = {"experiment": target} if action.startswith("experiment.") else {}
-        log.info("%s: %s %s", actor, action, target, extra=extra)
-        try:
-            self._store.access.record(entry)
-        except StorageError as error:
-            log.error("not in the audit trail: %s %s by %s: %s", action, target, actor, error)
+        write_down(self._store, actor, action, target, address=address, **details)
 
 
 async def get_auditor(request: Request, store: StoreDep) -> Auditor:
@@ -114,6 +124,9 @@ async def get_auditor(request: Request, store: StoreDep) -> Auditor:
 
 
 AuditDep = Annotated[Auditor, Depends(get_auditor)]
+
+Text = Annotated[str | None, Query(max_length=200, pattern=TEXT)]
+"""A filter by text."""
 
 ExperimentId = Annotated[
     str,

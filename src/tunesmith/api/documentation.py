@@ -48,9 +48,11 @@ _ERRORS = {
     409: "The experiment's state, or a name that is taken, doesn't allow this.",
     413: "The body is too large.",
     415: "The body is of a type that isn't read here.",
+    416: "The part that Range asks for lies beyond the end.",
     422: "The request has problems, each with its field.",
     429: "Too many wrong tokens came from this address.",
-    503: "The store or a service doesn't answer; Retry-After says when to ask again.",
+    503: "The store or a service doesn't answer, or too much that takes long is asked for at once; "
+    "Retry-After says when to ask again.",
 }
 
 EVERYWHERE = (401, 403, 422, 429, 503)
@@ -102,7 +104,12 @@ EXAMPLE = {
 
 def configuration_schema() -> dict[str, Any]:
     """The JSON schema of a configuration, by itself."""
-    return ExperimentConfig.model_json_schema()
+    return _optional_task(ExperimentConfig.model_json_schema())
+
+
+def _optional_task(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without `task` among what must be given: the default task is implied."""
+    return {**schema, "required": [name for name in schema["required"] if name != "task"]}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -123,7 +130,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         own = model.model_json_schema(ref_template="#/components/schemas/{model}")
         known.update(own.pop("$defs", {}))
         known[model.__name__] = own
-    known["ExperimentConfig"]["required"].remove("task")  # the default task is implied
+    known["ExperimentConfig"] = _optional_task(known["ExperimentConfig"])
     is_open = app.state.service.authenticator.open
     for path in schema["paths"].values():
         for operation in path.values():

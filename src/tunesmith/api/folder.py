@@ -5,16 +5,17 @@ A path from the network never leads out of the folder: no `..`, no hidden file, 
 
 from __future__ import annotations
 
-import platform
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from tunesmith.errors import NotFoundError, shorten
-from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.machine import is_this_machine
 
 PIECE = 1 << 18
 """Bytes that are read at once."""
@@ -23,15 +24,31 @@ ADAPTER = "artifacts/final_model"
 LOG = "logs.txt"
 
 
-class ExperimentFolder:
-    """The files of an experiment, to be read."""
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that can be read."""
 
-    def __init__(self, experiment: Experiment, settings: Settings) -> None:
+    size: int
+    """Bytes that it had when it was found."""
+    read: Callable[[int, int], Iterator[bytes]]
+    """Its bytes from one up to before another, piece by piece."""
+    tag: str = ""
+    """Changes when the file does: an ETag; empty where none is known."""
+
+
+class ExperimentFolder:
+    """The files of an experiment, to be read: here, or in the object store that has `copies`."""
+
+    def __init__(self, experiment: Experiment, copies: Artifacts | None) -> None:
         self._experiment = experiment
         self._folder = Path(experiment.directory) if experiment.directory else None
-        self._copies: Artifacts | None = None
-        if settings.artifacts and self._folder and experiment.host != platform.node():
-            self._copies = Artifacts(settings.artifacts)
+        here = self._folder is None or is_this_machine(experiment.machine, experiment.host)
+        self._copies = None if here else copies
+
+    @property
+    def is_here(self) -> bool:
+        """Whether all of them are looked for on this machine alone, not in the object store."""
+        return self._copies is None
 
     def list(self) -> dict[str, int]:
         """Path → bytes, by path. Raises StorageError when the copies can't be listed."""
@@ -41,55 +58,42 @@ class ExperimentFolder:
             found |= {path: size for path, size in copied.items() if _is_plain(path)}
         return dict(sorted(found.items()))
 
-    def local(self, path: str) -> Path | None:
-        """The file on this machine; None where it lies in the object store.
-
-        Raises NotFoundError when it is in neither, or the path is none of this folder.
-        """
+    def find(self, path: str) -> StoredFile:
+        """The file at `path`. Raises NotFoundError when this folder has none there."""
         if _is_plain(path) and self._folder is not None:
-            if self._copies is not None and path in self._copies.files(self._folder.name):
-                return None
+            if self._copies is not None:
+                size = self._copies.files(self._folder.name).get(path)
+                if size is not None:
+                    return _copy(self._copies, self._folder.name, path, size)
             inside = _inside(self._folder, path)
             if inside is not None:
-                return inside
+                return _local(inside)
         raise NotFoundError(
             f"experiment {self._experiment.id} has no file {shorten(path)}; "
             f"GET /experiments/{self._experiment.id}/files lists them."
         )
-
-    def read(self, path: str, offset: int = 0) -> Iterator[bytes]:
-        """The bytes of a file from `offset` on, piece by piece.
-
-        Raises NotFoundError when it isn't there.
-        """
-        local = self.local(path)
-        if local is not None:
-            with local.open("rb") as stream:
-                stream.seek(offset)
-                while piece := stream.read(PIECE):
-                    yield piece
-        elif self._copies is not None and self._folder is not None:
-            for piece in self._copies.read(self._folder.name, path):
-                if offset < len(piece):
-                    yield piece[offset:]
-                offset = max(0, offset - len(piece))
 
     def read_log(self, offset: int, limit: int) -> tuple[bytes, int]:
         """Bytes of logs.txt from `offset` on, at most `limit`, and the log's size now.
 
         Nothing where there is no log yet; an offset beyond its end is its end.
         """
-        try:
-            local = self.local(LOG)
-        except NotFoundError:
+        log = self._log()
+        if log is None:
             return b"", 0
-        if local is not None:
-            with local.open("rb") as stream:
-                size = stream.seek(0, 2)
-                stream.seek(min(offset, size))
-                return stream.read(limit), size
-        whole = b"".join(self.read(LOG))
-        return whole[offset : offset + limit], len(whole)
+        begin = min(offset, log.size)
+        return b"".join(log.read(begin, min(begin + limit, log.size))), log.size
+
+    def _log(self) -> StoredFile | None:
+        if self._folder is None:
+            return None
+        if self._copies is not None:
+            # Looked at every second by each stream: never listed, never read whole.
+            size = self._copies.size(self._folder.name, LOG)
+            if size is not None:
+                return _copy(self._copies, self._folder.name, LOG, size)
+        inside = _inside(self._folder, LOG)
+        return None if inside is None else _local(inside)
 
     def adapter(self) -> dict[str, int]:
         """Path → bytes of the files of the trained adapter. Raises NotFoundError without one."""
@@ -111,7 +115,8 @@ class ExperimentFolder:
                 name = PurePosixPath(path).relative_to(ADAPTER).as_posix()
                 entry = zipfile.ZipInfo(f"{self._experiment.name}/{name}")
                 with archive.open(entry, "w", force_zip64=True) as stream:
-                    for piece in self.read(path):
+                    file = self.find(path)
+                    for piece in file.read(0, file.size):
                         stream.write(piece)
                         yield sink.take()
         yield sink.take()
@@ -138,6 +143,31 @@ class _Sink:
         """What was written since the last time."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
+
+
+def _local(path: Path) -> StoredFile:
+    status = path.stat()
+    tag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+    return StoredFile(status.st_size, partial(_read_local, path), tag)
+
+
+def _read_local(path: Path, begin: int, end: int) -> Iterator[bytes]:
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:
+        raise NotFoundError(f"the file {path.name} was removed in this moment.") from None
+    with stream:
+        stream.seek(begin)
+        while begin < end and (piece := stream.read(min(PIECE, end - begin))):
+            begin += len(piece)
+            yield piece
+
+
+def _copy(copies: Artifacts, name: str, path: str, size: int) -> StoredFile:
+    def read(begin: int, end: int) -> Iterator[bytes]:
+        return copies.read(name, path, begin, end) if begin < end else iter(())
+
+    return StoredFile(size, read)
 
 
 def _local_files(folder: Path) -> Iterator[tuple[str, int]]:

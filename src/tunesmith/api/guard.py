@@ -58,9 +58,17 @@ def strangeness(scope: Scope) -> str | None:
             "http://127.0.0.1 or http://localhost, or ask for tokens (TUNESMITH_REQUIRE_TOKENS=1)."
         )
     origin = headers.get("origin")
-    if origin is not None and scope["method"] not in READING and urlsplit(origin).netloc != host:
+    if origin is not None and scope["method"] not in READING and _place(origin) != host:
         return f"Pages of {origin} may not change anything here."
     return None
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an origin; None for what is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _name(address: str) -> str:

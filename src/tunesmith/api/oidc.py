@@ -6,12 +6,15 @@ https://openid.net/specs/openid-connect-discovery-1_0.html
 from __future__ import annotations
 
 import threading
+import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 import jwt
 
+from tunesmith.api.tokens import digest
 from tunesmith.errors import ConfigError, Problem, ServiceError
 from tunesmith.settings import Settings
 from tunesmith.tracking.service_entities import Role
@@ -24,6 +27,12 @@ TIMEOUT = 5.0
 
 LEEWAY = 30
 """Seconds by which the provider's clock and ours may differ."""
+
+REMEMBERED = 1000
+"""Tokens that are known to have been valid."""
+
+PAUSE = 2.0
+"""Seconds for which a provider that didn't answer isn't asked for its address again."""
 
 _LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 
@@ -62,6 +71,10 @@ class OidcVerifier:
         self._claim = settings.oidc_role_claim
         self._keys: jwt.PyJWKClient | None = None
         self._lock = threading.Lock()
+        self._failed: tuple[float, str] | None = None
+        """When the provider didn't answer, by the steady clock, and how that is said."""
+        self._verified: OrderedDict[bytes, float] = OrderedDict()
+        """Digest of a token → when it expires, in seconds since 1970."""
 
     def verify(self, text: str) -> Account | None:
         """Whom the token `text` was made for; None when it isn't valid here and now.
@@ -84,15 +97,43 @@ class OidcVerifier:
         except jwt.PyJWKClientConnectionError as error:
             raise ServiceError(f"the keys of {self._issuer} can't be read: {error}") from error
         except (jwt.PyJWTError, ValueError):
+            with self._lock:
+                self._verified.pop(digest(text), None)
             return None
         subject = claims["sub"]
-        return Account(subject, self._role(claims.get(self._claim))) if subject else None
+        if not subject:
+            return None
+        self._remember(text, float(claims["exp"]))
+        return Account(subject, self._role(claims.get(self._claim)))
+
+    def is_remembered(self, text: str) -> bool:
+        """Whether `text` was valid, and hasn't expired or been refused since. Asks nobody."""
+        with self._lock:
+            return self._verified.get(digest(text), 0.0) > time.time()
+
+    def _remember(self, text: str, expires: float) -> None:
+        with self._lock:
+            self._verified[digest(text)] = expires
+            while len(self._verified) > REMEMBERED:
+                self._verified.popitem(last=False)
 
     def _key_client(self) -> jwt.PyJWKClient:
+        """What reads the keys. The provider is asked outside of the lock: nobody waits for another
+        who waits for it."""
         with self._lock:
-            if self._keys is None:
-                self._keys = jwt.PyJWKClient(self._keys_address(), timeout=int(TIMEOUT))
-            return self._keys
+            if self._keys is not None:
+                return self._keys
+            if self._failed is not None and time.monotonic() - self._failed[0] < PAUSE:
+                raise ServiceError(self._failed[1])
+        try:
+            made = jwt.PyJWKClient(self._keys_address(), timeout=int(TIMEOUT))
+        except ServiceError as error:
+            with self._lock:
+                self._failed = (time.monotonic(), str(error))
+            raise
+        with self._lock:
+            self._keys = made
+        return made
 
     def _keys_address(self) -> str:
         address = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"

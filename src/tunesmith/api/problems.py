@@ -31,7 +31,9 @@ from tunesmith.errors import (
     ServiceError,
     StateError,
     StorageError,
+    TooManyAttemptsError,
     TunesmithError,
+    UnauthenticatedError,
     UserError,
     shorten,
 )
@@ -43,26 +45,26 @@ TYPE = "urn:tunesmith:problem:"
 """What the `type` of every problem begins with."""
 
 RETRY_AFTER = 2
-"""Seconds after which a client may ask again when the store didn't answer."""
+"""Seconds after which a client may ask again when the store didn't answer, or all are busy."""
 
 SHOWN = 200
 """Characters of a wrong value that are sent back."""
 
 
-class UnauthenticatedError(AccessError):
-    """Raised when a request doesn't say who asks, or says it wrongly."""
-
-
-class TooManyAttemptsError(AccessError):
-    """Raised when one address tried too many wrong tokens; `retry_after` is in seconds."""
-
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
 class TooLargeError(UserError):
     """Raised when a request's body is larger than what is accepted."""
+
+
+class RangeError(UserError):
+    """Raised when a part of a file is asked for that lies beyond its end, `size` in bytes."""
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message)
+        self.size = size
+
+
+class BusyError(UserError):
+    """Raised when too many requests that take long came at once."""
 
 
 class UnsupportedTypeError(UserError):
@@ -78,6 +80,8 @@ KINDS: tuple[tuple[type[TunesmithError], int, str, str], ...] = (
     (LeaseLostError, 409, "state", "Not in this state"),
     (TooLargeError, 413, "too-large", "Too large"),
     (UnsupportedTypeError, 415, "unsupported-type", "Unsupported media type"),
+    (RangeError, 416, "range", "No such part"),
+    (BusyError, 503, "busy", "Too much at once"),
     (ConfigError, 422, "invalid", "The request has problems"),
     (DataError, 422, "data", "The data can't be used"),
     (ModelError, 422, "model", "The model can't be used"),
@@ -202,7 +206,9 @@ def _headers(error: TunesmithError) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="tunesmith"'}
     if isinstance(error, TooManyAttemptsError):
         return {"Retry-After": str(error.retry_after)}
-    if isinstance(error, StorageError | ServiceError):
+    if isinstance(error, RangeError):
+        return {"Content-Range": f"bytes */{error.size}"}
+    if isinstance(error, StorageError | ServiceError | BusyError):
         return {"Retry-After": str(RETRY_AFTER)}
     return {}
 

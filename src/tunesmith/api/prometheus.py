@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from tunesmith.errors import NotFoundError
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, Filters, utc_now
+from tunesmith.tracking.service_entities import Worker
 from tunesmith.tracking.store import Store
 
 MINUTES = (1, 5, 15, 60, 300, 900, 1800, 3600, 2 * 3600, 4 * 3600, 8 * 3600, 24 * 3600)
@@ -23,8 +24,26 @@ MINUTES = (1, 5, 15, 60, 300, 900, 1800, 3600, 2 * 3600, 4 * 3600, 8 * 3600, 24 
 MOMENTS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 """Bounds of the times that requests take, in seconds."""
 
+LATE = timedelta(minutes=10)
+"""How much later than its time an end may come to light: clocks differ, and stores are away."""
+
 OLDEST = 1000
 """Waiting experiments among which the oldest of each queue is looked for."""
+
+
+_OF_WORKERS = {
+    "cpu_percent": ("tunesmith_worker_cpu_percent", "Use of a worker's cores, 0 to 100."),
+    "memory_used": ("tunesmith_worker_memory_used_bytes", "Memory in use on a worker's machine."),
+    "memory_total": ("tunesmith_worker_memory_bytes", "Memory of a worker's machine."),
+    "disk_free": ("tunesmith_worker_disk_free_bytes", "Free where its experiments are kept."),
+    "disk_total": ("tunesmith_worker_disk_bytes", "Size of the disk of its experiments."),
+}
+_OF_DEVICES = {
+    "utilization": ("tunesmith_device_utilization_percent", "Time that a device computed, 0-100."),
+    "memory_used": ("tunesmith_device_memory_used_bytes", "Memory of a device in use."),
+    "memory_total": ("tunesmith_device_memory_bytes", "Memory of a device."),
+}
+"""Name in what workers say of their use → name and meaning of the measurement."""
 
 
 class Measurements:
@@ -64,6 +83,10 @@ class Measurements:
         self._lock = threading.Lock()
         self._running: frozenset[str] | None = None
         """Experiments that ran at the last look; None before the first."""
+        self._looked = utc_now()
+        """When the last look was."""
+        self._ended: frozenset[tuple[str, datetime]] = frozenset()
+        """Ends that earlier looks found: ids and times."""
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -72,32 +95,35 @@ class Measurements:
     def look(self) -> None:
         """See which experiments began and ended since the last look. Raises StorageError."""
         with self._lock:
+            now = utc_now()
             found = self._store.list(Filters(status=ExperimentStatus.RUNNING), details=False)
-            before, self._running = self._running, frozenset(e.id for e in found)
-            if before is None:
+            ends = {
+                (e.id, e.finished_at): e
+                for e in self._store.ended(min(now, self._looked) - LATE)
+                if e.finished_at is not None
+            }
+            running, known = self._running, self._ended
+            self._running = frozenset(e.id for e in found)
+            self._ended, self._looked = frozenset(ends), now
+            if running is None:
                 return
-            for experiment in found:
-                if experiment.id not in before:
-                    self._started(experiment)
-            for experiment_id in before - self._running:
-                self._ended(experiment_id)
+            new = [experiment for end, experiment in ends.items() if end not in known]
+            for experiment in (*found, *new):
+                if experiment.id not in running:
+                    self._count_start(experiment)
+            for experiment in new:
+                self._count_end(experiment)
 
     def text(self) -> bytes:
         """All of them, for Prometheus. Raises StorageError."""
         return generate_latest(self._registry)
 
-    def _started(self, experiment: Experiment) -> None:
+    def _count_start(self, experiment: Experiment) -> None:
         if experiment.queue and experiment.started_at and not experiment.restarts:
             waited = (experiment.started_at - experiment.created_at).total_seconds()
             self._waits.labels(experiment.queue).observe(max(0.0, waited))
 
-    def _ended(self, experiment_id: str) -> None:
-        try:
-            experiment = self._store.get(experiment_id)
-        except NotFoundError:  # deleted at once
-            return
-        if experiment.status.is_live:  # given back to the queue, or running again
-            return
+    def _count_end(self, experiment: Experiment) -> None:
         labels = (experiment.queue or "none", str(experiment.status))
         self._outcomes.labels(*labels).inc()
         if experiment.started_at and experiment.finished_at:
@@ -165,8 +191,27 @@ class _StoreCollector(Collector):
             labels=["worker", "devices"],
         )  # fmt: skip
         running = self._store.list(Filters(status=ExperimentStatus.RUNNING), details=False)
-        for worker in self._store.jobs.workers():
+        workers = self._store.jobs.workers()
+        for worker in workers:
             labels = [worker.name, ",".join(worker.devices)]
             slots.add_metric(labels, worker.slots)
             busy.add_metric(labels, sum(e.worker == worker.name for e in running))
         yield from (slots, busy)
+        yield from _usage(workers)
+
+
+def _usage(workers: list[Worker]) -> Iterator[GaugeMetricFamily]:
+    """What workers and their devices used at their last signs of life."""
+    for name, (metric, text) in _OF_WORKERS.items():
+        family = GaugeMetricFamily(metric, text, labels=["worker"])
+        for worker in workers:
+            if (value := worker.usage.get(name)) is not None:
+                family.add_metric([worker.name], value)
+        yield family
+    for name, (metric, text) in _OF_DEVICES.items():
+        family = GaugeMetricFamily(metric, text, labels=["worker", "device", "kind"])
+        for worker in workers:
+            for device in worker.usage.get("devices", ()):
+                if (value := device[name]) is not None:
+                    family.add_metric([worker.name, device["name"], device["kind"]], value)
+        yield family

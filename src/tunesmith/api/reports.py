@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import threading
 from collections import OrderedDict
 from typing import Any
+from weakref import WeakValueDictionary
 
+from starlette.concurrency import run_in_threadpool
+
+from tunesmith.api.turns import Turns
 from tunesmith.experiments.datasets import check_data, inquire
 from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
@@ -15,26 +19,45 @@ from tunesmith.tracking.entities import DatasetVersion
 KEPT = 20
 """Reports that are kept in memory."""
 
-_lock = threading.Lock()
-_kept: OrderedDict[tuple[str, str, int], dict[str, Any]] = OrderedDict()
+Key = tuple[str, str]
+"""Reference of a version, and the hash of its content: a name may be given again."""
 
 
-def check_version(version: DatasetVersion, settings: Settings) -> dict[str, Any]:
-    """The whole check report of a version, under the rules that it was imported with.
+class Reports:
+    """The check reports of one place's versions. To be used from the event loop alone."""
 
-    One check at a time: it takes memory. Raises DataError when the rows can't be checked.
-    """
-    key = (settings.datasets_root, version.hash, version.number)
-    with _lock:
-        if key not in _kept:
-            asked = inquire(
-                version.reference, None, _as_imported(version), settings, with_model=False
-            )
-            _kept[key] = check_data(asked).checked.report.to_json()
-            while len(_kept) > KEPT:
-                _kept.popitem(last=False)
-        _kept.move_to_end(key)
-        return _kept[key]
+    def __init__(self, settings: Settings, turns: Turns) -> None:
+        self._settings = settings
+        self._turns = turns
+        self._kept: OrderedDict[Key, dict[str, Any]] = OrderedDict()
+        self._making: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        """Locks under which a report is made: who asks for the same meanwhile waits for it."""
+
+    async def of(self, version: DatasetVersion) -> dict[str, Any]:
+        """The whole check report of a version, under the rules that it was imported with.
+
+        Raises DataError when the rows can't be checked, BusyError when the report isn't kept and
+        too much that takes long is asked for at once.
+        """
+        key = (version.reference, version.hash)
+        if key not in self._kept:
+            async with self._making.setdefault(key, asyncio.Lock()):
+                if key not in self._kept:
+                    async with self._turns.take():
+                        report = await run_in_threadpool(_check, version, self._settings)
+                    self._keep(key, report)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def _keep(self, key: Key, report: dict[str, Any]) -> None:
+        self._kept[key] = report
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+
+
+def _check(version: DatasetVersion, settings: Settings) -> dict[str, Any]:
+    asked = inquire(version.reference, None, _as_imported(version), settings, with_model=False)
+    return check_data(asked).checked.report.to_json()
 
 
 def _as_imported(version: DatasetVersion) -> list[str]:

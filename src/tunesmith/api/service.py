@@ -9,10 +9,13 @@ from pathlib import Path
 
 from tunesmith.api.auth import Authenticator
 from tunesmith.api.prometheus import Measurements
+from tunesmith.api.reports import Reports
 from tunesmith.api.schemas.experiments import Broker
+from tunesmith.api.turns import Turns
 from tunesmith.jobs.maintenance import Maintenance
 from tunesmith.jobs.queue import Notifier
 from tunesmith.settings import Settings
+from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.store import Store
 
 STALE_UPLOAD = 24 * 3600.0
@@ -29,14 +32,19 @@ class Service:
     measurements: Measurements
     notifier: Notifier
     maintenance: Maintenance
+    turns: Turns
+    reports: Reports
+    copies: Artifacts | None
+    """The object store in which other machines' experiments are."""
 
     @classmethod
     def open(cls, settings: Settings) -> Service:
         """Open the store and reach for the broker.
 
         Raises ServiceError when the API may not be started like this, StorageError when the store
-        can't be used.
+        can't be used, UserError when the object store's address can't be one.
         """
+        copies = Artifacts(settings.artifacts) if settings.artifacts else None
         store = Store(settings.store_url)
         try:
             authenticator = Authenticator(settings, store)
@@ -45,8 +53,17 @@ class Service:
             store.close()
             raise
         notifier = Notifier(settings)
-        maintenance = Maintenance(store, settings, notifier, also=measurements.look)
-        return cls(settings, store, authenticator, measurements, notifier, maintenance)
+
+        def also() -> None:
+            measurements.look()
+            authenticator.tokens.write_uses()
+
+        maintenance = Maintenance(store, settings, notifier, also=also)
+        turns = Turns()
+        return cls(
+            settings, store, authenticator, measurements, notifier, maintenance,
+            turns, Reports(settings, turns), copies,
+        )  # fmt: skip
 
     def start(self) -> None:
         """Begin to look after the queue."""

@@ -9,8 +9,10 @@ of that very step may come twice.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from fastapi.sse import ServerSentEvent
@@ -18,13 +20,17 @@ from starlette.concurrency import run_in_threadpool
 
 from tunesmith.api.folder import ExperimentFolder
 from tunesmith.api.schemas.experiments import LogPart, MetricPoint, TaskState, task_state
-from tunesmith.errors import NotFoundError
-from tunesmith.settings import Settings
+from tunesmith.api.service import Service
+from tunesmith.errors import AccessError, NotFoundError, ServiceError, StorageError
 from tunesmith.tracking.entities import Experiment, Metric
-from tunesmith.tracking.store import Store
+
+log = logging.getLogger("tunesmith.api")
 
 INTERVAL = 1.0
 """Seconds between two looks."""
+
+IDENTIFIED_EVERY = 10.0
+"""Seconds after which it is asked again whether the client may still see this."""
 
 LOG_PIECE = 1 << 16
 """Bytes of log in one event, at most."""
@@ -64,20 +70,28 @@ class _Look:
 
 
 async def live_events(
-    experiment_id: str, store: Store, settings: Settings, last_event_id: str | None
+    experiment_id: str, service: Service, last_event_id: str | None, identify: Callable[[], object]
 ) -> AsyncIterator[ServerSentEvent]:
     """`status`, `metrics` and `log` as they change, then `end`; or `end` at once when it is gone.
 
-    Ends when the experiment has ended and all was sent.
+    Ends when the experiment has ended and all was sent. Breaks off, without `end`, when `identify`
+    refuses the client, or the store doesn't answer: who asks again is told why.
     """
     at = _Position()
     if last_event_id and (found := _ID.fullmatch(last_event_id)):
         at.step, at.offset = int(found[1]), int(found[2])
+    identified = time.monotonic()
     while True:
         try:
-            look = await run_in_threadpool(_look, experiment_id, store, settings, at)
+            if time.monotonic() - identified >= IDENTIFIED_EVERY:
+                await run_in_threadpool(identify)
+                identified = time.monotonic()
+            look = await run_in_threadpool(_look, experiment_id, service, at)
         except NotFoundError:
             yield ServerSentEvent(event="end", data={"status": None})
+            return
+        except (AccessError, StorageError, ServiceError) as error:
+            log.warning("a live stream of experiment %s breaks off: %s", experiment_id, error)
             return
         for event in _events(look, at):
             yield event
@@ -102,16 +116,17 @@ def read_log(folder: ExperimentFolder, offset: int, limit: int, *, finished: boo
     return LogPart(text=text, offset=begin, next_offset=begin + len(piece), size=size)
 
 
-def _look(experiment_id: str, store: Store, settings: Settings, at: _Position) -> _Look:
+def _look(experiment_id: str, service: Service, at: _Position) -> _Look:
+    store = service.store
     experiment = store.get(experiment_id)
     position = store.jobs.positions([experiment_id]).get(experiment_id)
     points: dict[str, list[Metric]] = {}
     for name in store.metric_names(experiment_id):
         # From the last step on, itself included: more of it may have come.
         points[name] = store.metrics_sampled(experiment_id, name, at.step - 1, POINTS)
-    folder = ExperimentFolder(experiment, settings)
-    log = read_log(folder, at.offset, LOG_PIECE, finished=experiment.status.is_finished)
-    return _Look(experiment, task_state(experiment, position), points, log)
+    folder = ExperimentFolder(experiment, service.copies)
+    part = read_log(folder, at.offset, LOG_PIECE, finished=experiment.status.is_finished)
+    return _Look(experiment, task_state(experiment, position), points, part)
 
 
 def _events(look: _Look, at: _Position) -> list[ServerSentEvent]:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -61,6 +61,12 @@ def create_token(name: str, role: Role, store: Store, created_by: str) -> tuple[
     return token, f"{PREFIX}{prefix}_{secret}"
 
 
+def token_prefix(text: str) -> str | None:
+    """What the token `text` is found by; None when it isn't of this form."""
+    found = _TOKEN.fullmatch(text)
+    return found[1] if found else None
+
+
 @dataclass
 class _Known:
     record: Token | None
@@ -77,6 +83,10 @@ class TokenVerifier:
         self._records: OrderedDict[str, _Known] = OrderedDict()
         self._verified: OrderedDict[bytes, str] = OrderedDict()
         """Digest of a token → the hash that it was found to fit."""
+        self._noted: dict[str, datetime] = {}
+        """Prefix → the last use that was noted here."""
+        self._unwritten: dict[str, datetime] = {}
+        """Those of them that the store doesn't know yet."""
 
     def verify(self, text: str) -> Token | None:
         """The record of the token `text`; None when it opens nothing (any more).
@@ -88,20 +98,33 @@ class TokenVerifier:
             return None
         record = self._record(found[1])
         if record is None or record.revoked_at is not None:
+            with self._lock:
+                self._verified.pop(digest(text), None)
             return None
-        if not self.is_remembered(text) and not self._fits(text, found[2], record):
+        with self._lock:
+            fitted = self._verified.get(digest(text)) == record.hash
+        if not fitted and not self._fits(text, found[2], record):
             return None
-        self._touch(record)
+        self._note_use(record)
         return record
 
     def is_remembered(self, text: str) -> bool:
-        """Whether `text` was recognised before, and its record hasn't changed since."""
-        found = _TOKEN.fullmatch(text)
-        if found is None:
-            return False
-        record = self._record(found[1])
+        """Whether `text` was recognised before, and not refused since. Asks no store."""
         with self._lock:
-            return record is not None and self._verified.get(_digest(text)) == record.hash
+            return digest(text) in self._verified
+
+    def write_uses(self) -> None:
+        """Tell the store when tokens were last used.
+
+        Raises StorageError; what couldn't be written is written the next time.
+        """
+        with self._lock:
+            uses = dict(self._unwritten)
+        for prefix, at in uses.items():
+            self._store.access.touch(prefix, at)
+            with self._lock:
+                if self._unwritten.get(prefix) == at:
+                    del self._unwritten[prefix]
 
     def forget(self) -> None:
         """Read every record again when it is asked for next."""
@@ -127,19 +150,20 @@ class TokenVerifier:
         except (VerificationError, InvalidHashError):
             return False
         with self._lock:
-            self._verified[_digest(text)] = record.hash
+            self._verified[digest(text)] = record.hash
             while len(self._verified) > REMEMBERED:
                 self._verified.popitem(last=False)
         return True
 
-    def _touch(self, record: Token) -> None:
+    def _note_use(self, record: Token) -> None:
+        """Remember that a token was used. Writing it here would let reading fail with the store."""
         now = utc_now()
-        if record.last_used_at is not None and abs(now - record.last_used_at) < TOUCHED_EVERY:
-            return
-        self._store.access.touch(record.prefix, now)
         with self._lock:
-            self._records.pop(record.prefix, None)
+            last = self._noted.get(record.prefix) or record.last_used_at
+            if last is None or abs(now - last) >= TOUCHED_EVERY:
+                self._noted[record.prefix] = self._unwritten[record.prefix] = now
 
 
-def _digest(text: str) -> bytes:
+def digest(text: str) -> bytes:
+    """What stands for the token `text` where the token itself shall not be kept."""
     return hashlib.sha256(text.encode()).digest()

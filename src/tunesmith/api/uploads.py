@@ -7,9 +7,11 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from fastapi import Request
@@ -62,6 +64,12 @@ class Upload:
     name: str = ""
     """The name that the sender gave the file."""
     fields: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def given_name(self) -> str:
+        """The file's name as its sender gave it, without folders, fit to be shown."""
+        last = re.split(r"[/\\]", self.name)[-1]
+        return re.sub(r"[\x00-\x1f\x7f]", "", last)[:200] or "upload"
 
     def text(self, name: str) -> str:
         """The last value of a field; empty where it wasn't sent."""
@@ -192,6 +200,27 @@ class _Form:
 
     def _form_ends(self) -> None:
         self._ended = True
+
+
+@contextmanager
+def told_as(path: Path, name: str) -> Iterator[None]:
+    """Let errors name an uploaded file as its sender did, never by where it lies meanwhile."""
+    places = (str(path.resolve()), str(path))  # the longer one first
+
+    def renamed(value: Any) -> Any:
+        for place in places:
+            value = value.replace(place, name) if isinstance(value, str) else value
+        return value
+
+    try:
+        yield
+    except DataError as error:
+        raise DataError(renamed(str(error))) from None
+    except ConfigError as error:
+        raise ConfigError(
+            replace(problem, message=renamed(problem.message), value=renamed(problem.value))
+            for problem in error.problems
+        ) from None
 
 
 def named_by_content(path: Path, given: str) -> Path:

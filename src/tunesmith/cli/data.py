@@ -12,6 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from tunesmith.cli.actor import actor
 from tunesmith.cli.data_analysis import print_analysis
 from tunesmith.cli.data_display import print_diff, print_report, print_version, versions_table
 from tunesmith.cli.flags import DEFAULT_CONFIG
@@ -31,6 +32,7 @@ from tunesmith.experiments.datasets import (
     version_name,
 )
 from tunesmith.settings import Settings
+from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.entities import DatasetVersion
 from tunesmith.tracking.files import write_json, write_text
 from tunesmith.tracking.store import Store
@@ -177,6 +179,9 @@ def import_(
     ):
         asked = _inquire(arguments, config, settings, with_model=False)
         version, new = import_data(asked, name, description, settings, store)
+        write_down(
+            store, actor(), "dataset.import", version.reference, new=new, file=asked.source.name
+        )
     if not new:
         console.print(f"[bold]{version.reference}[/bold] has this content already")
     print_version(console, version, settings)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import click
 from rich.console import Console
 from rich.text import Text
 
-from tunesmith.jobs.diagnosis import State, diagnose
+from tunesmith.jobs.installation import Finding, State, look_at_installation
 from tunesmith.settings import Settings
 
 _STYLES = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "red"}
 _NAMES, _STATES = 13, 8
+_DIAGNOSIS = "tunesmith.jobs.diagnosis"
+"""Looks at all; loaded when it is needed, because it can't be where a package is missing."""
 
 
 @click.command()
@@ -24,7 +28,7 @@ def doctor(as_json: bool) -> None:
     settings = Settings.read()
     console = Console(highlight=False, soft_wrap=True)
     findings = []
-    for finding in diagnose(settings):
+    for finding in _diagnose(settings):
         findings.append(finding)
         if as_json:
             continue
@@ -36,3 +40,19 @@ def doctor(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     sys.exit(1 if any(finding.state is State.PROBLEM for finding in findings) else 0)
+
+
+def _diagnose(settings: Settings) -> Iterator[Finding]:
+    """All findings; where a package is missing or broken, those that say so."""
+    try:
+        diagnosis = importlib.import_module(_DIAGNOSIS)
+    except (ImportError, OSError) as error:
+        yield from look_at_installation()
+        yield Finding(
+            "imports",
+            State.PROBLEM,
+            f"{type(error).__name__}: {error}",
+            "make setup installs what is missing; all else is looked at once this is well",
+        )
+        return
+    yield from diagnosis.diagnose(settings)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
+from typing import Any
 
 import click
 
+from tunesmith.cli.actor import actor
+from tunesmith.cli.waiting import standing
 from tunesmith.experiments import control
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.jobs.queue import send_once
 from tunesmith.settings import Settings
+from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.store import Store
 
@@ -21,31 +24,31 @@ reference = click.argument("reference", metavar="ID|NAME|latest")
 @reference
 def cancel(reference: str) -> None:
     """Cancel a waiting experiment; ask a running one to save a checkpoint and stop."""
-    _act(reference, lambda found, store, _: control.cancel(found, store, by=getpass.getuser()))
+    _act(reference, "cancel", lambda found, store, _: control.cancel(found, store, by=actor()))
 
 
 @click.command()
 @reference
 def resume(reference: str) -> None:
     """Queue a failed or cancelled experiment, to go on from its newest checkpoint."""
-    _act(reference, lambda found, store, _: control.resume(found, store))
+    _act(reference, "resume", lambda found, store, _: control.resume(found, store))
 
 
 @click.command()
 @reference
 def retry(reference: str) -> None:
     """Queue a failed or cancelled experiment, to begin from the start."""
-    _act(reference, lambda found, store, _: control.retry(found, store))
+    _act(reference, "retry", lambda found, store, _: control.retry(found, store))
 
 
 @click.command()
 @reference
 def rerun(reference: str) -> None:
     """Queue a new experiment with the configuration of this one."""
-    owner = getpass.getuser()
     _act(
         reference,
-        lambda found, store, settings: control.rerun(found, store, settings, owner=owner),
+        "rerun",
+        lambda found, store, settings: control.rerun(found, store, settings, owner=actor()),
     )
 
 
@@ -58,7 +61,7 @@ def front(reference: str) -> None:
         store.jobs.move_to_front(found)
         return store.get(found)
 
-    _act(reference, move)
+    _act(reference, "front", move)
 
 
 @click.command()
@@ -71,7 +74,7 @@ def priority(reference: str, priority: int) -> None:
         store.jobs.set_priority(found, priority)
         return store.get(found)
 
-    _act(reference, change)
+    _act(reference, "priority", change, priority=priority)
 
 
 @click.command()
@@ -89,6 +92,7 @@ def delete(reference: str, yes: bool) -> None:
                 abort=True,
             )
         files_went = control.delete(experiment.id, store, settings)
+        write_down(store, actor(), "experiment.delete", experiment.id, name=experiment.name)
     kept = (
         "" if files_went else f"; its folder is not Tunesmith's, and stays: {experiment.directory}"
     )
@@ -98,15 +102,25 @@ def delete(reference: str, yes: bool) -> None:
 COMMANDS = (cancel, resume, retry, rerun, front, priority, delete)
 
 
-def _act(reference: str, action: Callable[[str, Store, Settings], Experiment]) -> None:
+def _act(
+    reference: str,
+    what: str,
+    action: Callable[[str, Store, Settings], Experiment],
+    **details: Any,
+) -> None:
+    """Do `action` to an experiment, show what became of it, and write down that it was done."""
     settings = Settings.read()
     with Store(settings.store_url) as store:
         reconcile(store, settings)
-        found = action(store.find(reference).id, store, settings)
-        position = store.jobs.positions([found.id]).get(found.id)
+        asked = store.find(reference).id
+        found = action(asked, store, settings)
+        if found.id != asked:
+            details["new"] = found.id
+        write_down(store, actor(), f"experiment.{what}", asked, **details)
+        waits = standing(found, store, settings)
     note = ""
-    if found.status is ExperimentStatus.QUEUED and found.queue is not None:
-        note = f", number {position} in queue {found.queue}"
+    if waits is not None and found.queue is not None:
+        note = f", {waits}"
         send_once(settings, found.queue)
     elif found.status is ExperimentStatus.RUNNING and found.cancel_requested_at is not None:
         note = ", stopping: it saves a checkpoint first"

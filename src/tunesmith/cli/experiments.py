@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,10 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from tunesmith.cli import experiment_control
+from tunesmith.cli.following import follow_log, show_log
 from tunesmith.cli.summary import print_summary
-from tunesmith.errors import DataError, NotFoundError
+from tunesmith.cli.waiting import standing
+from tunesmith.errors import DataError
 from tunesmith.experiments.importing import import_folder
-from tunesmith.experiments.reconcile import Reconciler, reconcile
+from tunesmith.experiments.reconcile import reconcile
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import SORT_KEYS, Experiment, ExperimentStatus, Filters
 from tunesmith.tracking.files import ExperimentFiles, finite
@@ -31,8 +32,6 @@ _STYLES = {
 }
 
 
-FOLLOW_INTERVAL = 0.5
-"""Seconds between two looks at a log that is followed."""
 WIDE = 100
 """Columns of a terminal that shows more than the figures."""
 
@@ -87,12 +86,12 @@ def show(reference: str, as_json: bool) -> None:
     with Store(settings.store_url) as store:
         reconcile(store, settings)
         experiment = store.find(reference)
-        position = store.jobs.positions([experiment.id]).get(experiment.id)
+        waits = standing(experiment, store, settings)
     if as_json:
         click.echo(_as_json(experiment, indent=2))
         return
     console = Console(highlight=False)
-    console.print(_head(experiment, settings, position))
+    console.print(_head(experiment, settings, waits))
     if experiment.status is ExperimentStatus.SUCCEEDED:
         print_summary(console, experiment)
 
@@ -106,21 +105,10 @@ def logs(reference: str, follow: bool, lines: int) -> None:
     settings = Settings.read()
     with Store(settings.store_url) as store:
         experiment = store.find(reference)
-        watcher = Reconciler(store, settings)
-        path = ExperimentFiles(Path(str(experiment.directory))).log
-        while follow and not path.exists() and store.get(experiment.id).status.is_live:
-            time.sleep(FOLLOW_INTERVAL)  # it waits in the queue
-        if not path.exists():
-            raise NotFoundError(f"experiment {experiment.id} has no log yet ({path}).")
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            click.echo("".join(stream.readlines()[-lines:]), nl=False)
-            live = follow
-            while live:
-                time.sleep(FOLLOW_INTERVAL)
-                watcher.round()
-                live = store.get(experiment.id).status.is_live
-                # Read after asking, so that the lines of the very end are shown too.
-                click.echo(stream.read(), nl=False)
+        if follow:
+            follow_log(experiment, store, settings, lines)
+        else:
+            show_log(experiment, store, settings, lines)
 
 
 @experiments.command("import")
@@ -182,7 +170,7 @@ def _when(experiment: Experiment, settings: Settings, *, year: bool) -> str:
     return f"{created:%Y-%m-%d %H:%M}" if year else f"{created:%m-%d %H:%M}"
 
 
-def _head(experiment: Experiment, settings: Settings, position: int | None) -> Text:
+def _head(experiment: Experiment, settings: Settings, waits: str | None) -> Text:
     zone = settings.timezone
     text = Text.assemble(
         (experiment.name, "bold"),
@@ -196,8 +184,8 @@ def _head(experiment: Experiment, settings: Settings, position: int | None) -> T
         f"\n  data {experiment.dataset_name}{_version(experiment)}",
         f" ({experiment.dataset_hash[:19]}…)" if experiment.dataset_hash else ", not read yet",
     )
-    if position is not None:
-        text.append(f"\n  number {position} in queue {experiment.queue}")
+    if waits is not None:
+        text.append(f"\n  {waits}")
     if experiment.phase and experiment.status is ExperimentStatus.RUNNING:
         text.append(f"\n  {experiment.phase}, {experiment.progress:.0%} of training done")
         if experiment.time_left is not None:

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "tunesmith.cli.experiments",
         "List, show, follow, cancel, resume, delete, import.",
     ),
+    "queue": ("tunesmith.cli.queue", "Show what waits, and why; pause and continue a queue."),
     "up": ("tunesmith.cli.up", "Start broker, API, worker and web page on this machine."),
     "down": ("tunesmith.cli.up", "Stop what `tunesmith up` started."),
     "worker": ("tunesmith.cli.worker", "Take experiments from the queue and train them here."),
@@ -84,6 +85,10 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "tunesmith":
+            raise
+        _end(f"{error}: a package is missing or broken. tunesmith doctor says which.", 1)
     except TunesmithError as error:
         heading = ""
         if isinstance(error, ConfigError) and len(error.problems) > 1:

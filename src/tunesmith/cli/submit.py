@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.text import Text
 
+from tunesmith.cli.actor import actor
 from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.flags import Flags, configuration
 from tunesmith.cli.summary import command_name
+from tunesmith.cli.waiting import Outlook, place
 from tunesmith.config.yaml import read_draft
 from tunesmith.experiments.prepare import check
-from tunesmith.experiments.submission import enqueue
+from tunesmith.experiments.submission import enqueue, with_absolute_paths
 from tunesmith.jobs.queue import send_once
 from tunesmith.settings import Settings
+from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.store import Store
 
 
@@ -41,11 +44,16 @@ def submit(
             check(draft, settings)
     with Store(settings.store_url) as store:
         runs_after = store.find(after).id if after else None
-        experiment = enqueue(draft, store, settings, owner=getpass.getuser(), runs_after=runs_after)
-        position = store.jobs.positions([experiment.id]).get(experiment.id)
+        experiment = enqueue(
+            with_absolute_paths(draft), store, settings, owner=actor(), runs_after=runs_after
+        )
+        write_down(store, actor(), "experiment.submit", experiment.id, name=experiment.name)
+        where = place(experiment, store)
+        obstacles = Outlook(store, settings).obstacles(experiment)
     console = Console(highlight=False, soft_wrap=True)
-    place = "" if position is None else f", number {position} in queue {experiment.queue}"
-    console.print(f"[bold]{experiment.name}[/]  experiment [cyan]{experiment.id}[/]{place}")
+    console.print(f"[bold]{experiment.name}[/]  experiment [cyan]{experiment.id}[/], {where}")
+    for obstacle in obstacles:
+        console.print(Text(f"  it waits: {obstacle}", "yellow"))
     console.print(f"  follow it:  {command_name()} experiments logs {experiment.id} --follow")
     if experiment.queue is not None and not send_once(settings, experiment.queue):
         console.print(

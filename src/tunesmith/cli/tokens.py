@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
-
 import click
 from rich.console import Console
 from rich.table import Table
 
 from tunesmith.api.tokens import create_token
+from tunesmith.cli.actor import actor
 from tunesmith.settings import Settings
-from tunesmith.tracking.service_entities import AuditEntry, Role
+from tunesmith.tracking.audit import write_down
+from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
 
 
@@ -30,10 +30,9 @@ def tokens() -> None:
 )
 def create(name: str, role: str) -> None:
     """Make a token for NAME, and show it, this once."""
-    settings, user = Settings.read(), getpass.getuser()
-    with Store(settings.store_url) as store:
-        token, secret = create_token(name, Role(role), store, user)
-        _note(store, user, "token.create", token.name, role=role)
+    with Store(Settings.read().store_url) as store:
+        token, secret = create_token(name, Role(role), store, actor())
+        write_down(store, actor(), "token.create", token.name, role=role)
     click.echo(f"{token.name} is {token.role}. This is shown once; keep it safe:", err=True)
     click.echo(secret)
     click.echo("Send it as  Authorization: Bearer ts_…", err=True)
@@ -69,15 +68,7 @@ def list_() -> None:
 @click.argument("name")
 def revoke(name: str) -> None:
     """Let the token of NAME open nothing any more, within seconds."""
-    user = getpass.getuser()
     with Store(Settings.read().store_url) as store:
         store.access.revoke(name)
-        _note(store, user, "token.revoke", name)
+        write_down(store, actor(), "token.revoke", name)
     click.echo(f"{name} is revoked")
-
-
-def _note(store: Store, user: str, action: str, target: str, **details: str) -> None:
-    """Write into the audit trail; whoever is at the machine has no token's name."""
-    store.access.record(
-        AuditEntry(actor=f"local:{user}", action=action, target=target, details=details)
-    )

@@ -11,13 +11,13 @@ from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.flags import Flags, configuration
 from tunesmith.cli.summary import command_name, print_summary
 from tunesmith.config.yaml import read_draft
-from tunesmith.errors import Interrupted, StorageError, TunesmithError, UserError
+from tunesmith.errors import Interrupted, StorageError, TrainingError, TunesmithError, UserError
 from tunesmith.experiments.execution import execute, resumable
 from tunesmith.experiments.prepare import Prepared, prepare
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.experiments.submission import submit
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.store import Store
 
 
@@ -69,10 +69,14 @@ def _run(
                     experiment.id, store, settings, prepared=prepared, listener=display
                 )
         except (Interrupted, KeyboardInterrupt):
-            raise Interrupted(
+            ended = store.get(experiment.id)
+            how = (
                 f"experiment {experiment.id} is kept; go on with\n"
                 f"  {command_name()} train --resume {experiment.id}"
-            ) from None
+            )
+            if ended.status is ExperimentStatus.FAILED:  # its time limit, nobody's wish
+                raise TrainingError(f"{ended.reason}\n{how}") from None
+            raise Interrupted(how) from None
         except TunesmithError as error:
             status = store.get(experiment.id).status
             lines = [str(error), f"Experiment {experiment.id} is recorded as {status}."]

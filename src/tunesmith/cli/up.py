@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from tunesmith.cli.summary import command_name
-from tunesmith.jobs.running import services_folder
+from tunesmith.jobs.running import Running, services_folder
 from tunesmith.jobs.services import (
     AlreadyRunning,
     Services,
     api_address,
+    longest_stop,
     start_in_background,
     stop,
 )
@@ -23,7 +26,8 @@ _WIDTH = max(len(name) for name in _COLOURS)
 @click.option(
     "--detach", "-d", is_flag=True, help="Return once they run; `tunesmith down` ends them."
 )
-def up(detach: bool) -> None:
+@click.option("--quiet", is_flag=True, hidden=True, help="Leave what API and worker print out.")
+def up(detach: bool, quiet: bool) -> None:
     """Start broker, API and worker on this machine, and stop them with Ctrl-C.
 
     The broker is an embedded Valkey unless REDIS_URL is set or one answers on REDIS_PORT. Ports
@@ -36,7 +40,7 @@ def up(detach: bool) -> None:
             _announce(settings)
             click.echo(f"  stop them:  {command_name()} down")
         else:
-            Services(settings, _say).run(lambda: _announce(settings))
+            Services(settings, _say_own if quiet else _say).run(lambda: _announce(settings))
     except AlreadyRunning as error:
         where = f" on {error.running.host}" if error.running and not error.running.is_here else ""
         click.echo(f"The services run already{where}.")
@@ -49,15 +53,33 @@ def up(detach: bool) -> None:
 def down() -> None:
     """Stop what `tunesmith up` started; what trains saves a checkpoint first."""
     settings = Settings.read()
+    running = Running.read(settings)
+    if running is not None and running.is_here and running.supervisor.find() is not None:
+        click.echo(
+            "Stopping: what trains saves a checkpoint first, for at most "
+            f"{longest_stop(settings):.0f} seconds …"
+        )
     click.echo("Stopped." if stop(settings) else "Nothing runs.")
 
 
 def _announce(settings: Settings) -> None:
     address = api_address(settings)
-    click.echo(f"  API         {address}")
-    click.echo(f"  its pages   {address}/docs")
-    click.echo(f"  logs        {services_folder(settings)}")
+    _print(f"  API         {address}")
+    _print(f"  its pages   {address}/docs")
+    _print(f"  logs        {services_folder(settings)}")
 
 
 def _say(name: str, line: str) -> None:
-    click.echo(f"{click.style(f'{name:<{_WIDTH}} |', fg=_COLOURS.get(name))} {line}")
+    _print(f"{click.style(f'{name:<{_WIDTH}} |', fg=_COLOURS.get(name))} {line}")
+
+
+def _say_own(name: str, line: str) -> None:
+    """What has no log of its own."""
+    if name not in ("api", "worker"):
+        _say(name, line)
+
+
+def _print(line: str) -> None:
+    """Services outlive the terminal, or the room on the disk, that they were started with."""
+    with suppress(OSError):
+        click.echo(line)

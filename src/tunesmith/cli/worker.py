@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tunesmith.errors import ConfigError, Problem, nearest
-from tunesmith.jobs.devices import parse_devices
+from tunesmith.jobs.devices import check_devices, parse_devices
 from tunesmith.jobs.logs import log_to_terminal
 from tunesmith.jobs.processes import end_when_orphaned
 from tunesmith.jobs.worker import run_worker
@@ -37,11 +37,14 @@ def worker(
     log_to_terminal(settings, "worker")
     if parent is not None:
         end_when_orphaned(parent)
+    named = None if devices is None else parse_devices(devices)
+    if named is not None:
+        check_devices(named)
     run_worker(
         settings,
         name=name,
         queues=None if queues is None else _queues(queues),
-        devices=None if devices is None else parse_devices(devices),
+        devices=named,
         slots=slots,
     )
 

@@ -31,6 +31,13 @@ else:
     ]
 
 
+LONGEST_NAME = 1000
+"""Characters of a path or of a hub's name, at most."""
+
+LONGEST_FOLDER = 200
+"""Bytes of an experiment's name in UTF-8, at most: with its time it must fit a disk's 255."""
+
+
 class Section(BaseModel):
     """A section of the configuration: frozen, without fields it doesn't know, numbers finite."""
 
@@ -52,6 +59,7 @@ class ModelConfig(Section):
 
     name: str = Field(
         min_length=1,
+        max_length=LONGEST_NAME,
         description="Hub id, folder, or package:NAME/path of a model folder or GGUF file.",
     )
     revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
@@ -197,6 +205,7 @@ class DataConfig(Section):
 
     dataset_name: str = Field(
         min_length=1,
+        max_length=LONGEST_NAME,
         description="Hub dataset, file (CSV, TSV, JSON, JSONL, Parquet), or package:NAME/path.",
     )
     dataset_config: str | None = Field(None, description="Configuration of a hub dataset.")
@@ -355,6 +364,13 @@ class ExperimentConfig(Section):
         if isinstance(task, dict) and "name" not in task:
             return {**values, "task": {"name": implied, **task}}
         return values
+
+    @field_validator("experiment_name")
+    @classmethod
+    def _fits_a_folder(cls, value: str) -> str:
+        if (size := len(value.encode())) > LONGEST_FOLDER:
+            raise ValueError(f"must have at most {LONGEST_FOLDER} bytes in UTF-8, and has {size}")
+        return value
 
     @property
     def task_name(self) -> str:

@@ -31,6 +31,43 @@ FLAGS: dict[str, str] = {
 COMMAND_LINE = "command line"
 
 
+DEEPEST = 100
+"""Levels of lists and mappings within each other that plain YAML may have."""
+
+
+class PlainYamlError(yaml.MarkedYAMLError):
+    """Raised when YAML that must be plain repeats itself by an alias, or is nested too deeply."""
+
+
+class PlainLoader(yaml.SafeLoader):
+    """Loads YAML that came over the network: what is short there is short when it is loaded.
+
+    A few aliases within aliases stand for billions of values, thousands of brackets take seconds to
+    read, and a number of thousands of hexadecimal digits can't be shown (ValueError, as for a date
+    that no calendar has). An alias to nothing is what it is for every loader: no YAML.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent) and self.peek_event().anchor in self.anchors:  # type: ignore[no-untyped-call]
+            event = self.get_event()  # type: ignore[no-untyped-call]
+            problem = f"*{event.anchor} repeats another part, which is not read here"
+            raise PlainYamlError(problem=problem, problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
+
+    def fetch_flow_collection_start(self, TokenClass: type[yaml.Token]) -> None:  # noqa: N803 - PyYAML's name
+        if self.flow_level >= DEEPEST:
+            raise PlainYamlError(problem="nested too deeply", problem_mark=self.get_mark())
+        super().fetch_flow_collection_start(TokenClass)
+
+    def construct_short_int(self, node: yaml.ScalarNode) -> int:
+        number = self.construct_yaml_int(node)
+        str(number)  # raises ValueError beyond Python's own limit
+        return number
+
+
+PlainLoader.add_constructor("tag:yaml.org,2002:int", PlainLoader.construct_short_int)
+
+
 @dataclass(frozen=True)
 class Draft:
     """A configuration as it was asked for, right or wrong.
@@ -90,7 +127,13 @@ def read_draft(
             problems.append(_not_an_assignment(assignment))
             continue
         try:
-            value = yaml.safe_load(text)
+            value = yaml.load(text, PlainLoader)  # noqa: S506 - a SafeLoader
+        except PlainYamlError as error:
+            problems.append(Problem(path, str(error.problem), text, place=COMMAND_LINE))
+            continue
+        except RecursionError:
+            problems.append(Problem(path, "nested too deeply", text, place=COMMAND_LINE))
+            continue
         except (yaml.YAMLError, ValueError):  # ValueError: a date that no calendar has
             value = text
         if not _assign(values, path, value):
@@ -183,28 +226,50 @@ def _read_file(path: Path, places: dict[str, str], problems: list[Problem]) -> d
         raise ConfigError([Problem("", f"no such file: {path}", suggestion=hint)]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([Problem("", f"can't read {path}: {error}")]) from error
+    return _parse(text, str(path), places, problems, yaml.SafeLoader)
+
+
+def parse_yaml(text: str) -> dict[str, Any]:
+    """The sections of a configuration that came over the network as YAML, right or wrong.
+
+    Raises ConfigError, with the line, for what isn't YAML, isn't plain, or isn't sections.
+    """
+    problems: list[Problem] = []
+    values = _parse(text, "YAML", {}, problems, PlainLoader)
+    if problems:
+        raise ConfigError(problems)
+    return values
+
+
+def _parse(
+    text: str,
+    name: str,
+    places: dict[str, str],
+    problems: list[Problem],
+    kind: type[yaml.SafeLoader],
+) -> dict[str, Any]:
     try:
-        loader = yaml.SafeLoader(text)
+        loader = kind(text)
         node = loader.get_single_node()
         if node is None:
-            raise ConfigError([Problem("", "the file is empty", place=str(path))])
+            raise ConfigError([Problem("", "the file is empty", place=name)])
         # Before construction, which mixes the keys of `<<` with those written here.
-        _locate(node, "", str(path), places, problems)
+        _locate(node, "", name, places, problems)
         values = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         what = " ".join(part for part in (error.context, error.problem) if part)
         raise ConfigError(
-            [Problem("", f"not valid YAML: {what}", place=f"{path}:{line}")]
+            [Problem("", f"not valid YAML: {what}", place=f"{name}:{line}")]
         ) from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
-        raise ConfigError([Problem("", f"not valid YAML: {error}", place=str(path))]) from error
+        raise ConfigError([Problem("", f"not valid YAML: {error}", place=name)]) from error
     except RecursionError:
-        raise ConfigError([Problem("", "nested too deeply", place=str(path))]) from None
-    places[""] = str(path)
+        raise ConfigError([Problem("", "nested too deeply", place=name)]) from None
+    places[""] = name
     if not isinstance(values, dict):
         message = "must be sections of fields, as in model: {name: …}"
-        raise ConfigError([Problem("", message, values, place=str(path))])
+        raise ConfigError([Problem("", message, values, place=name)])
     return values
 
 

@@ -113,7 +113,7 @@ def is_hub_dataset(name: str) -> bool:
 
 
 def _is_version(name: str) -> bool:
-    return is_reference(name) and not Path(name).exists()
+    return is_reference(name) and not files.exists(Path(name))
 
 
 def _read_version(reference: str, versions: Versions | None) -> Source:
@@ -155,12 +155,12 @@ def _as_path(name: str) -> Path | None:
         or path.suffix.lower() in (*files.UNREAD, *files.COMPRESSIONS)
         or _HUB_NAME.fullmatch(name) is None
     )
-    return path if looks_like_path or path.exists() else None
+    return path if looks_like_path or files.exists(path) else None
 
 
 def _read_path(path: Path, name: str, kind: Kind, config: str | None) -> Source:
     location = str(path.resolve())
-    if not path.is_dir():
+    if not (files.exists(path) and path.is_dir()):
         return _of_files({"train": path}, name, kind, location)
     kind = "package" if kind == "package" else "folder"
     by_split = folders.split_files(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tunesmith.config.schema import ExperimentConfig
+from tunesmith.data.reading.files import exists
 from tunesmith.data.reading.packages import PREFIX
 from tunesmith.data.sources import is_hub_dataset
 from tunesmith.data.versions.store import is_reference
@@ -34,7 +35,7 @@ def confinement_problems(config: ExperimentConfig, settings: Settings) -> list[P
 
 
 def _is_dataset_path(name: str) -> bool:
-    if name.startswith(PREFIX) or (is_reference(name) and not Path(name).exists()):
+    if name.startswith(PREFIX) or (is_reference(name) and not exists(Path(name))):
         return False
     try:
         return not is_hub_dataset(name)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.config.yaml import read_draft
-from tunesmith.errors import DataError, LeaseLostError, StateError, StorageError
-from tunesmith.experiments.states import S, end, queue_again
+from tunesmith.errors import DataError, LeaseLostError, NotFoundError, StateError, StorageError
+from tunesmith.experiments.states import S, end, local_folder, queue_again
 from tunesmith.experiments.submission import enqueue, queue_of
 from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts
@@ -82,23 +82,27 @@ def rerun(
 
 
 def delete(experiment_id: str, store: Store, settings: Settings) -> bool:
-    """Delete an ended experiment, its metrics and its folder; returns whether the folder went too.
+    """Delete an ended experiment, its metrics and its files; returns whether the files went too.
 
-    A folder that was imported from elsewhere stays. Raises NotFoundError, StateError while it waits
-    or runs, and StorageError when the folder can't be deleted.
+    Its copy in the object store goes first, so that none is left without a record; what other
+    machines have is left to `sweep`. A folder that was imported from elsewhere stays. Raises
+    NotFoundError, StateError while it waits or runs, and StorageError when files can't be deleted.
     """
     experiment = store.get(experiment_id)
     if experiment.status.is_live:
         raise StateError(
             f"experiment {experiment_id} is {experiment.status}: cancel it before deleting it."
         )
-    folder = Path(experiment.directory or "")
+    folder = local_folder(experiment, settings)
     ours = _is_ours(folder, experiment_id, settings)
     hidden = folder.with_name(f".deleted-{folder.name}")
+    copied = False
     try:
         if ours:
             folder.rename(hidden)
         try:
+            if settings.artifacts and experiment.directory:
+                copied = Artifacts(settings.artifacts).delete(folder.name, experiment_id)
             store.delete(experiment_id)
         except BaseException:
             if ours:
@@ -108,9 +112,29 @@ def delete(experiment_id: str, store: Store, settings: Settings) -> bool:
             shutil.rmtree(hidden)
     except OSError as error:
         raise StorageError(f"{folder} can't be deleted: {error.strerror or error}") from error
-    if settings.artifacts and experiment.directory:
-        Artifacts(settings.artifacts).delete(folder.name)
-    return ours
+    return ours or copied
+
+
+def sweep(store: Store, settings: Settings) -> list[str]:
+    """Delete what this machine has of experiments that were deleted on another one.
+
+    Only what was deleted on purpose, and is not recorded again: losing the database loses nothing.
+    Without `settings.artifacts` machines share their files, and nothing is left over. Returns the
+    names of the folders. Raises StorageError.
+    """
+    if not settings.artifacts:
+        return []
+    swept = []
+    for name, experiment_id in Artifacts(settings.artifacts).deleted():
+        folder = settings.results_dir / name
+        if not _is_ours(folder, experiment_id, settings) or _is_recorded(experiment_id, store):
+            continue
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise StorageError(f"{folder} can't be deleted: {error.strerror or error}") from error
+        swept.append(name)
+    return swept
 
 
 def _again(experiment_id: str, store: Store, verb: str, **changes: Any) -> Experiment:
@@ -133,6 +157,14 @@ def _again(experiment_id: str, store: Store, verb: str, **changes: Any) -> Exper
         cancel_requested_at=None,
         **changes,
     )
+
+
+def _is_recorded(experiment_id: str, store: Store) -> bool:
+    try:
+        store.get(experiment_id)
+    except NotFoundError:
+        return False
+    return True
 
 
 def _is_ours(folder: Path, experiment_id: str, settings: Settings) -> bool:

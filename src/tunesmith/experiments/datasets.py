@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -32,6 +31,7 @@ from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Columns, Row, Task
 from tunesmith.tracking.entities import DatasetVersion
+from tunesmith.tracking.environment import user_name
 from tunesmith.tracking.store import Store
 from tunesmith.training.model import ModelSource, load_tokenizer, locate_model
 
@@ -146,14 +146,31 @@ def check_data(inquiry: Inquiry) -> Examination:
     return examine(inquiry.request, inquiry.task, inquiry.source, count_tokens=counter)
 
 
+@dataclass(frozen=True)
+class Sender:
+    """Who sent data over the network, and what they called it."""
+
+    name: str
+    file: str
+    own: bool
+    """Whether they may add versions to their own datasets alone."""
+
+
 def import_data(
-    inquiry: Inquiry, name: str, description: str, settings: Settings, store: Store
+    inquiry: Inquiry,
+    name: str,
+    description: str,
+    settings: Settings,
+    store: Store,
+    *,
+    sender: Sender | None = None,
 ) -> tuple[DatasetVersion, bool]:
     """Record the data as a version of the dataset `name`; whether it is new.
 
     Rows are kept as they are: what the rules found goes into the version's report. Rows are not
     compared with each other here, which takes longer than all the rest.
-    Raises DataError when the data can't be used, or a rule whose action is `fail` was broken.
+    Raises DataError when the data can't be used, or a rule whose action is `fail` was broken, and
+    AccessError when the `sender` may not add a version to this dataset.
     """
     examination = examine(
         inquiry.request,
@@ -175,6 +192,7 @@ def import_data(
         store,
         name=name,
         description=description,
+        sender=sender,
     )
 
 
@@ -276,12 +294,14 @@ def record_version(
     *,
     name: str | None = None,
     description: str = "",
+    sender: Sender | None = None,
 ) -> tuple[DatasetVersion, bool]:
     """Record a source as a version, unless its content is recorded already; whether it is new.
 
     `held_out` is the split that training takes, and the numbers of the rows held out of it: they
     become the version's split for evaluation (None: the source has such a split itself).
-    Raises DataError for an impossible name, StorageError when the version can't be written.
+    Raises DataError for an impossible name, AccessError as `import_data` does, StorageError when
+    the version can't be written.
     """
     if source.version is not None and name is None:
         return source.version, False
@@ -306,13 +326,14 @@ def record_version(
         version_name(source) if name is None else name,
         tables,
         hash=source.hash,
-        source=source.location,
+        source=sender.file if sender else source.location,
         split_by=split_by,
         rules=request.validation_rules.model_dump(mode="json"),
         report={"columns": dict(columns), **report.totals()},
         label_counts=report.label_counts,
         description=description,
-        created_by=_who(),
+        created_by=sender.name if sender else _who(),
+        own=sender is not None and sender.own,
     )
     store.record_dataset(version)
     return version, new
@@ -340,8 +361,4 @@ def version_name(source: Source) -> str:
 
 def _who() -> str:
     """User and machine."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        user = "unknown"
-    return f"{user}@{platform.node()}"
+    return f"{user_name()}@{platform.node()}"

@@ -184,11 +184,16 @@ class _Run:
         if experiment.dataset_hash is None:
             shutil.rmtree(self.files.checkpoints, ignore_errors=True)
             self.files.history.unlink(missing_ok=True)
+            self._patiently(self._forget_points)
+            self._patiently(self.mirror.update)  # no other machine shall go on from the old ones
             described = self._patiently(
                 lambda: describe(prepared, self.files, self.store, self.settings)
             )
             self._write(experiment, **described)
         return prepared
+
+    def _forget_points(self) -> None:
+        self.store.delete_metrics(self.held.experiment_id, lease=self.held.token)
 
     def _write_results(self, experiment: Experiment, result: TrainingResult) -> dict[str, Any]:
         files = self.files
@@ -256,6 +261,7 @@ class _Run:
     def _record_end(self, error: BaseException) -> None:
         experiment, lease = self._experiment(), self.held.token
         if isinstance(error, ProcessKilledError) and experiment.queue is not None:
+            self.mirror.try_to_update()  # before another machine may go on
             give_up(experiment, str(error), self.store, restart=Restart.COUNTED)
             return
         if not isinstance(error, (Interrupted, KeyboardInterrupt)):
@@ -271,6 +277,7 @@ class _Run:
         match self.held.stop:
             case Stop.GIVEN_BACK:
                 reason = f"Given back by worker {experiment.worker}{where}."
+                self.mirror.try_to_update()  # before another machine may go on
                 queue_again(self.store, experiment, last=False, lease=lease, reason=reason)
             case Stop.TIME_LIMIT:
                 limit = experiment.config["job"]["time_limit"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from tunesmith.experiments.reconcile import is_alive
 from tunesmith.experiments.states import S
 from tunesmith.tracking.entities import Experiment, Filters
 from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.machine import is_this_machine
 from tunesmith.tracking.store import Store
 
 
@@ -22,7 +22,7 @@ def import_folder(folder: Path, store: Store) -> Experiment:
     """
     files = ExperimentFiles(folder)
     experiment = files.read_record()
-    here = experiment.host == platform.node()
+    here = is_this_machine(experiment.machine, experiment.host)
     known = [e for e in store.list(Filters(name=experiment.name)) if e.id == experiment.id]
     if known and (known[0].status.is_live or experiment.status.is_live):
         return known[0]

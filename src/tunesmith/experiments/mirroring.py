@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tunesmith.errors import StorageError
+from tunesmith.errors import LeaseLostError, StorageError
 from tunesmith.experiments.recorder import log
 from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts, Mirror
@@ -28,8 +28,7 @@ class Mirroring:
         if settings.artifacts:
             artifacts = Artifacts(settings.artifacts)
             folder.mkdir(parents=True, exist_ok=True)
-            artifacts.fetch(folder.name, folder)
-            self._mirror = Mirror(artifacts, folder)
+            self._mirror = Mirror(artifacts, folder, artifacts.fetch(folder.name, folder))
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="mirror", daemon=True)
 
@@ -47,7 +46,8 @@ class Mirroring:
         self._done.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._try()
+        if not isinstance(error, LeaseLostError):  # the copy is another process's now
+            self.try_to_update()
 
     def update(self) -> None:
         """Copy what changed, now. Raises StorageError."""
@@ -55,12 +55,13 @@ class Mirroring:
             with self._turn:
                 self._mirror.update()
 
-    def _keep(self) -> None:
-        while not self._done.wait(INTERVAL):
-            self._try()
-
-    def _try(self) -> None:
+    def try_to_update(self) -> None:
+        """Copy what changed, now; what fails is logged, and waits for the next time."""
         try:
             self.update()
         except (StorageError, OSError) as error:
             log.warning("%s", error)
+
+    def _keep(self) -> None:
+        while not self._done.wait(INTERVAL):
+            self.try_to_update()

@@ -7,7 +7,6 @@ machine where it ran, the operating system knows at once.
 
 from __future__ import annotations
 
-import platform
 import time
 from enum import Enum, auto
 
@@ -17,6 +16,7 @@ from tunesmith.errors import LeaseLostError, StateError, StorageError
 from tunesmith.experiments.states import S, end, job_of, queue_again, seconds_after_boot
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, Filters
+from tunesmith.tracking.machine import is_this_machine
 from tunesmith.tracking.store import Store
 
 
@@ -126,7 +126,7 @@ def _given_up(experiment: Experiment, reason: str, store: Store) -> list[Experim
 
 
 def _ended_here(experiment: Experiment) -> bool:
-    return experiment.host == platform.node() and not is_alive(experiment)
+    return is_this_machine(experiment.machine, experiment.host) and not is_alive(experiment)
 
 
 def _why_dead(experiment: Experiment, silent: float, patience: float) -> str | None:

@@ -19,6 +19,7 @@ from tunesmith.errors import StateError, StorageError
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
 from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.machine import this_machine
 from tunesmith.tracking.store import Store
 
 S = ExperimentStatus
@@ -43,6 +44,7 @@ def this_process() -> dict[str, Any]:
     return {
         "pid": process.pid,
         "host": platform.node(),
+        "machine": this_machine(),
         "process_started": seconds_after_boot(process),
     }
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.config.yaml import Draft, to_yaml
-from tunesmith.errors import NotFoundError, Problem
+from tunesmith.data.reading.files import exists
+from tunesmith.data.reading.packages import PREFIX
+from tunesmith.data.versions.store import is_reference
+from tunesmith.errors import DataError, NotFoundError, Problem, StorageError
 from tunesmith.experiments.confinement import confinement_problems
-from tunesmith.experiments.datasets import record_version
+from tunesmith.experiments.datasets import open_versions, record_version
 from tunesmith.experiments.prepare import Prepared, contradictions
 from tunesmith.experiments.states import this_process, write_record
 from tunesmith.settings import Settings
@@ -27,17 +34,17 @@ def submit(prepared: Prepared, store: Store, settings: Settings) -> Experiment:
     the versions or the store can't be written.
     """
     config = prepared.config
-    files = _new_folder(config, settings)
-    experiment = Experiment(
-        name=config.experiment_name,
-        task=config.task_name,
-        model_name=config.model.name,
-        dataset_name=prepared.dataset.name,
-        directory=str(files.folder.resolve()),
-        **describe(prepared, files, store, settings),
-        **this_process(),
-    )
-    store.create(experiment)
+    with _new_folder(config, settings) as files:
+        experiment = Experiment(
+            name=config.experiment_name,
+            task=config.task_name,
+            model_name=config.model.name,
+            dataset_name=prepared.dataset.name,
+            directory=str(files.folder.resolve()),
+            **describe(prepared, files, store, settings),
+            **this_process(),
+        )
+        store.create(experiment)
     write_record(experiment)
     return experiment
 
@@ -54,7 +61,8 @@ def enqueue(
     """Queue an experiment for the workers: milliseconds, because its data are read by the worker.
 
     `runs_after` is the id of an experiment that must have ended first. `confined`: only data and
-    models under `settings.data_dir` may be named, as for all that comes over the network.
+    models under `settings.data_dir` may be named, and versions that are there, as for all that
+    comes over the network.
 
     Raises ConfigError with every problem that the configuration shows by itself, and StorageError.
     """
@@ -63,28 +71,42 @@ def enqueue(
     config = draft.partial
     problems = contradictions(config) + _slot_problems(config)
     if confined:
-        problems += confinement_problems(config, settings)
+        problems += confinement_problems(config, settings) + _version_problems(config, settings)
     problems += _runs_after_problems(runs_after, store)
     if draft.problems or problems:
         raise draft.error(problems)
-    files = _new_folder(config, settings)
-    write_text(files.config, to_yaml(config))
-    experiment = store.jobs.enqueue(
-        Experiment(
-            name=config.experiment_name,
-            task=config.task_name,
-            model_name=config.model.name,
-            dataset_name=config.data.dataset_name,
-            config=config.model_dump(mode="json"),
-            directory=str(files.folder.resolve()),
-            owner=owner,
-            queue=queue_of(config),
-            priority=config.job.priority,
-            runs_after=runs_after,
+    with _new_folder(config, settings) as files:
+        write_text(files.config, to_yaml(config))
+        experiment = store.jobs.enqueue(
+            Experiment(
+                name=config.experiment_name,
+                task=config.task_name,
+                model_name=config.model.name,
+                dataset_name=config.data.dataset_name,
+                config=config.model_dump(mode="json"),
+                directory=str(files.folder.resolve()),
+                owner=owner,
+                queue=queue_of(config),
+                priority=config.job.priority,
+                runs_after=runs_after,
+            )
         )
-    )
     write_record(experiment)
     return experiment
+
+
+def with_absolute_paths(draft: Draft) -> Draft:
+    """`draft` with the whole paths of data and of a base model that lie in this machine's files.
+
+    They were found from the folder of who submits; the worker stands in another. Names of packages,
+    of hubs and of versions stay as they are.
+    """
+    config = draft.partial
+    if config is None:
+        return draft
+    data = config.data.model_copy(update={"dataset_name": _absolute(config.data.dataset_name)})
+    model = config.model.model_copy(update={"name": _absolute(config.model.name)})
+    return replace(draft, partial=config.model_copy(update={"data": data, "model": model}))
 
 
 def describe(
@@ -126,10 +148,45 @@ def queue_of(config: ExperimentConfig) -> str:
     return "cpu" if config.training.device in (None, "cpu") else "gpu"
 
 
-def _new_folder(config: ExperimentConfig, settings: Settings) -> ExperimentFiles:
-    return ExperimentFiles.create(
+@contextmanager
+def _new_folder(config: ExperimentConfig, settings: Settings) -> Iterator[ExperimentFiles]:
+    """A new folder, which stays if the experiment is recorded inside."""
+    files = ExperimentFiles.create(
         settings.results_dir, config.experiment_name, datetime.now(settings.timezone)
     )
+    try:
+        yield files
+    except BaseException:
+        shutil.rmtree(files.folder, ignore_errors=True)
+        raise
+
+
+def _absolute(name: str) -> str:
+    """The whole path that `name` stands for; `name` itself where it is no file or folder here."""
+    if name.startswith(PREFIX) or "://" in name:
+        return name
+    try:
+        path = Path(name).expanduser()
+        return str(path.absolute()) if path.exists() else name
+    except (OSError, RuntimeError, ValueError):  # nothing that could be a path
+        return name
+
+
+def _version_problems(config: ExperimentConfig, settings: Settings) -> list[Problem]:
+    """Where the configuration names a dataset's version that isn't there.
+
+    Versions that can't be asked for now are no reason to refuse: the worker will ask again.
+    """
+    name = config.data.dataset_name
+    if not is_reference(name) or exists(Path(name)):
+        return []
+    try:
+        open_versions(settings).get(name)
+    except (NotFoundError, DataError) as error:
+        return [Problem("data.dataset_name", str(error), name)]
+    except StorageError:
+        pass
+    return []
 
 
 def _slot_problems(config: ExperimentConfig) -> list[Problem]:

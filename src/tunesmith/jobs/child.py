@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -38,7 +39,8 @@ class Child:
     """A service that this process runs.
 
     `logs` is the folder of `NAME.log`, in which everything that it prints is kept; `say` gets the
-    same lines.
+    same lines. A line that can't be kept or shown (a full disk, a terminal that is gone) is lost:
+    were it waited for, the service would stand still as soon as its pipe is full.
     """
 
     def __init__(self, name: str, command: Sequence[str], logs: Path, say: Say) -> None:
@@ -139,7 +141,8 @@ class Child:
 
     def _tell(self, line: str) -> None:
         self._log.info("%s", line)
-        self._say(self.name, line)
+        with suppress(OSError):
+            self._say(self.name, line)
 
 
 def _file_log(name: str, folder: Path) -> logging.Logger:

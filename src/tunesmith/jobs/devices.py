@@ -14,16 +14,18 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from tunesmith.errors import DeviceError
+from tunesmith.training.plan import SLOT_DEVICE
 
 CPU, MPS = "cpu", "mps"
 
 DRIVER_TIMEOUT = 20.0
 """Seconds that nvidia-smi gets: it starts a sleeping driver first."""
 
-_GPU = re.compile(r"^GPU (\d+):")
+_GPU = re.compile(r"^GPU (\d+):(?:.*\(UUID: (GPU-[^)]+)\))?")
 _MIG = re.compile(r"^\s+MIG .*\(UUID: (MIG-[^)]+)\)")
 
 
@@ -46,8 +48,10 @@ class Slot:
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """The environment of a process that trains here, from the worker's own."""
-        values = dict(inherited)
+        values = {name: value for name, value in inherited.items() if name != SLOT_DEVICE}
         visible = [d.removeprefix("cuda:") for d in self.devices if d.startswith("cuda:")]
+        if visible:
+            values[SLOT_DEVICE] = "cuda"  # so that torch's silence about a GPU is no reason for CPU
         if visible or CPU in self.devices:
             # Empty hides every GPU from what shall train on the CPU.
             values["CUDA_VISIBLE_DEVICES"] = ",".join(visible)
@@ -59,19 +63,20 @@ class Slot:
 def detect_devices() -> tuple[str, ...]:
     """The devices that this process may use, GPUs if there are any, else `cpu`.
 
-    `CUDA_VISIBLE_DEVICES` decides where it is set. A GPU that the installed torch can't use counts
-    for nothing.
+    `CUDA_VISIBLE_DEVICES` decides where it is set, as far as the driver has what it names. A GPU
+    that the installed torch can't use counts for nothing.
     """
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         return (MPS,)
     if _torch_is_for_cpu():
         return (CPU,)
+    driver = Driver.ask()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        # As CUDA reads it: what comes after the first device that isn't there is hidden.
-        names = [name.strip() for name in visible.partition("-1")[0].split(",")]
-        return tuple(f"cuda:{name}" for name in names if name) or (CPU,)
-    return tuple(f"cuda:{name}" for name in _driver_devices()) or (CPU,)
+    if visible is None:
+        return tuple(f"cuda:{name}" for name in driver.devices) or (CPU,)
+    # As CUDA reads it: what comes after the first device that isn't there is hidden.
+    names = (name.strip() for name in visible.split(","))
+    return tuple(f"cuda:{name}" for name in takewhile(driver.has, names)) or (CPU,)
 
 
 def parse_devices(text: str) -> tuple[str, ...]:
@@ -96,6 +101,29 @@ def parse_devices(text: str) -> tuple[str, ...]:
     if len(set(found)) < len(found):
         raise DeviceError(f"--devices names a device twice: {text}; --slots lets several share it.")
     return tuple(found)
+
+
+def check_devices(devices: Sequence[str]) -> None:
+    """Raise DeviceError when a worker can't train on one of `devices`, naming those that are there.
+
+    What isn't found here would be found by nobody: a training without its GPU takes the CPU.
+    """
+    apple = platform.system() == "Darwin" and platform.machine() == "arm64"
+    named = [device.removeprefix("cuda:") for device in devices if device.startswith("cuda:")]
+    driver = Driver.ask() if named else Driver()
+    missing = [name for name in named if not driver.has(name)]
+    if MPS in devices and not apple:
+        missing.append(MPS)
+    if missing:
+        there = [CPU, *([MPS] if apple else []), *driver.devices]
+        raise DeviceError(
+            f"--devices: {', '.join(missing)} isn't there; this machine has {', '.join(there)}."
+        )
+    if named and _torch_is_for_cpu():
+        raise DeviceError(
+            f"--devices: the installed torch can't use GPU {', '.join(named)}: it was installed "
+            "without CUDA. make setup installs the right one where it finds a GPU."
+        )
 
 
 def has_gpu(devices: Sequence[str]) -> bool:
@@ -134,27 +162,55 @@ def _torch_is_for_cpu() -> bool:
         return True
 
 
-def _driver_devices() -> list[str]:
-    """What NVIDIA's driver has: numbers of GPUs, or UUIDs of the parts that one is divided into."""
-    command = shutil.which("nvidia-smi")
-    if command is not None:
-        try:
-            listed = subprocess.run(
-                [command, "-L"], capture_output=True, text=True, timeout=DRIVER_TIMEOUT, check=True
-            )
-            return parse_listing(listed.stdout)
-        except (subprocess.SubprocessError, OSError):
-            pass  # a driver that is there may still answer below
-    known = Path("/proc/driver/nvidia/gpus")
-    return [str(number) for number, _ in enumerate(known.iterdir())] if known.is_dir() else []
+@dataclass(frozen=True)
+class Driver:
+    """What NVIDIA's driver has."""
 
+    devices: tuple[str, ...] = ()
+    """What can be trained on: numbers of GPUs, or UUIDs of the parts that one is divided into."""
+    names: tuple[str, ...] = ()
+    """Every name of each GPU and part: its number where it has one, its UUID where it is known."""
 
-def parse_listing(listing: str) -> list[str]:
-    """The devices in what `nvidia-smi -L` prints: a divided GPU (MIG) stands for its parts."""
-    devices: dict[str, list[str]] = {}
-    for line in listing.splitlines():
-        if found := _GPU.match(line):
-            devices[found[1]] = []
-        elif (found := _MIG.match(line)) and devices:
-            devices[list(devices)[-1]].append(found[1])
-    return [name for number, parts in devices.items() for name in (parts or [number])]
+    @classmethod
+    def ask(cls) -> Driver:
+        """Ask the driver; without one there is nothing."""
+        command = shutil.which("nvidia-smi")
+        if command is not None:
+            try:
+                listed = subprocess.run(
+                    [command, "-L"],
+                    capture_output=True,
+                    text=True,
+                    timeout=DRIVER_TIMEOUT,
+                    check=True,
+                )
+                return cls.parse(listed.stdout)
+            except (subprocess.SubprocessError, OSError):
+                pass  # a driver that is there may still answer below
+        known = Path("/proc/driver/nvidia/gpus")
+        numbers = (
+            [str(number) for number, _ in enumerate(known.iterdir())] if known.is_dir() else []
+        )
+        uuids = ("GPU-", "MIG-") if numbers else ()  # not told here, so any is believed
+        return cls(tuple(numbers), (*numbers, *uuids))
+
+    @classmethod
+    def parse(cls, listing: str) -> Driver:
+        """What `nvidia-smi -L` prints: a divided GPU (MIG) stands for its parts."""
+        devices: dict[str, list[str]] = {}
+        names: list[str] = []
+        for line in listing.splitlines():
+            if found := _GPU.match(line):
+                devices[found[1]] = []
+                names += [name for name in found.groups() if name]
+            elif (found := _MIG.match(line)) and devices:
+                devices[list(devices)[-1]].append(found[1])
+                names.append(found[1])
+        parts = [name for number, parts in devices.items() for name in (parts or [number])]
+        return cls(tuple(parts), tuple(names))
+
+    def has(self, name: str) -> bool:
+        """Whether `CUDA_VISIBLE_DEVICES` may call a device so; a UUID's beginning is enough."""
+        if name.isdecimal() or not name:
+            return name in self.names
+        return any(known.startswith(name) or known in ("GPU-", "MIG-") for known in self.names)

@@ -5,22 +5,17 @@ Looking changes nothing but the store's schema, which every command brings to th
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
-
-from packaging.requirements import Requirement
+from datetime import timedelta
 
 from tunesmith.data.reading.packages import PREFIX, STARTER_PACKAGES, find_in_package
 from tunesmith.errors import TunesmithError, UserError
 from tunesmith.jobs.broker import broker_trouble, shown_url
 from tunesmith.jobs.devices import CPU, detect_devices, has_gpu
+from tunesmith.jobs.installation import Finding, State, look_at_installation
 from tunesmith.jobs.ports import is_loopback, port_is_free, port_owner
 from tunesmith.jobs.running import Running
 from tunesmith.jobs.services import api_address, api_answers
@@ -30,71 +25,19 @@ from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
 from tunesmith.training.plan import detect_device
 
-PYTHON = (3, 11)
 LITTLE_DISK, TOO_LITTLE_DISK = 10 * 2**30, 2**30
 """Free bytes below which the disk is worth a warning, and a problem."""
-
-SHOWN = ("torch", "transformers", "peft", "accelerate", "celery")
-"""Packages whose versions are shown: what people are asked for in a bug report."""
-
-
-class State(StrEnum):
-    """How a thing is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    """It works, though less well than it could, or isn't started."""
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was found of one thing; `advice` says what to do about it."""
-
-    name: str
-    state: State
-    message: str
-    advice: str = ""
 
 
 def diagnose(settings: Settings) -> Iterator[Finding]:
     """Look at everything, one finding after the other; never raises what it came to find."""
+    yield from look_at_installation()
     for look in _LOOKS:
         try:
             yield from look(settings)
-        except (TunesmithError, OSError) as error:
+        except (TunesmithError, OSError, ImportError) as error:
             name = look.__name__.removeprefix("_")
             yield Finding(name, State.PROBLEM, str(error))
-
-
-def _python(settings: Settings) -> Iterator[Finding]:
-    version = platform.python_version()
-    if sys.version_info < PYTHON:
-        needed = ".".join(map(str, PYTHON))
-        yield Finding("python", State.PROBLEM, version, f"install Python {needed} or newer")
-    else:
-        yield Finding("python", State.OK, f"{version} ({sys.executable})")
-
-
-def _packages(settings: Settings) -> Iterator[Finding]:
-    wrong = []
-    for line in importlib.metadata.requires("tunesmith") or []:
-        needed = Requirement(line)
-        if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
-            continue
-        try:
-            version = importlib.metadata.version(needed.name)
-        except importlib.metadata.PackageNotFoundError:
-            wrong.append(f"{needed.name} is missing")
-            continue
-        if not needed.specifier.contains(version, prereleases=True):
-            wrong.append(f"{needed.name} is {version}, needed is {needed.specifier}")
-    if wrong:
-        yield Finding("packages", State.PROBLEM, "; ".join(wrong), "make setup installs them")
-        return
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in SHOWN]
-    own = importlib.metadata.version("tunesmith")
-    yield Finding("packages", State.OK, ", ".join([f"tunesmith {own}", *versions]))
 
 
 def _device(settings: Settings) -> Iterator[Finding]:
@@ -154,12 +97,21 @@ def _store(settings: Settings) -> Iterator[Finding]:
                 f"the API on {settings.api_host} needs tokens, and there is no admin token",
                 "tunesmith tokens create NAME --role admin; till then the API doesn't start",
             )
-    if workers:
-        names = ", ".join(f"{w.name} ({'+'.join(w.devices)})" for w in workers)
+    silent = [w for w in workers if w.silence.total_seconds() > settings.lease_seconds]
+    if there := [w for w in workers if w not in silent]:
+        names = ", ".join(f"{w.name} ({'+'.join(w.devices)})" for w in there)
         yield Finding("workers", State.OK, names)
     else:
         waits = f"; {queued:,} experiments wait" if queued else ""
         yield Finding("workers", State.WARNING, f"none{waits}", "tunesmith up starts one")
+    for worker in silent:
+        seconds = timedelta(seconds=round(worker.silence.total_seconds()))
+        yield Finding(
+            "workers",
+            State.WARNING,
+            f"{worker.name} on {worker.host} has given no sign of life for {seconds}",
+            "it was killed, its machine is gone, or their clocks differ; it is forgotten by itself",
+        )
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:
@@ -237,8 +189,6 @@ def _hub(settings: Settings) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python,
-    _packages,
     _device,
     _disk,
     _store,

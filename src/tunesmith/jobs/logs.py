@@ -26,14 +26,7 @@ def log_to_terminal(settings: Settings, component: str) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     if settings.log_format == "json":
-        handler.setFormatter(
-            JsonFormatter(
-                "%(levelname)s %(name)s %(message)s",
-                rename_fields={"levelname": "level", "name": "logger"},
-                static_fields={"component": component},
-                timestamp=True,
-            )
-        )
+        handler.setFormatter(_Json(settings, component=component))
     else:
         handler.setFormatter(_Text(settings.timezone))
     root = logging.getLogger()
@@ -46,9 +39,39 @@ def log_to_terminal(settings: Settings, component: str) -> None:
     warnings.simplefilter("ignore", DeprecationWarning)
 
 
+def log_training(settings: Settings, experiment_id: str) -> None:
+    """Let a training process print its log too, where `settings.log_format` is json.
+
+    Each line has the experiment's id. As text the log stands in `logs.txt`, and that is enough.
+    """
+    if settings.log_format != "json":
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json(settings, component="training", experiment=experiment_id))
+    logging.getLogger("tunesmith").addHandler(handler)
+
+
 def about(experiment_id: str) -> dict[str, Any]:
     """`extra` for a line about an experiment."""
     return {"experiment": experiment_id}
+
+
+class _Json(JsonFormatter):
+    """One object a line; the Hugging Face token never shown."""
+
+    def __init__(self, settings: Settings, **fields: str) -> None:
+        super().__init__(
+            "%(levelname)s %(name)s %(message)s",
+            rename_fields={"levelname": "level", "name": "logger"},
+            static_fields=fields,
+            timestamp=True,
+        )
+        self.secret = settings.token
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without the secret."""
+        line = super().format(record)
+        return line.replace(self.secret, "***") if self.secret else line
 
 
 class _Text(logging.Formatter):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from tunesmith.errors import StorageError
+from tunesmith.experiments.control import sweep
 from tunesmith.experiments.reconcile import Reconciler
 from tunesmith.jobs.logs import about, log
 from tunesmith.jobs.queue import Notifier
@@ -17,6 +18,9 @@ from tunesmith.tracking.store import Store
 INTERVAL = 2.0
 """Seconds between two rounds."""
 
+SWEEP_INTERVAL = 600.0
+"""Seconds between two looks for what was deleted elsewhere."""
+
 FORGETS_AFTER = 20
 """Times `lease_seconds` without a sign of life after which a worker's record is deleted."""
 
@@ -25,8 +29,9 @@ class Maintenance:
     """Looks after the queue from a thread, while it is started.
 
     A round gives experiments back whose process is gone, sends messages again when something could
-    be taken and the broker holds none, and deletes records of workers that are gone. `also` is
-    called at the end of each round. Many may do this at once: each step is one atomic update.
+    be taken and the broker holds none, and deletes records of workers that are gone, and now and
+    then this machine's files of experiments that are. `also` is called at the end of each round.
+    Many may do this at once: each step is one atomic update.
     """
 
     def __init__(
@@ -37,6 +42,8 @@ class Maintenance:
         also: Callable[[], None] | None = None,
     ) -> None:
         self._store = store
+        self._settings = settings
+        self._sweep_due = time.monotonic()
         self._notifier = notifier
         self._also = also
         self._reconciler = Reconciler(store, settings)
@@ -46,6 +53,8 @@ class Maintenance:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="maintenance", daemon=True)
         self._store_is_there = True
+        self._mistake: str | None = None
+        """What a round failed with that nobody expected, so that each is told once."""
 
     def start(self) -> None:
         """Begin, with a round at once."""
@@ -68,6 +77,7 @@ class Maintenance:
             if self._store.jobs.takeable([queue]) and self._notifier.waiting(queue) == 0:
                 self._notifier.notify(queue)
         self._forget_workers()
+        self._sweep()
         if self._also is not None:
             self._also()
 
@@ -79,12 +89,28 @@ class Maintenance:
                 if self._store_is_there:
                     log.error("%s It is tried again until it answers.", error)
                 self._store_is_there = False
+            except Exception as error:  # noqa: BLE001 - as it says
+                # Whatever a round stumbles over: without the next one nothing is looked after.
+                if repr(error) != self._mistake:
+                    log.exception("a maintenance round failed; the next one begins all the same")
+                self._mistake = repr(error)
             else:
                 if not self._store_is_there:
                     log.info("the store is back")
-                self._store_is_there = True
+                self._store_is_there, self._mistake = True, None
             if self._done.wait(INTERVAL):
                 return
+
+    def _sweep(self) -> None:
+        """Now and then, delete what this machine has of experiments that were deleted elsewhere."""
+        if time.monotonic() < self._sweep_due:
+            return
+        self._sweep_due = time.monotonic() + SWEEP_INTERVAL
+        try:
+            for name in sweep(self._store, self._settings):
+                log.info("%s was deleted elsewhere: so is its folder here", name)
+        except StorageError as error:
+            log.warning("%s", error)
 
     def _forget_workers(self) -> None:
         now = time.monotonic()

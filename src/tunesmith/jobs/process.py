@@ -14,6 +14,7 @@ from pathlib import Path
 from tunesmith.errors import Interrupted, LeaseLostError, StorageError, TunesmithError
 from tunesmith.experiments.execution import execute
 from tunesmith.jobs.endings import TRY_AGAIN
+from tunesmith.jobs.logs import log_training
 from tunesmith.settings import Settings
 from tunesmith.tracking.store import Store
 
@@ -31,6 +32,7 @@ def main(experiment_id: str, lease: str, parent: int) -> int:
         return TRY_AGAIN
     try:
         settings = Settings.read()
+        log_training(settings, experiment_id)
         with Store(settings.store_url) as store:
             execute(experiment_id, store, settings, lease=lease, parent=parent)
     except Interrupted:

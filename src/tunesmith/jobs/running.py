@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,6 +13,7 @@ from tunesmith.errors import StorageError
 from tunesmith.jobs.processes import ProcessIdentity
 from tunesmith.settings import Settings
 from tunesmith.tracking.files import write_json
+from tunesmith.tracking.machine import is_this_machine
 
 
 def services_folder(settings: Settings) -> Path:
@@ -30,11 +30,13 @@ class Running:
     services: Mapping[str, ProcessIdentity] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
     """Service → where it is reached, without passwords."""
+    machine: str | None = None
+    """Which machine `host` names, as `tracking.machine` tells machines apart."""
 
     @property
     def is_here(self) -> bool:
         """Whether it was started on this machine."""
-        return self.host == platform.node()
+        return is_this_machine(self.machine, self.host)
 
     def write(self, settings: Settings) -> None:
         """Write it down. Raises StorageError."""
@@ -47,7 +49,8 @@ class Running:
             values = json.loads(_path(settings).read_text(encoding="utf-8"))
             services = {name: ProcessIdentity(**v) for name, v in values["services"].items()}
             supervisor = ProcessIdentity(**values["supervisor"])
-            return cls(values["host"], supervisor, services, dict(values["addresses"]))
+            addresses = dict(values["addresses"])
+            return cls(values["host"], supervisor, services, addresses, values.get("machine"))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import httpx2
@@ -21,6 +22,7 @@ from tunesmith.jobs.processes import ProcessIdentity, end_processes
 from tunesmith.jobs.running import Running, only_one, services_folder
 from tunesmith.jobs.signals import StopSignals
 from tunesmith.settings import Settings
+from tunesmith.tracking.machine import this_machine
 
 COMMAND = (sys.executable, "-P", "-m", "tunesmith.cli")
 """This very Tunesmith, whatever lies in the folder that it is called in (-P)."""
@@ -169,7 +171,8 @@ class Services:
         services = {c.name: c.identity for c in self._children if c.identity is not None}
         if self._broker_identity is not None:
             services["broker"] = self._broker_identity
-        Running(platform.node(), this, services, self.addresses).write(self.settings)
+        running = Running(platform.node(), this, services, self.addresses, this_machine())
+        running.write(self.settings)
 
     def _stop(self) -> None:
         """Worker first, so that one can watch what it gives back; then API, then broker."""
@@ -201,26 +204,38 @@ def start_in_background(settings: Settings) -> Running:
     log = services_folder(settings) / "up.log"
     with log.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen(
-            [*COMMAND, "up"],
+            [*COMMAND, "up", "--quiet"],  # API and worker have logs of their own
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    until = time.monotonic() + READY_PATIENCE
-    while time.monotonic() < until:
-        running = Running.read(settings)
-        if running and running.supervisor.pid == process.pid and api_answers(settings):
-            return running
-        if process.poll() is not None:
-            said = log.read_text(encoding="utf-8", errors="replace").strip()
-            raise ServiceError(f"the services can't run ({log}):\n{said}")
-        time.sleep(TICK)
-    process.terminate()
+    try:
+        until = time.monotonic() + READY_PATIENCE
+        while time.monotonic() < until:
+            running = Running.read(settings)
+            if running and running.supervisor.pid == process.pid and api_answers(settings):
+                return running
+            if process.poll() is not None:
+                said = log.read_text(encoding="utf-8", errors="replace").strip()
+                raise ServiceError(f"the services can't run ({log}):\n{said}")
+            time.sleep(TICK)
+        process.terminate()
+    except KeyboardInterrupt:
+        # It has a session of its own, so that Ctrl-C didn't reach it.
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(longest_stop(settings))
+        raise
     raise ServiceError(
         f"the API did not answer on {api_address(settings)} within {READY_PATIENCE:g} seconds; "
         f"{services_folder(settings)} has the logs. Everything was stopped again."
     )
+
+
+def longest_stop(settings: Settings) -> float:
+    """Most seconds that the services get to end."""
+    return settings.cancel_grace_seconds + WORKER_GRACE + API_GRACE
 
 
 def stop(settings: Settings) -> bool:
@@ -237,8 +252,7 @@ def stop(settings: Settings) -> bool:
             "stop them there."
         )
     found = running.supervisor.find() is not None
-    grace = settings.cancel_grace_seconds + WORKER_GRACE + API_GRACE
-    end_processes([running.supervisor], grace)
+    end_processes([running.supervisor], longest_stop(settings))
     return end_leftovers(settings) or found
 
 

@@ -20,6 +20,8 @@ class StopSignals:
     A signal's handler may interrupt anything, another handler too. So it only puts the first wish
     where `wait` finds it, without a lock that the interrupted code could hold, and has nothing to
     do but `at_once` for the second. A context manager: the handlers from before come back.
+
+    An ignored SIGHUP stays ignored: nohup asks for that, to outlive the terminal.
     """
 
     def __init__(self, numbers: Sequence[signal.Signals], at_once: Callable[[int], None]) -> None:
@@ -32,7 +34,11 @@ class StopSignals:
         self._before: dict[int, signal._HANDLER] = {}
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._hear) for number in self._numbers}
+        self._before = {
+            number: signal.signal(number, self._hear)
+            for number in self._numbers
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+        }
         return self
 
     def __exit__(self, *error: object) -> None:

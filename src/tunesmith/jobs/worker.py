@@ -25,6 +25,7 @@ from tunesmith.jobs.maintenance import Maintenance
 from tunesmith.jobs.queue import TASK, Notifier, broker_queue, make_celery
 from tunesmith.jobs.signals import StopSignals
 from tunesmith.jobs.supervisor import supervise
+from tunesmith.jobs.usage import UsageMeter
 from tunesmith.settings import VERSION, Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
 from tunesmith.tracking.service_entities import Worker
@@ -85,6 +86,7 @@ class _Worker:
         self.slots = slots
         self.stopping = threading.Event()
         self.failure: BaseException | None = None
+        self.meter = UsageMeter(record.devices, settings.results_dir)
         self.notifier = Notifier(settings)
         self.maintenance = Maintenance(store, settings, self.notifier, also=self._give_sign)
         self._wakes = [threading.Event() for _ in slots]
@@ -202,8 +204,9 @@ class _Worker:
         """Count on, and look for work that no message told of."""
         if self.stopping.is_set():
             return
-        if not self.store.jobs.beat(self.record.name):
-            self.store.jobs.register(replace(self.record, seen_at=utc_now()))
+        usage = self.meter.measure()
+        if not self.store.jobs.beat(self.record.name, usage):
+            self.store.jobs.register(replace(self.record, seen_at=utc_now(), usage=usage))
         if self.store.jobs.takeable(self.record.queues):
             self.wake()
 

@@ -52,8 +52,8 @@ class Access:
             rows = connection.execute(select(tokens).order_by(tokens.c.name)).mappings()
             return [Token(**row) for row in rows]
 
-    def revoke(self, name: str) -> None:
-        """Let a token open nothing any more; doing it again changes nothing.
+    def revoke(self, name: str) -> Token:
+        """The token as it is then: it opens nothing any more; doing it again changes nothing.
 
         Raises NotFoundError naming the nearest.
         """
@@ -64,7 +64,8 @@ class Access:
         )
         with self._database.writing() as connection:
             if connection.execute(statement).rowcount:
-                return
+                row = connection.execute(select(tokens).where(tokens.c.name == name)).mappings()
+                return Token(**row.one())
             near = nearest(name, connection.scalars(select(tokens.c.name)))
         hint = f"; did you mean {near}?" if near else "."
         raise NotFoundError(f"There is no token called {shorten(name)}{hint}")

@@ -6,8 +6,8 @@ A folder becomes `{address}/{folder's name}/…`. Any address that obstore knows
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,6 +20,12 @@ from tunesmith.errors import NotFoundError, StorageError, UserError
 from tunesmith.tracking.files import LAST_OF_CHECKPOINT
 
 _RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
+
+_DELETED = ".deleted"
+"""Folder of the marks of what was deleted; no experiment's name begins with a dot."""
+
+_UNKNOWN = (-1, -1)
+"""Size and time of change that no file has."""
 
 
 class Artifacts:
@@ -47,13 +53,26 @@ class Artifacts:
                 for meta in batch
             }
 
-    def read(self, name: str, path: str) -> Iterator[bytes]:
-        """A file of the copied folder `name`, piece by piece.
+    def size(self, name: str, path: str) -> int | None:
+        """Bytes of a file of the copied folder `name`; None when it isn't there.
+
+        Raises StorageError.
+        """
+        with self._told(f"{path} of {name}", "read"):
+            try:
+                return obstore.head(self._store, f"{name}/{path}")["size"]
+            except FileNotFoundError:
+                return None
+
+    def read(self, name: str, path: str, begin: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """A file of the copied folder `name`, piece by piece: all, or its bytes from `begin` up to
+        before `end`, of which there must be some.
 
         Raises NotFoundError when it isn't there, StorageError when it can't be read.
         """
+        options: Any = {} if end is None else {"range": (begin, end)}
         with self._told(f"{path} of {name}", "read"):
-            for piece in obstore.get(self._store, f"{name}/{path}").stream():
+            for piece in obstore.get(self._store, f"{name}/{path}", options=options).stream():
                 yield bytes(piece)
 
     def write(self, folder: Path, path: str) -> None:
@@ -62,34 +81,65 @@ class Artifacts:
             obstore.put(self._store, f"{folder.name}/{path}", stream)
 
     def remove(self, name: str, paths: list[str]) -> None:
-        """Delete files of the copied folder `name`. Raises StorageError."""
+        """Delete files of the copied folder `name`, as far as they are there. Raises StorageError.
+
+        What makes a checkpoint whole goes before the rest: nobody fetches half of one as a whole.
+        """
         with self._told(f"files of {name}", "deleted"):
-            if paths:
-                obstore.delete(self._store, [f"{name}/{path}" for path in paths])
+            for path in reversed(_in_order(paths)):
+                with suppress(FileNotFoundError):  # another mirror did it meanwhile
+                    obstore.delete(self._store, f"{name}/{path}")
 
-    def delete(self, name: str) -> None:
-        """Delete the copied folder `name`, if there is one. Raises StorageError."""
-        self.remove(name, list(self.files(name)))
+    def delete(self, name: str, experiment_id: str) -> bool:
+        """Delete the copied folder `name`; returns whether there was one. Raises StorageError.
 
-    def fetch(self, name: str, folder: Path) -> None:
+        A mark stays, by which other machines know that what they have of it may go too.
+        """
+        with self._told(f"the mark that {name} is deleted", "written"):
+            obstore.put(self._store, f"{_DELETED}/{name}/{experiment_id}", b"")
+        files = list(self.files(name))
+        self.remove(name, files)
+        return bool(files)
+
+    def deleted(self) -> list[tuple[str, str]]:
+        """Name and experiment of every folder that was deleted. Raises StorageError."""
+        parts = [PurePosixPath(path).parts for path in self.files(_DELETED)]
+        return sorted((part[0], part[1]) for part in parts if len(part) == 2)
+
+    def fetch(self, name: str, folder: Path) -> list[str]:
         """Bring what `folder` lacks of the copied folder `name`; a checkpoint comes whole or not.
 
-        Logs and histories only grow: the longer one is the newer one. Raises StorageError, OSError.
+        Logs and histories only grow: the longer one is the newer one. What is deleted there
+        meanwhile, as old checkpoints are, is left out. Returns the paths of all copied files.
+        Raises StorageError, OSError.
         """
         files = self.files(name)
+        vanished: set[Path] = set()
         for path in _in_order(files):
             target = folder / path
             inside = target.resolve().is_relative_to(folder.resolve())
-            if inside and (not target.exists() or target.stat().st_size < files[path]):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                # A log that is there may be open, to be written on: it stays the same file.
-                grows = target.exists()
-                beside = target if grows else target.with_name(f".{target.name}.partial")
-                with beside.open("wb") as stream:
-                    for piece in self.read(name, path):
-                        stream.write(piece)
-                if not grows:
-                    beside.replace(target)
+            wanted = inside and (not target.exists() or target.stat().st_size < files[path])
+            halved = _makes_whole(path) and any(v.is_relative_to(target.parent) for v in vanished)
+            if not wanted or halved:
+                continue
+            try:
+                self._bring(name, path, target)
+            except NotFoundError:
+                vanished.add(target)
+        return list(files)
+
+    def _bring(self, name: str, path: str, target: Path) -> None:
+        pieces = self.read(name, path)
+        first = next(pieces, b"")  # before the file here is opened: it may not be there
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # A log that is there may be open, to be written on: it stays the same file.
+        grows = target.exists()
+        beside = target if grows else target.with_name(f".{target.name}.partial")
+        with beside.open("wb") as stream:
+            stream.write(first)
+            stream.writelines(pieces)
+        if not grows:
+            beside.replace(target)
 
     @contextmanager
     def _told(self, what: str, verb: str) -> Iterator[None]:
@@ -103,12 +153,16 @@ class Artifacts:
 
 
 class Mirror:
-    """Keeps the copy of one folder like the folder."""
+    """Keeps the copy of one folder like the folder.
 
-    def __init__(self, artifacts: Artifacts, folder: Path) -> None:
+    `copied` are the files of the copy that others made, and that were fetched: they are brought up
+    to date, and deleted when they are gone here, like those that this mirror copies.
+    """
+
+    def __init__(self, artifacts: Artifacts, folder: Path, copied: Iterable[str] = ()) -> None:
         self._artifacts = artifacts
         self._folder = folder
-        self._copied: dict[str, tuple[int, int]] = {}
+        self._copied: dict[str, tuple[int, int]] = dict.fromkeys(copied, _UNKNOWN)
         """Path → size and time of change, when it was copied."""
 
     def update(self) -> None:
@@ -141,5 +195,9 @@ class Mirror:
             del self._copied[name]
 
 
-def _in_order(paths: dict[str, int] | dict[str, tuple[int, int]]) -> list[str]:
-    return sorted(paths, key=lambda path: (path.endswith(f"/{LAST_OF_CHECKPOINT}"), path))
+def _in_order(paths: Iterable[str]) -> list[str]:
+    return sorted(paths, key=lambda path: (_makes_whole(path), path))
+
+
+def _makes_whole(path: str) -> bool:
+    return path.endswith(f"/{LAST_OF_CHECKPOINT}")

@@ -102,7 +102,9 @@ class Experiment:
     pid: int | None = None
     """Process that runs it."""
     host: str | None = None
-    """Machine that runs it."""
+    """Name of the machine that runs it."""
+    machine: str | None = None
+    """That machine, as `tracking.machine` tells machines apart; None in records of before."""
     process_started: float | None = None
     """Seconds from the machine's start to that process's: tells a reused `pid` apart."""
     owner: str = ""

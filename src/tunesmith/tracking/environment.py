@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 import subprocess
@@ -32,6 +33,14 @@ def describe_environment(folder: Path) -> dict[str, Any]:
             "memory_bytes": psutil.virtual_memory().total,
         },
     }
+
+
+def user_name() -> str:
+    """The name of who runs this process; `uid-1234` for one without a name, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # nothing in the environment, no entry in the system's list
+        return f"uid-{os.getuid()}"
 
 
 def _versions() -> dict[str, str]:

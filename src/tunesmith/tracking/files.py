@@ -61,8 +61,13 @@ class ExperimentFiles:
             ) from error
 
     def write_record(self, experiment: Experiment) -> None:
-        """Write the experiment's record, from which it can be imported into any store."""
+        """Write the experiment's record, from which it can be imported into any store.
+
+        The lease stays in the store alone: whoever has it may write the experiment, and the record
+        may be read by all who see the experiment.
+        """
         values = asdict(experiment)
+        del values["lease"]
         for name, value in values.items():
             if isinstance(value, datetime):
                 values[name] = value.isoformat()

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, func, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tunesmith.errors import NotFoundError, StateError, nearest, shorten
@@ -38,6 +38,7 @@ _RELEASED: dict[str, Any] = dict.fromkeys(
         "worker",
         "pid",
         "host",
+        "machine",
         "process_started",
         "phase",
         "time_left",
@@ -115,18 +116,29 @@ class Jobs(Workers):
 
         Those that don't wait in a queue are left out.
         """
-        columns = experiments.c
-        place = func.row_number().over(partition_by=columns.queue, order_by=ORDER)
-        waiting = (
-            select(columns.id, place.label("place"))
-            .where(columns.status == _QUEUED, columns.queue.is_not(None))
-            .subquery()
-        )
+        waiting = _waiting()
         query = select(waiting.c.id, waiting.c.place)
         if ids is not None:
             query = query.where(waiting.c.id.in_(list(ids)))
         with self._database.reading() as connection:
             return {row.id: row.place for row in connection.execute(query)}
+
+    def first(self, limit: int, offset: int = 0) -> list[tuple[int, Experiment]]:
+        """Those that wait, with their places, by place and then by queue; without JSON fields.
+
+        At most `limit`, after `offset` others.
+        """
+        waiting = _waiting()
+        page = select(waiting).order_by(waiting.c.place, waiting.c.queue)
+        chosen = page.limit(limit).offset(offset).subquery()
+        query = (
+            select(*_LIGHT, chosen.c.place)
+            .join(chosen, chosen.c.id == experiments.c.id)
+            .order_by(chosen.c.place, chosen.c.queue)
+        )
+        with self._database.reading() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        return [(row.pop("place"), Experiment(**row, **_NO_DETAILS)) for row in rows]
 
     def move_to_front(self, experiment_id: str) -> None:
         """Let a waiting experiment be taken before all others of its queue, of any priority.
@@ -162,6 +174,7 @@ class Jobs(Workers):
         lease: str,
         worker: str,
         host: str,
+        machine: str | None = None,
         pid: int | None = None,
         process_started: float | None = None,
         phase: str,
@@ -189,6 +202,7 @@ class Jobs(Workers):
                     heartbeat=columns.heartbeat + 1,
                     worker=worker,
                     host=host,
+                    machine=machine,
                     pid=pid,
                     process_started=process_started,
                     phase=phase,
@@ -286,6 +300,14 @@ class Jobs(Workers):
         row = {"name": queue, "paused": paused, "paused_by": by}
         with self._database.writing() as connection:
             connection.execute(self._database.upsert(queues), row)
+
+
+def _waiting() -> Subquery:
+    """Id, queue and place in it of each experiment that waits in one."""
+    columns = experiments.c
+    place = func.row_number().over(partition_by=columns.queue, order_by=ORDER)
+    query = select(columns.id, columns.queue, place.label("place"))
+    return query.where(columns.status == _QUEUED, columns.queue.is_not(None)).subquery()
 
 
 def _now() -> ColumnElement[datetime]:

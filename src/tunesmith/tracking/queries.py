@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, or_, select
@@ -28,6 +29,12 @@ def list_query(filters: Filters, details: bool) -> Select[*tuple[Any, ...]]:
         query = query.limit(_LARGEST if filters.limit is None else min(filters.limit, _LARGEST))
         query = query.offset(min(filters.offset, _LARGEST))
     return query
+
+
+def ended_query(since: datetime) -> Select[*tuple[Any, ...]]:
+    """The rows, without DETAILS, of the experiments that ended at `since` or later."""
+    columns = [column for column in experiments.c if column.name not in DETAILS]
+    return select(*columns).where(experiments.c.finished_at >= since)
 
 
 def count_query(filters: Filters) -> Select[int]:

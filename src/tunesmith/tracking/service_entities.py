@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -50,6 +50,13 @@ class Worker:
     """How often it has given a sign of life: it counts, as an experiment's does."""
     seen_at: datetime = field(default_factory=utc_now)
     """Its last sign of life, by its own clock: to be shown, not to be decided by."""
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    """What it and its devices used then, as `jobs.usage` measures it; empty until it said so."""
+
+    @property
+    def silence(self) -> timedelta:
+        """Time since its last sign of life, as far as its clock and this machine's agree."""
+        return max(utc_now() - self.seen_at, timedelta())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Collection, Iterable
 from dataclasses import fields
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,7 +38,7 @@ from tunesmith.tracking.entities import (
     Stats,
 )
 from tunesmith.tracking.jobs import Jobs
-from tunesmith.tracking.queries import DETAILS, count_query, list_query, stats_query
+from tunesmith.tracking.queries import DETAILS, count_query, ended_query, list_query, stats_query
 from tunesmith.tracking.references import find_id
 from tunesmith.tracking.rows import (
     checked,
@@ -130,6 +131,13 @@ class Store:
         with self._database.reading() as connection:
             rows = connection.execute(list_query(filters, details)).mappings()
             missing: dict[str, Any] = {} if details else {name: {} for name in DETAILS}
+            return [Experiment(**row, **missing) for row in rows]
+
+    def ended(self, since: datetime) -> builtins.list[Experiment]:
+        """The experiments that ended at `since` or later, without their JSON fields, unordered."""
+        with self._database.reading() as connection:
+            rows = connection.execute(ended_query(since)).mappings()
+            missing: dict[str, Any] = {name: {} for name in DETAILS}
             return [Experiment(**row, **missing) for row in rows]
 
     def count(self, filters: Filters = _ALL) -> int:
@@ -262,6 +270,16 @@ class Store:
             raise NotFoundError(
                 f"No experiment is recorded for metrics of {', '.join(ids)}."
             ) from error
+
+    def delete_metrics(self, experiment_id: str, lease: str) -> None:
+        """Delete all points of an experiment that runs under `lease`: it begins anew.
+
+        Raises LeaseLostError.
+        """
+        mine = tables.metrics.c.experiment_id == experiment_id
+        with self._database.writing() as connection:
+            require_lease(connection, experiment_id, lease)
+            connection.execute(delete(tables.metrics).where(mine))
 
     def metrics(
         self, experiment_id: str, name: str | None = None, since_step: int | None = None

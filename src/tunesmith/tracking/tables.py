@@ -74,6 +74,7 @@ class ExperimentColumns(TypedColumns):
     score: Named[float | None] = Column(Finite)
     pid: Named[int | None] = Column(BigInteger)
     host: Named[str | None] = Column(Text)
+    machine: Named[str | None] = Column(Text)
     process_started: Named[float | None] = Column(Finite)
     reason: Named[str | None] = Column(Text)
     # The defaults are what experiments of before the queue were given when these columns came.
@@ -141,6 +142,7 @@ class WorkerColumns(TypedColumns):
     started_at: Named[datetime] = Column(UTCDateTime, nullable=False)
     heartbeat: Named[int] = Column(BigInteger, nullable=False)
     seen_at: Named[datetime] = Column(UTCDateTime, nullable=False)
+    usage: Named[Any | None] = Column(Document)
 
 
 class QueueColumns(TypedColumns):
@@ -197,6 +199,8 @@ Index(
     experiments.c.id,
 )
 Index(None, experiments.c.rank)
+# What ended lately.
+Index(None, experiments.c.finished_at, experiments.c.id)
 
 # Without a rowid, one metric's points lie side by side in the order in which they are read.
 metrics = Table("metrics", metadata, MetricColumns, sqlite_with_rowid=False)

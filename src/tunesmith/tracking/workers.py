@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy import delete, select, update
 
@@ -26,12 +28,16 @@ class Workers:
         with self._database.writing() as connection:
             connection.execute(self._database.upsert(workers), asdict(worker))
 
-    def beat(self, name: str) -> bool:
-        """Give a sign of life for a worker. False when it isn't recorded (any more)."""
+    def beat(self, name: str, usage: Mapping[str, Any] | None = None) -> bool:
+        """Give a sign of life for a worker, and say what it uses.
+
+        False when it isn't recorded (any more).
+        """
+        said = {} if usage is None else {"usage": usage}
         statement = (
             update(workers)
             .where(workers.c.name == name)
-            .values(heartbeat=workers.c.heartbeat + 1, seen_at=utc_now())
+            .values(heartbeat=workers.c.heartbeat + 1, seen_at=utc_now(), **said)
         )
         with self._database.writing() as connection:
             return connection.execute(statement).rowcount > 0
@@ -41,7 +47,14 @@ class Workers:
         with self._database.reading() as connection:
             rows = connection.execute(select(workers).order_by(workers.c.name)).mappings()
             return [
-                Worker(**{**row, "devices": tuple(row.devices), "queues": tuple(row.queues)})
+                Worker(
+                    **{
+                        **row,
+                        "devices": tuple(row.devices),
+                        "queues": tuple(row.queues),
+                        "usage": row.usage or {},
+                    }
+                )
                 for row in rows
             ]
 

@@ -103,7 +103,8 @@ def _generates(folder: Path) -> bool:
 
 def _licence(package: importlib.metadata.Distribution) -> str:
     """Of the package, which may differ from the model's own; a card says more."""
-    told = package.metadata.get("License-Expression") or package.metadata.get("License") or ""
+    headers = package.metadata
+    told = headers["License-Expression"] or headers["License"] or ""
     return told.splitlines()[0][:60] if told else ""
 
 

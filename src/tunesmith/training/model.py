@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunesmith.data.reading.files import exists
 from tunesmith.data.reading.hub import hub_is_reachable
 from tunesmith.data.reading.packages import find_in_package
 from tunesmith.errors import ModelError, StorageError, nearest
@@ -95,11 +96,14 @@ def locate_model(
     """
     if name.startswith("package:"):
         path = find_in_package(name, error=ModelError)
-    elif (path := Path(name).expanduser()).exists():
+    elif exists(path := Path(name).expanduser()):
         path = path.resolve()
     elif _looks_like_path(name):
         folder = path.parent
-        near = nearest(path.name, [p.name for p in folder.iterdir()] if folder.is_dir() else [])
+        near = nearest(
+            path.name,
+            [p.name for p in folder.iterdir()] if exists(folder) and folder.is_dir() else [],
+        )
         hint = f" Did you mean {folder / near}?" if near else ""
         raise ModelError(f"model.name: there is no file or folder {name}.{hint}")
     else:
@@ -120,7 +124,7 @@ def locate_model(
 def is_hub_model(name: str) -> bool:
     """Whether `name` is looked for on the hub, because it is neither a path nor in a package."""
     return not (
-        name.startswith("package:") or _looks_like_path(name) or Path(name).expanduser().exists()
+        name.startswith("package:") or _looks_like_path(name) or exists(Path(name).expanduser())
     )
 
 

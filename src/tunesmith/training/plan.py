@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tunesmith.config.schema import ExperimentConfig, LoraConfig
 from tunesmith.errors import ConfigError, DeviceError, Problem
+
+SLOT_DEVICE = "TUNESMITH_SLOT_DEVICE"
+"""Environment variable in which a worker says that the training's slot has a GPU: `cuda`."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,20 @@ def detect_device() -> tuple[str, str]:
 def choose_device(wanted: str | None) -> tuple[str, str]:
     """The device to train on and why.
 
-    Raises DeviceError when `wanted` isn't there, naming what is.
+    Raises DeviceError when `wanted` isn't there, naming what is, and when nothing was asked for
+    and the worker's GPU can't be used: nobody expects the CPU then.
     """
     import torch
 
     found, reason = detect_device()
     if wanted is None:
+        if os.environ.get(SLOT_DEVICE) == "cuda" and found != "cuda":
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+            raise DeviceError(
+                f"the worker gave this training a GPU (CUDA_VISIBLE_DEVICES={visible}), and torch "
+                f"{torch.__version__} can't use it: compare its CUDA {torch.version.cuda} with "
+                "what nvidia-smi says, or set training.device to cpu."
+            )
         return found, reason
     count = _count_gpus()
     there = ["cpu"]

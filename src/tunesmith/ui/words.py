@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from tunesmith.api.schemas.experiments import TaskStatus
 from tunesmith.tracking.entities import ExperimentStatus
 from tunesmith.ui.language import _
 
 S = ExperimentStatus
+Color = Literal["gray", "blue", "green", "red", "orange"]
 
 ICONS = {
     S.QUEUED: ":material/schedule:",
@@ -15,7 +19,7 @@ ICONS = {
     S.FAILED: ":material/error:",
     S.CANCELLED: ":material/cancel:",
 }
-COLORS = {
+COLORS: Mapping[ExperimentStatus, Color] = {
     S.QUEUED: "gray",
     S.RUNNING: "blue",
     S.SUCCEEDED: "green",

@@ -17,6 +17,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from tests.data.versions.version_tables import record, reviews, texts
 from tests.tracking.records import answers, python
 
+from tunesmith.data.reading.rows import number_rows
 from tunesmith.data.versions.store import Versions, check_name, is_reference
 from tunesmith.errors import DataError, NotFoundError
 from tunesmith.tracking.entities import utc_now
@@ -97,6 +98,16 @@ def test_reading_gives_rows_in_their_order_whatever_the_order_of_writing(
     read = versions.read(version)["train"]
     assert read.column("_row").to_pylist() == numbers
     assert read.column("text").to_pylist() == [f"text {number}" for number in numbers]
+
+
+def test_the_first_rows_of_each_split_are_read_without_the_others(versions: Versions) -> None:
+    rows = number_rows(pa.table({"text": [f"text {n}" for n in range(1000)]}))
+    mixed = rows.take([(n * 379) % 1000 for n in range(1000)])
+    splits = {"train": mixed.slice(0, 700), "validation": mixed.slice(700)}
+    made, _ = record(versions, splits)
+    whole = versions.read(made)
+    assert versions.read(made, 5) == {split: table.slice(0, 5) for split, table in whole.items()}
+    assert versions.read(made, 800) == whole
 
 
 def test_a_version_without_rows_is_refused(versions: Versions, root: Path) -> None:
@@ -233,6 +244,18 @@ def test_tags_with_a_meaning_of_their_own_are_refused(versions: Versions, tag: s
     record(versions, reviews("a"))
     with pytest.raises(DataError, match="a tag can't be called"):
         versions.tag("reviews@1", tag)
+
+
+def test_every_datasets_current_version_comes_with_the_number_of_its_versions(
+    versions: Versions,
+) -> None:
+    assert versions.current() == []
+    for text in ("a", "b", "c"):
+        record(versions, reviews(text))
+    record(versions, reviews("d"), name="others")
+    versions.restore("reviews@2")
+    found = [(version.reference, count) for version, count in versions.current()]
+    assert found == [("others@1", 1), ("reviews@2", 3)]
 
 
 def test_restoring_makes_an_older_version_current_and_loses_none(

@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 
 from tunesmith.api.auth import Identity
-from tunesmith.api.deps import Admin, AuditDep, ServiceDep, StoreDep, identify
+from tunesmith.api.deps import Admin, AuditDep, ServiceDep, StoreDep, Text, identify
 from tunesmith.api.documentation import BODY, errors
-from tunesmith.api.schemas.base import TEXT
+from tunesmith.api.schemas.base import LARGEST
 from tunesmith.api.schemas.service import (
     AuditPage,
     AuditRecord,
@@ -22,8 +22,6 @@ from tunesmith.api.schemas.service import (
 from tunesmith.api.tokens import create_token
 
 router = APIRouter(tags=["access"])
-
-Text = Annotated[str | None, Query(max_length=200, pattern=TEXT)]
 
 
 @router.get("/whoami", responses=errors(), summary="Who you are")
@@ -54,11 +52,10 @@ def revoke(
     audit: AuditDep,
 ) -> TokenState:
     """Let a token open nothing any more, within seconds. Its name stays taken."""
-    service.store.access.revoke(name)
+    revoked = service.store.access.revoke(name)
     service.authenticator.tokens.forget()
     audit.record("token.revoke", name)
-    found = next(token for token in service.store.access.tokens() if token.name == name)
-    return TokenState.model_validate(found)
+    return TokenState.model_validate(revoked)
 
 
 @router.get("/audit", responses=errors(), summary="Who did what")
@@ -69,7 +66,7 @@ def audit_trail(
     action: Annotated[Text, Query(description="Only this, such as experiment.cancel.")] = None,
     target: Annotated[Text, Query(description="Only what was done to this.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most that are given.")] = 50,
-    offset: Annotated[int, Query(ge=0, le=2**53, description="How many to pass over.")] = 0,
+    offset: Annotated[int, Query(ge=0, le=LARGEST, description="How many to pass over.")] = 0,
 ) -> AuditPage:
     """The audit trail, the newest first; nobody can change it."""
     found, total = store.access.entries(limit, offset, actor, action, target)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from tunesmith.api.deps import JsonObject, SettingsDep, Viewer
+from tunesmith.api.deps import JsonObject, SettingsDep, TurnDep, Viewer
 from tunesmith.api.documentation import (
     BODY,
     EXAMPLE,
@@ -22,13 +22,15 @@ from tunesmith.api.schemas.data import (
     BaseModels,
     BaseModelState,
     ConfigurationCheck,
+    ParsedConfiguration,
     Presets,
     PresetState,
     Resolved,
     Validation,
+    YamlText,
 )
 from tunesmith.config.presets import presets
-from tunesmith.config.yaml import Draft, read_draft, to_yaml
+from tunesmith.config.yaml import Draft, parse_yaml, read_draft, to_yaml
 from tunesmith.data.writing import write_table
 from tunesmith.errors import ConfigError
 from tunesmith.experiments.confinement import confinement_problems
@@ -67,7 +69,7 @@ def list_presets(_: Viewer) -> Presets:
     openapi_extra=configuration_body(EXAMPLE),
     summary="Check a configuration",
 )
-def validate(values: JsonObject, settings: SettingsDep, _: Viewer) -> Validation:
+def validate(_: Viewer, values: JsonObject, settings: SettingsDep, _turn: TurnDep) -> Validation:
     """Hold a configuration against itself, its data and its model; nothing is queued.
 
     Nothing is fetched from the hub: what lies there is listed as unchecked. Problems are an answer
@@ -105,6 +107,7 @@ def check_rows(
     _: Viewer,
     values: JsonObject,
     settings: SettingsDep,
+    _turn: TurnDep,
     findings: Annotated[int, Query(ge=0, le=10_000, description="Findings to list.")] = 100,
 ) -> ConfigurationCheck:
     """Every row against the rules of `data.validation_rules`: what is wrong, where, what is done.
@@ -129,7 +132,7 @@ def check_rows(
     openapi_extra=configuration_body(EXAMPLE),
     summary="The rows that the rules reject",
 )
-def rejected_rows(_: Viewer, values: JsonObject, settings: SettingsDep) -> Response:
+def rejected_rows(_: Viewer, values: JsonObject, settings: SettingsDep, _turn: TurnDep) -> Response:
     """The rows that a training would not use, with rule and reason, as CSV."""
     _found, rejected = check_configuration(_confined(values, settings), settings)
     with TemporaryDirectory() as folder:
@@ -150,6 +153,17 @@ def _confined(values: dict[str, Any], settings: Settings) -> Draft:
     return draft
 
 
+@router.post("/parse", responses=errors(*BODY), summary="Read a configuration in YAML")
+def parse(_: Viewer, given: YamlText) -> ParsedConfiguration:
+    """What a text says as JSON, and every problem of its fields; data and model aren't looked at.
+
+    Text that isn't YAML is 422, with its line.
+    """
+    values = parse_yaml(given.yaml)
+    problems = [field_problem(problem) for problem in read_draft(values).problems]
+    return ParsedConfiguration(config=to_json(values), problems=problems)
+
+
 @router.post(
     "/resolve",
     response_model=Resolved,
@@ -157,7 +171,7 @@ def _confined(values: dict[str, Any], settings: Settings) -> Draft:
     openapi_extra=configuration_body(EXAMPLE),
     summary="Fill in the defaults",
 )
-def resolve(values: JsonObject, _: Viewer) -> Resolved:
+def resolve(_: Viewer, values: JsonObject) -> Resolved:
     """The complete configuration, as JSON and as YAML, without a look at data or model."""
     config = read_draft(values).config()
     text = to_yaml(config)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
-from tunesmith.api.deps import AuditDep, Member, ServiceDep, SettingsDep, Viewer
-from tunesmith.api.documentation import BODY, errors
-from tunesmith.api.reports import check_version
+from tunesmith.api.deps import AuditDep, Member, ServiceDep, SettingsDep, TurnDep, Viewer
+from tunesmith.api.documentation import BODY, errors, unchanged
+from tunesmith.api.etag import conditional
 from tunesmith.api.schemas.base import TEXT
 from tunesmith.api.schemas.data import (
     CheckResult,
@@ -23,15 +24,22 @@ from tunesmith.api.schemas.data import (
     Preview,
     PreviewRow,
 )
-from tunesmith.api.uploads import Upload, named_by_content, receive_upload
+from tunesmith.api.uploads import Upload, named_by_content, receive_upload, told_as
 from tunesmith.data.reading.rows import ROW
 from tunesmith.data.versions.names import check_name
 from tunesmith.errors import ConfigError, DataError, NotFoundError, Problem
-from tunesmith.experiments.datasets import compare_versions, import_data, inquire, open_versions
+from tunesmith.experiments.datasets import (
+    Sender,
+    compare_versions,
+    import_data,
+    inquire,
+    open_versions,
+)
 from tunesmith.experiments.inspection import inspect_data
 from tunesmith.settings import Settings
 from tunesmith.tracking.column_types import to_json
 from tunesmith.tracking.entities import DatasetVersion
+from tunesmith.tracking.service_entities import Role
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
@@ -116,13 +124,15 @@ _ONLY_FILE = {
 )
 def upload(
     service: ServiceDep,
-    _: Member,
+    identity: Member,
     audit: AuditDep,
     received: Annotated[Upload, Depends(receive_upload, scope="function")],
+    _turn: TurnDep,
 ) -> Imported:
     """Upload a table and keep it as a version of a dataset, to be trained on as NAME@NUMBER.
 
-    The same content twice makes one version: `new` is false then.
+    The same content twice makes one version: `new` is false then. A dataset belongs to whoever
+    uploaded its first version: they and admins add versions to it.
     """
     name = received.text("name")
     assignments = received.fields.get("set", [])
@@ -140,10 +150,14 @@ def upload(
     except DataError as error:
         raise ConfigError([Problem("name", str(error))]) from None
     path = named_by_content(received.path, received.name)
-    asked = inquire(str(path), None, assignments, service.settings, with_model=False)
+    sender = Sender(identity.name, received.given_name, own=identity.role is not Role.ADMIN)
     description = received.text("description")[:SHOWN_VALUE]
-    version, new = import_data(asked, name, description, service.settings, service.store)
-    audit.record("dataset.import", version.reference, new=new, file=received.name[:200])
+    with told_as(path, sender.file):
+        asked = inquire(str(path), None, assignments, service.settings, with_model=False)
+        version, new = import_data(
+            asked, name, description, service.settings, service.store, sender=sender
+        )
+    audit.record("dataset.import", version.reference, new=new, file=sender.file)
     return Imported(version=_state(version), new=new)
 
 
@@ -156,6 +170,7 @@ def upload(
 def inspect(
     service: ServiceDep,
     _: Member,
+    _turn: TurnDep,
     received: Annotated[Upload, Depends(receive_upload, scope="function")],
 ) -> DataInspection:
     """What a table is: columns, rows, the task that fits, the columns' roles. Nothing is kept."""
@@ -175,19 +190,19 @@ def inspect(
     )
 
 
-@router.get("", responses=errors(), summary="List datasets")
-def list_datasets(settings: SettingsDep, _: Viewer) -> Datasets:
+@router.get(
+    "",
+    response_model=Datasets,
+    responses={**errors(), **unchanged()},
+    summary="List datasets",
+)
+def list_datasets(request: Request, settings: SettingsDep, _: Viewer) -> Response:
     """All datasets by name, each with the version that its bare name means."""
-    versions = open_versions(settings)
-    counts: dict[str, int] = {}
-    for version in versions.list():
-        counts[version.name] = counts.get(version.name, 0) + 1
-    return Datasets(
-        items=[
-            DatasetSummary(name=name, current=_state(versions.get(name)), versions=counts[name])
-            for name in sorted(counts)
-        ]
-    )
+    items = [
+        DatasetSummary(name=current.name, current=_state(current), versions=count)
+        for current, count in open_versions(settings).current()
+    ]
+    return conditional(request, Datasets(items=items))
 
 
 @router.get("/{name}", responses=errors(404), summary="A dataset's versions")
@@ -213,6 +228,7 @@ def diff(
     name: Name,
     settings: SettingsDep,
     _: Viewer,
+    _turn: TurnDep,
     old: Annotated[str, _Reference],
     new: Annotated[str, _Reference],
     examples: Annotated[int, Query(ge=0, le=100, description="Examples of each change.")] = 5,
@@ -231,23 +247,20 @@ def version(name: Name, number: Number, settings: SettingsDep, _: Viewer) -> Dat
 
 
 @router.get("/{name}/{number}/report", responses=errors(404), summary="Check report")
-def report(
+async def report(
     name: Name,
     number: Number,
-    settings: SettingsDep,
+    service: ServiceDep,
     _: Viewer,
     findings: Annotated[int, Query(ge=0, le=10_000, description="Findings to list.")] = 100,
 ) -> CheckResult:
     """Hold every row of a version against the rules that it was imported with: what is wrong, and
     where. Takes a while for many rows the first time it is asked for."""
-    found = _find(f"{name}@{number}", settings)
-    whole = check_version(found, settings)
+    found = await run_in_threadpool(_find, f"{name}@{number}", service.settings)
+    whole = await service.reports.of(found)
     listed = whole["findings"]
-    return CheckResult(
-        reference=found.reference,
-        report=to_json({**whole, "findings": listed[:findings]}),
-        findings=len(listed),
-    )
+    shown = await run_in_threadpool(to_json, {**whole, "findings": listed[:findings]})
+    return CheckResult(reference=found.reference, report=shown, findings=len(listed))
 
 
 @router.get("/{name}/{number}/preview", responses=errors(404), summary="First rows")
@@ -260,7 +273,7 @@ def preview(
 ) -> Preview:
     """The first rows of each split, as they were imported; long texts are cut."""
     found = _find(f"{name}@{number}", settings)
-    tables = open_versions(settings).read(found)
+    tables = open_versions(settings).read(found, rows)
     return Preview(
         reference=found.reference,
         columns=list(found.columns),
@@ -271,7 +284,7 @@ def preview(
                 values={key: _shown(row[key]) for key in row if key != ROW},
             )
             for split, table in tables.items()
-            for row in table.slice(0, rows).to_pylist()
+            for row in table.to_pylist()
         ],
     )
 

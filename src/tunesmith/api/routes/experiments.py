@@ -8,7 +8,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import (
+    BeforeValidator,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 
 from tunesmith.api.deps import (
     AuditDep,
@@ -16,13 +21,15 @@ from tunesmith.api.deps import (
     ExperimentDep,
     Member,
     ServiceDep,
+    SettingsDep,
     StoreDep,
+    Text,
     Viewer,
 )
 from tunesmith.api.documentation import BODY, errors, unchanged
 from tunesmith.api.etag import conditional
 from tunesmith.api.routes.train import position_of, submitted
-from tunesmith.api.schemas.base import TEXT
+from tunesmith.api.schemas.base import LARGEST, TEXT
 from tunesmith.api.schemas.experiments import (
     Deleted,
     ExperimentPage,
@@ -36,6 +43,7 @@ from tunesmith.api.schemas.experiments import (
 )
 from tunesmith.errors import ConfigError, Problem
 from tunesmith.experiments import control
+from tunesmith.settings import Settings
 from tunesmith.tracking.entities import SORT_KEYS, Experiment, ExperimentStatus, Filters
 from tunesmith.tracking.store import Store
 
@@ -43,9 +51,6 @@ router = APIRouter(prefix="/experiments", tags=["experiments"])
 
 MOST = 1000
 """Most experiments in one answer."""
-
-LARGEST = 2**53
-"""Beyond it JSON's numbers are no longer exact."""
 
 
 def _as_written(value: object) -> object:
@@ -55,13 +60,33 @@ def _as_written(value: object) -> object:
     return value
 
 
-def _in_utc(time: datetime | None) -> datetime | None:
-    """A time without a zone is taken as UTC."""
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+def _to_its_end(value: object, read: ValidatorFunctionWrapHandler) -> datetime | None:
+    """A day alone means all of it where it is the last one."""
+    time: datetime | None = read(value)
+    if time is not None and re.fullmatch(r"\d{4}-\d\d-\d\d", str(value)):
+        return datetime.combine(time, datetime.max.time())
+    return time
 
 
-Text = Annotated[str | None, Query(max_length=200, pattern=TEXT)]
-Time = Annotated[datetime | None, BeforeValidator(_as_written), AfterValidator(_in_utc)]
+def _in_utc(field: str, time: datetime | None, settings: Settings) -> datetime | None:
+    """`time` in UTC; without a zone it is one of the server's. Raises ConfigError."""
+    if time is None:
+        return None
+    try:
+        return (time if time.tzinfo else time.replace(tzinfo=settings.timezone)).astimezone(UTC)
+    except OverflowError:
+        message = "is in no year from 1 to 9999, in UTC"
+        raise ConfigError([Problem(field, message, time.isoformat())]) from None
+
+
+_DAY_OR_TIME = WithJsonSchema(
+    {"anyOf": [{"type": "string", "format": kind} for kind in ("date", "date-time")]
+              + [{"type": "null"}]}
+)  # fmt: skip
+Start = Annotated[datetime | None, BeforeValidator(_as_written), _DAY_OR_TIME]
+End = Annotated[
+    datetime | None, BeforeValidator(_as_written), WrapValidator(_to_its_end), _DAY_OR_TIME
+]
 
 
 @router.get(
@@ -73,6 +98,7 @@ Time = Annotated[datetime | None, BeforeValidator(_as_written), AfterValidator(_
 def list_experiments(
     request: Request,
     store: StoreDep,
+    settings: SettingsDep,
     _: Viewer,
     name: Annotated[Text, Query(description="Part of the name.")] = None,
     status: Annotated[ExperimentStatus | None, Query(description="Exactly this status.")] = None,
@@ -87,10 +113,18 @@ def list_experiments(
         float | None, Query(ge=0, allow_inf_nan=False, description="Longest training, in seconds.")
     ] = None,
     start_date: Annotated[
-        Time, Query(description="Earliest time of creation; UTC where no zone is given.")
+        Start,
+        Query(
+            description="Earliest day or time of creation; a day begins at 0:00, and "
+            "what names no zone is in the server's time zone (TZ)."
+        ),
     ] = None,
     end_date: Annotated[
-        Time, Query(description="Latest time of creation; UTC where no zone is given.")
+        End,
+        Query(
+            description="Latest day or time of creation; a day counts to its end, and "
+            "what names no zone is in the server's time zone (TZ)."
+        ),
     ] = None,
     sort_by: Annotated[
         str,
@@ -109,7 +143,8 @@ def list_experiments(
     filters = Filters(
         name=name, status=status, model=model, dataset=dataset, text=text, owner=owner,
         min_accuracy=min_accuracy, max_runtime=max_runtime,
-        start_date=start_date, end_date=end_date,
+        start_date=_in_utc("start_date", start_date, settings),
+        end_date=_in_utc("end_date", end_date, settings),
         sort_by=sort_by, desc=desc, limit=limit, offset=offset,
     )  # fmt: skip
     found = store.list(filters, details=False)
@@ -119,10 +154,15 @@ def list_experiments(
     return conditional(request, page)
 
 
-@router.get("/stats", responses=errors(), summary="All experiments in a few numbers")
-def stats(store: StoreDep, _: Viewer) -> ExperimentStats:
+@router.get(
+    "/stats",
+    response_model=ExperimentStats,
+    responses={**errors(), **unchanged()},
+    summary="All experiments in a few numbers",
+)
+def stats(request: Request, store: StoreDep, _: Viewer) -> Response:
     """Counts by status, best and mean accuracy, total and mean runtime in seconds."""
-    return ExperimentStats.model_validate(store.stats())
+    return conditional(request, ExperimentStats.model_validate(store.stats()))
 
 
 @router.get(

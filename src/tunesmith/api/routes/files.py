@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from itertools import chain
+from io import BytesIO
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
-from fastapi.responses import FileResponse, Response, StreamingResponse
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from tunesmith.api.deps import ExperimentDep, ServiceDep, SettingsDep, StoreDep
-from tunesmith.api.documentation import errors
+from tunesmith.api.deps import ExperimentDep, IdentifyDep, ServiceDep, StoreDep
+from tunesmith.api.documentation import errors, unchanged
+from tunesmith.api.downloads import download
+from tunesmith.api.etag import conditional
 from tunesmith.api.folder import ExperimentFolder
-from tunesmith.api.schemas.base import TEXT
+from tunesmith.api.schemas.base import LARGEST, TEXT
 from tunesmith.api.schemas.experiments import (
     FileEntry,
     FileList,
@@ -25,15 +27,20 @@ from tunesmith.api.stream import live_events, read_log
 
 router = APIRouter(prefix="/experiments/{experiment_id}", tags=["files"])
 
-LARGEST = 2**53
 MOST_BYTES = 1 << 20
 """Most bytes of a log in one answer."""
 
 MOST_LINES = 10_000
 
 
-@router.get("/metrics", responses=errors(404), summary="Metrics over steps")
+@router.get(
+    "/metrics",
+    response_model=MetricHistories,
+    responses={**errors(404), **unchanged()},
+    summary="Metrics over steps",
+)
 def metrics(
+    request: Request,
     experiment: ExperimentDep,
     store: StoreDep,
     name: Annotated[
@@ -43,12 +50,12 @@ def metrics(
         int | None, Query(ge=-LARGEST, le=LARGEST, description="Only steps after this one.")
     ] = None,
     points: Annotated[int, Query(ge=4, le=20_000, description="Most points per metric.")] = 1000,
-) -> MetricHistories:
+) -> Response:
     """All metrics of an experiment, or one. Histories with more than `points` points are thinned
     out so that they look the same: peaks and dips stay (MinMaxLTTB)."""
     names = store.metric_names(experiment.id) if name is None else [name]
     histories = {each: store.metrics_sampled(experiment.id, each, since, points) for each in names}
-    return MetricHistories(
+    whole = MetricHistories(
         experiment_id=experiment.id,
         points=points,
         metrics={
@@ -56,40 +63,48 @@ def metrics(
             for each, found in histories.items()
         },
     )
+    return conditional(request, whole)
 
 
-@router.get("/logs", responses=errors(404), summary="A part of the log")
+@router.get(
+    "/logs",
+    response_model=LogPart,
+    responses={**errors(404), **unchanged()},
+    summary="A part of the log",
+)
 def logs(
+    request: Request,
     experiment: ExperimentDep,
-    settings: SettingsDep,
+    service: ServiceDep,
     tail: Annotated[
         int | None, Query(ge=1, le=MOST_LINES, description="The last lines, instead of a part.")
     ] = None,
     offset: Annotated[int, Query(ge=0, le=LARGEST, description="Where to begin, in bytes.")] = 0,
     limit: Annotated[int, Query(ge=1, le=MOST_BYTES, description="Most bytes that are given.")] = 1
     << 16,
-) -> LogPart:
+) -> Response:
     """Whole lines of logs.txt: go on reading at `next_offset`. Without `tail`, from `offset` on."""
-    folder = ExperimentFolder(experiment, settings)
+    folder = ExperimentFolder(experiment, service.copies)
     finished = experiment.status.is_finished
     if tail is None:
-        return read_log(folder, offset, limit, finished=finished)
-    size = folder.read_log(0, 0)[1]
-    begin = max(0, size - MOST_BYTES)
-    part = read_log(folder, begin, MOST_BYTES, finished=finished)
-    text = "".join(part.text.splitlines(keepends=True)[-tail:])
-    begin = max(part.offset, part.next_offset - len(text.encode()))
-    return LogPart(text=text, offset=begin, next_offset=part.next_offset, size=part.size)
+        return conditional(request, read_log(folder, offset, limit, finished=finished))
+    return conditional(request, _last_lines(folder, tail, finished=finished))
 
 
-@router.get("/files", responses=errors(404), summary="List the files")
-def files(experiment: ExperimentDep, settings: SettingsDep) -> FileList:
+@router.get(
+    "/files",
+    response_model=FileList,
+    responses={**errors(404), **unchanged()},
+    summary="List the files",
+)
+def files(request: Request, experiment: ExperimentDep, service: ServiceDep) -> Response:
     """Every file in the experiment's folder, with its size."""
-    found = ExperimentFolder(experiment, settings).list()
-    return FileList(
+    found = ExperimentFolder(experiment, service.copies).list()
+    listed = FileList(
         experiment_id=experiment.id,
         files=[FileEntry(path=path, size=size) for path, size in found.items()],
     )
+    return conditional(request, listed)
 
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
@@ -99,7 +114,7 @@ _BYTES = {"schema": {"type": "string", "format": "binary"}}
     "/files/{path:path}",
     response_class=Response,
     responses={
-        **errors(404),
+        **errors(404, 416),
         200: {"description": "The file.", "content": {"application/octet-stream": _BYTES}},
         206: {
             "description": "A part of the file, as Range asked for.",
@@ -108,14 +123,10 @@ _BYTES = {"schema": {"type": "string", "format": "binary"}}
     },
     summary="Download a file",
 )
-def file(experiment: ExperimentDep, path: str, settings: SettingsDep) -> Response:
+def file(request: Request, experiment: ExperimentDep, path: str, service: ServiceDep) -> Response:
     """One file of the experiment's folder, always as a download."""
-    folder = ExperimentFolder(experiment, settings)
-    local = folder.local(path)
-    name = path.rpartition("/")[2]
-    if local is not None:
-        return FileResponse(local, media_type="application/octet-stream", filename=name)
-    return _download(folder, path)
+    found = ExperimentFolder(experiment, service.copies).find(path)
+    return download(path.rpartition("/")[2], found, request.headers)
 
 
 @router.get(
@@ -127,9 +138,9 @@ def file(experiment: ExperimentDep, path: str, settings: SettingsDep) -> Respons
     },
     summary="Download the adapter",
 )
-def adapter(experiment: ExperimentDep, settings: SettingsDep) -> Response:
+def adapter(experiment: ExperimentDep, service: ServiceDep) -> Response:
     """The trained adapter with its tokenizer and model card, as a ZIP archive."""
-    folder = ExperimentFolder(experiment, settings)
+    folder = ExperimentFolder(experiment, service.copies)
     folder.adapter()
     return StreamingResponse(
         folder.zip_adapter(),
@@ -147,21 +158,33 @@ def adapter(experiment: ExperimentDep, settings: SettingsDep) -> Response:
 async def events(
     experiment: ExperimentDep,
     service: ServiceDep,
+    identify_again: IdentifyDep,
     last_event_id: Annotated[
         str | None, Header(max_length=60, description="Where to go on: the id of an event.")
     ] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: `status` (as GET /task gives it), `metrics` (name → new points) and
-    `log` (new lines) as they come; `end` when the experiment has ended."""
-    async for event in live_events(experiment.id, service.store, service.settings, last_event_id):
+    `log` (new lines) as they come; `end` when the experiment has ended. Without `end` it breaks off
+    when the token opens nothing any more."""
+    async for event in live_events(experiment.id, service, last_event_id, identify_again):
         yield event
 
 
-def _download(folder: ExperimentFolder, path: str) -> Response:
-    pieces = folder.read(path)
-    first = next(pieces, b"")  # what is wrong shows itself before the answer begins
-    return StreamingResponse(
-        chain([first], pieces),
-        media_type="application/octet-stream",
-        headers={"Content-Disposition": "attachment"},
+def _last_lines(folder: ExperimentFolder, count: int, *, finished: bool) -> LogPart:
+    """The last `count` lines, as far as they lie in the last MOST_BYTES; a newline alone ends one.
+
+    A line without its end waits, unless `finished`; one whose beginning lies before is left out,
+    unless it is the only one.
+    """
+    size = folder.read_log(0, 0)[1]
+    begin = max(0, size - MOST_BYTES)
+    piece, size = folder.read_log(begin, MOST_BYTES)
+    if not finished:
+        piece = piece[: piece.rfind(b"\n") + 1]
+    lines = BytesIO(piece).readlines()  # bytes.splitlines would split at \r too
+    if begin and len(lines) > 1:
+        del lines[0]
+    text, end = b"".join(lines[-count:]), begin + len(piece)
+    return LogPart(
+        text=text.decode("utf-8", "replace"), offset=end - len(text), next_offset=end, size=size
     )

@@ -14,12 +14,14 @@ from tunesmith.settings import VERSION
 router = APIRouter(tags=["health"])
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", summary="Is it there")
 async def live() -> Alive:
     """Answers as long as the process does; needs no token."""
     return Alive(version=VERSION)
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get(
     "/health/ready",
     responses={503: {"model": Readiness, "description": "The store doesn't answer."}},

@@ -9,15 +9,12 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from tunesmith.api.deps import Admin, AuditDep, ServiceDep, StoreDep, Viewer
 from tunesmith.api.documentation import errors, unchanged
 from tunesmith.api.etag import conditional
-from tunesmith.api.routes.experiments import summaries
-from tunesmith.api.schemas.service import Queue, QueueReport, Workers, WorkerState
+from tunesmith.api.schemas.experiments import ExperimentSummary
+from tunesmith.api.schemas.service import Queue, QueueReport, Usage, Workers, WorkerState
 from tunesmith.tracking.entities import QUEUES, ExperimentStatus, Filters
 from tunesmith.tracking.store import Store
 
 router = APIRouter(tags=["queue"])
-
-MOST = 10_000
-"""Waiting experiments that are looked at, to list the first of them."""
 
 Name = Annotated[
     str, Path(description=f"One of {', '.join(QUEUES)}.", examples=["cpu"], max_length=20)
@@ -35,16 +32,19 @@ def queue(
     service: ServiceDep,
     _: Viewer,
     limit: Annotated[int, Query(ge=0, le=1000, description="Waiting experiments to list.")] = 50,
+    offset: Annotated[
+        int, Query(ge=0, le=2**53, description="Those to leave out, by their places.")
+    ] = 0,
 ) -> Response:
     """Every queue, and the experiments that wait, in the order in which they are taken."""
-    store = service.store
-    places = store.jobs.positions()
-    first = sorted(places, key=lambda id_: (places[id_], id_))[:limit]
-    waiting = Filters(status=ExperimentStatus.QUEUED, limit=MOST)
-    found = {e.id: e for e in store.list(waiting, details=False)} if first else {}
-    lines = summaries([found[id_] for id_ in first if id_ in found], store)
+    jobs = service.store.jobs
+    lines = []
+    for place, experiment in jobs.first(limit, offset) if limit else ():
+        line = ExperimentSummary.model_validate(experiment)
+        line.position = place
+        lines.append(line)
     report = QueueReport(
-        queues=[Queue.model_validate(state) for state in store.jobs.states()],
+        queues=[Queue.model_validate(state) for state in jobs.states()],
         waiting=sorted(lines, key=lambda line: (line.queue or "", line.position or 0)),
         broker=service.broker(),
     )
@@ -68,11 +68,16 @@ def continue_(name: Name, _: Admin, service: ServiceDep, audit: AuditDep) -> Que
     return _state(name, service.store)
 
 
-@router.get("/workers", responses=errors(), summary="The workers")
-def workers(store: StoreDep, _: Viewer) -> Workers:
+@router.get(
+    "/workers",
+    response_model=Workers,
+    responses={**errors(), **unchanged()},
+    summary="The workers",
+)
+def workers(request: Request, store: StoreDep, _: Viewer) -> Response:
     """Every worker with its devices, and what it trains now."""
     running = store.list(Filters(status=ExperimentStatus.RUNNING), details=False)
-    return Workers(
+    found = Workers(
         items=[
             WorkerState(
                 name=worker.name,
@@ -85,10 +90,12 @@ def workers(store: StoreDep, _: Viewer) -> Workers:
                 started_at=worker.started_at,
                 seen_at=worker.seen_at,
                 running=[e.id for e in running if e.worker == worker.name],
+                usage=Usage.model_validate(worker.usage) if worker.usage else None,
             )
             for worker in store.jobs.workers()
         ]
     )
+    return conditional(request, found)
 
 
 def _state(name: str, store: Store) -> Queue:

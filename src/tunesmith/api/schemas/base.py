@@ -32,5 +32,8 @@ FiniteOrNull = Annotated[float | None, BeforeValidator(_finite)]
 TEXT = r"^[^\x00]*$"
 """Text that every database can be asked for."""
 
+LARGEST = 2**53
+"""Beyond it JSON's numbers are no longer exact."""
+
 EXPERIMENT_ID = r"^[0-9a-f]{12}$"
 """An experiment's id."""

@@ -218,7 +218,7 @@ class Deleted(Answer):
 
     id: str
     files_deleted: bool = Field(
-        description="Whether its folder went too: one that was imported from elsewhere stays."
+        description="Whether its files went too: a folder that was imported from elsewhere stays."
     )
 
 

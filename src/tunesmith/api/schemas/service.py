@@ -33,6 +33,27 @@ class QueueReport(Answer):
     broker: Broker
 
 
+class DeviceUsage(Answer):
+    """How much of a device is in use, by whomever; null where that can't be found out."""
+
+    name: str = Field(description="Such as cuda:0.")
+    kind: str = Field(description="What it is, such as NVIDIA H100 80GB HBM3, mps or cpu.")
+    memory_used: int | None = Field(description="Bytes.")
+    memory_total: int | None = Field(description="Bytes.")
+    utilization: float | None = Field(description="Percent of the time in which it computed.")
+
+
+class Usage(Answer):
+    """What a worker's machine and devices use."""
+
+    cpu_percent: float = Field(description="Use of all cores together, 0 to 100.")
+    memory_used: int = Field(description="Bytes.")
+    memory_total: int = Field(description="Bytes.")
+    disk_free: int | None = Field(description="Bytes, where its experiments are kept.")
+    disk_total: int | None = Field(description="Bytes.")
+    devices: list[DeviceUsage]
+
+
 class WorkerState(Answer):
     """A process that takes experiments from queues."""
 
@@ -46,6 +67,7 @@ class WorkerState(Answer):
     started_at: datetime
     seen_at: datetime = Field(description="Its last sign of life, by its own clock.")
     running: list[str] = Field(description="Ids of the experiments that it trains now.")
+    usage: Usage | None = Field(description="As of its last sign of life; null before the first.")
 
 
 class Workers(Answer):

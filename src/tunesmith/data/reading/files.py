@@ -72,6 +72,14 @@ def stem(name: str) -> str:
     return name[: len(name) - len(kind) - len(compression)]
 
 
+def exists(path: Path) -> bool:
+    """Whether the path leads to something; a name that no disk can hold leads nowhere."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or with a character that no name has
+        return False
+
+
 def read_file(path: Path) -> FileRows:
     """The rows of one file, in order, with the column `_row`, and those that can't be read.
 
@@ -85,7 +93,7 @@ def read_file(path: Path) -> FileRows:
     than 256 MiB and more than 100 times its size.
     """
     kind, compression = ending(path.name)
-    if not path.exists():
+    if not exists(path):
         raise DataError(missing(path))
     if not kind:
         raise DataError(_unread(path))
@@ -120,7 +128,7 @@ def _unread(path: Path) -> str:
 def missing(path: Path) -> str:
     """The message for a path that isn't there, with the nearest name in its folder."""
     folder = path.parent
-    if not folder.is_dir():
+    if not (exists(folder) and folder.is_dir()):
         return f"{path}: there is no such file, and no folder {folder}"
     likely = nearest(path.name, (entry.name for entry in folder.iterdir()))
     hint = f"; did you mean {folder / likely}?" if likely else f" in {folder.resolve()}"

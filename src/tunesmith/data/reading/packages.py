@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from tunesmith.data.reading.files import exists
 from tunesmith.errors import DataError, UserError, nearest
 
 PREFIX = "package:"
@@ -41,7 +42,7 @@ def find_in_package(reference: str, *, error: type[UserError] = DataError) -> Pa
                 f"{reference} leads out of the package {name} (to {target}); only what lies inside "
                 "the package can be named this way"
             )
-        if target.exists():
+        if exists(target):
             return target
     raise error(_missing(reference, name, inner, roots))
 

@@ -36,7 +36,7 @@ from tunesmith.data.versions.names import (
     is_reference,
 )
 from tunesmith.data.versions.root import VersionRoot
-from tunesmith.errors import DataError, NotFoundError, StorageError
+from tunesmith.errors import AccessError, DataError, NotFoundError, StorageError
 from tunesmith.tracking.entities import DatasetVersion, utc_now
 
 __all__ = ["Versions", "check_name", "is_reference"]
@@ -73,12 +73,15 @@ class Versions:
         label_counts: Mapping[str, int],
         description: str = "",
         created_by: str = "",
+        own: bool = False,
     ) -> tuple[DatasetVersion, bool]:
         """Record the content of `tables` as a version of `name`; whether it is a new one.
 
         `tables` are split → rows, each with the int64 column `_row`; other columns whose name
         begins with `_` are left out. `hash` names the content: where a version has it already, that
-        one is returned and nothing changes. A new version becomes the current one.
+        one is returned and nothing changes. A new version becomes the current one. With `own`, only
+        whoever made the dataset's first version adds others: AccessError is raised for `created_by`
+        who didn't.
 
         Raises DataError when the name can't be used, there is no row, or the table of this name is
         none of Tunesmith's; StorageError when the version can't be written.
@@ -103,9 +106,13 @@ class Versions:
         if not draft.rows:
             raise DataError(f"{name}: the data have no rows, of which a version needs at least one")
         token = secrets.token_hex(8)
-        log, number = self._commit(
-            lambda: self._root.log(name), lambda log: _add(log, draft, tables, columns, token)
-        )
+
+        def commit(log: VersionLog) -> int:
+            if own:
+                _require_owner(log, created_by)
+            return _add(log, draft, tables, columns, token)
+
+        log, number = self._commit(lambda: self._root.log(name), commit)
         return log.version(number), log.versions[number].token == token
 
     def names(self) -> builtins.list[str]:
@@ -126,6 +133,15 @@ class Versions:
         found.sort(key=lambda version: (version.name, -version.number))
         return sorted(found, key=lambda version: version.created_at, reverse=True)
 
+    def current(self) -> builtins.list[tuple[DatasetVersion, int]]:
+        """The current version of every dataset by name, and how many versions it has."""
+        logs = [self._root.log(name) for name in self.names()]
+        return [
+            (log.version(find_number(log, log.name)), len(log.versions))
+            for log in logs
+            if log.versions
+        ]
+
     def get(self, reference: str) -> DatasetVersion:
         """The version that `reference` means.
 
@@ -137,8 +153,10 @@ class Versions:
         log = self._log(reference)
         return log.version(find_number(log, reference))
 
-    def read(self, version: DatasetVersion) -> dict[str, pa.Table]:
+    def read(self, version: DatasetVersion, most: int | None = None) -> dict[str, pa.Table]:
         """Split → the version's rows in the order of `_row`, which is their last column.
+
+        With `most`, the first so many of each split; no others are held in memory.
 
         Columns stand in the order in which they were recorded. Types may differ from those that
         were recorded (text is `large_string`); the canonical text of every value doesn't.
@@ -154,8 +172,12 @@ class Versions:
             )
         stored = self._root.scan(log, logged.commit)
         with told(log.what, "read"):
-            tables = {split: _read_split(stored, split, logged) for split in logged.columns}
-        if {split: table.num_rows for split, table in tables.items()} != logged.version.splits:
+            tables = {split: _read_split(stored, split, logged, most) for split in logged.columns}
+        expected = {
+            split: rows if most is None else min(rows, most)
+            for split, rows in logged.version.splits.items()
+        }
+        if {split: table.num_rows for split, table in tables.items()} != expected:
             raise DataError(f"{log.what} is damaged: rows of {version.reference} are missing")
         return tables
 
@@ -242,6 +264,16 @@ class Versions:
         )
 
 
+def _require_owner(log: VersionLog, created_by: str) -> None:
+    """Raises AccessError when somebody else made the first version."""
+    if log.versions and (first := log.version(min(log.versions))).created_by != created_by:
+        raise AccessError(
+            f"the dataset {first.name} is {first.created_by or 'nobody'}'s, whose bare name a new "
+            f"version would change: {created_by} may add versions only to datasets of their own; "
+            "choose another name."
+        )
+
+
 def _add(
     log: VersionLog,
     draft: DatasetVersion,
@@ -271,8 +303,13 @@ def _add(
     return version.number
 
 
-def _read_split(stored: pl.LazyFrame, split: str, logged: Logged) -> pa.Table:
-    rows = stored.filter(pl.col(SPLIT) == split).drop(SPLIT).collect()
+def _read_split(stored: pl.LazyFrame, split: str, logged: Logged, most: int | None) -> pa.Table:
+    wanted = stored.filter(pl.col(SPLIT) == split)
+    if most is not None:
+        # Numbers first, which are small; then only the rows of the lowest are read whole.
+        first = wanted.select(pl.col(ROW).bottom_k(most)).collect()[ROW]
+        wanted = wanted.filter(pl.col(ROW) <= first.max())
+    rows = wanted.drop(SPLIT).collect()
     if not rows[ROW].is_sorted():  # Delta's writer keeps no order
         rows = rows.sort(ROW)
     table = rows.to_arrow()

@@ -132,12 +132,10 @@ def _upload() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input(_("Keep it as"), _dataset_name(file.name), width=300)
         if st.button(_("Keep these data"), type="primary", icon=":material/save:"):
-            settings = (f"task={task}",) + tuple(f"task.{r}_column={c}" for r, c in roles.items())
+            settings = (f"task={task}", *tuple(f"task.{r}_column={c}" for r, c in roles.items()))
             try:
                 file.seek(0)
-                kept = session.client().upload(
-                    file, name.strip(), file_name=file.name, settings=settings
-                )
+                kept = session.client().upload(file, name.strip(), settings=settings)
             except TunesmithError as error:
                 trouble.tell(error)
                 return
@@ -235,7 +233,7 @@ def _mend(rules: Mapping[str, Mapping[str, Any]]) -> None:
         for rule, each in rules.items():
             choices = known[rule].schema.get("enum", []) if rule in known else []
             if each["action"] in ("warn", "fail") and "drop" in choices:
-                label = _("Drop {n} × {rule}").format(
+                label = _("Drop {n}: {rule}").format(
                     n=formats.number(each["findings"]), rule=findings.rule_name(rule)
                 )
                 if st.button(label, key=f"drop:{rule}", icon=":material/filter_alt:"):

@@ -32,7 +32,11 @@ def panel() -> None:
         if rows is not None:
             seconds = sorted(rows / speed for speed in speeds)
             shortest, longest = formats.duration(seconds[0]), formats.duration(seconds[-1])
-            text = shortest if shortest == longest else f"{shortest} – {longest}"
+            text = (
+                shortest
+                if shortest == longest
+                else _("{least} to {most}").format(least=shortest, most=longest)
+            )
             left.metric(_("Training"), text)
         memory = [v for one in wholes if (v := one.metrics.get("peak_memory_bytes"))]
         if memory:

@@ -100,7 +100,7 @@ def changes(found: Mapping[str, Any]) -> None:
 def _examples(examples: list[Mapping[str, Any]]) -> pl.DataFrame:
     lines: list[dict[str, Any]] = []
     for change in examples:
-        for side, sign in (("old", "−"), ("new", "+")):
+        for side, sign in (("old", "-"), ("new", "+")):
             values = change.get(side)
             if values:
                 row = change.get(f"{side}_row")

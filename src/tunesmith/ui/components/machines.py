@@ -20,7 +20,7 @@ def overview(workers: Sequence[WorkerState]) -> None:
         )
     for worker in workers:
         busy, free = len(worker.running), worker.slots
-        usage = getattr(worker, "usage", None)
+        usage = worker.usage
         with st.container(border=True, gap="xsmall"):
             st.markdown(f"**{worker.name}** · {', '.join(worker.devices)}")
             st.caption(_("{busy} of {slots} places in use").format(busy=busy, slots=free))

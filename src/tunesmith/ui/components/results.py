@@ -38,7 +38,10 @@ def verdict(whole: ExperimentWhole) -> None:
         ),
     )
     columns[1].metric(
-        _("95 % interval"), f"{formats.score(interval['low'])} – {formats.score(interval['high'])}"
+        _("95 % interval"),
+        _("{least} to {most}").format(
+            least=formats.score(interval["low"]), most=formats.score(interval["high"])
+        ),
     )
     columns[2].metric(_("Untrained model"), formats.score(untrained))
     columns[3].metric(_("Simplest answer"), formats.score(baseline["value"]), help=baseline["name"])

@@ -1,4 +1,4 @@
-"""Fields of the configuration as widgets, made from its JSON schema: a new one appears by itself."""
+"""Fields of the configuration as widgets, made from its JSON schema: new ones appear unasked."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def bar(chosen: Sequence[ExperimentSummary], filters: Mapping[str, Any]) -> None
 
 
 def export(filters: Mapping[str, Any]) -> bytes:
-    """All experiments that pass `filters`, as CSV; cells that a spreadsheet would run are quoted."""
+    """All experiments that pass `filters`, as CSV; no cell is run by a spreadsheet."""
     client, offset = session.client(), 0
     output = io.StringIO()
     writer = csv.writer(output)

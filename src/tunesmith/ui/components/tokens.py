@@ -20,12 +20,12 @@ def panel() -> None:
         made = right.form_submit_button(_("Make a token"), type="primary")
     if made:
         try:
-            token = client.create_token(name.strip(), str(role))
+            made_token = client.create_token(name.strip(), str(role))
         except TunesmithError as error:
             trouble.tell(error)
         else:
-            st.success(_("This is shown once; give it to {who}.").format(who=token.name))
-            st.code(token.token, language=None)
+            st.success(_("This is shown once; give it to {who}.").format(who=made_token.name))
+            st.code(made_token.token, language=None)
     found = client.tokens().items
     if not found:
         st.caption(_("There are no tokens yet."))

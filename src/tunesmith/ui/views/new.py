@@ -186,7 +186,6 @@ def _check() -> bool:
             each.message,
             accepted=each.accepted,
             suggestion=each.suggestion,
-            **({} if each.value is None else {"value": each.value}),
         )
         for each in answer.problems
     ]

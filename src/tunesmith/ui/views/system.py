@@ -77,18 +77,17 @@ def _queues() -> None:
             st.markdown(
                 f"{one.position or '·'}. [{one.name}](/experiment?id={one.id}) · {one.queue}"
             )
-            if session.may(Role.ADMIN) and one.position != 1:
-                if st.button(
-                    _("To the front"),
-                    key=f"front-{one.id}",
-                    type="tertiary",
-                    icon=":material/vertical_align_top:",
-                ):
-                    try:
-                        client.move_to_front(one.id)
-                    except TunesmithError as error:
-                        trouble.tell(error)
-                    st.rerun(scope="fragment")
+            if session.may(Role.ADMIN) and one.position != 1 and st.button(
+                _("To the front"),
+                key=f"front-{one.id}",
+                type="tertiary",
+                icon=":material/vertical_align_top:",
+            ):
+                try:
+                    client.move_to_front(one.id)
+                except TunesmithError as error:
+                    trouble.tell(error)
+                st.rerun(scope="fragment")
 
 
 def _audit() -> None:
