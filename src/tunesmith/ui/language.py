@@ -46,9 +46,13 @@ def translate(text: str) -> str:
 
 def translate_number(one: str, many: str, number: int) -> str:
     """`one` or `many`, by `number`, which takes the place of `{n}`."""
-    code = language()
-    chosen = one if number == 1 and code == "en" else many
-    return _translated(code, chosen).format(n=f"{number:,}")
+    found = catalogue(language())
+    message = found.get(one) if found is not None else None
+    if found is None or message is None or not message.string:
+        return (one if number == 1 else many).format(n=f"{number:,}")
+    forms = [message.string] if isinstance(message.string, str) else message.string
+    which = 0 if number == 1 else min(1, len(forms) - 1)
+    return str(forms[which]).format(n=f"{number:,}")
 
 
 @cache

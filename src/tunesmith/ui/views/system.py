@@ -77,11 +77,15 @@ def _queues() -> None:
             st.markdown(
                 f"{one.position or '·'}. [{one.name}](/experiment?id={one.id}) · {one.queue}"
             )
-            if session.may(Role.ADMIN) and one.position != 1 and st.button(
-                _("To the front"),
-                key=f"front-{one.id}",
-                type="tertiary",
-                icon=":material/vertical_align_top:",
+            if (
+                session.may(Role.ADMIN)
+                and one.position != 1
+                and st.button(
+                    _("To the front"),
+                    key=f"front-{one.id}",
+                    type="tertiary",
+                    icon=":material/vertical_align_top:",
+                )
             ):
                 try:
                     client.move_to_front(one.id)
