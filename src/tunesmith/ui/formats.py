@@ -11,7 +11,7 @@ from babel.numbers import format_compact_decimal, format_decimal, format_percent
 from tunesmith.ui.language import locale
 from tunesmith.ui.session import settings
 
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 """Where there is no value."""
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")

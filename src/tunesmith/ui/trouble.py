@@ -1,4 +1,4 @@
-"""What a visitor sees when something goes wrong: what it means and what to do, never a traceback."""
+"""What a visitor sees when something goes wrong: what it means, what to do, never a traceback."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def tell(error: Exception) -> bool:
         case ServiceError() | StorageError():
             st.error(
                 _(
-                    "**The service can't be reached.** Nothing is lost; this page goes on by itself "
-                    "as soon as the service answers."
+                    "**The service can't be reached.** Nothing is lost; this page goes on by "
+                    "itself as soon as the service answers."
                 )
                 + "\n\n"
                 + f"`{error}`",
@@ -57,8 +57,8 @@ def tell(error: Exception) -> bool:
             log.error("mistake %s", mark, exc_info=error)
             st.error(
                 _(
-                    "**This page made a mistake.** What trains is not touched by it. The log of the "
-                    "web page says more under the number {number}."
+                    "**This page made a mistake.** What trains is not touched by it. The log of "
+                    "the web page says more under the number {number}."
                 ).format(number=mark),
                 icon=":material/bug_report:",
             )

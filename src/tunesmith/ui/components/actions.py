@@ -25,9 +25,12 @@ def bar(one: ExperimentSummary) -> None:
                 stopping = one.cancel_requested_at is not None
                 if st.button(_("Cancel"), icon=":material/stop_circle:", disabled=stopping):
                     _act(client.cancel, one.id)
-            if one.status is S.QUEUED and session.may(Role.ADMIN):
-                if st.button(_("To the front"), icon=":material/vertical_align_top:"):
-                    _act(client.move_to_front, one.id)
+            if (
+                one.status is S.QUEUED
+                and session.may(Role.ADMIN)
+                and st.button(_("To the front"), icon=":material/vertical_align_top:")
+            ):
+                _act(client.move_to_front, one.id)
             if one.status in (S.FAILED, S.CANCELLED):
                 if st.button(
                     _("Resume"),
@@ -46,9 +49,12 @@ def bar(one: ExperimentSummary) -> None:
             _("Rerun"), icon=":material/content_copy:", help=_("A new experiment like this one.")
         ):
             _act(client.rerun, one.id)
-        if session.may_change(one.owner) and one.status.is_finished:
-            if st.button(_("Delete"), icon=":material/delete:"):
-                _confirm_delete(one.id, one.name)
+        if (
+            session.may_change(one.owner)
+            and one.status.is_finished
+            and st.button(_("Delete"), icon=":material/delete:")
+        ):
+            _confirm_delete(one.id, one.name)
 
 
 def _act(call: Callable[[str], Submitted | TaskState], experiment_id: str) -> None:

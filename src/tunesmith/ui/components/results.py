@@ -58,8 +58,8 @@ def verdict(whole: ExperimentWhole) -> None:
     elif whole.metrics.get("reload_verified"):
         st.success(
             _(
-                "Better than the simplest answer. The saved adapter was loaded again and gave the same "
-                "answer to every held-out row."
+                "Better than the simplest answer. The saved adapter was loaded again and gave the "
+                "same answer to every held-out row."
             ),
             icon=":material/verified:",
         )
@@ -104,8 +104,8 @@ def details(whole: ExperimentWhole) -> None:
         st.markdown(f"**{_('Likely label errors')}**")
         st.caption(
             _(
-                "Held-out rows whose label the model contradicts with confidence, the surest first. Look "
-                "at each: what the model has not learned looks the same."
+                "Held-out rows whose label the model contradicts with confidence, the surest "
+                "first. Look at each: what the model has not learned looks the same."
             )
         )
         _rows(

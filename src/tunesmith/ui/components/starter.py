@@ -16,9 +16,9 @@ def card() -> None:
         st.subheader(_("Your first experiment"))
         st.write(
             _(
-                "A small language model learns to tell good film reviews from bad ones: 4,000 reviews, "
-                "about a minute on two processor cores. Model and data are installed already; nothing "
-                "is fetched."
+                "A small language model learns to tell good film reviews from bad ones: 4,000 "
+                "reviews, about a minute on two processor cores. Model and data are installed "
+                "already; nothing is fetched."
             )
         )
         if not session.may(Role.MEMBER):

@@ -148,10 +148,8 @@ def _submit(problems: Mapping[str, Sequence[Problem]]) -> None:
     count = sum(len(found) for found in problems.values())
     with st.container(border=True):
         if count:
-            st.markdown(
-                f":red[:material/error: "
-                f"{translate_number('{n} problem to put right', '{n} problems to put right', count)}]"
-            )
+            wrong = translate_number("{n} problem to put right", "{n} problems to put right", count)
+            st.markdown(f":red[:material/error: {wrong}]")
         else:
             st.markdown(f":green[:material/check_circle: {_('The fields are right.')}]")
         with st.container(horizontal=True):
