@@ -64,7 +64,7 @@ def missing(catalogue: Catalog) -> list[str]:
     return [str(message.id) for message in catalogue if message.id and not _whole(message.string)]
 
 
-def _whole(string: str | tuple[str, ...] | list[str]) -> bool:
+def _whole(string: str | tuple[str, ...] | list[str] | None) -> bool:
     return bool(string) and (isinstance(string, str) or all(string))
 
 

@@ -9,7 +9,7 @@ from tunesmith.errors import AccessError, ServiceError, TunesmithError
 from tunesmith.ui import navigation, session, trouble
 from tunesmith.ui.components import frame
 from tunesmith.ui.language import _
-from tunesmith.ui.views import data, experiment, experiments, home, new, sign_in, system
+from tunesmith.ui.views import compare, data, experiment, experiments, home, new, sign_in, system
 
 
 def main() -> None:
@@ -46,6 +46,9 @@ def main() -> None:
             title=_("Experiments"),
             icon=":material/science:",
             url_path="experiments",
+        ),
+        "compare": st.Page(
+            compare.page, title=_("Compare"), icon=":material/compare_arrows:", url_path="compare"
         ),
         "data": st.Page(data.page, title=_("Data"), icon=":material/table:", url_path="data"),
         "system": st.Page(system.page, title=_("System"), icon=":material/dns:", url_path="system"),

@@ -30,6 +30,13 @@ def score(value: float | None) -> str:
     return number(value, 3)
 
 
+def signed(value: float | None) -> str:
+    """A difference of metrics, with its sign."""
+    if value is None:
+        return NOTHING
+    return ("+" if value > 0 else "") + score(value)
+
+
 def share(value: float | None) -> str:
     """0.25 as 25 %."""
     return NOTHING if value is None else str(format_percent(value, locale=locale()))

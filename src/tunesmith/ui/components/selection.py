@@ -11,7 +11,7 @@ import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentSummary
 from tunesmith.errors import TunesmithError
-from tunesmith.ui import session
+from tunesmith.ui import navigation, session
 from tunesmith.ui.language import _, translate_number
 
 PAGE = 1000
@@ -43,6 +43,10 @@ def bar(chosen: Sequence[ExperimentSummary], filters: Mapping[str, Any]) -> None
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if chosen:
             st.markdown(f"**{translate_number('{n} chosen', '{n} chosen', len(chosen))}**")
+            if len(chosen) > 1 and st.button(
+                _("Compare"), icon=":material/compare_arrows:", type="primary"
+            ):
+                navigation.go("compare", ids=",".join(e.id for e in reversed(chosen)))
             live = [e for e in chosen if e.status.is_live and session.may_change(e.owner)]
             ended = [e for e in chosen if e.status.is_finished and session.may_change(e.owner)]
             if live and st.button(_("Cancel"), icon=":material/stop_circle:"):

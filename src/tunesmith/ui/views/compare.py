@@ -1,0 +1,233 @@
+"""Experiments beside each other: scores, what is more than luck, curves, what was different."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+import streamlit as st
+
+from tunesmith.api.schemas.compare import (
+    ComparedExperiment,
+    ExperimentComparison,
+    ExperimentPair,
+    FieldDifference,
+)
+from tunesmith.api.schemas.experiments import MetricPoint
+from tunesmith.ui import formats, navigation, session, words
+from tunesmith.ui.components import charts
+from tunesmith.ui.language import _, translate_number
+
+MOST = 20
+"""Experiments that can be compared at once."""
+
+CHOICES = 200
+"""Of the newest experiments."""
+
+
+def page() -> None:
+    """Draw the comparison of the experiments whose ids stand in the address."""
+    st.title(_("Compare"))
+    ids = _choose()
+    if len(ids) < 2:
+        st.info(_("Choose at least two experiments; the first is the one to beat."),
+                icon=":material/compare_arrows:")  # fmt: skip
+        return
+    found = session.client().compare_experiments(ids)
+    names = _names(found.experiments)
+    _scores(found, names)
+    for pair in found.pairs:
+        _verdict(pair, names)
+    tabs = st.tabs([_("Curves"), _("Differences"), _("Seeds")])
+    with tabs[0]:
+        _curves(found, names)
+    with tabs[1]:
+        _differences(_("Configuration"), found.config, names)
+        _differences(_("Data"), found.data, names)
+        _differences(_("Environment"), found.environment, names)
+        if not (found.config or found.data or found.environment):
+            st.caption(_("They are the same in everything."))
+    with tabs[2]:
+        _seeds(found, names)
+
+
+def _choose() -> list[str]:
+    asked = [each for each in (navigation.parameter("ids") or "").split(",") if each][:MOST]
+    client = session.client()
+    known = {one.id: one for one in client.experiments(limit=CHOICES).items}
+    for each in asked:
+        if each not in known:
+            known[each] = client.experiment(each)
+
+    def keep() -> None:
+        st.query_params["ids"] = ",".join(st.session_state["compare-ids"])
+
+    if "compare-ids" not in st.session_state:
+        st.session_state["compare-ids"] = asked
+    return list(
+        st.multiselect(
+            _("Experiments"), list(known), key="compare-ids", max_selections=MOST, on_change=keep,
+            format_func=lambda each: f"{known[each].name} · {formats.moment(known[each].created_at)}",
+            placeholder=_("choose experiments"),
+        )
+    )  # fmt: skip
+
+
+def _names(experiments: Sequence[ComparedExperiment]) -> dict[str, str]:
+    """Id → name, told apart by the seed or the id where names are the same."""
+    plain = [one.name for one in experiments]
+    return {
+        one.id: one.name if plain.count(one.name) == 1 else f"{one.name} ({one.id[:4]})"
+        for one in experiments
+    }
+
+
+def _scores(found: ExperimentComparison, names: dict[str, str]) -> None:
+    scored = [one for one in found.experiments if one.score is not None]
+    rows = [
+        {
+            "name": names[one.id],
+            "score": one.score,
+            "low": one.interval.low if one.interval else one.score,
+            "high": one.interval.high if one.interval else one.score,
+            "metric": words.metric(one.metric),
+        }
+        for one in scored
+    ]
+    if rows:
+        base = alt.Chart(pl.DataFrame(rows), height=alt.Step(34)).encode(
+            y=alt.Y("name:N", title=None, sort=[row["name"] for row in rows],
+                    axis=alt.Axis(labelLimit=260)),
+            tooltip=[
+                alt.Tooltip("name:N", title=_("experiment")),
+                alt.Tooltip("score:Q", title=str(rows[0]["metric"]), format=".3f"),
+                alt.Tooltip("low:Q", title=_("from"), format=".3f"),
+                alt.Tooltip("high:Q", title=_("to"), format=".3f"),
+            ],
+        )  # fmt: skip
+        scale = alt.Scale(zero=False, padding=12)
+        line = base.mark_rule(strokeWidth=3, opacity=0.55).encode(
+            x=alt.X("low:Q", title=str(rows[0]["metric"]), scale=scale), x2="high:Q"
+        )
+        point = base.mark_point(filled=True, size=90, opacity=1).encode(
+            x=alt.X("score:Q", scale=scale)
+        )
+        st.altair_chart(line + point)
+        st.caption(_("Lines are 95 % intervals: how far the score may be off with this many rows."))
+    table = {
+        _("experiment"): [names[one.id] for one in found.experiments],
+        _("status"): [words.status(one.status) for one in found.experiments],
+        _("score"): [formats.score(one.score) for one in found.experiments],
+        _("95 % interval"): [
+            _("{least} to {most}").format(
+                least=formats.score(one.interval.low), most=formats.score(one.interval.high)
+            )
+            if one.interval
+            else formats.NOTHING
+            for one in found.experiments
+        ],
+        _("data"): [words.dataset(one.dataset) for one in found.experiments],
+        _("held-out rows"): [formats.number(one.evaluation_rows) for one in found.experiments],
+    }
+    st.dataframe(pl.DataFrame(table), hide_index=True)
+
+
+def _verdict(pair: ExperimentPair, names: dict[str, str]) -> None:
+    who = names[pair.experiment_id]
+    baseline = names[pair.baseline_id]
+    told = {
+        "better": _("**{who}** is better than **{baseline}**."),
+        "worse": _("**{who}** is worse than **{baseline}**."),
+        "not distinguishable": _(
+            "**{who}** and **{baseline}** can't be told apart with this much data."
+        ),
+    }
+    text = told.get(
+        str(pair.verdict), _("**{who}** can't be compared with **{baseline}**.")
+    ).format(who=who, baseline=baseline)
+    facts = []
+    if pair.difference is not None and pair.interval is not None:
+        facts.append(
+            _("Difference {value} ({least} to {most})").format(
+                value=formats.signed(pair.difference),
+                least=formats.signed(pair.interval.low),
+                most=formats.signed(pair.interval.high),
+            )
+        )
+    if pair.won is not None and pair.lost is not None:
+        facts.append(
+            _("{won} rows right that were wrong, {lost} wrong that were right").format(
+                won=formats.number(pair.won), lost=formats.number(pair.lost)
+            )
+        )
+    if pair.adjusted_p_value is not None and pair.test:
+        facts.append(f"{pair.test}: p = {formats.number(pair.adjusted_p_value, 3)}")
+    if pair.rows_needed:
+        facts.append(
+            translate_number(
+                "{n} held-out row would tell", "{n} held-out rows would tell", pair.rows_needed
+            )
+        )
+    if pair.obstacle is not None:
+        facts.append(pair.explanation)
+    body = text + ("\n\n" + " · ".join(facts) if facts else "")
+    kind = {"better": st.success, "worse": st.warning}.get(str(pair.verdict), st.info)
+    kind(body, icon=":material/balance:")
+
+
+def _curves(found: ExperimentComparison, names: dict[str, str]) -> None:
+    client = session.client()
+    histories = {one.id: client.metrics(one.id, points=400).metrics for one in found.experiments}
+    metrics = sorted({name for each in histories.values() for name in each},
+                     key=lambda name: (name not in ("loss", "eval_loss"), name))  # fmt: skip
+    if not metrics:
+        st.caption(_("Nothing was measured yet."))
+        return
+    first, second, third, fourth = st.columns([3, 2, 2, 2], vertical_alignment="bottom")
+    metric = first.selectbox(_("Metric"), metrics, format_func=words.metric, key="compare-metric")
+    axis = second.segmented_control(
+        _("Over"), ["step", "time"], default="step", required=True, key="compare-axis",
+        format_func=lambda kind: _("steps") if kind == "step" else _("time"),
+    )  # fmt: skip
+    smoothing = third.slider(_("Smoothing"), 0.0, 0.95, 0.0, 0.05, key="compare-smoothing")
+    log = fourth.toggle(_("Logarithmic"), key="compare-log")
+    series: dict[str, Sequence[MetricPoint]] = {
+        names[each]: history[metric] for each, history in histories.items() if metric in history
+    }
+    charts.curves(series, title=words.metric(metric), x=axis or "step", log=log,
+                  smoothing=smoothing, height=360)  # fmt: skip
+
+
+def _differences(title: str, found: Sequence[FieldDifference], names: dict[str, str]) -> None:
+    if not found:
+        return
+    st.markdown(f"**{title}**")
+    table = {_("field"): [each.field for each in found]}
+    for number, name in enumerate(names.values()):
+        table[name] = [_shown(each.values[number]) for each in found]
+    st.dataframe(pl.DataFrame(table), hide_index=True)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return formats.NOTHING
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text[:19] + "…" if text.startswith("sha256:") else text
+
+
+def _seeds(found: ExperimentComparison, names: dict[str, str]) -> None:
+    if not found.seeds:
+        st.caption(
+            _("No two of them are the same but for the seed. Several seeds of one configuration "
+              "show how much of a score is luck.")
+        )  # fmt: skip
+    for group in found.seeds:
+        with st.container(border=True):
+            st.markdown(", ".join(names[each] for each in group.experiment_ids))
+            left, middle, right = st.columns(3)
+            left.metric(words.metric(group.metric).capitalize(), formats.score(group.mean))
+            middle.metric(_("Standard deviation"), formats.score(group.standard_deviation))
+            right.metric(_("Seeds"), formats.number(group.number))
