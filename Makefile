@@ -60,8 +60,8 @@ bench: environment-bench  ## time and memory of data, store and API, beside othe
 	@$(BIN)/python benchmarks/store.py
 	@$(BIN)/python benchmarks/api.py
 
-chaos: environment-dev  ## kill, double and fill up every part, ROUNDS=50 times each; hours
-	@TUNESMITH_CHAOS_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/chaos --timeout 36000 $(ARGS)
+chaos: environment-dev  ## kill, double and fill up every part, ROUNDS=50 times each, on both databases; hours
+	@TUNESMITH_CHAOS_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/chaos --timeout 36000 -n 3 $(ARGS)
 
 # Waiting threads sleep: those that spin slow down what runs beside them.
 test: environment-dev  ## every test; ARGS="-k config" passes flags to pytest

@@ -31,7 +31,7 @@ from tunesmith.tracking.store import Store
 from tunesmith.training.reporter import Phase
 
 ROUNDS = int(os.environ.get("TUNESMITH_CHAOS_ROUNDS", "1"))
-"""Faults that each test makes: 1 in the test suite."""
+"""Faults of each kind: 1 in the test suite, on one database; else half on each."""
 
 PATIENCE = 180.0
 """Seconds after which what never comes is given up."""
@@ -43,7 +43,7 @@ STARTED = "phase: loading model"
 
 
 def on(database: str) -> pytest.MarkDecorator:
-    """The `database` of a test in the test suite; with more rounds it runs on both."""
+    """The `database` of a test in the test suite; more rounds are made on both."""
     both = ("sqlite", "postgresql")
     return pytest.mark.parametrize("cluster", both if ROUNDS > 1 else (database,), indirect=True)
 
