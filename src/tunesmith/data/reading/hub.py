@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +17,8 @@ from urllib.request import getproxies
 
 import pyarrow as pa
 
+from tunesmith.data.reading import folders
+from tunesmith.data.reading.files import exists
 from tunesmith.errors import DataError, nearest
 
 CONNECT_SECONDS = 5.0
@@ -67,6 +69,7 @@ def read_hub(
         )
     if hub_is_reachable():
         try:
+            _check_settings(name, revision, token)
             return _load(name, config, revision=revision, token=token)
         except ConnectionError:
             pass  # it went away meanwhile: see what the cache holds
@@ -98,7 +101,10 @@ def _load(
         if any((Path(name) / marker).is_file() for marker in ("dataset_dict.json", "state.json")):
             loaded = datasets.load_from_disk(name)
         else:
-            loaded = datasets.load_dataset(name, config, revision=revision, token=token)
+            builder = datasets.load_dataset_builder(name, config, revision=revision, token=token)
+            _check_files(name, builder.config.data_files or {})
+            builder.download_and_prepare()
+            loaded = builder.as_dataset()
     if isinstance(loaded, datasets.Dataset):
         loaded = datasets.DatasetDict({str(loaded.split or "train"): loaded})
     tables: dict[str, pa.Table] = {}
@@ -113,6 +119,32 @@ def _load(
                     label_names[column] = list(part.names)
         commit = commit or _commit(rows)
     return HubData(tables, label_names, commit)
+
+
+def _check_settings(name: str, revision: str | None, token: str | None) -> None:
+    """Raises DataError when the hub dataset's settings name data outside of it.
+
+    They are looked at before `datasets` does, which asks every address that they name. What can't
+    be had is left to `datasets` and its errors.
+    """
+    import httpx2
+    from huggingface_hub import hf_hub_download
+
+    for settings in folders.SETTINGS:
+        with suppress(OSError, ValueError, httpx2.HTTPError), _quiet():
+            file = hf_hub_download(
+                name, settings, repo_type="dataset", revision=revision, token=token
+            )
+            folders.check_settings(Path(file), f"{settings} of {name}")
+
+
+def _check_files(name: str, data_files: Mapping[str, Iterable[str]]) -> None:
+    """Raises DataError when data lie elsewhere than in the folder or hub dataset `name`."""
+    folder = Path(name)
+    inside = f"{folder.resolve()}/" if exists(folder) else f"hf://datasets/{name}@"
+    for file in (file for files in data_files.values() for file in files):
+        if not file.startswith(inside):
+            raise DataError(f"{name} names data outside of it ({file}), which are not read")
 
 
 def _commit(rows: Any) -> str | None:
@@ -159,6 +191,7 @@ def _read_cache(name: str, config: str | None, revision: str | None) -> HubData:
         except LocalEntryNotFoundError as error:
             version = f" at revision {revision}" if revision else ""
             raise ConnectionError(f"{name}{version} is not in the cache") from error
+        folders.check_inside(Path(folder))
         found = read_folder(Path(folder), config, name=name)
     return HubData(found.tables, found.label_names, commit=Path(folder).name)
 
