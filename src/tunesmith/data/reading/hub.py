@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from urllib.request import getproxies
 import pyarrow as pa
 
 from tunesmith.data.reading import folders
-from tunesmith.data.reading.files import exists
 from tunesmith.errors import DataError, nearest
 
 CONNECT_SECONDS = 5.0
@@ -101,10 +100,7 @@ def _load(
         if any((Path(name) / marker).is_file() for marker in ("dataset_dict.json", "state.json")):
             loaded = datasets.load_from_disk(name)
         else:
-            builder = datasets.load_dataset_builder(name, config, revision=revision, token=token)
-            _check_files(name, builder.config.data_files or {})
-            builder.download_and_prepare()
-            loaded = builder.as_dataset()
+            loaded = datasets.load_dataset(name, config, revision=revision, token=token)
     if isinstance(loaded, datasets.Dataset):
         loaded = datasets.DatasetDict({str(loaded.split or "train"): loaded})
     tables: dict[str, pa.Table] = {}
@@ -124,8 +120,8 @@ def _load(
 def _check_settings(name: str, revision: str | None, token: str | None) -> None:
     """Raises DataError when the hub dataset's settings name data outside of it.
 
-    They are looked at before `datasets` does, which asks every address that they name. What can't
-    be had is left to `datasets` and its errors.
+    `datasets` (5.2, DatasetBuilder) refuses such data too, but only after it has looked for them:
+    it would ask every address that they name. What can't be had is left to it and its errors.
     """
     import httpx2
     from huggingface_hub import hf_hub_download
@@ -136,15 +132,6 @@ def _check_settings(name: str, revision: str | None, token: str | None) -> None:
                 name, settings, repo_type="dataset", revision=revision, token=token
             )
             folders.check_settings(Path(file), f"{settings} of {name}")
-
-
-def _check_files(name: str, data_files: Mapping[str, Iterable[str]]) -> None:
-    """Raises DataError when data lie elsewhere than in the folder or hub dataset `name`."""
-    folder = Path(name)
-    inside = f"{folder.resolve()}/" if exists(folder) else f"hf://datasets/{name}@"
-    for file in (file for files in data_files.values() for file in files):
-        if not file.startswith(inside):
-            raise DataError(f"{name} names data outside of it ({file}), which are not read")
 
 
 def _commit(rows: Any) -> str | None:
