@@ -9,7 +9,17 @@ from tunesmith.errors import AccessError, ServiceError, TunesmithError
 from tunesmith.ui import navigation, session, trouble
 from tunesmith.ui.components import frame
 from tunesmith.ui.language import _
-from tunesmith.ui.views import compare, data, experiment, experiments, home, new, sign_in, system
+from tunesmith.ui.views import (
+    compare,
+    data,
+    experiment,
+    experiments,
+    home,
+    new,
+    sign_in,
+    system,
+    try_it,
+)
 
 
 def main() -> None:
@@ -50,6 +60,7 @@ def main() -> None:
         "compare": st.Page(
             compare.page, title=_("Compare"), icon=":material/compare_arrows:", url_path="compare"
         ),
+        "try": st.Page(try_it.page, title=_("Try it"), icon=":material/chat:", url_path="try"),
         "data": st.Page(data.page, title=_("Data"), icon=":material/table:", url_path="data"),
         "system": st.Page(system.page, title=_("System"), icon=":material/dns:", url_path="system"),
         "experiment": st.Page(

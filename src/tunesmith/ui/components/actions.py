@@ -49,6 +49,16 @@ def bar(one: ExperimentSummary) -> None:
             _("Rerun"), icon=":material/content_copy:", help=_("A new experiment like this one.")
         ):
             _act(client.rerun, one.id)
+        if session.may(Role.MEMBER) and st.button(
+            _("Clone"),
+            icon=":material/edit_note:",
+            help=_("A new experiment that begins with this configuration."),
+        ):
+            navigation.go("new", clone=one.id)
+        if one.status is S.SUCCEEDED and st.button(_("Try it"), icon=":material/chat:"):
+            navigation.go("try", id=one.id)
+        if one.status is S.SUCCEEDED and st.button(_("Compare"), icon=":material/compare_arrows:"):
+            navigation.go("compare", ids=one.id)
         if (
             session.may_change(one.owner)
             and one.status.is_finished

@@ -33,8 +33,10 @@ def page() -> None:
     st.title(_("Compare"))
     ids = _choose()
     if len(ids) < 2:
-        st.info(_("Choose at least two experiments; the first is the one to beat."),
-                icon=":material/compare_arrows:")  # fmt: skip
+        st.info(
+            _("Choose at least two experiments; the first is the one to beat."),
+            icon=":material/compare_arrows:",
+        )
         return
     found = session.client().compare_experiments(ids)
     names = _names(found.experiments)
@@ -69,11 +71,17 @@ def _choose() -> list[str]:
         st.session_state["compare-ids"] = asked
     return list(
         st.multiselect(
-            _("Experiments"), list(known), key="compare-ids", max_selections=MOST, on_change=keep,
-            format_func=lambda each: f"{known[each].name} · {formats.moment(known[each].created_at)}",
+            _("Experiments"),
+            list(known),
+            key="compare-ids",
+            max_selections=MOST,
+            on_change=keep,
+            format_func=lambda each: (
+                f"{known[each].name} · {formats.moment(known[each].created_at)}"
+            ),
             placeholder=_("choose experiments"),
         )
-    )  # fmt: skip
+    )
 
 
 def _names(experiments: Sequence[ComparedExperiment]) -> dict[str, str]:
@@ -99,15 +107,19 @@ def _scores(found: ExperimentComparison, names: dict[str, str]) -> None:
     ]
     if rows:
         base = alt.Chart(pl.DataFrame(rows), height=alt.Step(34)).encode(
-            y=alt.Y("name:N", title=None, sort=[row["name"] for row in rows],
-                    axis=alt.Axis(labelLimit=260)),
+            y=alt.Y(
+                "name:N",
+                title=None,
+                sort=[row["name"] for row in rows],
+                axis=alt.Axis(labelLimit=260),
+            ),
             tooltip=[
                 alt.Tooltip("name:N", title=_("experiment")),
                 alt.Tooltip("score:Q", title=str(rows[0]["metric"]), format=".3f"),
                 alt.Tooltip("low:Q", title=_("from"), format=".3f"),
                 alt.Tooltip("high:Q", title=_("to"), format=".3f"),
             ],
-        )  # fmt: skip
+        )
         scale = alt.Scale(zero=False, padding=12)
         line = base.mark_rule(strokeWidth=3, opacity=0.55).encode(
             x=alt.X("low:Q", title=str(rows[0]["metric"]), scale=scale), x2="high:Q"
@@ -181,24 +193,36 @@ def _verdict(pair: ExperimentPair, names: dict[str, str]) -> None:
 def _curves(found: ExperimentComparison, names: dict[str, str]) -> None:
     client = session.client()
     histories = {one.id: client.metrics(one.id, points=400).metrics for one in found.experiments}
-    metrics = sorted({name for each in histories.values() for name in each},
-                     key=lambda name: (name not in ("loss", "eval_loss"), name))  # fmt: skip
+    metrics = sorted(
+        {name for each in histories.values() for name in each},
+        key=lambda name: (name not in ("loss", "eval_loss"), name),
+    )
     if not metrics:
         st.caption(_("Nothing was measured yet."))
         return
     first, second, third, fourth = st.columns([3, 2, 2, 2], vertical_alignment="bottom")
     metric = first.selectbox(_("Metric"), metrics, format_func=words.metric, key="compare-metric")
     axis = second.segmented_control(
-        _("Over"), ["step", "time"], default="step", required=True, key="compare-axis",
+        _("Over"),
+        ["step", "time"],
+        default="step",
+        required=True,
+        key="compare-axis",
         format_func=lambda kind: _("steps") if kind == "step" else _("time"),
-    )  # fmt: skip
+    )
     smoothing = third.slider(_("Smoothing"), 0.0, 0.95, 0.0, 0.05, key="compare-smoothing")
     log = fourth.toggle(_("Logarithmic"), key="compare-log")
     series: dict[str, Sequence[MetricPoint]] = {
         names[each]: history[metric] for each, history in histories.items() if metric in history
     }
-    charts.curves(series, title=words.metric(metric), x=axis or "step", log=log,
-                  smoothing=smoothing, height=360)  # fmt: skip
+    charts.curves(
+        series,
+        title=words.metric(metric),
+        x=axis or "step",
+        log=log,
+        smoothing=smoothing,
+        height=360,
+    )
 
 
 def _differences(title: str, found: Sequence[FieldDifference], names: dict[str, str]) -> None:
@@ -221,9 +245,11 @@ def _shown(value: Any) -> str:
 def _seeds(found: ExperimentComparison, names: dict[str, str]) -> None:
     if not found.seeds:
         st.caption(
-            _("No two of them are the same but for the seed. Several seeds of one configuration "
-              "show how much of a score is luck.")
-        )  # fmt: skip
+            _(
+                "No two of them are the same but for the seed. Several seeds of one configuration "
+                "show how much of a score is luck."
+            )
+        )
     for group in found.seeds:
         with st.container(border=True):
             st.markdown(", ".join(names[each] for each in group.experiment_ids))

@@ -56,14 +56,22 @@ def _adapters(known: dict[str, ExperimentSummary], asked: str | None) -> tuple[s
     ids = list(known)
     left, right = st.columns(2)
     first = left.selectbox(
-        _("Experiment"), ids, index=ids.index(asked) if asked else 0, format_func=title,
-        key="try-first", on_change=keep,
-    )  # fmt: skip
+        _("Experiment"),
+        ids,
+        index=ids.index(asked) if asked else 0,
+        format_func=title,
+        key="try-first",
+        on_change=keep,
+    )
     others = [each for each in ids if each != first and known[each].task == known[first].task]
     second = right.selectbox(
-        _("Beside it"), others, index=None, format_func=title, key="try-second",
+        _("Beside it"),
+        others,
+        index=None,
+        format_func=title,
+        key="try-second",
         placeholder=_("no other"),
-    )  # fmt: skip
+    )
     return str(first), second
 
 
@@ -71,11 +79,14 @@ def _text(one: ExperimentSummary) -> str:
     chat = one.task == "sft"
     return str(
         st.text_area(
-            _("What you say") if chat else _("Text"), key="try-text", height=120,
-            placeholder=_("Is this review fresh or rotten? …") if chat
+            _("What you say") if chat else _("Text"),
+            key="try-text",
+            height=120,
+            placeholder=_("Is this review fresh or rotten? …")
+            if chat
             else _("A film that stays with you."),
         )
-    )  # fmt: skip
+    )
 
 
 def _ask(one: ExperimentSummary, text: str, beside: bool, place: Any) -> None:
@@ -101,9 +112,11 @@ def _show_base(one: ExperimentSummary, told: Predictions) -> None:
     else:
         st.markdown(f"**{title}**")
         st.caption(
-            _("The base model has no answer of its own: what tells the labels apart is trained "
-              "with the adapter.")
-        )  # fmt: skip
+            _(
+                "The base model has no answer of its own: what tells the labels apart is trained "
+                "with the adapter."
+            )
+        )
 
 
 def _show(title: str, answer: Answered) -> None:
@@ -116,21 +129,25 @@ def _show(title: str, answer: Answered) -> None:
         if answer.probabilities:
             rows = [
                 {"label": label, "probability": value}
-                for label, value in sorted(
-                    answer.probabilities.items(), key=lambda item: -item[1]
-                )[:12]
+                for label, value in sorted(answer.probabilities.items(), key=lambda item: -item[1])[
+                    :12
+                ]
             ]
             chart = (
                 alt.Chart(pl.DataFrame(rows), height=alt.Step(26))
                 .mark_bar(cornerRadiusEnd=3)
                 .encode(
-                    x=alt.X("probability:Q", title=_("probability"),
-                            scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%")),
+                    x=alt.X(
+                        "probability:Q",
+                        title=_("probability"),
+                        scale=alt.Scale(domain=[0, 1]),
+                        axis=alt.Axis(format="%"),
+                    ),
                     y=alt.Y("label:N", title=None, sort="-x"),
                     tooltip=[
                         alt.Tooltip("label:N", title=_("label")),
                         alt.Tooltip("probability:Q", title=_("probability"), format=".1%"),
                     ],
                 )
-            )  # fmt: skip
+            )
             st.altair_chart(chart)
