@@ -11,7 +11,7 @@ SET_UP := $(PYTHON) scripts/setup.py$(if $(filter .conda,$(ENV)), --conda)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-conda environment environment-dev environment-bench run-local logs-local \
-  db-list data-validate data-analyze data-versions start stop bench chaos test lint format
+  db-list data-validate data-analyze data-versions start stop translations bench chaos test lint format
 
 help:  ## list every target
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-18s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,11 +49,14 @@ data-analyze: environment  ## labels, lengths, typical words; saved as JSON and 
 data-versions: environment  ## the versions of all datasets; DATA=name for one
 	@$(BIN)/tunesmith data versions $(DATA) $(ARGS)
 
-start: environment  ## broker, API and worker on this machine, in the background; no Docker
+start: environment  ## broker, API, worker and web page on this machine, in the background; no Docker
 	@$(BIN)/tunesmith up --detach $(ARGS)
 
 stop: environment  ## stop what `make start` started; what trains saves a checkpoint first
 	@$(BIN)/tunesmith down $(ARGS)
+
+translations: environment-dev  ## texts of the web page into its catalogues; lists what isn't translated
+	@$(BIN)/python scripts/translations.py
 
 bench: environment-bench  ## time and memory of data, store and API, beside other tools; long
 	@$(BIN)/python benchmarks/data.py $(ARGS)

@@ -28,6 +28,9 @@ BROKER_OPTIONS = (
 )
 """What may follow the `?` of such an address, as kombu's `parse_url` reads it."""
 
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+"""Addresses that mean all of this machine's, and where it reaches itself then."""
+
 SECRETS = Path("/run/secrets")
 """Where containers find their secrets, a file each."""
 
@@ -223,10 +226,12 @@ class Settings(BaseSettings):
     @property
     def api_address(self) -> str:
         """Where this machine reaches its own API."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(
-            self.api_host, self.api_host
-        )
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+        return _address(self.api_host, self.api_port)
+
+    @property
+    def ui_address(self) -> str:
+        """Where this machine reaches its own web page."""
+        return _address(self.ui_host, self.ui_port)
 
     @cached_property
     def timezone(self) -> ZoneInfo:
@@ -281,3 +286,9 @@ def _check_broker_address(address: str) -> None:
             raise ValueError(f"no option after ? has this name; {hint}")
         if name == "ssl_cert_reqs" and value not in _CERTIFICATES:
             raise ValueError("ssl_cert_reqs is required, optional or none")
+
+
+def _address(host: str, port: int) -> str:
+    """Where this machine reaches a server that listens on `host`, which may mean all addresses."""
+    host = _ANY.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

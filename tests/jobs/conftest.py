@@ -49,6 +49,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         "TUNESMITH_CANCEL_GRACE_SECONDS": 60,
         "REDIS_PORT": free_port(),
         "API_PORT": free_port(),
+        "UI_PORT": free_port(),
         "OMP_NUM_THREADS": 1,
         "HF_HUB_OFFLINE": 1,
         "HF_HOME": tmp_path / "hf",

@@ -55,7 +55,7 @@ def test_one_command_starts_everything_and_ctrl_c_ends_it_all(
 ) -> None:
     up = start("up")
     services = running(settings)
-    assert set(services.services) == {"broker", "api", "worker"}
+    assert set(services.services) == {"broker", "api", "worker", "ui"}
     assert services.addresses["api"] == f"http://127.0.0.1:{settings.api_port}"
     assert broker_is_live(settings.broker_url)
     experiment = queue(training={"num_train_epochs": 1})

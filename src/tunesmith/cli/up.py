@@ -11,14 +11,13 @@ from tunesmith.jobs.running import Running, services_folder
 from tunesmith.jobs.services import (
     AlreadyRunning,
     Services,
-    api_address,
     longest_stop,
     start_in_background,
     stop,
 )
 from tunesmith.settings import Settings
 
-_COLOURS = {"api": "green", "worker": "cyan", "broker": "magenta", "up": "yellow"}
+_COLOURS = {"api": "green", "worker": "cyan", "ui": "blue", "broker": "magenta", "up": "yellow"}
 _WIDTH = max(len(name) for name in _COLOURS)
 
 
@@ -28,7 +27,7 @@ _WIDTH = max(len(name) for name in _COLOURS)
 )
 @click.option("--quiet", is_flag=True, hidden=True, help="Leave what API and worker print out.")
 def up(detach: bool, quiet: bool) -> None:
-    """Start broker, API and worker on this machine, and stop them with Ctrl-C.
+    """Start broker, API, worker and web page on this machine, and stop them with Ctrl-C.
 
     The broker is an embedded Valkey unless REDIS_URL is set or one answers on REDIS_PORT. Ports
     come from .env. What the services print is kept in results/.tunesmith/ too.
@@ -63,7 +62,8 @@ def down() -> None:
 
 
 def _announce(settings: Settings) -> None:
-    address = api_address(settings)
+    address = settings.api_address
+    _print(f"  web page    {settings.ui_address}")
     _print(f"  API         {address}")
     _print(f"  its pages   {address}/docs")
     _print(f"  logs        {services_folder(settings)}")
@@ -75,7 +75,7 @@ def _say(name: str, line: str) -> None:
 
 def _say_own(name: str, line: str) -> None:
     """What has no log of its own."""
-    if name not in ("api", "worker"):
+    if name not in ("api", "worker", "ui"):
         _say(name, line)
 
 

@@ -18,7 +18,7 @@ from tunesmith.jobs.devices import CPU, detect_devices, has_gpu
 from tunesmith.jobs.installation import Finding, State, look_at_installation
 from tunesmith.jobs.ports import is_loopback, port_is_free, port_owner
 from tunesmith.jobs.running import Running
-from tunesmith.jobs.services import api_address, api_answers
+from tunesmith.jobs.services import api_answers
 from tunesmith.settings import Settings
 from tunesmith.tracking.schema import HEAD
 from tunesmith.tracking.service_entities import Role
@@ -130,7 +130,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
 
 
 def _api(settings: Settings) -> Iterator[Finding]:
-    address = api_address(settings)
+    address = settings.api_address
     if api_answers(settings):
         yield Finding("api", State.OK, f"{address} answers")
     elif port_is_free(settings.api_host, settings.api_port):

@@ -10,9 +10,6 @@ import psutil
 
 from tunesmith.errors import ServiceError
 
-ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
-"""Addresses that mean all of this machine's, and where it reaches itself then."""
-
 
 def port_is_free(host: str, port: int) -> bool:
     """Whether a server could listen on `port` of the address `host`.

@@ -1,4 +1,4 @@
-"""`tunesmith up` and `down`: broker, API and worker on this machine, watched and started again."""
+"""`tunesmith up` and `down`: all services of this machine, watched and started again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import psutil
 from tunesmith.errors import ServiceError
 from tunesmith.jobs.broker import EmbeddedBroker, broker_trouble, shown_url
 from tunesmith.jobs.child import Child, Say
-from tunesmith.jobs.ports import ANY, port_is_free, port_taken
+from tunesmith.jobs.ports import port_is_free, port_taken
 from tunesmith.jobs.processes import ProcessIdentity, end_processes
 from tunesmith.jobs.running import Running, only_one, services_folder
 from tunesmith.jobs.signals import StopSignals
@@ -35,22 +35,17 @@ BROKER_PAUSE, BROKER_LONG_PAUSE = 1.0, 10.0
 
 API_GRACE = 10.0
 WORKER_GRACE = 25.0
-"""Seconds that they get to end; the worker's come on top of `cancel_grace_seconds`."""
+"""Seconds that they get to end, the page as many as the API; the worker's come on top of
+`cancel_grace_seconds`."""
 
 READY_PATIENCE = 120.0
 """Seconds that services started in the background get until the API answers."""
 
 
-def api_address(settings: Settings) -> str:
-    """Where this machine reaches its own API."""
-    host = ANY.get(settings.api_host, settings.api_host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
-
-
 def api_answers(settings: Settings) -> bool:
     """Whether the API says that it lives."""
     try:
-        address = f"{api_address(settings)}/health/live"
+        address = f"{settings.api_address}/health/live"
         return httpx2.get(address, timeout=2.0, trust_env=False).status_code == httpx2.codes.OK
     except (httpx2.HTTPError, OSError):
         return False
@@ -72,7 +67,7 @@ class Services:
 
     def __init__(self, settings: Settings, say: Say) -> None:
         self.settings = settings
-        self.addresses: dict[str, str] = {"api": api_address(settings)}
+        self.addresses = {"page": settings.ui_address, "api": settings.api_address}
         self._say = say
         self._signals = StopSignals(_STOP, at_once=self._hurry)
         self._at_once = False
@@ -106,11 +101,14 @@ class Services:
         self._start_broker()
         if not port_is_free(settings.api_host, settings.api_port):
             raise port_taken("API", settings.api_port, "API_PORT")
+        if not port_is_free(settings.ui_host, settings.ui_port):
+            raise port_taken("web page", settings.ui_port, "UI_PORT")
         parent = ["--parent", str(psutil.Process().pid)]
         logs = services_folder(settings)
         self._children = [
             Child("api", [*COMMAND, "api", *parent], logs, self._say),
             Child("worker", [*COMMAND, "worker", *parent], logs, self._say),
+            Child("ui", [*COMMAND, "ui", *parent], logs, self._say),
         ]
         for child in self._children:
             child.start()
@@ -175,8 +173,9 @@ class Services:
         running.write(self.settings)
 
     def _stop(self) -> None:
-        """Worker first, so that one can watch what it gives back; then API, then broker."""
-        grace = {"worker": self.settings.cancel_grace_seconds + WORKER_GRACE, "api": API_GRACE}
+        """Page and worker first: one can ask what the worker gives back; then API, then broker."""
+        worker = self.settings.cancel_grace_seconds + WORKER_GRACE
+        grace = {"ui": API_GRACE, "worker": worker, "api": API_GRACE}
         for child in reversed(self._children):
             child.end(partial(self._patience, grace[child.name]))
             child.close()
@@ -228,14 +227,14 @@ def start_in_background(settings: Settings) -> Running:
             process.wait(longest_stop(settings))
         raise
     raise ServiceError(
-        f"the API did not answer on {api_address(settings)} within {READY_PATIENCE:g} seconds; "
+        f"the API did not answer on {settings.api_address} within {READY_PATIENCE:g} seconds; "
         f"{services_folder(settings)} has the logs. Everything was stopped again."
     )
 
 
 def longest_stop(settings: Settings) -> float:
     """Most seconds that the services get to end."""
-    return settings.cancel_grace_seconds + WORKER_GRACE + API_GRACE
+    return settings.cancel_grace_seconds + WORKER_GRACE + 2 * API_GRACE
 
 
 def stop(settings: Settings) -> bool:
