@@ -6,13 +6,13 @@ of the configuration. What has no translation yet is listed; exit code 1 while t
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from tunesmith.config.presets import presets
@@ -21,18 +21,28 @@ from tunesmith.tasks import TASKS
 
 UI = Path(__file__).parents[1] / "src" / "tunesmith" / "ui"
 LOCALE = UI / "locale"
-KEYWORDS = {"_": None, "translate_number": (1, 2)}
+MARKS = ("_", "translate_number")
+"""Functions whose arguments are texts: one, or one for one thing and one for several."""
 
 
 def texts() -> Catalog:
     """Every text of the page, in English."""
     catalogue = Catalog(project="Tunesmith", copyright_holder="Tunesmith contributors")
-    found = extract_from_dir(UI, [("**.py", "python")], keywords=KEYWORDS)
-    for name, line, message, _comments, _context in found:
-        catalogue.add(message, locations=[(f"ui/{name}", line)])
+    for path in sorted(UI.rglob("*.py")):
+        for found in marked(ast.parse(path.read_text(encoding="utf-8"))):
+            catalogue.add(found[0] if len(found) == 1 else found)
     for text in descriptions():
-        catalogue.add(text, locations=[("configuration", 0)])
+        catalogue.add(text)
     return catalogue
+
+
+def marked(tree: ast.AST) -> Iterator[tuple[str, ...]]:
+    """The texts of a module, also those within f-strings, where Babel's own search finds none."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MARKS:
+            texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+            if texts:
+                yield tuple(str(text) for text in texts)
 
 
 def descriptions() -> Iterator[str]:

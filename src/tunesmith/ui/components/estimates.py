@@ -37,7 +37,7 @@ def panel() -> None:
                 if shortest == longest
                 else _("{least} to {most}").format(least=shortest, most=longest)
             )
-            left.metric(_("Training"), text)
+            left.metric(_("Training time"), text)
         memory = [v for one in wholes if (v := one.metrics.get("peak_memory_bytes"))]
         if memory:
             right.metric(_("Memory"), formats.size(max(memory)))

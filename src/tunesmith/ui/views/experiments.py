@@ -90,7 +90,7 @@ def _filters() -> dict[str, Any]:
         _("Sort by"), SORT_KEYS, key="sort_by", bind="query-params", format_func=_sort_name
     )
     falling = fourth.toggle(
-        _("Falling"), value=True, key="desc", bind="query-params", help=_("The largest first.")
+        _("Descending"), value=True, key="desc", bind="query-params", help=_("The largest first.")
     )
     with st.expander(_("More filters")):
         columns = st.columns(3)
@@ -172,7 +172,7 @@ def _table(found: ExperimentPage) -> list[ExperimentSummary]:
         "status": st.column_config.TextColumn(_("Status"), width="small"),
         "score": st.column_config.NumberColumn(_("Score"), format="%.3f", width="small"),
         "metric": st.column_config.TextColumn(_("Metric"), width="small"),
-        "runtime": st.column_config.TextColumn(_("Training"), width="small"),
+        "runtime": st.column_config.TextColumn(_("Training time"), width="small"),
         "model": st.column_config.TextColumn(_("Base model")),
         "data": st.column_config.TextColumn(_("Data")),
         "task": st.column_config.TextColumn(_("Task")),

@@ -67,5 +67,5 @@ def _overview() -> None:
             words.status(ExperimentStatus.SUCCEEDED).capitalize(),
             formats.number(stats.by_status[ExperimentStatus.SUCCEEDED]),
         )
-        second.metric(_("Time of training"), formats.duration(stats.total_runtime))
+        second.metric(_("Time of all trainings"), formats.duration(stats.total_runtime))
         navigation.link("experiments", _("All experiments"), icon=":material/arrow_forward:")

@@ -17,7 +17,7 @@ def page() -> None:
     del left, right
     with middle:
         st.title(_("Sign in"))
-        st.write(_("Whoever keeps this Tunesmith gave you an access token."))
+        st.write(_("Type the access token that you were given by whoever keeps this Tunesmith."))
         with st.form("sign-in"):
             token = st.text_input(
                 _("Access token"),

@@ -104,6 +104,6 @@ def _audit() -> None:
         _("who"): [entry.actor for entry in found],
         _("what"): [entry.action for entry in found],
         _("to what"): [entry.target for entry in found],
-        _("from"): [entry.address for entry in found],
+        _("address"): [entry.address for entry in found],
     }
     st.dataframe(pl.DataFrame(table), hide_index=True)
