@@ -21,10 +21,13 @@ from tunesmith.tracking.store import Store
 WIDE = 100
 """Columns of a terminal that shows more than the figures."""
 
+NARROW = 60
+"""Columns below which the verdict stands only in the sentences under the table."""
+
 LONGEST_VALUE = 60
 """Characters of a value that are shown."""
 
-_STYLES = {
+_STYLES: dict[str, str] = {
     Verdict.BETTER: "green",
     Verdict.WORSE: "red",
     Verdict.NOT_DISTINGUISHABLE: "yellow",
@@ -54,7 +57,7 @@ def compare(references: tuple[str, ...], as_json: bool) -> None:
 
 def _print(console: Console, found: Comparison) -> None:
     letters = dict(zip((e.id for e in found.experiments), string.ascii_uppercase, strict=False))
-    console.print(_scores(found, letters, wide=console.width >= WIDE))
+    console.print(_scores(found, letters, console.width))
     for line in found.experiments:
         if line.note:
             console.print(Text(f"{letters[line.id]}: {line.note}", "dim"))
@@ -87,8 +90,9 @@ def _print(console: Console, found: Comparison) -> None:
         )
 
 
-def _scores(found: Comparison, letters: dict[str, str], *, wide: bool) -> Table:
+def _scores(found: Comparison, letters: dict[str, str], width: int) -> Table:
     """The experiments, one a line; id, metric and data where there is room for them."""
+    wide, verdict_fits = width >= WIDE, width >= NARROW
     verdicts = {pair.experiment_id: pair.verdict for pair in found.pairs}
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")
@@ -100,9 +104,10 @@ def _scores(found: Comparison, letters: dict[str, str], *, wide: bool) -> Table:
     table.add_column("95 % interval", no_wrap=True)
     if wide:
         table.add_column("data", no_wrap=True, overflow="ellipsis")
-    table.add_column("against A")
+    if verdict_fits:
+        table.add_column("against A")
     for line in found.experiments:
-        verdict = verdicts.get(line.id)
+        verdict = verdicts.get(line.id, "")
         interval = line.interval
         table.add_row(
             Text(letters[line.id], "bold"),
@@ -111,7 +116,7 @@ def _scores(found: Comparison, letters: dict[str, str], *, wide: bool) -> Table:
             Text("" if line.score is None else f"{line.score:.3f}"),
             Text("" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}", "dim"),
             *([Text(line.dataset)] if wide else []),
-            Text(verdict, _STYLES[verdict]) if verdict else Text("baseline", "dim"),
+            *([Text(verdict or "baseline", _STYLES.get(verdict, "dim"))] if verdict_fits else []),
         )
     return table
 

@@ -26,8 +26,10 @@ RESAMPLES = 2000
 SEED = 0
 """The same counts give the same interval, always."""
 
-FEWEST = 10
-"""Rows of the rarer kind below which a bootstrap has too little to draw from to cover."""
+FEWEST_OF_A_KIND = 20
+FEWEST_APART = 10
+"""Right or wrong answers, and rows that tell two experiments apart, below which a bootstrap has too
+little to draw from; chosen by their coverage (tests/tracking/test_significance.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,10 @@ class Interval:
 def share_interval(right: int, rows: int) -> Interval:
     """Interval of the share of right answers, of which there are `right` among `rows` (at least 1).
 
-    The percentile bootstrap (Efron and Tibshirani 1993, chapter 13); where fewer than FEWEST
-    answers are right, or wrong, Wilson's score interval (Wilson 1927).
+    The percentile bootstrap (Efron and Tibshirani 1993, chapter 13); where fewer than
+    FEWEST_OF_A_KIND answers are right, or wrong, Wilson's score interval (Wilson 1927).
     """
-    if min(right, rows - right) < FEWEST:
+    if min(right, rows - right) < FEWEST_OF_A_KIND:
         from scipy.stats import binomtest
 
         found = binomtest(right, rows).proportion_ci(LEVEL, method="wilson")
@@ -60,10 +62,10 @@ def difference_interval(lost: int, won: int, rows: int) -> Interval:
     """Interval of the difference of two shares of right answers to the same `rows` rows.
 
     `won` rows are right in the second only, `lost` in the first only. The percentile bootstrap over
-    pairs of answers; where fewer than FEWEST rows tell the two apart, the adjusted Wald interval of
-    Bonett and Price (2012).
+    pairs of answers; where fewer than FEWEST_APART rows tell the two apart, the adjusted Wald
+    interval of Bonett and Price (2012).
     """
-    if lost + won < FEWEST:
+    if lost + won < FEWEST_APART:
         first, second = (lost + 1) / (rows + 2), (won + 1) / (rows + 2)
         middle = second - first
         half = _normal(LEVEL) * math.sqrt((first + second - middle**2) / (rows + 2))
