@@ -6,6 +6,7 @@ import string
 from collections.abc import Sequence
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +24,12 @@ WIDE = 100
 
 NARROW = 60
 """Columns below which the verdict stands only in the sentences under the table."""
+
+OTHERS, OTHERS_NARROW = 49, 28
+"""Columns that letter, score, interval and verdict take, and without the verdict."""
+
+SHORTEST_NAME = 8
+"""Columns that a name has at least."""
 
 LONGEST_VALUE = 60
 """Characters of a value that are shown."""
@@ -96,12 +103,14 @@ def _scores(found: Comparison, letters: dict[str, str], width: int) -> Table:
     verdicts = {pair.experiment_id: pair.verdict for pair in found.pairs}
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")
-    table.add_column("name", no_wrap=True, overflow="ellipsis", min_width=8)
+    longest = max(cell_len(line.name) for line in found.experiments)
+    room = max(SHORTEST_NAME, width // 3 if wide else width - (OTHERS if verdict_fits else OTHERS_NARROW))
+    table.add_column("name", width=min(longest, room), no_wrap=True, overflow="ellipsis")
     if wide:
         table.add_column("id", no_wrap=True)
         table.add_column("metric", no_wrap=True)
-    table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("95 % interval", no_wrap=True)
+    table.add_column("score", min_width=5, justify="right", no_wrap=True)
+    table.add_column("95 % interval", min_width=14, no_wrap=True)
     if wide:
         table.add_column("data", no_wrap=True, overflow="ellipsis")
     if verdict_fits:
