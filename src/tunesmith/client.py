@@ -14,7 +14,7 @@ TooManyAttemptsError for patience.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, Self
 from urllib.parse import quote
 
 from tunesmith.api.connection import Connection
+from tunesmith.api.schemas.compare import ExperimentComparison
 from tunesmith.api.schemas.data import (
     BaseModels,
     CheckResult,
@@ -200,6 +201,11 @@ class Client:
     def experiment(self, experiment_id: str) -> ExperimentWhole:
         """One experiment, whole. Raises NotFoundError."""
         return self._poll(ExperimentWhole, _path("experiments", experiment_id))
+
+    def compare_experiments(self, ids: Sequence[str]) -> ExperimentComparison:
+        """Each of 2 to 20 experiments against the first. Raises NotFoundError, ConfigError."""
+        params = {"id": list(ids)}
+        return self._ask(ExperimentComparison, "GET", "/experiments/compare", params=params)
 
     def cancel(self, experiment_id: str) -> TaskState:
         """Cancel it, with a checkpoint where it runs. Raises NotFoundError, StateError."""

@@ -19,6 +19,7 @@ from tunesmith.api.guard import Guard
 from tunesmith.api.requests import RequestLog
 from tunesmith.api.routes import (
     access,
+    compare,
     configuration,
     datasets,
     experiments,
@@ -30,7 +31,8 @@ from tunesmith.api.routes import (
 from tunesmith.api.service import Service
 from tunesmith.settings import VERSION, Settings
 
-ROUTERS = (train, experiments, files, datasets, configuration, queue, health, access)
+# The one that has a path of its own before the one that would take it for an experiment's id.
+ROUTERS = (train, compare, experiments, files, datasets, configuration, queue, health, access)
 
 
 def create_app(settings: Settings | None = None, *, patience: float = PATIENCE) -> FastAPI:

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "tunesmith.cli.experiments",
         "List, show, follow, cancel, resume, delete, import.",
     ),
+    "compare": ("tunesmith.cli.compare", "Compare experiments: which is better, or is it luck?"),
     "queue": ("tunesmith.cli.queue", "Show what waits, and why; pause and continue a queue."),
     "up": ("tunesmith.cli.up", "Start broker, API, worker and web page on this machine."),
     "down": ("tunesmith.cli.up", "Stop what `tunesmith up` started."),

@@ -1,0 +1,120 @@
+"""Intervals cover, the paired test raises no more false alarms than it says, and rows tell."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.stats import binom, binomtest
+
+from tunesmith.tracking.significance import (
+    difference_interval,
+    fewest_rows_that_differ,
+    holm,
+    mid_p_mcnemar,
+    rows_needed,
+    share_interval,
+)
+
+DRAWS = 2000
+
+
+def pairs(lost: float, won: float, rows: int, seed: int = 0) -> npt.NDArray[np.int64]:
+    """Counts of lost, won and other rows in DRAWS comparisons: shape (DRAWS, 3)."""
+    chances = [lost, won, 1 - lost - won]
+    return np.random.default_rng(seed).multinomial(rows, chances, DRAWS)
+
+
+@pytest.mark.parametrize("rows", [200, 500, 1200])
+@pytest.mark.parametrize("accuracy", [0.5, 0.7, 0.8, 0.9, 0.95])
+def test_an_interval_holds_the_true_accuracy_as_often_as_it_says(
+    accuracy: float, rows: int
+) -> None:
+    counts = np.random.default_rng(0).binomial(rows, accuracy, DRAWS)
+    found = {int(right): share_interval(int(right), rows) for right in set(counts.tolist())}
+    held = [found[right].low <= accuracy <= found[right].high for right in counts.tolist()]
+    assert 0.93 <= np.mean(held) <= 0.97
+
+
+@pytest.mark.parametrize("rows", [20, 50, 100])
+@pytest.mark.parametrize("accuracy", [0.8, 0.95, 0.99])
+def test_few_rows_or_few_mistakes_still_give_an_interval_that_covers(
+    accuracy: float, rows: int
+) -> None:
+    # The coverage itself, summed over all that can happen; few rows make it jump.
+    intervals = [share_interval(right, rows) for right in range(rows + 1)]
+    held = [found.low <= accuracy <= found.high for found in intervals]
+    assert binom.pmf(np.arange(rows + 1), rows, accuracy)[held].sum() >= 0.90
+
+
+def test_rows_that_are_all_right_leave_room_for_mistakes() -> None:
+    found = share_interval(50, 50)
+    assert found.method == "Wilson"
+    assert 0.9 < found.low < 0.95
+    assert found.high == 1.0
+
+
+@pytest.mark.parametrize("rows", [200, 500, 1200])
+@pytest.mark.parametrize("apart", [0.1, 0.2, 0.4])
+def test_the_test_finds_a_difference_that_is_not_there_one_time_in_twenty(
+    apart: float, rows: int
+) -> None:
+    counts = pairs(apart / 2, apart / 2, rows)
+    alarms = (mid_p_mcnemar(counts[:, 0], counts[:, 1]) <= 0.05).mean()
+    assert 0.035 <= alarms <= 0.065
+
+
+def test_few_rows_that_differ_raise_fewer_alarms_and_never_more() -> None:
+    for rows, apart in [(30, 0.1), (50, 0.1), (100, 0.05)]:
+        counts = pairs(apart / 2, apart / 2, rows)
+        assert (mid_p_mcnemar(counts[:, 0], counts[:, 1]) <= 0.05).mean() <= 0.05
+
+
+def test_mid_p_is_the_exact_p_value_less_the_chance_of_what_was_seen() -> None:
+    for lost, won in [(1, 8), (12, 5), (0, 5), (40, 61)]:
+        exact = binomtest(lost, lost + won, 0.5).pvalue
+        seen = binom.pmf(lost, lost + won, 0.5)
+        assert mid_p_mcnemar(lost, won) == pytest.approx(exact - seen)
+    assert mid_p_mcnemar(0, 0) == 1.0
+    assert mid_p_mcnemar(7, 7) == 1.0
+    assert mid_p_mcnemar(0, fewest_rows_that_differ()) <= 0.05
+    assert mid_p_mcnemar(0, fewest_rows_that_differ() - 1) > 0.05
+
+
+@pytest.mark.parametrize(("lost", "won"), [(0.1, 0.1), (0.02, 0.06)])
+@pytest.mark.parametrize("rows", [200, 1200])
+def test_the_interval_of_a_difference_covers(lost: float, won: float, rows: int) -> None:
+    counts = pairs(lost, won, rows, seed=1)
+    found = {tuple(row): difference_interval(row[0], row[1], rows) for row in counts.tolist()}
+    truth = won - lost
+    held = [
+        found[tuple(row)].low - 1e-12 <= truth <= found[tuple(row)].high + 1e-12
+        for row in counts.tolist()
+    ]
+    assert 0.93 <= np.mean(held) <= 0.985
+
+
+def test_answers_that_never_differ_are_not_called_equal_for_sure() -> None:
+    found = difference_interval(0, 0, 100)
+    assert found.low < 0 < found.high
+
+
+@pytest.mark.parametrize(("lost", "won", "rows"), [(20, 30, 500), (3, 8, 100), (60, 90, 1200)])
+def test_the_rows_asked_for_tell_four_times_of_five(lost: int, won: int, rows: int) -> None:
+    needed = rows_needed(lost, won, rows)
+    assert needed is not None
+    counts = pairs(lost / rows, won / rows, needed)
+    assert (mid_p_mcnemar(counts[:, 0], counts[:, 1]) <= 0.05).mean() == pytest.approx(
+        0.8, abs=0.04
+    )
+
+
+def test_no_number_of_rows_finds_a_difference_that_was_not_seen() -> None:
+    assert rows_needed(9, 9, 100) is None
+    assert rows_needed(0, 0, 100) is None
+
+
+def test_several_tests_are_adjusted_as_holm_says() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []
