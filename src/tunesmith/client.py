@@ -13,7 +13,7 @@ when the API can't be reached.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -47,6 +47,7 @@ from tunesmith.api.schemas.experiments import (
     TaskState,
     TaskStatus,
 )
+from tunesmith.api.schemas.predict import Predictions
 from tunesmith.api.schemas.service import (
     AuditPage,
     CreatedToken,
@@ -63,6 +64,9 @@ from tunesmith.errors import ServiceError
 M = TypeVar("M", bound=BaseModel)
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+
+PREDICTION_TIMEOUT = 330.0
+"""Seconds that predictions may take, a little more than the API gives them."""
 
 RECONNECTS = 5
 """Times in a row that a live stream which broke off is taken up again."""
@@ -260,6 +264,24 @@ class Client:
     def download_adapter(self, experiment_id: str, target: Path) -> Path:
         """Save the adapter as the ZIP archive `target`. Raises NotFoundError, OSError."""
         return self._connection.save(_path("experiments", experiment_id, "adapter"), target)
+
+    def predict(
+        self,
+        experiment_id: str,
+        inputs: Sequence[str | Mapping[str, Any]],
+        *,
+        base: bool = False,
+        max_new_tokens: int | None = None,
+    ) -> Predictions:
+        """Ask its adapter: texts, rows by column, or `{"messages": [...]}`; 64 at most.
+
+        With `base` the base model answers too. Raises NotFoundError, StateError, ConfigError,
+        DataError, ModelError.
+        """
+        asked = {"inputs": list(inputs), "base": base, "max_new_tokens": max_new_tokens}
+        path = _path("experiments", experiment_id, "predict")
+        # The first request loads the model.
+        return self._ask(Predictions, "POST", path, json=asked, timeout=PREDICTION_TIMEOUT)
 
     # -- data and configurations ------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Answers of saved adapters: the same as when they were verified, on base models that they share."""
+"""Answers of saved adapters: as when they were verified, on base models that they share."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_several_labels_and_pairs_are_answered(
                 "multi_label": True,
             },
             "model": {"name": str(tiny_distilbert)},
-            "data": {"dataset_name": str(data)},
+            "data": {"dataset_name": str(data), "max_length": 32},
             "training": {"device": "cpu"},
         },
         trained_settings,

@@ -24,13 +24,14 @@ from tunesmith.api.routes import (
     experiments,
     files,
     health,
+    predict,
     queue,
     train,
 )
 from tunesmith.api.service import Service
 from tunesmith.settings import VERSION, Settings
 
-ROUTERS = (train, experiments, files, datasets, configuration, queue, health, access)
+ROUTERS = (train, experiments, files, predict, datasets, configuration, queue, health, access)
 
 
 def create_app(settings: Settings | None = None, *, patience: float = PATIENCE) -> FastAPI:

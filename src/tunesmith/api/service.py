@@ -12,6 +12,7 @@ from tunesmith.api.prometheus import Measurements
 from tunesmith.api.schemas.experiments import Broker
 from tunesmith.jobs.maintenance import Maintenance
 from tunesmith.jobs.queue import Notifier
+from tunesmith.serving.companion import Companion
 from tunesmith.settings import Settings
 from tunesmith.tracking.store import Store
 
@@ -29,6 +30,8 @@ class Service:
     measurements: Measurements
     notifier: Notifier
     maintenance: Maintenance
+    companion: Companion
+    """Answers for adapters, in a process of its own."""
 
     @classmethod
     def open(cls, settings: Settings) -> Service:
@@ -46,7 +49,9 @@ class Service:
             raise
         notifier = Notifier(settings)
         maintenance = Maintenance(store, settings, notifier, also=measurements.look)
-        return cls(settings, store, authenticator, measurements, notifier, maintenance)
+        return cls(
+            settings, store, authenticator, measurements, notifier, maintenance, Companion(settings)
+        )
 
     def start(self) -> None:
         """Begin to look after the queue."""
@@ -55,6 +60,7 @@ class Service:
 
     def close(self) -> None:
         """End threads and connections."""
+        self.companion.close()
         self.maintenance.close()
         self.notifier.close()
         self.store.close()

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "tunesmith.cli.experiments",
         "List, show, follow, cancel, resume, delete, import.",
     ),
+    "predict": ("tunesmith.cli.predict", "Ask the adapter of an experiment."),
     "up": ("tunesmith.cli.up", "Start broker, API and worker on this machine."),
     "down": ("tunesmith.cli.up", "Stop what `tunesmith up` started."),
     "worker": ("tunesmith.cli.worker", "Take experiments from the queue and train them here."),

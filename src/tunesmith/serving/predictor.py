@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import torch
+from peft import PeftModel
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import DataError, DeviceError, ModelError
@@ -63,6 +64,11 @@ class _Base:
     plan: Plan
     adapters: set[str]
     """Names of its adapters; a base that answers alone has none."""
+
+    @property
+    def adapted(self) -> bool:
+        """Whether an adapter is on it."""
+        return isinstance(self.model, PeftModel)
 
     @property
     def size(self) -> int:
@@ -161,8 +167,9 @@ class Predictor:
         batches = by_length(examples, eval_batch_size(loaded.config, task))
         if loaded.name is not None:
             base.model.set_adapter(loaded.name)
+        # A base model that is asked alone may carry adapters of others.
         with_base: AbstractContextManager[Any] = (
-            base.model.disable_adapter() if alone and loaded.name is not None else nullcontext()
+            base.model.disable_adapter() if alone and base.adapted else nullcontext()
         )
         with torch.inference_mode(), autocast(base.plan), with_base:
             found = [
@@ -312,15 +319,17 @@ class Predictor:
             gc.collect()
             if self._device.startswith("cuda"):
                 torch.cuda.empty_cache()
-        elif gone.name is not None:
+        elif gone.name is not None and len(base.model.peft_config) > 1:
             base.model.delete_adapter(gone.name)
+        elif gone.name is not None:
+            base.model = base.model.unload()
 
     def _forget_half_loaded(self, base_key: str, name: str) -> None:
         """After an adapter that didn't fit: the base stays as it was for those that did."""
         base = self._bases[base_key]
         if not base.adapters:
             del self._bases[base_key]
-        elif name in getattr(base.model, "peft_config", {}):
+        elif name in base.model.peft_config:
             base.model.delete_adapter(name)
 
 
