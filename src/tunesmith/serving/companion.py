@@ -189,9 +189,5 @@ class Companion:
 
 def _error(kind: str, message: str) -> TunesmithError:
     """The error of that name; one that needs more than a message becomes a UserError."""
-    found = getattr(errors, kind, None)
-    simple = isinstance(found, type) and issubclass(found, TunesmithError)
-    if not simple or found is errors.ConfigError:
-        return errors.UserError(message)
-    error: TunesmithError = found(message)
-    return error
+    found: type[TunesmithError] = getattr(errors, kind, errors.UserError)
+    return errors.UserError(message) if found is errors.ConfigError else found(message)

@@ -155,6 +155,21 @@ class Predictor:
                 "ask fewer, or shorter ones."
             ) from error
 
+    def fault_of(
+        self, adapter: SavedAdapter, question: Question, max_new_tokens: int | None = None
+    ) -> str | None:
+        """Why `question` can't be asked by itself; None where it can. Raises as `answer` does."""
+        loaded = self._load(adapter)
+        base, task = self._bases[loaded.base_key], loaded.task
+        # Where no question at all could be asked, that is no fault of this one.
+        length = task.question_length(loaded.config.data.max_length, base.longest, max_new_tokens)
+        try:
+            row = task.question(question, loaded.columns)
+            task.encode_questions([row], loaded.columns, base.tokenizer, length)
+        except DataError as error:
+            return str(error)
+        return None
+
     # -- answering --------------------------------------------------------------------------
 
     def _ask(
