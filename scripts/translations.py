@@ -75,7 +75,7 @@ def missing(catalogue: Catalog) -> list[str]:
 
 
 def _whole(string: str | tuple[str, ...] | list[str] | None) -> bool:
-    return bool(string) and (isinstance(string, str) or all(string))
+    return bool(string) and (isinstance(string, str) or all(string or ()))
 
 
 def main() -> int:

@@ -53,6 +53,7 @@ from tunesmith.api.schemas.experiments import (
     TaskState,
     TaskStatus,
 )
+from tunesmith.api.schemas.predict import Predictions
 from tunesmith.api.schemas.service import (
     AuditPage,
     CreatedToken,
@@ -278,6 +279,24 @@ class Client:
     def download_adapter(self, experiment_id: str, target: Path) -> Path:
         """Save the adapter as the ZIP archive `target`. Raises NotFoundError, OSError."""
         return self._connection.save(_path("experiments", experiment_id, "adapter"), target)
+
+    def predict(
+        self,
+        experiment_id: str,
+        inputs: Sequence[str | Mapping[str, Any]],
+        *,
+        base: bool = False,
+        max_new_tokens: int | None = None,
+    ) -> Predictions:
+        """Ask its adapter: texts, rows by column, or `{"messages": [...]}`; 64 at most.
+
+        With `base` the base model answers too. Raises NotFoundError, StateError, ConfigError,
+        DataError, ModelError.
+        """
+        asked = {"inputs": list(inputs), "base": base, "max_new_tokens": max_new_tokens}
+        path = _path("experiments", experiment_id, "predict")
+        # The first request loads the model.
+        return self._ask(Predictions, "POST", path, json=asked, long=True)
 
     # -- data and configurations ------------------------------------------------------------
 

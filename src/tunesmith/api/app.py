@@ -25,6 +25,7 @@ from tunesmith.api.routes import (
     experiments,
     files,
     health,
+    predict,
     queue,
     train,
 )
@@ -32,7 +33,9 @@ from tunesmith.api.service import Service
 from tunesmith.settings import VERSION, Settings
 
 # The one that has a path of its own before the one that would take it for an experiment's id.
-ROUTERS = (train, compare, experiments, files, datasets, configuration, queue, health, access)
+ROUTERS = (
+    train, compare, experiments, files, predict, datasets, configuration, queue, health, access,
+)  # fmt: skip
 
 
 def create_app(settings: Settings | None = None, *, patience: float = PATIENCE) -> FastAPI:

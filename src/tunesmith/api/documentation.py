@@ -32,6 +32,7 @@ TAGS = [
     {"name": "train", "description": "Submit an experiment and see how far it is."},
     {"name": "experiments", "description": "List, read, change and delete experiments."},
     {"name": "files", "description": "Metrics, logs and files of an experiment."},
+    {"name": "predict", "description": "Ask the adapter that an experiment left."},
     {"name": "datasets", "description": "Upload data; versions, reports and comparisons."},
     {"name": "configuration", "description": "What can be configured, and what is wrong with it."},
     {"name": "queue", "description": "Queues and workers."},

@@ -71,6 +71,10 @@ class UnsupportedTypeError(UserError):
     """Raised when a request's body is of a type that isn't read here."""
 
 
+class UnavailableError(ServiceError):
+    """Raised when a part of the API doesn't answer, and why may be told to whoever asks."""
+
+
 KINDS: tuple[tuple[type[TunesmithError], int, str, str], ...] = (
     (UnauthenticatedError, 401, "unauthenticated", "Who asks isn't known"),
     (TooManyAttemptsError, 429, "too-many-attempts", "Too many failed attempts"),
@@ -140,7 +144,7 @@ def error_response(error: TunesmithError, instance: str = "") -> Response:
         return unexpected_response(error, instance)
     _, status, name, title = found
     detail = str(error)
-    if isinstance(error, StorageError | ServiceError):
+    if isinstance(error, StorageError | ServiceError) and not isinstance(error, UnavailableError):
         # What it says of servers and paths is for the log of whoever runs this.
         log.error("%s", error)
         detail = "The store or a service behind it doesn't answer now; ask again in a moment."

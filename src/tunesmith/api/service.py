@@ -14,6 +14,7 @@ from tunesmith.api.schemas.experiments import Broker
 from tunesmith.api.turns import Turns
 from tunesmith.jobs.maintenance import Maintenance
 from tunesmith.jobs.queue import Notifier
+from tunesmith.serving.companion import Companion
 from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.store import Store
@@ -36,6 +37,8 @@ class Service:
     reports: Reports
     copies: Artifacts | None
     """The object store in which other machines' experiments are."""
+    companion: Companion
+    """Answers for adapters, in a process of its own."""
 
     @classmethod
     def open(cls, settings: Settings) -> Service:
@@ -62,7 +65,7 @@ class Service:
         turns = Turns()
         return cls(
             settings, store, authenticator, measurements, notifier, maintenance,
-            turns, Reports(settings, turns), copies,
+            turns, Reports(settings, turns), copies, Companion(settings),
         )  # fmt: skip
 
     def start(self) -> None:
@@ -72,6 +75,7 @@ class Service:
 
     def close(self) -> None:
         """End threads and connections."""
+        self.companion.close()
         self.maintenance.close()
         self.notifier.close()
         self.store.close()

@@ -104,7 +104,9 @@ def _scores(found: Comparison, letters: dict[str, str], width: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")
     longest = max(cell_len(line.name) for line in found.experiments)
-    room = max(SHORTEST_NAME, width // 3 if wide else width - (OTHERS if verdict_fits else OTHERS_NARROW))
+    room = max(
+        SHORTEST_NAME, width // 3 if wide else width - (OTHERS if verdict_fits else OTHERS_NARROW)
+    )
     table.add_column("name", width=min(longest, room), no_wrap=True, overflow="ellipsis")
     if wide:
         table.add_column("id", no_wrap=True)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from tunesmith.errors import UserError
+
 if TYPE_CHECKING:
     import torch
 
@@ -64,6 +66,18 @@ class Prediction:
     tokens_correct: int = 0
     """Targets that the model gave when shown the answer up to there."""
     scores: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says to something new."""
+
+    answer: Any
+    """A label, a list of labels, or a text."""
+    probabilities: Mapping[str, float] | None = None
+    """Label → probability, 0 to 1, for every label; None where the answer is no label."""
+    cut: bool = False
+    """Whether what was asked was too long, and the model saw only a part of it."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +256,56 @@ class Task(ABC):
         self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns
     ) -> dict[str, Any]:
         """The score of the best answer that needs no model, as `{"name", "metric", "value"}`."""
+
+    # -- answers to something new ------------------------------------------------------------
+
+    def question(self, given: str | Mapping[str, Any], columns: Columns) -> Row:
+        """What is asked as a row: a text, columns by name, or `{"messages": [...]}` for a chat.
+
+        Raises DataError when the task can't be asked that.
+        """
+        raise UserError(f"an adapter of the task {self.name} can't be asked anything yet.")
+
+    def question_length(
+        self, trained: int, longest: int | None, max_new_tokens: int | None = None
+    ) -> int:
+        """Most tokens of a question, where `trained` are the most of a row in training.
+
+        `longest` is what the model takes; None where it states nothing. Unless a task says
+        otherwise, it is what the adapter was judged with. Raises DataError when no room is left.
+        """
+        return min(trained, longest or trained)
+
+    def encode_questions(
+        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
+    ) -> list[Example]:
+        """Token ids of what `question` gave, cut to `max_length`; `cut` says whether that was done.
+
+        Raises DataError when what is left of one could not be understood.
+        """
+        raise UserError(f"an adapter of the task {self.name} can't be asked anything yet.")
+
+    def answer(
+        self,
+        model: Any,
+        examples: Sequence[Example],
+        tokenizer: Any,
+        *,
+        max_new_tokens: int | None = None,
+    ) -> list[Answer]:
+        """The model's answers to one batch of encoded questions, in their order.
+
+        `max_new_tokens` bounds generated text; None is what the task would take by itself.
+        """
+        raise UserError(f"an adapter of the task {self.name} can't be asked anything yet.")
+
+    def of_base(self, settings: Mapping[str, Any], fresh: Sequence[str]) -> Task | None:
+        """The task as the base model itself, without the adapter, would answer it.
+
+        `settings` is its `config.json`, `fresh` its modules without weights of their own. None
+        where its answers would be those of random weights.
+        """
+        return None if fresh else self
 
     @abstractmethod
     def usage(self, base_model: str) -> str:

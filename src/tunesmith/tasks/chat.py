@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import DataError, ModelError, nearest
+from tunesmith.tasks.columns import pad
 
 if TYPE_CHECKING:
     import torch
@@ -133,6 +134,86 @@ def render(turns: list[Message], tokenizer: Any) -> tuple[str, list[tuple[int, i
             "from the rest; give conversations of one question and one answer."
         )
     return text, spans
+
+
+def parse_question(value: Any, where: str) -> list[Message]:
+    """The conversation in `value` up to the answer that is wanted, as `parse_messages` reads it.
+
+    Raises DataError, naming `where`, when it is none, or its last turn is an answer already.
+    """
+    for rule, advice in chat_faults(value):
+        if rule in ("wrong_roles", "non_text_turns"):
+            raise DataError(f"{where}: {advice}")
+    turns = [{"role": str(role), "content": str(content)} for role, content in _turns(value) or ()]
+    if not turns or turns[-1]["role"] in ("assistant", "system"):
+        said = f"ends with the {turns[-1]['role']}" if turns else "holds no turn"
+        raise DataError(f"{where}: {said}; end with what the user asks.")
+    if not turns[-1]["content"].strip():
+        raise DataError(f"{where}: the last turn is empty.")
+    return turns
+
+
+def question_ids(turns: list[Message], tokenizer: Any, max_length: int) -> tuple[list[int], bool]:
+    """Token ids of the conversation with the answer's turn opened, and whether it was cut.
+
+    Too long, the last turn loses its end, so that the chat format stays whole. Raises DataError
+    when the turns before it leave no room, ModelError when the chat template refuses them.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    except TemplateError as error:
+        raise ModelError(f"the model's chat template refuses a conversation: {error}") from error
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    ids, offsets = list(encoded["input_ids"]), encoded["offset_mapping"]
+    excess = len(ids) - max_length
+    if excess <= 0:
+        return ids, False
+    said = turns[-1]["content"].strip()
+    begin = text.rfind(said)
+    inside = [
+        number
+        for number, (start, end) in enumerate(offsets)
+        if begin >= 0 and begin <= start and end <= begin + len(said)
+    ]
+    if len(inside) <= excess:
+        raise DataError(
+            f"the conversation has {len(ids):,} tokens, of which {max_length:,} fit beside "
+            "the answer; leave out earlier turns, or ask for a shorter answer."
+        )
+    left_out = set(inside[-excess:])
+    return [token for number, token in enumerate(ids) if number not in left_out], True
+
+
+def generate(
+    model: Any, prompts: Sequence[Sequence[int]], tokenizer: Any, max_new_tokens: int
+) -> list[list[int]]:
+    """Tokens of the greedy answers to `prompts`, each of at most `max_new_tokens`."""
+    from transformers import GenerationConfig
+
+    device = next(model.parameters()).device
+    examples = [{"input_ids": list(prompt)} for prompt in prompts]
+    inputs = pad(examples, {"input_ids": tokenizer.pad_token_id}, left=True)
+    config = GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=sorted(end_tokens(model, tokenizer)),
+    )
+    output = model.generate(
+        **{name: tensor.to(device) for name, tensor in inputs.items()},
+        generation_config=config,
+    )
+    return output[:, inputs["input_ids"].shape[1] :].tolist()  # type: ignore[no-any-return]
+
+
+def end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """The tokens that end an answer, as the tokenizer and the model's generation settings say."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    stated = base.generation_config.eos_token_id
+    ends = {tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])}
+    return {end for end in ends if end is not None}
 
 
 @contextmanager

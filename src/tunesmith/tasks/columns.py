@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import ConfigError, Problem, nearest
+from tunesmith.errors import ConfigError, DataError, Problem, nearest
 from tunesmith.tasks.base import Batch, Example, Row, TaskOptions
+from tunesmith.tasks.values import canonical
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +66,28 @@ def choose_columns(
     if problems:
         raise ConfigError(problems)
     return {want.role: str(chosen[want.role]) for want in wanted}
+
+
+def asked_columns(given: str | Mapping[str, Any], wanted: Sequence[str]) -> Row:
+    """A question as a row of the columns `wanted`: a text where it is one, else by their names.
+
+    Raises DataError naming the columns when one is missing or holds nothing.
+    """
+    named = " and ".join(map(repr, wanted))
+    if isinstance(given, str):
+        if len(wanted) != 1:
+            raise DataError(f"a text alone can't be asked here: give the columns {named}.")
+        given = {wanted[0]: given}
+    for name in wanted:
+        if name not in given:
+            near = nearest(name, given)
+            there = ", ".join(given) or "none"
+            hint = f"; did you mean {near} by it?" if near else "."
+            raise DataError(f"there is no column {name!r} among {there}; asked for: {named}{hint}")
+    row = {name: canonical(given[name]) for name in wanted}
+    if not any(text.strip() for text in row.values()):
+        raise DataError(f"there is no text in {named}.")
+    return row
 
 
 def require_placeholders(template: str, option: str, available: Sequence[str]) -> None:

@@ -10,19 +10,34 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from tunesmith.errors import DataError, ModelError
-from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Score, Task, TaskOptions
+from tunesmith.tasks.base import (
+    Answer,
+    Batch,
+    Columns,
+    Example,
+    Prediction,
+    Row,
+    Score,
+    Task,
+    TaskOptions,
+)
 from tunesmith.tasks.chat import (
     CHAT_RULES,
     Message,
     chat_faults,
+    end_tokens,
+    generate,
     head_only_at,
     parse_messages,
+    parse_question,
+    question_ids,
     render,
 )
 from tunesmith.tasks.columns import (
     IGNORED,
     PLACEHOLDER,
     Wanted,
+    asked_columns,
     at_least_float32,
     choose_columns,
     pad,
@@ -139,8 +154,11 @@ class SupervisedFineTuning(Task):
                 {"role": "user", "content": self._prompt(row, columns)},
                 {"role": "assistant", "content": canonical(row[columns["completion"]])},
             ]
+        return self._with_system(turns)
+
+    def _with_system(self, turns: list[Message]) -> list[Message]:
         if self.options.system_prompt and turns[0]["role"] != "system":
-            turns.insert(0, {"role": "system", "content": self.options.system_prompt})
+            return [{"role": "system", "content": self.options.system_prompt}, *turns]
         return turns
 
     def _prompt(self, row: Row, columns: Columns) -> str:
@@ -306,7 +324,7 @@ class SupervisedFineTuning(Task):
         last of them ends an answer, greedy decoding gives exactly these tokens: only the other rows
         are generated.
         """
-        limit, ends = self._longest_generated(), _end_tokens(model, tokenizer)
+        limit, ends = self._longest_generated(), end_tokens(model, tokenizer)
         tokens: dict[int, list[int]] = {}
         for number in range(len(batch["input_ids"])):
             mine = hits[owners == number]
@@ -333,25 +351,11 @@ class SupervisedFineTuning(Task):
         """Tokens of the greedy answers to the conversations of the batch's rows `wanted`."""
         if not wanted:
             return []
-        from transformers import GenerationConfig
-
-        device = batch["input_ids"].device
         prompts = [
-            {"input_ids": batch["input_ids"][number, : batch["prompt_length"][number]].tolist()}
+            batch["input_ids"][number, : batch["prompt_length"][number]].tolist()
             for number in wanted
         ]
-        inputs = pad(prompts, {"input_ids": tokenizer.pad_token_id}, left=True)
-        config = GenerationConfig(
-            max_new_tokens=self._longest_generated(),
-            do_sample=False,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=sorted(_end_tokens(model, tokenizer)),
-        )
-        output = model.generate(
-            **{name: tensor.to(device) for name, tensor in inputs.items()},
-            generation_config=config,
-        )
-        return output[:, inputs["input_ids"].shape[1] :].tolist()  # type: ignore[no-any-return]
+        return generate(model, prompts, tokenizer, self._longest_generated())
 
     def score(self, predictions: Sequence[Prediction]) -> Score:
         tokens = max(sum(p.tokens for p in predictions), 1)
@@ -381,6 +385,54 @@ class SupervisedFineTuning(Task):
             "value": hits / max(len(evaluation), 1),
         }
 
+    # -- answers to something new ------------------------------------------------------------
+
+    def question(self, given: str | Mapping[str, Any], columns: Columns) -> Row:
+        chats = columns.get("messages", "messages")
+        if isinstance(given, Mapping) and (asked := {chats, "messages"} & set(given)):
+            turns = parse_question(given[min(asked)], f"column {min(asked)!r}")
+        elif "messages" in columns:
+            turns = [{"role": "user", "content": asked_columns(given, ["messages"])["messages"]}]
+        else:
+            row = asked_columns(given, self.text_columns(columns))
+            turns = [{"role": "user", "content": self._prompt(row, columns)}]
+        return {"messages": self._with_system(turns)}
+
+    def question_length(
+        self, trained: int, longest: int | None, max_new_tokens: int | None = None
+    ) -> int:
+        longest = longest or max(trained, 2048)  # a chat may be longer than those learned from
+        most = max_new_tokens or self._longest_generated()
+        if most > longest - 4:
+            raise DataError(
+                f"an answer of {most:,} tokens leaves no room for the question: the model takes "
+                f"{longest:,} in all; lower max_new_tokens."
+            )
+        return longest - most
+
+    def encode_questions(
+        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
+    ) -> list[Example]:
+        found = [question_ids(row["messages"], tokenizer, max_length) for row in rows]
+        return [{"input_ids": ids, "cut": cut} for ids, cut in found]
+
+    def answer(
+        self,
+        model: Any,
+        examples: Sequence[Example],
+        tokenizer: Any,
+        *,
+        max_new_tokens: int | None = None,
+    ) -> list[Answer]:
+        prompts = [example["input_ids"] for example in examples]
+        most = max_new_tokens or self._longest_generated()
+        tokens = generate(model, prompts, tokenizer, most)
+        texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return [
+            Answer(text.strip(), cut=example["cut"])
+            for text, example in zip(texts, examples, strict=True)
+        ]
+
     def usage(self, base_model: str) -> str:
         return f"""from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
@@ -390,11 +442,3 @@ model = PeftModel.from_pretrained(base, "final_model")
 chat = pipeline("text-generation", model=model,
                 tokenizer=AutoTokenizer.from_pretrained("final_model"))
 print(chat([{{"role": "user", "content": "A question of your own"}}], max_new_tokens=100))"""
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """The tokens that end an answer, as the tokenizer and the model's generation settings say."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    stated = base.generation_config.eos_token_id
-    ends = {tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])}
-    return {end for end in ends if end is not None}

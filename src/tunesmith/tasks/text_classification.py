@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from tunesmith.errors import DataError, ModelError
-from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Score, Task, TaskOptions
-from tunesmith.tasks.columns import Wanted, at_least_float32, choose_columns, pad
+from tunesmith.tasks.base import (
+    Answer,
+    Batch,
+    Columns,
+    Example,
+    Prediction,
+    Row,
+    Score,
+    Task,
+    TaskOptions,
+)
+from tunesmith.tasks.columns import Wanted, asked_columns, at_least_float32, choose_columns, pad
+from tunesmith.tasks.labels import chosen, figures, in_order, label_answers, probabilities
 from tunesmith.tasks.values import canonical
 
 if TYPE_CHECKING:
@@ -123,7 +134,7 @@ class TextClassification(Task):
         counts = Counter(label for row in train for label in self._labels_of(row, columns))
         elsewhere = {label for row in evaluation for label in self._labels_of(row, columns)}
         wanted = self.labels_wanted()
-        self.labels = list(wanted) if wanted else _in_order({*counts, *elsewhere})
+        self.labels = list(wanted) if wanted else in_order({*counts, *elsewhere})
         if not self.labels:
             raise DataError(f"column {columns['label']!r} holds no label at all.")
         if unknown := sorted({*counts, *elsewhere} - set(self.labels)):
@@ -212,24 +223,28 @@ class TextClassification(Task):
     def encode(
         self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
     ) -> list[Example]:
-        if not rows:
-            return []
-        texts = self._texts(rows, columns)
-        encoded = tokenizer(*texts, truncation=True, max_length=max_length)
-        pairs = len(texts) > 1 and "token_type_ids" in encoded
         index = {label: i for i, label in enumerate(self.labels)}
-        examples: list[Example] = []
-        for number, row in enumerate(rows):
+        examples = self._inputs(rows, columns, tokenizer, max_length)
+        for row, example in zip(rows, examples, strict=True):
             ids = [index[label] for label in self._labels_of(row, columns)]
-            example: Example = {"input_ids": encoded["input_ids"][number], "targets": 1}
-            if pairs:
-                example["token_type_ids"] = encoded["token_type_ids"][number]
+            example["targets"] = 1
             if self.options.multi_label:
                 example["labels"] = [float(i in ids) for i in range(len(self.labels))]
             else:
                 example["labels"] = ids[0]
-            examples.append(example)
         return examples
+
+    def _inputs(
+        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
+    ) -> list[Example]:
+        if not rows:
+            return []
+        texts = self._texts(rows, columns)
+        encoded = tokenizer(*texts, truncation=True, max_length=max_length)
+        names = ["input_ids"]
+        if len(texts) > 1 and "token_type_ids" in encoded:
+            names.append("token_type_ids")
+        return [{name: encoded[name][number] for name in names} for number in range(len(rows))]
 
     def _texts(self, rows: Sequence[Row], columns: Columns) -> list[list[str]]:
         return [[str(row[column] or "") for row in rows] for column in self.text_columns(columns)]
@@ -242,7 +257,8 @@ class TextClassification(Task):
         import torch
 
         batch = pad(examples, {"input_ids": pad_token_id, "token_type_ids": 0})
-        batch["labels"] = torch.tensor([example["labels"] for example in examples])
+        if "labels" in examples[0]:
+            batch["labels"] = torch.tensor([example["labels"] for example in examples])
         return batch
 
     def loss(self, model: Any, batch: Batch, num_items: torch.Tensor | int | None = None) -> Any:
@@ -291,12 +307,9 @@ class TextClassification(Task):
         for rows, batch in batches:
             logits = self._logits(model, batch)
             losses = self._losses(logits, batch["labels"]).tolist()
-            if self.options.multi_label:
-                probabilities = logits.sigmoid().tolist()
-            else:
-                probabilities = logits.softmax(dim=1).tolist()
+            likely = probabilities(logits, several=self.options.multi_label)
             for row, scores, chances, loss in zip(
-                rows, logits.tolist(), probabilities, losses, strict=True
+                rows, logits.tolist(), likely, losses, strict=True
             ):
                 yield self._prediction(row, columns, scores, chances, loss)
 
@@ -304,15 +317,12 @@ class TextClassification(Task):
         self, row: Row, columns: Columns, scores: list[float], chances: list[float], loss: float
     ) -> Prediction:
         expected: Any = self._labels_of(row, columns)
-        predicted: Any
+        predicted = chosen(chances, self.labels, several=self.options.multi_label)
         if self.options.multi_label:
             expected = [label for label in self.labels if label in expected]
-            predicted = [label for label, p in zip(self.labels, chances, strict=True) if p > 0.5]
             confidence = min(max(p, 1 - p) for p in chances)
         else:
-            expected = expected[0]
-            best = max(range(len(chances)), key=chances.__getitem__)
-            predicted, confidence = self.labels[best], chances[best]
+            expected, confidence = expected[0], max(chances)
         correct = predicted == expected
         return Prediction(
             row=int(row.get("_row", 0)),
@@ -332,7 +342,7 @@ class TextClassification(Task):
             "accuracy": sum(p.correct for p in predictions) / total,
             "loss": sum(p.loss or 0.0 for p in predictions) / total,
         }
-        per_class = {label: self._figures(label, predictions) for label in self.labels}
+        per_class = {label: figures(label, predictions) for label in self.labels}
         metrics["f1_macro"] = sum(f["f1"] for f in per_class.values()) / max(len(per_class), 1)
         details: dict[str, Any] = {"per_class": per_class}
         if not self.options.multi_label:
@@ -345,20 +355,6 @@ class TextClassification(Task):
                 ],
             }
         return Score(metrics=metrics, main=self.main_metric, details=details)
-
-    def _figures(self, label: str, predictions: Sequence[Prediction]) -> dict[str, float]:
-        """Precision, recall, F1 and support of one label; 0 where a denominator is 0."""
-
-        def has(value: Any) -> bool:
-            return label in value if isinstance(value, list) else label == value
-
-        expected = sum(has(p.expected) for p in predictions)
-        predicted = sum(has(p.predicted) for p in predictions)
-        both = sum(has(p.expected) and has(p.predicted) for p in predictions)
-        precision = both / predicted if predicted else 0.0
-        recall = both / expected if expected else 0.0
-        f1 = 2 * both / (expected + predicted) if expected + predicted else 0.0
-        return {"precision": precision, "recall": recall, "f1": f1, "support": expected}
 
     def baseline(
         self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns
@@ -373,6 +369,45 @@ class TextClassification(Task):
             "value": hits / max(len(evaluation), 1),
         }
 
+    # -- answers to something new ------------------------------------------------------------
+
+    def question(self, given: str | Mapping[str, Any], columns: Columns) -> Row:
+        return asked_columns(given, self.text_columns(columns))
+
+    def encode_questions(
+        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
+    ) -> list[Example]:
+        examples = self._inputs(rows, columns, tokenizer, max_length)
+        full = [i for i, found in enumerate(examples) if len(found["input_ids"]) >= max_length]
+        counts = self.token_counts([rows[i] for i in full], columns, tokenizer) if full else []
+        cut = {i for i, count in zip(full, counts, strict=True) if count > max_length}
+        return [{**example, "cut": i in cut} for i, example in enumerate(examples)]
+
+    def answer(
+        self,
+        model: Any,
+        examples: Sequence[Example],
+        tokenizer: Any,
+        *,
+        max_new_tokens: int | None = None,
+    ) -> list[Answer]:
+        batch = self.collate(examples, tokenizer.pad_token_id)
+        device = next(model.parameters()).device
+        logits = self._logits(model, {name: tensor.to(device) for name, tensor in batch.items()})
+        found = label_answers(logits, self.labels, several=self.options.multi_label)
+        return [
+            replace(answer, cut=example["cut"])
+            for answer, example in zip(found, examples, strict=True)
+        ]
+
+    def of_base(self, settings: Mapping[str, Any], fresh: Sequence[str]) -> Task | None:
+        if fresh:
+            return None
+        names = settings.get("id2label") or {}
+        own = TextClassification(self.options)
+        own.restore({**self.facts(), "labels": [str(names[key]) for key in sorted(names, key=int)]})
+        return own if len(own.labels) == len(self.labels) else self
+
     def usage(self, base_model: str) -> str:
         several = ', top_k=None, function_to_apply="sigmoid"' if self.options.multi_label else ""
         return f"""from peft import PeftModel
@@ -385,15 +420,3 @@ model = PeftModel.from_pretrained(base, "final_model")
 classify = pipeline("text-classification", model=model,
                     tokenizer=AutoTokenizer.from_pretrained("final_model"))
 print(classify("A text of your own"{several}))"""
-
-
-def _in_order(labels: Iterable[str]) -> list[str]:
-    """Labels by number where all are numbers, else by name."""
-    by_name = sorted(labels)
-    try:
-        numbers = [float(label) for label in by_name]
-    except ValueError:
-        return by_name
-    if any(map(math.isnan, numbers)):
-        return by_name
-    return [label for _, label in sorted(zip(numbers, by_name, strict=True))]

@@ -84,23 +84,31 @@ def save_adapter(model: Any, tokenizer: Any, folder: Path, base_reference: str) 
     tokenizer.save_pretrained(folder)
 
 
-def load_adapter(base: Any, folder: Path) -> Any:
-    """The adapter in `folder` on a fresh `base` model, ready to predict.
+def load_adapter(base: Any, folder: Path, name: str = "default") -> Any:
+    """The adapter in `folder` on the `base` model, active and ready to predict.
 
-    Raises ModelError when the folder holds no adapter that fits.
+    `base` is a fresh base model, or what this gave for another `name`: then both share it, and
+    `set_adapter` chooses between them. Raises ModelError when the folder holds none that fits.
     """
     import peft
     from safetensors import SafetensorError
 
     try:
-        model = peft.PeftModel.from_pretrained(base, folder, is_trainable=False).eval()
+        if isinstance(base, peft.PeftModel):
+            base.load_adapter(folder, name, is_trainable=False)
+            base.set_adapter(name)
+            model = base.eval()
+        else:
+            model = peft.PeftModel.from_pretrained(
+                base, folder, adapter_name=name, is_trainable=False
+            ).eval()
         # Layers saved whole were float32 in training, but were read into copies of the base's own,
         # which may hold fewer bits: make room, and read them again.
-        for name, parameter in model.named_parameters():
-            if ".modules_to_save." in name:
+        for parameter_name, parameter in model.named_parameters():
+            if f".modules_to_save.{name}." in parameter_name:
                 parameter.data = parameter.data.float()
         weights = peft.load_peft_weights(str(folder), device=str(model.device))
-        peft.set_peft_model_state_dict(model, weights)
+        peft.set_peft_model_state_dict(model, weights, adapter_name=name)
         return model
     except (ValueError, OSError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"the adapter in {folder} can't be loaded: {error}") from error

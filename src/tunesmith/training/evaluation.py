@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -12,6 +12,8 @@ from tunesmith.errors import Interrupted, VerificationError
 from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Task
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Reporter
+
+T = TypeVar("T")
 
 
 def evaluate(
@@ -31,8 +33,7 @@ def evaluate(
 
     `reporter` hears of progress and may ask to stop; then Interrupted is raised.
     """
-    order = sorted(range(len(rows)), key=lambda i: (len(examples[i]["input_ids"]), i))
-    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    batches = by_length(examples, batch_size)
     device = next(model.parameters()).device
 
     def encoded() -> Iterator[tuple[Sequence[Row], Batch]]:
@@ -56,10 +57,20 @@ def evaluate(
         model.train(was_training)
     if reporter is not None:
         reporter.progress(len(rows), len(rows))
-    ordered: list[Prediction | None] = [None] * len(rows)
-    for position, prediction in zip(order, found, strict=True):
-        ordered[position] = prediction
-    return [prediction for prediction in ordered if prediction is not None]
+    return in_given_order(found, batches)
+
+
+def by_length(examples: Sequence[Example], batch_size: int) -> list[list[int]]:
+    """Positions of `examples` in batches of similar length, the shortest first."""
+    order = sorted(range(len(examples)), key=lambda i: (len(examples[i]["input_ids"]), i))
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def in_given_order(found: Sequence[T], batches: Sequence[Sequence[int]]) -> list[T]:
+    """`found`, one for each position in `batches` after the other, by position."""
+    positions = [position for batch in batches for position in batch]
+    by_position = dict(zip(positions, found, strict=True))
+    return [by_position[position] for position in range(len(positions))]
 
 
 def autocast(plan: Plan) -> torch.autocast:

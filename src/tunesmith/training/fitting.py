@@ -55,24 +55,12 @@ class Training:
 
     def base(self) -> tuple[Any, list[str]]:
         """A fresh base model and its modules without weights."""
-        model = self.config.model
-        return load_base(
-            self.source,
-            auto_class=self.task.auto_class,
-            arguments=self.task.model_arguments(),
-            weights=self.plan.weights,
-            attention=None if self.plan.attention == "auto" else self.plan.attention,
-            device=self.plan.device,
-            quantize_bits=4 if model.load_in_4bit else 8 if model.load_in_8bit else None,
-        )
+        return base_model(self.config, self.task, self.source, self.plan)
 
     @property
     def eval_batch_size(self) -> int:
         """Rows in one evaluation batch."""
-        training = self.config.training
-        return training.per_device_eval_batch_size or (
-            training.per_device_train_batch_size * self.task.eval_batch_scale
-        )
+        return eval_batch_size(self.config, self.task)
 
     def judge(
         self, model: Any, *, generate: bool = True, reporter: Reporter | None = None
@@ -90,6 +78,30 @@ class Training:
             generate=generate,
             reporter=reporter or self.reporter,
         )
+
+
+def base_model(
+    config: ExperimentConfig, task: Task, source: ModelSource, plan: Plan
+) -> tuple[Any, list[str]]:
+    """A fresh base model as `plan` holds it, and its modules without weights."""
+    model = config.model
+    return load_base(
+        source,
+        auto_class=task.auto_class,
+        arguments=task.model_arguments(),
+        weights=plan.weights,
+        attention=None if plan.attention == "auto" else plan.attention,
+        device=plan.device,
+        quantize_bits=4 if model.load_in_4bit else 8 if model.load_in_8bit else None,
+    )
+
+
+def eval_batch_size(config: ExperimentConfig, task: Task) -> int:
+    """Rows in one batch where nothing is learned from them."""
+    training = config.training
+    return training.per_device_eval_batch_size or (
+        training.per_device_train_batch_size * task.eval_batch_scale
+    )
 
 
 class _Watch(Reporter):

@@ -110,7 +110,7 @@ def _scores(found: ExperimentComparison, names: dict[str, str]) -> None:
             y=alt.Y(
                 "name:N",
                 title=None,
-                sort=[row["name"] for row in rows],
+                sort=[names[one.id] for one in scored],
                 axis=alt.Axis(labelLimit=260),
             ),
             tooltip=[

@@ -9,7 +9,7 @@ import polars as pl
 import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentSummary
-from tunesmith.api.schemas.predict import Answered, Predictions
+from tunesmith.api.schemas.predict import PredictedAnswer, Predictions
 from tunesmith.errors import TunesmithError
 from tunesmith.ui import formats, navigation, session, trouble, words
 from tunesmith.ui.language import _
@@ -119,7 +119,7 @@ def _show_base(one: ExperimentSummary, told: Predictions) -> None:
         )
 
 
-def _show(title: str, answer: Answered) -> None:
+def _show(title: str, answer: PredictedAnswer) -> None:
     with st.container(border=True):
         st.markdown(f"**{title}**")
         shown = answer.answer

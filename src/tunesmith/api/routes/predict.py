@@ -1,0 +1,36 @@
+"""Asking the adapter of an experiment."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from tunesmith.api.deps import ExperimentDep, ServiceDep
+from tunesmith.api.documentation import BODY, errors
+from tunesmith.api.problems import UnavailableError
+from tunesmith.api.schemas.predict import Predictions, Questions, plain
+from tunesmith.errors import AccessError, ServiceError
+from tunesmith.serving.adapters import locate_adapter
+
+router = APIRouter(prefix="/experiments/{experiment_id}", tags=["predict"])
+
+
+@router.post("/predict", responses=errors(404, 409, *BODY), summary="Ask the adapter")
+def predict(experiment: ExperimentDep, body: Questions, service: ServiceDep) -> Predictions:
+    """Answers of the trained adapter to texts, rows or conversations, and on request those of its
+    base model beside them. The first request loads the model; the next ones find it warm."""
+    adapter = locate_adapter(experiment, service.settings)
+    if (experiment.config.get("model") or {}).get("trust_remote_code"):
+        raise AccessError(
+            "the base model brings code of its own, which is not run for a request that came over "
+            f"the network; at the machine itself: tunesmith predict {experiment.id}"
+        )
+    try:
+        reply = service.companion.answer(
+            adapter,
+            [plain(given) for given in body.inputs],
+            base=body.base,
+            max_new_tokens=body.max_new_tokens,
+        )
+    except ServiceError as error:
+        raise UnavailableError(str(error)) from error
+    return Predictions.model_validate(reply)

@@ -1,0 +1,104 @@
+"""What is asked of an adapter, and what it answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+from tunesmith.api.schemas.base import Answer
+
+MOST_INPUTS = 64
+MOST_CHARACTERS = 100_000
+"""In all inputs of a request together."""
+
+MOST_NEW_TOKENS = 2048
+
+
+class Turn(BaseModel):
+    """One turn of a conversation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: StrictStr
+
+
+class Conversation(BaseModel):
+    """A conversation whose answer is wanted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    messages: list[Turn] = Field(min_length=1, description="The last one is the user's.")
+
+
+Value = StrictStr | StrictBool | StrictInt | StrictFloat | None
+Input = StrictStr | Conversation | dict[str, Value]
+
+
+class Questions(BaseModel):
+    """What to ask an adapter."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"inputs": ["A film to remember."], "base": False}},
+    )
+
+    inputs: list[Input] = Field(
+        min_length=1,
+        max_length=MOST_INPUTS,
+        description="Each a text, the columns of a row by name, or a conversation, of at most "
+        f"{MOST_CHARACTERS:,} characters together.",
+    )
+    base: StrictBool = Field(False, description="Whether the base model answers too.")
+    max_new_tokens: Annotated[StrictInt, Field(ge=1, le=MOST_NEW_TOKENS)] | None = Field(
+        None,
+        description="Longest generated answer in tokens; null: as long as those learned from.",
+    )
+
+    @model_validator(mode="after")
+    def _not_too_long(self) -> Self:
+        total = sum(
+            len(given) if isinstance(given, str) else len(str(plain(given)))
+            for given in self.inputs
+        )
+        if total > MOST_CHARACTERS:
+            raise ValueError(
+                f"inputs have {total:,} characters; at most {MOST_CHARACTERS:,} are accepted"
+            )
+        return self
+
+
+class PredictedAnswer(Answer):
+    """The answer to one input."""
+
+    answer: str | list[str] = Field(description="A label, several labels, or a text.")
+    probabilities: dict[str, float] | None = Field(
+        description="Label → probability, for every label; null for a text."
+    )
+    cut: bool = Field(description="Whether the input was too long, and only its part was seen.")
+
+
+class Predictions(Answer):
+    """Answers in the order of the inputs."""
+
+    answers: list[PredictedAnswer]
+    base: list[PredictedAnswer] | None = Field(
+        description="The base model's own answers, where they were asked for and it has any."
+    )
+    base_reason: str | None = Field(None, description="Why the base model has no answers.")
+    seconds: float = Field(description="Time it took, loading included.")
+
+
+def plain(given: Input) -> object:
+    """An input as JSON has it."""
+    return given.model_dump() if isinstance(given, BaseModel) else given

@@ -1,0 +1,407 @@
+"""Answers of saved adapters: several on one loaded base model, the least recently used goes first.
+
+Everything is loaded as the verification after training loads it, so that an adapter answers here
+as it did there.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import json
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from peft import PeftModel
+
+from tunesmith.config.schema import ExperimentConfig
+from tunesmith.errors import DataError, DeviceError, ModelError
+from tunesmith.serving.adapters import WEIGHTS, SavedAdapter
+from tunesmith.settings import Settings
+from tunesmith.tasks.base import Answer, Columns, Row, Task
+from tunesmith.training.adapter import load_adapter
+from tunesmith.training.evaluation import autocast, by_length, in_given_order
+from tunesmith.training.fitting import base_model, eval_batch_size, quiet
+from tunesmith.training.model import ModelSource, inspect_model, load_tokenizer, locate_model
+from tunesmith.training.plan import Plan, choose_device, make_plan
+
+MOST_ADAPTERS = 16
+"""Adapters kept loaded, where nothing else is asked for."""
+
+SHARE_OF_MEMORY = 0.5
+"""Share of the device's memory that loaded models may take together, likewise."""
+
+Question = str | Mapping[str, Any]
+"""A text, columns by name, or `{"messages": [...]}`."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was answered, in the order of the questions."""
+
+    answers: list[Answer]
+    base: list[Answer] | None = None
+    """The base model's own answers, where they were asked for and it has any."""
+    base_reason: str | None = None
+    """Why it has none."""
+
+
+@dataclass
+class _Base:
+    """A loaded base model, with the adapters that are on it now."""
+
+    model: Any
+    fresh: list[str]
+    source: ModelSource
+    tokenizer: Any
+    longest: int | None
+    plan: Plan
+    adapters: set[str]
+    """Names of its adapters; a base that answers alone has none."""
+
+    @property
+    def adapted(self) -> bool:
+        """Whether an adapter is on it."""
+        return isinstance(self.model, PeftModel)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights and those of its adapters."""
+        return sum(p.numel() * p.element_size() for p in self.model.parameters())
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """An adapter that can answer."""
+
+    base_key: str
+    name: str | None
+    """Its name on the base model; None stands for the base model alone."""
+    task: Task
+    columns: Columns
+    config: ExperimentConfig
+
+
+class Predictor:
+    """Answers of any number of adapters, of which the most recently used stay loaded.
+
+    `most_adapters` and `most_bytes` (of all weights together) bound what stays; one adapter and its
+    base model always do. For one thread at a time.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        device: str | None = None,
+        most_adapters: int = MOST_ADAPTERS,
+        most_bytes: int | None = None,
+    ) -> None:
+        quiet()
+        self._settings = settings
+        self._device = choose_device(device)[0]
+        self._most_adapters = most_adapters
+        self._most_bytes = most_bytes or int(_total_memory(self._device) * SHARE_OF_MEMORY)
+        self._bases: dict[str, _Base] = {}
+        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        """The least recently used first."""
+        self._sources: dict[str, tuple[Any, ModelSource]] = {}
+        self._numbers = itertools.count(1)
+
+    @property
+    def loaded(self) -> list[str]:
+        """Ids of the experiments whose adapters are loaded, the least recently used first."""
+        return [key.partition(":")[0] for key, one in self._loaded.items() if one.name is not None]
+
+    @property
+    def bases(self) -> int:
+        """How many base models are loaded."""
+        return len(self._bases)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all weights that are loaded."""
+        return sum(base.size for base in self._bases.values())
+
+    def answer(
+        self,
+        adapter: SavedAdapter,
+        questions: Sequence[Question],
+        *,
+        base: bool = False,
+        max_new_tokens: int | None = None,
+    ) -> Answers:
+        """Answers to `questions`, computed in batches of similar length.
+
+        With `base`, the base model's own beside them. Raises ModelError when adapter or base model
+        can't be used here, DataError naming the first question that can't be asked.
+        """
+        loaded = self._load(adapter)
+        rows = read_questions(loaded.task, loaded.columns, questions)
+        try:
+            own = self._ask(loaded, loaded.task, rows, max_new_tokens, alone=False)
+            if not base:
+                return Answers(own)
+            return Answers(own, *self._ask_base(loaded, adapter, rows, max_new_tokens))
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"the memory of {self._device} was not enough for {len(rows)} questions at once; "
+                "ask fewer, or shorter ones."
+            ) from error
+
+    def fault_of(
+        self, adapter: SavedAdapter, question: Question, max_new_tokens: int | None = None
+    ) -> str | None:
+        """Why `question` can't be asked by itself; None where it can. Raises as `answer` does."""
+        loaded = self._load(adapter)
+        base, task = self._bases[loaded.base_key], loaded.task
+        # Where no question at all could be asked, that is no fault of this one.
+        length = task.question_length(loaded.config.data.max_length, base.longest, max_new_tokens)
+        try:
+            row = task.question(question, loaded.columns)
+            task.encode_questions([row], loaded.columns, base.tokenizer, length)
+        except DataError as error:
+            return str(error)
+        return None
+
+    # -- answering --------------------------------------------------------------------------
+
+    def _ask(
+        self, loaded: _Loaded, task: Task, rows: Sequence[Row], limit: int | None, *, alone: bool
+    ) -> list[Answer]:
+        """Answers of the adapter, or with `alone` of the base model under it."""
+        base = self._bases[loaded.base_key]
+        length = task.question_length(loaded.config.data.max_length, base.longest, limit)
+        examples = task.encode_questions(rows, loaded.columns, base.tokenizer, length)
+        batches = by_length(examples, eval_batch_size(loaded.config, task))
+        if loaded.name is not None:
+            base.model.set_adapter(loaded.name)
+        # A base model that is asked alone may carry adapters of others.
+        with_base: AbstractContextManager[Any] = (
+            base.model.disable_adapter() if alone and base.adapted else nullcontext()
+        )
+        with torch.inference_mode(), autocast(base.plan), with_base:
+            found = [
+                answer
+                for batch in batches
+                for answer in task.answer(
+                    base.model,
+                    [examples[position] for position in batch],
+                    base.tokenizer,
+                    max_new_tokens=limit,
+                )
+            ]
+        return in_given_order(found, batches)
+
+    def _ask_base(
+        self, loaded: _Loaded, adapter: SavedAdapter, rows: Sequence[Row], limit: int | None
+    ) -> tuple[list[Answer] | None, str | None]:
+        base = self._bases[loaded.base_key]
+        settings = json.loads((base.source.folder / "config.json").read_text(encoding="utf-8"))
+        task = loaded.task.of_base(settings, base.fresh)
+        if task is None:
+            return None, (
+                f"{base.source.name} has no answer of its own: {', '.join(base.fresh)} came with "
+                "the adapter, and without it would be random numbers."
+            )
+        if _changes_base(loaded.config):
+            loaded = self._load_alone(adapter, loaded)
+        return self._ask(loaded, task, rows, limit, alone=True), None
+
+    # -- loading ----------------------------------------------------------------------------
+
+    def _load(self, adapter: SavedAdapter) -> _Loaded:
+        """The adapter, loaded unless it is, now the most recently used one."""
+        key = f"{adapter.experiment_id}:{adapter.folder}:{_stamp(adapter.folder, WEIGHTS)}"
+        if key not in self._loaded:
+            config = _for_device(adapter.read_config(), self._device)
+            task, columns = adapter.read_task()
+            name = f"adapter_{next(self._numbers)}"
+            base_key = self._load_base(
+                adapter, config, task, owner=name if _changes_base(config) else ""
+            )
+            base = self._bases[base_key]
+            try:
+                base.model = load_adapter(base.model, adapter.folder, name)
+            except ModelError as error:
+                self._forget_half_loaded(base_key, name)
+                raise ModelError(
+                    f"the adapter of experiment {adapter.experiment_id} can't be loaded onto "
+                    f"{base.source.name}: {str(error).splitlines()[0]}"
+                ) from error
+            base.adapters.add(name)
+            self._loaded[key] = _Loaded(base_key, name, task, columns, config)
+        self._loaded.move_to_end(key)
+        self._make_room()
+        return self._loaded[key]
+
+    def _load_alone(self, adapter: SavedAdapter, loaded: _Loaded) -> _Loaded:
+        """The untouched base model of an adapter that changes the weights under it."""
+        base_key = self._load_base(adapter, loaded.config, loaded.task, owner="")
+        key = f"base:{base_key}"
+        self._loaded[key] = _Loaded(base_key, None, loaded.task, loaded.columns, loaded.config)
+        self._bases[base_key].adapters.add(key)
+        self._loaded.move_to_end(key)
+        self._make_room()
+        return self._loaded[key]
+
+    def _load_base(
+        self, adapter: SavedAdapter, config: ExperimentConfig, task: Task, *, owner: str
+    ) -> str:
+        """The key of the base model, loaded unless it is: for `owner` alone, or for all ("")."""
+        source = self._source(adapter, config)
+        tokenizer = load_tokenizer(source)
+        task.prepare_tokenizer(tokenizer)
+        plan = make_plan(config)
+        # Names of labels stand in the model's settings, and change no weight.
+        arguments = {k: v for k, v in task.model_arguments().items() if "2" not in k}
+        bits = (config.model.load_in_4bit, config.model.load_in_8bit)
+        key = json.dumps(
+            [source.identity, str(source.folder), task.auto_class, arguments, plan.weights,
+             plan.attention, plan.precision, plan.device, bits, owner],
+            sort_keys=True,
+        )  # fmt: skip
+        if key not in self._bases:
+            facts = inspect_model(source.folder)
+            self._check_memory(source, facts.parameters, plan)
+            try:
+                model, fresh = base_model(config, task, source, plan)
+            except torch.OutOfMemoryError as error:
+                raise _too_big(source, facts.parameters, self._device) from error
+            self._bases[key] = _Base(model, fresh, source, tokenizer, facts.max_length, plan, set())
+        return key
+
+    def _source(self, adapter: SavedAdapter, config: ExperimentConfig) -> ModelSource:
+        """The base model, which must be the one that the adapter was trained on."""
+        model, who = config.model, f"experiment {adapter.experiment_id}"
+        key = model.model_dump_json(include={"name", "revision", "trust_remote_code"})
+        known = self._sources.get(key)
+        if known is None or known[0] != _stamp(known[1].folder, "*"):
+            try:
+                source = locate_model(
+                    model.name,
+                    cache=self._settings.cache_dir,
+                    revision=model.revision,
+                    token=self._settings.token,
+                    trust_remote_code=model.trust_remote_code,
+                )
+            except ModelError as error:
+                raise ModelError(
+                    f"{who} was trained on the base model {model.name}, which can't be used here: "
+                    f"{error}"
+                ) from error
+            self._sources[key] = known = (_stamp(source.folder, "*"), source)
+        source = known[1]
+        if adapter.identity not in (None, source.identity):
+            raise ModelError(
+                f"the base model {model.name} is not the one that {who} was trained on: it was "
+                f"{_short(str(adapter.identity))} then, and is {_short(source.identity)} now. An "
+                "adapter means nothing on other weights: put the old model back, or train again."
+            )
+        return source
+
+    def _check_memory(self, source: ModelSource, parameters: int, plan: Plan) -> None:
+        """Raises ModelError before a load that this machine can't hold, even with nothing else."""
+        needed = parameters * (2 if plan.weights == "bfloat16" else 4)
+        if plan.device == "cpu" and needed > _total_memory(plan.device):
+            raise _too_big(source, parameters, plan.device)
+        available = psutil.virtual_memory().available if plan.device == "cpu" else needed
+        while needed > available and self._loaded:
+            self._forget(next(iter(self._loaded)))
+            available = psutil.virtual_memory().available
+
+    # -- letting go -------------------------------------------------------------------------
+
+    def _make_room(self) -> None:
+        """Let go of the least recently used until both bounds hold; the newest always stays."""
+        while len(self._loaded) > 1 and (
+            len(self._loaded) > self._most_adapters or self.size > self._most_bytes
+        ):
+            self._forget(next(iter(self._loaded)))
+
+    def _forget(self, key: str) -> None:
+        gone = self._loaded.pop(key)
+        base = self._bases[gone.base_key]
+        base.adapters.discard(gone.name or key)
+        if not base.adapters:
+            del self._bases[gone.base_key], base
+            gc.collect()
+            if self._device.startswith("cuda"):
+                torch.cuda.empty_cache()
+        elif gone.name is not None and len(base.model.peft_config) > 1:
+            base.model.delete_adapter(gone.name)
+        elif gone.name is not None:
+            base.model = base.model.unload()
+
+    def _forget_half_loaded(self, base_key: str, name: str) -> None:
+        """After an adapter that didn't fit: the base stays as it was for those that did."""
+        base = self._bases[base_key]
+        if not base.adapters:
+            del self._bases[base_key]
+        elif name in base.model.peft_config:
+            base.model.delete_adapter(name)
+
+
+def read_questions(task: Task, columns: Columns, questions: Sequence[Question]) -> list[Row]:
+    """Questions as the task's rows. Raises DataError naming the first that can't be asked."""
+    rows = []
+    for number, question in enumerate(questions, 1):
+        try:
+            rows.append(task.question(question, columns))
+        except DataError as error:
+            raise DataError(f"input {number}: {error}") from error
+    return rows
+
+
+def _changes_base(config: ExperimentConfig) -> bool:
+    """Whether loading such an adapter changes weights of the base model, which none may share.
+
+    Trained biases are the base model's own; PiSSA and OLoRA take their part out of its matrices.
+    """
+    return config.lora.bias != "none" or config.lora.init_lora_weights in ("pissa", "olora")
+
+
+def _for_device(config: ExperimentConfig, device: str) -> ExperimentConfig:
+    """The configuration for answers on `device`, whatever it was trained on."""
+    training = config.training
+    precision = training.precision
+    if precision == "float16" and not device.startswith("cuda"):
+        precision = "auto"
+    bits = 4 if config.model.load_in_4bit else 8 if config.model.load_in_8bit else None
+    if bits and not device.startswith("cuda"):
+        raise DeviceError(
+            f"this adapter was trained on a base model in {bits} bits, which needs a CUDA GPU; "
+            f"here there is {device}."
+        )
+    changed = training.model_copy(update={"device": device, "precision": precision, "processes": 1})
+    return config.model_copy(update={"training": changed})
+
+
+def _stamp(folder: Path, pattern: str) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of files, by which a change is noticed."""
+    found = sorted(path for path in folder.glob(pattern) if path.is_file())
+    return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in found]
+
+
+def _short(identity: str) -> str:
+    return identity[:19] + "…" if len(identity) > 20 else identity
+
+
+def _too_big(source: ModelSource, parameters: int, device: str) -> ModelError:
+    return ModelError(
+        f"{source.name} is too big for this machine: its {parameters:,} parameters don't fit into "
+        f"the memory of {device} ({_total_memory(device) / 2**30:.1f} GiB). Ask on a larger one."
+    )
+
+
+def _total_memory(device: str) -> int:
+    """Bytes of memory of `device`."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[1])
+    return int(psutil.virtual_memory().total)

@@ -1,0 +1,169 @@
+"""Questions read from a stream and answers written to one, row by row, whatever its length."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol, TextIO
+
+from tunesmith.errors import DataError
+from tunesmith.tasks.base import Answer
+
+LONGEST_LINE = 1_000_000
+"""Bytes of one line, at most: a file without line ends is none of lines."""
+
+FORMATS = ("text", "csv", "tsv", "jsonl")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One row of the input."""
+
+    row: int
+    """Its number, from 1."""
+    question: str | Mapping[str, Any] | None
+    """None where it can't be read."""
+    fault: str | None = None
+    """Why it can't."""
+
+
+def read_stream(stream: BinaryIO, form: str) -> Iterator[Asked]:
+    """The rows of `stream`, one after the other, in one of `FORMATS`.
+
+    A line that can't be read is a row with its fault. Raises DataError where nothing after it could
+    be told apart: a CSV without a header, or with a quote that is never closed.
+    """
+    if form in ("csv", "tsv"):
+        yield from _read_table(stream, "\t" if form == "tsv" else ",")
+        return
+    number = 0
+    for line in _lines(stream):
+        if line is None:
+            number += 1
+            yield Asked(number, None, f"the line is longer than {LONGEST_LINE:,} bytes")
+            continue
+        if form == "jsonl" and not line.strip():
+            continue
+        number += 1
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            yield Asked(number, None, f"the line is not UTF-8 (byte {error.start + 1})")
+            continue
+        yield _from_json(number, text) if form == "jsonl" else Asked(number, text)
+
+
+def _from_json(number: int, text: str) -> Asked:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return Asked(number, None, f"not valid JSON: {error}")
+    if not isinstance(value, str | dict):
+        return Asked(number, None, "must be a text or an object of columns")
+    return Asked(number, value)
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes | None]:
+    """The lines; None stands for one that is too long, of which nothing is kept."""
+    while line := stream.readline(LONGEST_LINE):
+        if len(line) < LONGEST_LINE or line.endswith(b"\n"):
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(LONGEST_LINE)
+        yield None
+
+
+def _read_table(stream: BinaryIO, delimiter: str) -> Iterator[Asked]:
+    def decoded() -> Iterator[str]:
+        for number, line in enumerate(_lines(stream), 1):
+            if line is None:
+                raise DataError(f"line {number:,} is longer than {LONGEST_LINE:,} bytes.")
+            # What isn't UTF-8 is found in its row, and told there.
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape")
+
+    reader = csv.reader(decoded(), delimiter=delimiter, strict=True)
+    before = csv.field_size_limit(LONGEST_LINE)
+    try:
+        names = next(reader, None)
+        if not names:
+            raise DataError("the table has no header: its first line names the columns.")
+        number = 0
+        for values in reader:
+            if not values:
+                continue
+            number += 1
+            if len(values) != len(names):
+                yield Asked(number, None, f"has {len(values)} values, the header {len(names)}")
+            elif any(not value.isprintable() and _is_broken(value) for value in values):
+                yield Asked(number, None, "the row is not UTF-8")
+            else:
+                yield Asked(number, dict(zip(names, values, strict=True)))
+    except csv.Error as error:
+        raise DataError(f"line {reader.line_num:,} of the table can't be read: {error}.") from error
+    finally:
+        csv.field_size_limit(before)
+
+
+def _is_broken(text: str) -> bool:
+    return any("\udc80" <= character <= "\udcff" for character in text)
+
+
+class AnswerWriter(Protocol):
+    """Writes one answer after the other."""
+
+    def write(self, asked: Asked, answer: Answer | None, base: Answer | None, fault: str) -> None:
+        """Write the answer to `asked`, and the base model's; None where there is none."""
+
+
+class JsonLines:
+    """One object a line: row, input, answer, probabilities, cut, and base or error where there."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, asked: Asked, answer: Answer | None, base: Answer | None, fault: str) -> None:
+        line: dict[str, Any] = {"row": asked.row}
+        if asked.question is not None:
+            line["input"] = asked.question
+        if answer is not None:
+            line |= {
+                "answer": answer.answer,
+                "probabilities": answer.probabilities,
+                "cut": answer.cut,
+            }
+        if base is not None:
+            line["base"] = {"answer": base.answer, "probabilities": base.probabilities}
+        if fault:
+            line["error"] = fault
+        self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+class Table:
+    """CSV: row, answer, confidence, cut, base (where asked for) and error."""
+
+    def __init__(self, stream: TextIO, *, base: bool) -> None:
+        self._writer = csv.writer(stream, lineterminator="\n")
+        self._base = base
+        names = ["row", "input", "answer", "probabilities", "cut"]
+        self._writer.writerow([*names, *(["base"] if base else []), "error"])
+
+    def write(self, asked: Asked, answer: Answer | None, base: Answer | None, fault: str) -> None:
+        values = [
+            asked.row,
+            _cell(asked.question),
+            _cell(answer and answer.answer),
+            _cell(answer and answer.probabilities),
+            str(answer.cut).lower() if answer else "",
+        ]
+        values += [_cell(base and base.answer)] if self._base else []
+        self._writer.writerow([*values, fault])
+
+
+def _cell(value: Any) -> str:
+    """A value of a table: text as it is, lists and objects as JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

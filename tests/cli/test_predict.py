@@ -1,0 +1,125 @@
+"""`tunesmith predict` as people use it: texts, tables and streams in, JSON Lines or CSV out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.serving.conftest import chat_config as chat_config
+from tests.serving.conftest import chatter as chatter
+from tests.serving.conftest import classifier as classifier
+from tests.serving.conftest import reviews_config as reviews_config
+from tests.serving.conftest import trained_settings as trained_settings
+
+from tunesmith.cli import predict as command
+from tunesmith.errors import DataError
+from tunesmith.experiments import TrainedExperiment
+from tunesmith.serving.streams import LONGEST_LINE, read_stream
+from tunesmith.settings import Settings
+
+GOOD, BAD = "a superb film with a lovely plot", "a dull and awful story"
+
+
+@pytest.fixture(autouse=True)
+def environment(trained_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_DATABASE_URL", trained_settings.store_url)
+    monkeypatch.setenv("TUNESMITH_RESULTS_DIR", str(trained_settings.results_dir))
+    monkeypatch.setenv("TUNESMITH_CACHE_DIR", str(trained_settings.cache_dir))
+    monkeypatch.setattr(command, "AT_ONCE", 3)  # so that a few rows are several portions
+
+
+def call(*arguments: str, stdin: str | bytes = "") -> Result:
+    return CliRunner().invoke(
+        command.predict, [*arguments, *(["--device", "cpu"])], input=stdin, catch_exceptions=False
+    )
+
+
+def answers(result: Result) -> list[object]:
+    return [json.loads(line).get("answer") for line in result.stdout.splitlines()]
+
+
+def test_one_text_is_answered(classifier: TrainedExperiment) -> None:
+    done = call(classifier.id, "--text", GOOD, "--base")
+    (line,) = map(json.loads, done.stdout.splitlines())
+    assert (line["row"], line["input"], line["answer"], line["cut"]) == (1, GOOD, "good", False)
+    assert line["probabilities"]["good"] > 0.5
+    assert "has no answer of its own" in done.stderr
+    assert done.exit_code == 0
+
+
+def test_lines_of_standard_input_are_answered_in_their_order(
+    classifier: TrainedExperiment,
+) -> None:
+    done = call(classifier.id, "-", stdin="\n".join([GOOD, BAD, BAD, GOOD, BAD, f"{GOOD} {GOOD}"]))
+    assert answers(done) == ["good", "bad", "bad", "good", "bad", "good"]
+    assert "6 answered" in done.stderr
+
+
+def test_rows_that_cant_be_asked_get_an_error_and_the_others_an_answer(
+    classifier: TrainedExperiment, tmp_path: Path
+) -> None:
+    file = tmp_path / "asked.jsonl"
+    lines = [json.dumps({"review": GOOD}), "{broken", json.dumps({"reviw": BAD}), json.dumps(BAD)]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    done = call(classifier.id, str(file))
+    assert answers(done) == ["good", None, None, "bad"]
+    errors = [json.loads(line).get("error") for line in done.stdout.splitlines()]
+    assert errors[1].startswith("not valid JSON")
+    assert "did you mean reviw" in errors[2]
+    assert "2 not answered" in done.stderr
+    assert done.exit_code == 2
+
+
+def test_a_table_becomes_a_table_that_appears_whole(
+    classifier: TrainedExperiment, tmp_path: Path
+) -> None:
+    file, target = tmp_path / "asked.csv", tmp_path / "answered.csv"
+    file.write_text(f'id,review\n7,{GOOD}\n8,"{BAD}\nand dull"\n9\n', encoding="utf-8")
+    done = call(classifier.id, str(file), "--format", "csv", "-o", str(target))
+    assert done.stdout == ""
+    rows = list(csv.DictReader(io.StringIO(target.read_text(encoding="utf-8"))))
+    assert [row["answer"] for row in rows] == ["good", "bad", ""]
+    assert rows[2]["error"] == "has 1 values, the header 2"
+    target.unlink()
+    file.write_text(f'review\n{GOOD}\n"never closed\n', encoding="utf-8")
+    with pytest.raises(DataError, match="can't be read"):
+        call(classifier.id, str(file), "-o", str(target))
+    assert not [path.name for path in tmp_path.iterdir() if "answered" in path.name]
+
+
+def test_a_chat_model_answers_conversations_beside_its_base_model(
+    chatter: TrainedExperiment, tmp_path: Path
+) -> None:
+    turns = [{"role": "user", "content": f"{BAD} fresh or rotten ?"}]
+    file = tmp_path / "chats.jsonl"
+    file.write_text(json.dumps({"messages": turns}) + "\n", encoding="utf-8")
+    done = call(chatter.id, str(file), "--base", "--max-new-tokens", "3")
+    line = json.loads(done.stdout)
+    assert line["answer"] == "bad"
+    assert line["base"]["answer"] != "bad"
+
+
+def test_a_stream_is_read_row_by_row_and_a_line_without_end_is_not_kept() -> None:
+    # A pipe that stays open: who reads ahead of what was written waits for ever.
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as stream, os.fdopen(writing, "wb", buffering=0) as feed:
+        rows = read_stream(stream, "text")
+        for number in (1, 2, 3):
+            feed.write(b"a text\n")
+            assert next(rows).row == number
+    long = io.BytesIO(b"x" * (3 * LONGEST_LINE) + b"\nshort\n\xff\n")
+    found = list(read_stream(long, "text"))
+    assert [one.question for one in found] == [None, "short", None]
+    assert [one.fault for one in found] == [
+        f"the line is longer than {LONGEST_LINE:,} bytes", None, "the line is not UTF-8 (byte 1)"
+    ]  # fmt: skip
+
+
+def test_a_text_and_a_file_together_are_refused() -> None:
+    assert call("latest", "-", "--text", GOOD).exit_code == 2
+    assert "one of them" in call("latest").stderr
