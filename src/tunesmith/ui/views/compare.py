@@ -176,7 +176,9 @@ def _verdict(pair: ExperimentPair, names: dict[str, str]) -> None:
             )
         )
     if pair.adjusted_p_value is not None and pair.test:
-        facts.append(f"{pair.test}: p = {formats.number(pair.adjusted_p_value, 3)}")
+        small = pair.adjusted_p_value < 0.001
+        p = "p < 0.001" if small else f"p = {formats.number(pair.adjusted_p_value, 3)}"
+        facts.append(f"{pair.test}: {p}")
     if pair.rows_needed:
         facts.append(
             translate_number(
