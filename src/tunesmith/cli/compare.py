@@ -65,8 +65,9 @@ def compare(references: tuple[str, ...], as_json: bool) -> None:
 def _print(console: Console, found: Comparison) -> None:
     letters = dict(zip((e.id for e in found.experiments), string.ascii_uppercase, strict=False))
     console.print(_scores(found, letters, console.width))
+    said = {pair.explanation for pair in found.pairs}
     for line in found.experiments:
-        if line.note:
+        if line.note and line.note not in said:
             console.print(Text(f"{letters[line.id]}: {line.note}", "dim"))
     for pair in found.pairs:
         console.print()
@@ -104,7 +105,9 @@ def _scores(found: Comparison, letters: dict[str, str], width: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")
     longest = max(cell_len(line.name) for line in found.experiments)
-    room = max(SHORTEST_NAME, width // 3 if wide else width - (OTHERS if verdict_fits else OTHERS_NARROW))
+    room = max(
+        SHORTEST_NAME, width // 3 if wide else width - (OTHERS if verdict_fits else OTHERS_NARROW)
+    )
     table.add_column("name", width=min(longest, room), no_wrap=True, overflow="ellipsis")
     if wide:
         table.add_column("id", no_wrap=True)
