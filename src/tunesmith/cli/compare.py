@@ -76,8 +76,8 @@ def _print(console: Console, found: Comparison) -> None:
         members = " ".join(letters[id_] for id_ in group.experiment_ids)
         console.print(
             f"\n{members} differ by their seed alone: {group.metric} {group.mean:.3f}, standard "
-            f"deviation {group.standard_deviation:.3f}, {group.number} seeds; what is better among them "
-            "is luck, and so may be any difference of that size"
+            f"deviation {group.standard_deviation:.3f}, {group.number} seeds; what is better "
+            "among them is luck, and so may be any difference of that size"
         )
     for title, fields in (
         ("Configuration", found.config),
