@@ -65,8 +65,9 @@ def compare(references: tuple[str, ...], as_json: bool) -> None:
 def _print(console: Console, found: Comparison) -> None:
     letters = dict(zip((e.id for e in found.experiments), string.ascii_uppercase, strict=False))
     console.print(_scores(found, letters, console.width))
+    said = {pair.explanation for pair in found.pairs}
     for line in found.experiments:
-        if line.note:
+        if line.note and line.note not in said:
             console.print(Text(f"{letters[line.id]}: {line.note}", "dim"))
     for pair in found.pairs:
         console.print()
@@ -75,7 +76,8 @@ def _print(console: Console, found: Comparison) -> None:
         members = " ".join(letters[id_] for id_ in group.experiment_ids)
         console.print(
             f"\n{members} differ by their seed alone: {group.metric} {group.mean:.3f}, standard "
-            f"deviation {group.standard_deviation:.3f}, {group.number} seeds"
+            f"deviation {group.standard_deviation:.3f}, {group.number} seeds; what is better "
+            "among them is luck, and so may be any difference of that size"
         )
     for title, fields in (
         ("Configuration", found.config),
