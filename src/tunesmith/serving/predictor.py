@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -235,7 +236,10 @@ class Predictor:
             )
             base = self._bases[base_key]
             try:
-                base.model = load_adapter(base.model, adapter.folder, name)
+                with warnings.catch_warnings():
+                    # PEFT asks for an old name of transformers': nothing for who asks us.
+                    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+                    base.model = load_adapter(base.model, adapter.folder, name)
             except ModelError as error:
                 self._forget_half_loaded(base_key, name)
                 raise ModelError(
