@@ -9,11 +9,11 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,8 +21,16 @@ import torch
 from peft import PeftModel
 
 from tunesmith.config.schema import ExperimentConfig
-from tunesmith.errors import DataError, DeviceError, ModelError
+from tunesmith.errors import DataError, ModelError
 from tunesmith.serving.adapters import WEIGHTS, SavedAdapter
+from tunesmith.serving.placement import (
+    changes_base,
+    for_device,
+    short,
+    stamp,
+    too_big,
+    total_memory,
+)
 from tunesmith.settings import Settings
 from tunesmith.tasks.base import Answer, Columns, Row, Task
 from tunesmith.training.adapter import load_adapter
@@ -107,7 +115,7 @@ class Predictor:
         self._settings = settings
         self._device = choose_device(device)[0]
         self._most_adapters = most_adapters
-        self._most_bytes = most_bytes or int(_total_memory(self._device) * SHARE_OF_MEMORY)
+        self._most_bytes = most_bytes or int(total_memory(self._device) * SHARE_OF_MEMORY)
         self._bases: dict[str, _Base] = {}
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         """The least recently used first."""
@@ -210,7 +218,7 @@ class Predictor:
                 f"{base.source.name} has no answer of its own: {', '.join(base.fresh)} came with "
                 "the adapter, and without it would be random numbers."
             )
-        if _changes_base(loaded.config):
+        if changes_base(loaded.config):
             loaded = self._load_alone(adapter, loaded)
         return self._ask(loaded, task, rows, limit, alone=True), None
 
@@ -218,17 +226,20 @@ class Predictor:
 
     def _load(self, adapter: SavedAdapter) -> _Loaded:
         """The adapter, loaded unless it is, now the most recently used one."""
-        key = f"{adapter.experiment_id}:{adapter.folder}:{_stamp(adapter.folder, WEIGHTS)}"
+        key = f"{adapter.experiment_id}:{adapter.folder}:{stamp(adapter.folder, WEIGHTS)}"
         if key not in self._loaded:
-            config = _for_device(adapter.read_config(), self._device)
+            config = for_device(adapter.read_config(), self._device)
             task, columns = adapter.read_task()
             name = f"adapter_{next(self._numbers)}"
             base_key = self._load_base(
-                adapter, config, task, owner=name if _changes_base(config) else ""
+                adapter, config, task, owner=name if changes_base(config) else ""
             )
             base = self._bases[base_key]
             try:
-                base.model = load_adapter(base.model, adapter.folder, name)
+                with warnings.catch_warnings():
+                    # PEFT asks for an old name of transformers': nothing for who asks us.
+                    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+                    base.model = load_adapter(base.model, adapter.folder, name)
             except ModelError as error:
                 self._forget_half_loaded(base_key, name)
                 raise ModelError(
@@ -273,7 +284,7 @@ class Predictor:
             try:
                 model, fresh = base_model(config, task, source, plan)
             except torch.OutOfMemoryError as error:
-                raise _too_big(source, facts.parameters, self._device) from error
+                raise too_big(source, facts.parameters, self._device) from error
             self._bases[key] = _Base(model, fresh, source, tokenizer, facts.max_length, plan, set())
         return key
 
@@ -282,7 +293,7 @@ class Predictor:
         model, who = config.model, f"experiment {adapter.experiment_id}"
         key = model.model_dump_json(include={"name", "revision", "trust_remote_code"})
         known = self._sources.get(key)
-        if known is None or known[0] != _stamp(known[1].folder, "*"):
+        if known is None or known[0] != stamp(known[1].folder, "*"):
             try:
                 source = locate_model(
                     model.name,
@@ -296,12 +307,12 @@ class Predictor:
                     f"{who} was trained on the base model {model.name}, which can't be used here: "
                     f"{error}"
                 ) from error
-            self._sources[key] = known = (_stamp(source.folder, "*"), source)
+            self._sources[key] = known = (stamp(source.folder, "*"), source)
         source = known[1]
         if adapter.identity not in (None, source.identity):
             raise ModelError(
                 f"the base model {model.name} is not the one that {who} was trained on: it was "
-                f"{_short(str(adapter.identity))} then, and is {_short(source.identity)} now. An "
+                f"{short(str(adapter.identity))} then, and is {short(source.identity)} now. An "
                 "adapter means nothing on other weights: put the old model back, or train again."
             )
         return source
@@ -309,8 +320,8 @@ class Predictor:
     def _check_memory(self, source: ModelSource, parameters: int, plan: Plan) -> None:
         """Raises ModelError before a load that this machine can't hold, even with nothing else."""
         needed = parameters * (2 if plan.weights == "bfloat16" else 4)
-        if plan.device == "cpu" and needed > _total_memory(plan.device):
-            raise _too_big(source, parameters, plan.device)
+        if plan.device == "cpu" and needed > total_memory(plan.device):
+            raise too_big(source, parameters, plan.device)
         available = psutil.virtual_memory().available if plan.device == "cpu" else needed
         while needed > available and self._loaded:
             self._forget(next(iter(self._loaded)))
@@ -357,51 +368,3 @@ def read_questions(task: Task, columns: Columns, questions: Sequence[Question]) 
         except DataError as error:
             raise DataError(f"input {number}: {error}") from error
     return rows
-
-
-def _changes_base(config: ExperimentConfig) -> bool:
-    """Whether loading such an adapter changes weights of the base model, which none may share.
-
-    Trained biases are the base model's own; PiSSA and OLoRA take their part out of its matrices.
-    """
-    return config.lora.bias != "none" or config.lora.init_lora_weights in ("pissa", "olora")
-
-
-def _for_device(config: ExperimentConfig, device: str) -> ExperimentConfig:
-    """The configuration for answers on `device`, whatever it was trained on."""
-    training = config.training
-    precision = training.precision
-    if precision == "float16" and not device.startswith("cuda"):
-        precision = "auto"
-    bits = 4 if config.model.load_in_4bit else 8 if config.model.load_in_8bit else None
-    if bits and not device.startswith("cuda"):
-        raise DeviceError(
-            f"this adapter was trained on a base model in {bits} bits, which needs a CUDA GPU; "
-            f"here there is {device}."
-        )
-    changed = training.model_copy(update={"device": device, "precision": precision, "processes": 1})
-    return config.model_copy(update={"training": changed})
-
-
-def _stamp(folder: Path, pattern: str) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of files, by which a change is noticed."""
-    found = sorted(path for path in folder.glob(pattern) if path.is_file())
-    return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in found]
-
-
-def _short(identity: str) -> str:
-    return identity[:19] + "…" if len(identity) > 20 else identity
-
-
-def _too_big(source: ModelSource, parameters: int, device: str) -> ModelError:
-    return ModelError(
-        f"{source.name} is too big for this machine: its {parameters:,} parameters don't fit into "
-        f"the memory of {device} ({_total_memory(device) / 2**30:.1f} GiB). Ask on a larger one."
-    )
-
-
-def _total_memory(device: str) -> int:
-    """Bytes of memory of `device`."""
-    if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[1])
-    return int(psutil.virtual_memory().total)

@@ -1,0 +1,62 @@
+"""Whether and how an adapter fits this machine: device, memory, and a base model to itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import torch
+
+from tunesmith.config.schema import ExperimentConfig
+from tunesmith.errors import DeviceError, ModelError
+from tunesmith.training.model import ModelSource
+
+
+def changes_base(config: ExperimentConfig) -> bool:
+    """Whether loading such an adapter changes weights of the base model, which none may share.
+
+    Trained biases are the base model's own; PiSSA and OLoRA take their part out of its matrices.
+    """
+    return config.lora.bias != "none" or config.lora.init_lora_weights in ("pissa", "olora")
+
+
+def for_device(config: ExperimentConfig, device: str) -> ExperimentConfig:
+    """The configuration for answers on `device`, whatever it was trained on."""
+    training = config.training
+    precision = training.precision
+    if precision == "float16" and not device.startswith("cuda"):
+        precision = "auto"
+    bits = 4 if config.model.load_in_4bit else 8 if config.model.load_in_8bit else None
+    if bits and not device.startswith("cuda"):
+        raise DeviceError(
+            f"this adapter was trained on a base model in {bits} bits, which needs a CUDA GPU; "
+            f"here there is {device}."
+        )
+    changed = training.model_copy(update={"device": device, "precision": precision, "processes": 1})
+    return config.model_copy(update={"training": changed})
+
+
+def stamp(folder: Path, pattern: str) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of files, by which a change is noticed."""
+    found = sorted(path for path in folder.glob(pattern) if path.is_file())
+    return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in found]
+
+
+def short(identity: str) -> str:
+    """The beginning of a model's identity, which tells it from another's."""
+    return identity[:19] + "…" if len(identity) > 20 else identity
+
+
+def too_big(source: ModelSource, parameters: int, device: str) -> ModelError:
+    """The error for a base model that `device` can't hold."""
+    return ModelError(
+        f"{source.name} is too big for this machine: its {parameters:,} parameters don't fit into "
+        f"the memory of {device} ({total_memory(device) / 2**30:.1f} GiB). Ask on a larger one."
+    )
+
+
+def total_memory(device: str) -> int:
+    """Bytes of memory of `device`."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[1])
+    return int(psutil.virtual_memory().total)
