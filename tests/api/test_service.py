@@ -32,6 +32,7 @@ def test_the_schema_describes_every_field(api: Api) -> None:
 
 
 def test_a_configuration_is_checked_with_its_data(api: Api, config: dict[str, Any]) -> None:
+    config["data"]["dataset_name"] = "reviews@1"
     missing = api.post("/configuration/validate", json=config).json()
     assert missing["valid"] is False
     assert [p["field"] for p in missing["problems"]] == ["data.dataset_name"]

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.hub_server import hub_server
 
 from tunesmith.data.content import content_hash, dataset_hash
 from tunesmith.data.sources import is_hub_dataset, read_source
@@ -54,8 +55,13 @@ def write_hub_folder(folder: Path) -> Path:
     return folder
 
 
-def read_offline(hf_home: Path, *arguments: Any, **options: Any) -> dict[str, Any]:
-    """What `read_source` gives in a fresh process with this hub cache and without a network."""
+def read_offline(
+    hf_home: Path, *arguments: Any, hub: str | None = None, **options: Any
+) -> dict[str, Any]:
+    """What `read_source` gives in a fresh process with this hub cache and without a network.
+
+    `hub` is the address of a hub that can be reached all the same.
+    """
     code = (
         "import json, sys\n"
         "from tunesmith.data.sources import read_source\n"
@@ -70,6 +76,8 @@ def read_offline(hf_home: Path, *arguments: Any, **options: Any) -> dict[str, An
         "    print(json.dumps({'error': str(error)}))\n"
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(hf_home)}
+    if hub is not None:
+        environment |= {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub, "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps([arguments, options])],
         capture_output=True, text=True, check=True, env=environment,
@@ -226,6 +234,33 @@ def test_a_cached_revision_is_that_one_or_none(hub_cache: Path) -> None:
     assert found["location"] == f"owner/film@{COMMIT}"
     other = read_offline(hub_cache, "owner/film", "reviews", revision="f" * 40)
     assert "can't be reached" in other["error"]
+
+
+def test_a_cached_card_that_names_files_outside_is_refused(hub_cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "private.csv").write_text("text\nprivate\n")
+    (card,) = hub_cache.glob("hub/*/snapshots/*/README.md")
+    card.write_text(CARD.replace("tweets.parquet", str(tmp_path / "private.csv")))
+    error = read_offline(hub_cache, "owner/film", "tweets")["error"]
+    assert f"names data outside of the folder ({tmp_path / 'private.csv'})" in error
+
+
+@pytest.mark.parametrize("settings", ["README.md", ".huggingface.yaml"])
+def test_a_hub_dataset_reads_no_file_of_this_machine_and_asks_no_other_address(
+    tmp_path: Path, settings: str
+) -> None:
+    (tmp_path / "private.csv").write_text("text\nprivate\n")
+    with hub_server({}) as (elsewhere, asked):
+        configs = "configs: [{config_name: a, data_files: %s}]\n"
+        for named in (str(tmp_path / "private.csv"), f"{elsewhere}/private.csv"):
+            text = configs % named
+            text = f"---\n{text}---\n" if settings == "README.md" else text
+            with hub_server({settings: text.encode()}) as (hub, _):
+                found = read_offline(tmp_path / hub[-5:], "evil/ds", hub=hub)
+            assert (
+                f"{settings} of evil/ds names data outside of the folder ({named})"
+                in (found["error"])
+            )
+    assert asked == []
 
 
 def test_an_unreachable_hub_says_what_works_without_it(tmp_path: Path) -> None:

@@ -48,10 +48,10 @@ class PlainLoader(yaml.SafeLoader):
     """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent) and self.peek_event().anchor in self.anchors:  # type: ignore[no-untyped-call]
-            event = self.get_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent) and event.anchor in self.anchors:
             problem = f"*{event.anchor} repeats another part, which is not read here"
-            raise PlainYamlError(problem=problem, problem_mark=event.start_mark)
+            raise PlainYamlError(problem=problem)
         return super().compose_node(parent, index)
 
     def fetch_flow_collection_start(self, TokenClass: type[yaml.Token]) -> None:  # noqa: N803 - PyYAML's name

@@ -173,6 +173,35 @@ def test_a_card_names_only_what_lies_in_its_folder(
         read_source(str(folder))
 
 
+CONFIGS = "configs: [{config_name: a, data_files: ../secret.csv}]\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (".huggingface.yaml", CONFIGS),
+        ("README.md", f"\n---\n{CONFIGS}---\n"),
+        ("README.md", f"---\n---x: 1\n{CONFIGS}---\n"),
+        ("README.md", f"---\n# seen\n---\r{CONFIGS}---\n"),
+    ],
+)
+def test_settings_are_seen_wherever_they_are_read(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / "secret.csv").write_text("text\nsecret\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / name).write_bytes(text.encode())
+    with pytest.raises(DataError, match="names data outside of the folder"):
+        read_source(str(tmp_path / "data"))
+
+
+def test_settings_that_repeat_themselves_by_aliases_are_looked_at_once(tmp_path: Path) -> None:
+    lists = [f"- &a{n} [" + ", ".join([f"*a{n - 1}"] * 10 if n else ["x"]) + "]" for n in range(30)]
+    (tmp_path / "README.md").write_text(
+        "---\nother:\n" + "\n".join(lists) + "\nconfigs:\n- data_files: [*a29, /etc/passwd]\n---\n"
+    )
+    with pytest.raises(DataError, match=r"names data outside of the folder \(/etc/passwd\)"):
+        read_source(str(tmp_path))
+
+
 def test_a_folder_of_archives_is_not_unpacked(tmp_path: Path) -> None:
     (tmp_path / "data.zip").write_bytes(b"PK\x03\x04")
     with pytest.raises(DataError, match=r"holds an archive \(data\.zip\).*unpack it first"):

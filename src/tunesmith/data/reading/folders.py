@@ -13,6 +13,9 @@ from tunesmith.errors import DataError
 
 CARD = "README.md"
 
+SETTINGS = (CARD, ".huggingface.yaml")
+"""The files of a hub dataset that may say which other files hold its data."""
+
 SPLIT_OF_STEM = {
     "train": "train",
     "training": "train",
@@ -52,8 +55,8 @@ def check_contents(folder: Path) -> None:
     That is when it holds no file; nothing but archives, which nothing opens here; a link that
     points out of it, however deep; or a card that names files outside of it.
     """
+    check_inside(folder)
     everything = sorted(folder.rglob("*"))
-    check_links(folder, everything)
     entries = [entry for entry in everything if entry.is_file()]
     if not entries:
         raise DataError(f"{folder} is a folder without any file in it")
@@ -62,38 +65,64 @@ def check_contents(folder: Path) -> None:
         raise DataError(
             f"{folder} holds an archive ({archives[0].name}) and no data file; unpack it first"
         )
-    for name in _named_files(folder / CARD):
+    for settings in SETTINGS:
+        for name in _named_files(folder / settings):
+            if PurePosixPath(name).suffix.lower() in files.ARCHIVES:
+                raise DataError(f"{folder / settings} names an archive ({name}); unpack it first")
+
+
+def check_inside(folder: Path) -> None:
+    """Raises DataError when a link or the settings of a folder lead out of it."""
+    check_links(folder, sorted(folder.rglob("*")))
+    for settings in SETTINGS:
+        check_settings(folder / settings, str(folder / settings))
+
+
+def check_settings(file: Path, called: str) -> None:
+    """Raises DataError when one of the `SETTINGS` names data elsewhere than beside itself.
+
+    `datasets` would read them: any file of this machine, any address that it can reach. `called` is
+    what messages call the file.
+    """
+    for name in _named_files(file):
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or "://" in name:
             raise DataError(
-                f"{folder / CARD} names data outside of the folder ({name}); only what lies in the "
+                f"{called} names data outside of the folder ({name}); only what lies in the "
                 "folder is read"
             )
-        if path.suffix.lower() in files.ARCHIVES:
-            raise DataError(f"{folder / CARD} names an archive ({name}); unpack it first")
 
 
-def _named_files(card: Path) -> Iterator[str]:
-    """The files and folders that the head of a dataset card names."""
-    if not card.is_file() or not is_dataset_card(card):
+def _named_files(file: Path) -> Iterator[str]:
+    """The files and folders that a dataset's settings name. Raises DataError."""
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+    if not file.is_file():
         return
-    head = card.read_text(encoding="utf-8", errors="replace").split("\n---", 1)[0]
     try:
-        settings = yaml.safe_load(head.removeprefix("---"))
-    except yaml.YAMLError as error:
-        raise DataError(f"{card} begins with settings that are not valid YAML: {error}") from error
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            text = stream.read()
+        if file.name == CARD:
+            # Cut where `datasets` cuts it, so that it finds no settings that were not seen here.
+            head = REGEX_YAML_BLOCK.search(text)
+            text = head.group(2) if head else ""
+        settings = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DataError(f"{file} begins with settings that can't be read: {error}") from error
     configs = settings.get("configs") if isinstance(settings, dict) else None
     for config in configs if isinstance(configs, list) else []:
         if isinstance(config, dict):
-            yield from _texts([config.get("data_files"), config.get("data_dir")])
+            yield from _texts([config.get("data_files"), config.get("data_dir")], set())
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: Any, seen: set[int]) -> Iterator[str]:
+    """Every text in `value`; a part that YAML's aliases repeat is looked at once."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict | list):
+    elif isinstance(value, dict | list) and id(value) not in seen:
+        seen.add(id(value))
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
+            yield from _texts(item, seen)
 
 
 def split_files(folder: Path) -> dict[str, Path]:

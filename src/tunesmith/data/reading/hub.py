@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +17,7 @@ from urllib.request import getproxies
 
 import pyarrow as pa
 
+from tunesmith.data.reading import folders
 from tunesmith.errors import DataError, nearest
 
 CONNECT_SECONDS = 5.0
@@ -67,6 +68,7 @@ def read_hub(
         )
     if hub_is_reachable():
         try:
+            _check_settings(name, revision, token)
             return _load(name, config, revision=revision, token=token)
         except ConnectionError:
             pass  # it went away meanwhile: see what the cache holds
@@ -115,6 +117,23 @@ def _load(
     return HubData(tables, label_names, commit)
 
 
+def _check_settings(name: str, revision: str | None, token: str | None) -> None:
+    """Raises DataError when the hub dataset's settings name data outside of it.
+
+    `datasets` (5.2, DatasetBuilder) refuses such data too, but only after it has looked for them:
+    it would ask every address that they name. What can't be had is left to it and its errors.
+    """
+    import httpx2
+    from huggingface_hub import hf_hub_download
+
+    for settings in folders.SETTINGS:
+        with suppress(OSError, ValueError, httpx2.HTTPError), _quiet():
+            file = hf_hub_download(
+                name, settings, repo_type="dataset", revision=revision, token=token
+            )
+            folders.check_settings(Path(file), f"{settings} of {name}")
+
+
 def _commit(rows: Any) -> str | None:
     """The hub's commit: `datasets` names the cache folder of a hub dataset's files after it."""
     folders = (Path(file["filename"]).parent.name for file in rows.cache_files)
@@ -159,6 +178,7 @@ def _read_cache(name: str, config: str | None, revision: str | None) -> HubData:
         except LocalEntryNotFoundError as error:
             version = f" at revision {revision}" if revision else ""
             raise ConnectionError(f"{name}{version} is not in the cache") from error
+        folders.check_inside(Path(folder))
         found = read_folder(Path(folder), config, name=name)
     return HubData(found.tables, found.label_names, commit=Path(folder).name)
 
