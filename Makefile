@@ -63,7 +63,7 @@ bench: environment-bench  ## time and memory of data, store and API, beside othe
 	@$(BIN)/python benchmarks/store.py
 	@$(BIN)/python benchmarks/api.py
 
-chaos: environment-dev  ## kill, double and fill up every part, ROUNDS=50 times each, on both databases; hours
+chaos: environment-dev  ## kill, double, fill up every part, ROUNDS=50 times each; an hour or two
 	@TUNESMITH_CHAOS_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/chaos --timeout 36000 -n 3 $(ARGS)
 
 # Waiting threads sleep: those that spin slow down what runs beside them.

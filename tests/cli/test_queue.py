@@ -148,7 +148,7 @@ def test_logs_beyond_the_object_store_are_shown(
     assert waiting.directory is not None
     taken = take(store)
     assert taken.lease is not None
-    store.jobs.write(waiting.id, taken.lease, host="elsewhere")
+    store.jobs.write(waiting.id, taken.lease, host="elsewhere", machine="0123456789abcdef")
     with pytest.raises(NotFoundError, match=r"no log yet \(.*bucket\)"):
         run("experiments", "logs", waiting.id)
     copy = ExperimentFiles(tmp_path / "bucket" / Path(waiting.directory).name)

@@ -95,8 +95,10 @@ def test_in_the_background_it_runs_until_down(
 
 
 def test_ctrl_c_while_it_starts_in_the_background_leaves_nothing_behind(
-    settings: Settings, start: Start
+    settings: Settings, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Without its store the API is started again and again, and is never ready.
+    monkeypatch.setenv("TUNESMITH_DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:1/none")
     up = start("up", "--detach")
     services = eventually(lambda: Running.read(settings))
     up.send_signal(signal.SIGINT)

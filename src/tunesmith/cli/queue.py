@@ -16,6 +16,7 @@ from tunesmith.jobs.queue import send_once
 from tunesmith.settings import Settings
 from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, Filters
+from tunesmith.tracking.environment import user_name
 from tunesmith.tracking.service_entities import Worker
 from tunesmith.tracking.store import Store
 
@@ -60,7 +61,7 @@ def queue(context: click.Context, limit: int) -> None:
 def pause(name: str) -> None:
     """Let nothing more be taken from the queue NAME; what runs goes on."""
     with Store(Settings.read().store_url) as store:
-        store.jobs.pause(name, actor())
+        store.jobs.pause(name, user_name())
         write_down(store, actor(), "queue.pause", name)
     click.echo(f"{name} is paused; what runs goes on")
 
