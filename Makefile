@@ -49,13 +49,13 @@ data-analyze: environment  ## labels, lengths, typical words; saved as JSON and 
 data-versions: environment  ## the versions of all datasets; DATA=name for one
 	@$(BIN)/tunesmith data versions $(DATA) $(ARGS)
 
-start: environment  ## broker, API, worker and web page on this machine, in the background; no Docker
+start: environment  ## broker, API, worker and web page on this machine, in the background
 	@$(BIN)/tunesmith up --detach $(ARGS)
 
 stop: environment  ## stop what `make start` started; what trains saves a checkpoint first
 	@$(BIN)/tunesmith down $(ARGS)
 
-translations: environment-dev  ## texts of the web page into its catalogues; lists what isn't translated
+translations: environment-dev  ## texts of the web page into its catalogues; lists what is missing
 	@$(BIN)/python scripts/translations.py
 
 bench: environment-bench  ## time and memory of data, store and API, beside other tools; long

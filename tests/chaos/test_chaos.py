@@ -203,8 +203,9 @@ def test_a_clock_that_is_set_by_an_hour_disturbs_nothing(
 ) -> None:
     clock = cluster.folder / "clock"
     clock.write_text("0")
+    path = os.pathsep.join(filter(None, (str(HERE / "clock"), os.environ.get("PYTHONPATH"))))
     for name in ("one", "two"):
-        cluster.start_worker(name, PYTHONPATH=str(HERE / "clock"), TEST_CLOCK=str(clock))
+        cluster.start_worker(name, PYTHONPATH=path, TEST_CLOCK=str(clock))
     for number in range(rounds):
         cluster.submit()
         cluster.wait_for_training()

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 import tunesmith
 from tunesmith.jobs.broker import EmbeddedBroker
@@ -37,6 +37,7 @@ def browser() -> Iterator[Browser]:
     if found is None:
         message = "the tests of the web page need Chromium: apt-get install chromium"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         started = playwright.chromium.launch(executable_path=found, args=arguments)
