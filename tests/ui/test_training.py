@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,10 +33,11 @@ def bad_reviews(folder: Path) -> Path:
 
 def choose_model(page: Page, model: Path) -> None:
     """Type the base model's name."""
-    box = page.get_by_label("Model", exact=False).locator("visible=true").first
+    box = page.get_by_role("combobox", name="Model")
     box.click()
-    page.keyboard.type(str(model))
-    page.keyboard.press("Enter")
+    box.press_sequentially(str(model))
+    page.get_by_text(f"Add: {model}").or_(page.get_by_role("option")).first.click()
+    expect(page.get_by_text(re.compile("^.*The fields are right")).first).to_be_visible()
 
 
 def test_a_file_is_uploaded_mended_trained_on_and_compared(
@@ -54,11 +56,15 @@ def test_a_file_is_uploaded_mended_trained_on_and_compared(
     page.get_by_role("button", name="Drop 1: duplicates").click()
     expect(page.get_by_text("200 of 202 rows can be used")).to_be_visible()
     choose_model(page, tiny_distilbert)
+    page.get_by_role("button", name="Train", exact=True).click()
+    expect(page.get_by_text("takes at most 64 tokens")).to_be_visible()
+    page.get_by_role("spinbutton", name="max_length").fill("32")
+    page.keyboard.press("Enter")
     first = train(page)
     expect(page.get_by_text("95 % interval")).to_be_visible()
     settled(page)
     page.get_by_role("button", name="Clone").click()
-    page.get_by_label("num_train_epochs").fill("2")
+    page.get_by_role("textbox", name="num_train_epochs").fill("2")
     page.keyboard.press("Enter")
     second = train(page)
     assert made.client.experiment(second).config["training"]["num_train_epochs"] == 2
