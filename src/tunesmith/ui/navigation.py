@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 
 import streamlit as st
 
@@ -21,6 +22,12 @@ def link(page: str, label: str, *, icon: str | None = None, **parameters: str) -
     st.page_link(
         st.session_state[_KEY][page], label=label, icon=icon, query_params=parameters or None
     )
+
+
+def anchor(address: str, label: str, note: str = "") -> None:
+    """A link, in this window, to an address of this server that is no page of Streamlit's."""
+    after = f" · {escape(note)}" if note else ""
+    st.html(f'<a href="{escape(address)}" target="_self">{escape(label)}</a>{after}')
 
 
 def go(page: str, **parameters: str) -> None:

@@ -132,7 +132,10 @@ def _upload() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input(_("Keep it as"), _dataset_name(file.name), width=300)
         if st.button(_("Keep these data"), type="primary", icon=":material/save:"):
-            settings = (f"task.name={task}", *tuple(f"task.{r}_column={c}" for r, c in roles.items()))
+            settings = (
+                f"task.name={task}",
+                *tuple(f"task.{r}_column={c}" for r, c in roles.items()),
+            )
             try:
                 file.seek(0)
                 kept = session.client().upload(file, name.strip(), settings=settings)

@@ -9,7 +9,7 @@ import streamlit as st
 import yaml
 
 from tunesmith.api.schemas.experiments import ExperimentWhole
-from tunesmith.ui import formats, session
+from tunesmith.ui import formats, navigation, session
 from tunesmith.ui.language import _
 
 ADAPTER = "artifacts/final_model/"
@@ -70,6 +70,6 @@ def files(whole: ExperimentWhole) -> None:
         )
     for entry in found:
         place = quote(f"/download/experiments/{whole.id}/files/{entry.path}")
-        st.markdown(f"[`{entry.path}`]({place}) · {formats.size(entry.size)}")
+        navigation.anchor(place, entry.path, formats.size(entry.size))
     if not found:
         st.caption(_("There are no files yet."))

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import streamlit as st
 
 from tunesmith.settings import VERSION
-from tunesmith.ui import session
+from tunesmith.ui import navigation, session
 from tunesmith.ui.language import LANGUAGES, _, language
 
 _STYLE = """<style>
@@ -40,13 +40,11 @@ def sidebar(*, signed_in: bool) -> None:
         back = quote(_here(), safe="")
         with st.container(key="frame"):
             for code in others:
-                st.markdown(
-                    f"[:material/translate: {LANGUAGES[code]}](/language/{code}?back={back})"
-                )
+                navigation.anchor(f"/language/{code}?back={back}", LANGUAGES[code])
             if signed_in:
                 who = session.visitor()
                 st.caption(f"{who.name} · {_role(str(who.role))}")
-                st.markdown(f"[{_('Sign out')}](/leave)")
+                navigation.anchor("/leave", _("Sign out"))
             st.caption(f"Tunesmith {VERSION}")
 
 

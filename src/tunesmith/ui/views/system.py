@@ -7,7 +7,7 @@ import streamlit as st
 
 from tunesmith.errors import TunesmithError
 from tunesmith.tracking.service_entities import Role
-from tunesmith.ui import formats, session, trouble
+from tunesmith.ui import formats, navigation, session, trouble
 from tunesmith.ui.components import machines, tokens
 from tunesmith.ui.language import _
 from tunesmith.ui.trouble import live
@@ -74,9 +74,8 @@ def _queues() -> None:
         st.caption(_("Nothing waits."))
     for one in found.waiting:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(
-                f"{one.position or '·'}. [{one.name}](/experiment?id={one.id}) · {one.queue}"
-            )
+            place = f"{one.position or '·'}. {one.name} · {one.queue}"
+            navigation.link("experiment", place, id=one.id)
             if (
                 session.may(Role.ADMIN)
                 and one.position != 1
