@@ -24,7 +24,7 @@ from tunesmith.settings import Settings
 from tunesmith.tracking.store import Store
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE = 45.0
+PATIENCE = 180.0
 """Seconds after which what never comes is given up: other tests share the cores."""
 
 Seen = Callable[..., Page]

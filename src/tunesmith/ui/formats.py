@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from babel.dates import format_datetime, format_timedelta
 from babel.numbers import format_compact_decimal, format_decimal, format_percent
@@ -22,7 +23,8 @@ def number(value: float | None, digits: int = 0) -> str:
     if value is None or not math.isfinite(value):
         return NOTHING
     pattern = "#,##0" + ("." + "0" * digits if digits else "")
-    return str(format_decimal(value, pattern, locale=locale()))
+    rounded = Decimal(f"{value:.{digits}f}")  # as everywhere else: Babel would round otherwise
+    return str(format_decimal(rounded, pattern, locale=locale()))
 
 
 def score(value: float | None) -> str:
