@@ -11,7 +11,7 @@ SET_UP := $(PYTHON) scripts/setup.py$(if $(filter .conda,$(ENV)), --conda)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-conda environment environment-dev environment-bench run-local logs-local \
-  db-list data-validate data-analyze data-versions start stop translations bench chaos test lint format
+  db-list data-validate data-analyze data-versions start stop translations screenshots bench chaos test lint format
 
 help:  ## list every target
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-18s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ stop: environment  ## stop what `make start` started; what trains saves a checkp
 
 translations: environment-dev  ## texts of the web page into its catalogues; lists what is missing
 	@$(BIN)/python scripts/translations.py
+
+screenshots: environment-dev  ## pictures of every page of the web page, into docs/screenshots
+	@$(BIN)/python -m tests.ui.screenshots
 
 bench: environment-bench  ## time and memory of data, store and API, beside other tools; long
 	@$(BIN)/python benchmarks/data.py $(ARGS)

@@ -75,7 +75,7 @@ class Times:
         if len(self.milliseconds) < 2:
             nothing = dict.fromkeys(("median_ms", "p95_ms", "p99_ms", "max_ms"))
             return {"answers": len(self.milliseconds), "errors": len(self.errors), **nothing}
-        cuts = statistics.quantiles(self.milliseconds, n=100)
+        cuts = statistics.quantiles(self.milliseconds, n=100, method="inclusive")
         return {
             "answers": len(self.milliseconds),
             "errors": len(self.errors),

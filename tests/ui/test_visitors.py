@@ -43,7 +43,9 @@ def test_every_text_is_translated_with_its_placeholders(
     assert translations.missing(catalogue) == []
     for message in catalogue:
         sources = [message.id] if isinstance(message.id, str) else list(message.id)
-        strings = [message.string] if isinstance(message.string, str) else list(message.string or ())
+        strings = (
+            [message.string] if isinstance(message.string, str) else list(message.string or ())
+        )
         if message.id:
             wanted = set(re.findall(r"\{\w*\}", sources[-1]))
             assert all(set(re.findall(r"\{\w*\}", each)) == wanted for each in strings), message.id

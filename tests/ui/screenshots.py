@@ -1,0 +1,104 @@
+"""Pictures of every page, light and dark, in both languages, wide and narrow: `make screenshots`.
+
+Trains the starter and a variation of it, so that there is something to see. The pictures go to
+`docs/screenshots/`; those named in README are kept in git.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+from tests.ui.conftest import BROWSERS, Stack, stack
+
+FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
+SHOWN = ("experiment-en-light-1280", "compare-en-dark-1280", "new-en-light-1280")
+"""Pictures that README shows."""
+
+WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+
+
+def main() -> int:
+    """Make them all; returns the exit code."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        print("no Chromium: apt-get install chromium", file=sys.stderr)
+        return 2
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        stack(Path(folder) / "stack", "api", "worker", "ui") as made,
+        sync_playwright() as playwright,
+    ):
+        pages = dict(_pages(made))
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        for dark in (False, True):
+            for locale in ("en-US", "zh-TW"):
+                for size in (SHOWN = ("experiment-en-light-1280", "compare-en-dark-1280", "new-en-light-1280")
+"""Pictures that README shows."""
+
+WIDE, NARROW):
+                    _shoot(browser, made, pages, dark=dark, locale=locale, size=size)
+        browser.close()
+    for name in SHOWN:
+        shown = FOLDER / f"README-{name.partition('-')[0]}.png"
+        shutil.copy(FOLDER / f"{name}.png", shown)
+    print(f"{len(list(FOLDER.glob('*.png')))} pictures in {FOLDER}")
+    return 0
+
+
+def _pages(made: Stack) -> Iterator[tuple[str, str]]:
+    """Name → address of each page, once there is something to see on it."""
+    client = made.client
+    starter = client.presets().items[0].config
+    ids = []
+    for name, changes in (("film-reviews", {}), ("film-reviews-low-rank", {"r": 2})):
+        config = copy.deepcopy(starter)
+        config["experiment_name"] = name
+        config["lora"] |= changes
+        ids.append(client.train(config).experiment_id)
+    for each in ids:
+        client.wait(each)
+    yield "home", ""
+    yield "experiment", f"experiment?id={ids[0]}"
+    yield "experiments", "experiments"
+    yield "compare", f"compare?ids={','.join(ids)}"
+    yield "new", f"new?clone={ids[0]}"
+    yield "try", f"try?id={ids[0]}"
+    yield "data", f"data?name={client.datasets().items[0].name}"
+    yield "system", "system"
+
+
+def _shoot(
+    browser: Browser,
+    made: Stack,
+    pages: dict[str, str],
+    *,
+    dark: bool,
+    locale: str,
+    size: dict[str, int],
+) -> None:
+    context = browser.new_context(
+        viewport=size,  # type: ignore[arg-type]
+        color_scheme="dark" if dark else "light",
+        locale=locale,
+    )
+    page = context.new_page()
+    for name, address in pages.items():
+        page.goto(f"{made.url}/{address}")
+        page.wait_for_selector("h1")
+        page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+        page.wait_for_timeout(1500)  # charts draw themselves
+        kind = f"{locale[:2]}-{'dark' if dark else 'light'}-{size['width']}"
+        page.screenshot(path=FOLDER / f"{name}-{kind}.png")
+    context.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
