@@ -40,10 +40,7 @@ def main() -> int:
         browser = playwright.chromium.launch(executable_path=found, args=arguments)
         for dark in (False, True):
             for locale in ("en-US", "zh-TW"):
-                for size in (SHOWN = ("experiment-en-light-1280", "compare-en-dark-1280", "new-en-light-1280")
-"""Pictures that README shows."""
-
-WIDE, NARROW):
+                for size in (WIDE, NARROW):
                     _shoot(browser, made, pages, dark=dark, locale=locale, size=size)
         browser.close()
     for name in SHOWN:
