@@ -32,6 +32,9 @@ KEPT_SECONDS = 30 * 24 * 3600
 PASSED_ON = ("content-type", "content-length", "content-disposition", "last-modified")
 """Headers of a file that go on to the browser."""
 
+PASSED = ("/experiments/", "/datasets/")
+"""Beginnings of the API's paths that are downloads."""
+
 LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
 
@@ -102,6 +105,8 @@ async def _download(request: Request) -> Response:
         base_url=session.api_url(), headers=headers, timeout=60.0, trust_env=False
     )
     path = request.url.path.removeprefix("/download")
+    if not path.startswith(PASSED):
+        return PlainTextResponse("There is nothing to download here.", status_code=404)
     try:
         question = client.build_request("GET", path, params=dict(request.query_params))
         answer = await client.send(question, stream=True)
