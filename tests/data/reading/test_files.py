@@ -30,6 +30,11 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
+def gz(content: bytes) -> bytes:
+    """`content` with gzip; without the time, which would give tests another name in each process."""
+    return gzip.compress(content, mtime=0)
+
+
 def zstd(data: bytes) -> bytes:
     return bytes(pa.Codec("zstd").compress(data, asbytes=True))
 
@@ -47,7 +52,7 @@ def zstd(data: bytes) -> bytes:
         ("a.csv", CSV.encode("utf-16")),
         ("a.csv", b"\xfe\xff" + CSV.encode("utf-16-be")),
         ("a.csv", CSV.encode("utf-32")),
-        ("a.csv.gz", gzip.compress(CSV.encode(), mtime=0)),
+        ("a.csv.gz", gz(CSV.encode())),
         ("a.csv.bz2", bz2.compress(CSV.encode())),
         ("a.tsv", CSV.replace("two\"\"\nthree\",", "two\"\"\nthree\"\t").replace("text,", "text\t")
             .replace("NA,", "NA\t").encode()),
@@ -106,7 +111,7 @@ def test_a_quote_that_is_never_closed_is_named_by_its_line(tmp_path: Path) -> No
         ("a.csv", "text,label\na,1\n".encode("utf-16-le"), "without a byte-order mark"),
         ("a.csv", b"\xff\xfea", "begins like UTF-16 text, but isn't"),
         ("a.csv.gz", b"text,label\na,1\n", "cut short or not a .gz file"),
-        ("a.csv.gz", gzip.compress(CSV.encode() * 1000, mtime=0)[:-20], "cut short or not a .gz file"),
+        ("a.csv.gz", gz(CSV.encode() * 1000)[:-20], "cut short or not a .gz file"),
         ("a.csv.bz2", bz2.compress(CSV.encode() * 1000)[:-20], "cut short or not a .bz2 file"),
         ("a.csv.zst", zstd(CSV.encode() * 1000)[:-3], "cut short or not a .zst file"),
         ("a.txt", "hello", "files of this ending are not read; accepted: .csv"),

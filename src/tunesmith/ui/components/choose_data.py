@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -12,8 +11,8 @@ import streamlit as st
 
 from tunesmith.api.schemas.data import DataInspection
 from tunesmith.errors import TunesmithError
-from tunesmith.ui import formats, session, trouble
-from tunesmith.ui.components import draft, findings
+from tunesmith.ui import session, trouble
+from tunesmith.ui.components import bad_rows, draft
 from tunesmith.ui.components import schema_form as form
 from tunesmith.ui.language import _, translate_number
 
@@ -42,7 +41,7 @@ def panel() -> None:
     else:
         _by_name()
     if draft.get(FIELD):
-        _report()
+        bad_rows.panel()
 
 
 def _kept() -> None:
@@ -186,70 +185,6 @@ def task_name(name: str) -> str:
         "text-classification": _("labels of texts (text classification)"),
         "sft": _("answers of a chat model (sft)"),
     }.get(name, name)
-
-
-def _report() -> None:
-    """What the rules find, on request: for large data it takes a while."""
-    packed = draft.pack({key: draft.current().get(key) for key in ("task", "data")})
-    reports: dict[str, Any] = st.session_state.setdefault("_reports", {})
-    if packed not in reports:
-        if not st.button(_("Look for bad rows"), icon=":material/rule:"):
-            return
-        with st.spinner(_("Looking at every row …")):
-            try:
-                config = {**draft.current(), "model": draft.get("model") or {"name": "none"}}
-                reports[packed] = session.client().check_configuration(config)
-            except TunesmithError as error:
-                trouble.tell(error)
-                return
-    found = reports[packed]
-    numbers = found.report
-    with st.expander(
-        _("{good} of {all} rows can be used").format(
-            good=formats.number(numbers["rows_out"]), all=formats.number(numbers["rows_in"])
-        ),
-        expanded=True,
-    ):
-        findings.rules(numbers["rules"])
-        _mend(numbers["rules"])
-        findings.rows(numbers.get("findings") or [], found.findings)
-        if found.rejected:
-            config = {**draft.current(), "model": draft.get("model") or {"name": "none"}}
-            st.download_button(
-                _("Download the rejected rows"),
-                lambda: session.client().rejected_rows(config),
-                file_name="rejected.csv",
-                mime="text/csv",
-                icon=":material/download:",
-                on_click="ignore",
-            )
-
-
-def _mend(rules: Mapping[str, Mapping[str, Any]]) -> None:
-    """One click leaves the rows of a rule out, where that can be chosen and isn't done."""
-    known = {
-        f.name: f
-        for f in form.fields("data", "text-classification")
-        if f.path.startswith("data.validation_rules.")
-    }
-    with st.container(horizontal=True):
-        for rule, each in rules.items():
-            choices = known[rule].schema.get("enum", []) if rule in known else []
-            if each["action"] in ("warn", "fail") and "drop" in choices:
-                label = _("Drop {n}: {rule}").format(
-                    n=formats.number(each["findings"]), rule=findings.rule_name(rule)
-                )
-                if st.button(label, key=f"drop:{rule}", icon=":material/filter_alt:"):
-                    draft.put(f"data.validation_rules.{rule}", "drop")
-                    packed = draft.pack({k: draft.current().get(k) for k in ("task", "data")})
-                    st.session_state["_recheck"] = packed
-                    config = {**draft.current(), "model": draft.get("model") or {"name": "none"}}
-                    with st.spinner(_("Looking at every row …")):
-                        st.session_state["_reports"][packed] = session.client().check_configuration(
-                            config
-                        )
-                    draft.replace(draft.current())
-                    st.rerun()
 
 
 def _dataset_name(file: str) -> str:
