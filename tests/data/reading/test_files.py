@@ -31,7 +31,7 @@ def write(path: Path, content: str | bytes) -> Path:
 
 
 def gz(content: bytes) -> bytes:
-    """`content` with gzip; without the time, which would give tests another name in each process."""
+    """`content` with gzip; without the time, by which tests would have other names elsewhere."""
     return gzip.compress(content, mtime=0)
 
 
