@@ -81,6 +81,11 @@ def save_tokenizer(folder: Path, *, chat: bool) -> int:
     return len(names)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: at the end, one process would wait for the other."""
+    items.sort(key=lambda item: "tests/ui/" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def tiny_distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A DistilBERT of two layers with random weights, in the hub's folder format."""

@@ -204,7 +204,8 @@ def test_sigterm_gives_a_taken_experiment_back_with_its_checkpoint(
         process.send_signal(signal.SIGTERM)
         time.sleep(0.05)
         process.send_signal(signal.SIGTERM)  # a service manager tells the worker and its trainings
-        assert process.wait(60) == 0
+        # The second one may come when all is done, and nobody listens any more.
+        assert process.wait(60) in (0, -signal.SIGTERM)
     given_back = store.get(taken.id)
     assert given_back.status is S.QUEUED
     assert given_back.lease is None

@@ -110,7 +110,7 @@ def test_ctrl_c_while_it_starts_in_the_background_leaves_nothing_behind(
 def test_what_dies_is_started_again(settings: Settings, start: Start) -> None:
     start("up")
     first = running(settings)
-    for service in ("broker", "api", "worker"):
+    for service in ("broker", "api", "worker", "ui"):
         process = first.services[service].find()
         assert process is not None
         process.kill()

@@ -29,7 +29,7 @@ def test_one_click_trains_the_starter_which_is_cancelled_and_goes_on(
         expect(page.get_by_text("Better than the simplest answer.")).to_be_visible()
         whole = made.client.experiment(experiment_id)
         shown = page.inner_text("body")
-        assert f"{whole.score:.3f}" in shown
+        assert f"{whole.score:.3f}" in shown, shown
         with page.expect_download() as download:
             page.get_by_role("tab", name="Files").click()
             page.get_by_role("link", name="metrics.json").click()
