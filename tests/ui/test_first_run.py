@@ -30,9 +30,7 @@ def test_one_click_trains_the_starter_which_is_cancelled_and_goes_on(
         home = see(made.url)
         expect(home.get_by_role("link", name="default_experiment")).to_be_visible()
         expect(page.locator(".ts-steps li.now")).to_contain_text("training")
-        page.get_by_role(
-            "button", name="Cancel"
-        ).click()
+        page.get_by_role("button", name="Cancel").click()
         expect(page.get_by_role("button", name="Resume")).to_be_visible()
         with page.expect_download() as download:
             page.get_by_role("tab", name="Files").click()

@@ -53,7 +53,7 @@ def test_the_table_is_filtered_sorted_chosen_from_and_exported(
     fill(made, 120)
     page = see(f"{made.url}/experiments")
     expect(page.get_by_text("1 to 100 of 120")).to_be_visible()
-    page.get_by_label("Search").fill("tickets")
+    page.locator("input[aria-label=Search]").fill("tickets")
     expect(page.get_by_text("1 to 60 of 60")).to_be_visible()
     assert "text=tickets" in page.url
     page.reload()

@@ -121,7 +121,7 @@ def _scores(found: ExperimentComparison, names: dict[str, str]) -> None:
             ],
         )
         scale = alt.Scale(zero=False, padding=12)
-        line = base.mark_rule(strokeWidth=3, opacity=0.55).encode(
+        line = base.mark_rule(strokeWidth=3, opacity=0.6, color="#14b8a6").encode(
             x=alt.X("low:Q", title=str(rows[0]["metric"]), scale=scale), x2="high:Q"
         )
         point = base.mark_point(filled=True, size=90, opacity=1).encode(
