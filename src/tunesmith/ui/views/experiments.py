@@ -92,6 +92,17 @@ def _filters() -> dict[str, Any]:
     falling = fourth.toggle(
         _("Descending"), value=True, key="desc", bind="query-params", help=_("The largest first.")
     )
+    return {
+        "text": text or None,
+        "status": status,
+        "sort_by": sort_by,
+        "desc": falling,
+        **_more_filters(),
+    }
+
+
+def _more_filters() -> dict[str, Any]:
+    """Those that are asked for less often, and how long a page of the table is."""
     with st.expander(_("More filters")):
         columns = st.columns(3)
         name = columns[0].text_input(_("Name"), key="name", bind="query-params")
@@ -119,10 +130,6 @@ def _filters() -> dict[str, Any]:
         end = columns[1].date_input(_("To"), value=None, key="end")
     zone = session.settings().timezone
     return {
-        "text": text or None,
-        "status": status,
-        "sort_by": sort_by,
-        "desc": falling,
         "name": name or None,
         "model": model or None,
         "dataset": dataset or None,
