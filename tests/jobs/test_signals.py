@@ -96,3 +96,26 @@ def test_a_hangup_that_nohup_lets_ignore_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_that_another_thread_caught_is_heard(
+    stop: StopSignals, at_once: list[int]
+) -> None:
+    """The system gives it to any thread when the main thread has yet to hear of one."""
+    rest = threading.Event()
+    other = threading.Thread(target=rest.wait, daemon=True)
+    other.start()
+    caught = [
+        threading.Timer(0.1 + delay, signal.pthread_kill, (other.ident, number))
+        for delay, number in ((0.0, FIRST), (1.0, SECOND))
+    ]
+    for timer in caught:
+        timer.start()
+    begun = time.monotonic()
+    assert stop.wait(20)
+    stop.join([other], timeout=3)
+    assert at_once == [SECOND]
+    assert time.monotonic() - begun < 15
+    rest.set()
+    stop.join([other], timeout=20)
+    assert not other.is_alive()

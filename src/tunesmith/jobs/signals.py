@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import queue
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -12,6 +13,10 @@ from typing import Self
 
 SAME_WISH = 0.5
 """Seconds within which the same signal says nothing new: a wrapper may send one wish twice."""
+
+HEARING = 0.5
+"""Most seconds for which the main thread sleeps on: a signal that the system gives to another
+thread, as it does when the main thread has yet to hear of one, wakes nobody."""
 
 
 class StopSignals:
@@ -47,13 +52,26 @@ class StopSignals:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Whether this process was asked to stop, within `timeout` seconds from now."""
-        if not self._asked:
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self._asked:
+            left = HEARING if until is None else until - time.monotonic()
             try:
-                self._wishes.get(timeout=timeout)
+                self._wishes.get(timeout=min(HEARING, max(0.0, left)))
+                self._asked = True
             except queue.Empty:
-                return False
-            self._asked = True
+                if left <= HEARING and until is not None:
+                    return False
         return True
+
+    def join(self, threads: Sequence[threading.Thread], timeout: float) -> None:
+        """Wait for the end of `threads`, for `timeout` seconds in all, and hear signals meanwhile.
+
+        To be called in the main thread, where handlers run.
+        """
+        until = time.monotonic() + timeout
+        for thread in threads:
+            while thread.is_alive() and (left := until - time.monotonic()) > 0:
+                thread.join(min(HEARING, left))
 
     def ask(self) -> None:
         """Let `wait` return as if a signal had come; from any thread."""

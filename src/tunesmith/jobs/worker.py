@@ -111,8 +111,7 @@ class _Worker:
                 self._signals.wait()
                 log.info("stopping: what trains saves a checkpoint and is given back")
                 self.stop()
-                for thread in serving:
-                    thread.join(self.settings.cancel_grace_seconds + FAREWELL)
+                self._signals.join(serving, self.settings.cancel_grace_seconds + FAREWELL)
             finally:
                 self._leave()
         if self.failure is not None:
