@@ -14,6 +14,7 @@ from tunesmith.tracking.significance import (
     mid_p_mcnemar,
     rows_needed,
     share_interval,
+    wilson,
 )
 
 DRAWS = 2000
@@ -68,6 +69,13 @@ def test_few_rows_that_differ_raise_fewer_alarms_and_never_more() -> None:
     for rows, apart in [(30, 0.1), (50, 0.1), (100, 0.05)]:
         counts = pairs(apart / 2, apart / 2, rows)
         assert (mid_p_mcnemar(counts[:, 0], counts[:, 1]) <= 0.05).mean() <= 0.05
+
+
+def test_wilsons_interval_is_the_one_that_scipy_gives() -> None:
+    for right, rows in [(0, 20), (1, 29), (19, 40), (81, 263), (20, 20), (1, 1), (0, 1)]:
+        expected = binomtest(right, rows).proportion_ci(0.95, method="wilson")
+        found = wilson(right, rows)
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_mid_p_is_the_exact_p_value_less_the_chance_of_what_was_seen() -> None:

@@ -10,6 +10,7 @@ import torch
 
 from tunesmith.errors import Interrupted, VerificationError
 from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Task
+from tunesmith.tracking.significance import wilson
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Reporter
 
@@ -82,21 +83,8 @@ def autocast(plan: Plan) -> torch.autocast:
 
 
 def interval(predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """95 % interval of the share of correct predictions.
-
-    Wilson's score interval (Wilson 1927; Brown, Cai and DasGupta 2001 recommend it for all sizes).
-    """
-    from scipy.stats import binomtest
-
-    correct = sum(prediction.correct for prediction in predictions)
-    found = binomtest(correct, len(predictions)).proportion_ci(0.95, method="wilson")
-    return {
-        "low": float(found.low),
-        "high": float(found.high),
-        "level": 0.95,
-        "method": "Wilson",
-        "rows": len(predictions),
-    }
+    """95 % interval of the share of correct predictions: Wilson's score interval."""
+    return asdict(wilson(sum(p.correct for p in predictions), len(predictions)))
 
 
 def worst_mistakes(predictions: Sequence[Prediction], count: int = 5) -> list[dict[str, Any]]:
