@@ -84,6 +84,15 @@ def test_the_store_holds_configuration_data_environment_and_the_metrics_over_ste
     assert losses[-1].value < losses[0].value
     assert store.metrics(experiment.id, "eval_accuracy")[-1].step == 125
     assert [version.hash for version in store.datasets()] == [experiment.dataset_hash]
+    # What it cost stands beside each loss, and in the results; the log is about what was learned.
+    for name in ("cpu_percent", "memory_mb", "train_tokens_per_second", "time_share_forward"):
+        points = store.metrics(experiment.id, name)
+        assert [point.step for point in points] == [loss.step for loss in losses], name
+        assert all(point.value and point.value > 0 for point in points), name
+    resources = experiment.metrics["resources"]
+    assert sum(resources["time_shares"].values()) == pytest.approx(1.0)
+    assert resources["memory_mb"]["peak"] > 100
+    assert "cpu_percent" not in (Path(experiment.directory) / "logs.txt").read_text()
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -39,6 +40,7 @@ class Listener(Reporter):
 
     def __init__(self, on_step: Callable[[int], bool] | None = None) -> None:
         self.values: list[tuple[int, dict[str, float]]] = []
+        self.costs: dict[int, dict[str, float]] = {}
         self.on_step = on_step or (lambda step: False)
         self.stop = False
         self.training = False
@@ -52,6 +54,9 @@ class Listener(Reporter):
 
     def metrics(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         self.values.append((step, dict(values)))
+
+    def resources(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        self.costs[step] = dict(values)
 
     def should_stop(self) -> bool:
         return self.stop
@@ -178,10 +183,14 @@ def test_stopped_and_resumed_they_end_with_the_bytes_of_those_that_were_not(
     assert {"rng_state_0.pth", "rng_state_1.pth", "progress.json"} <= {
         file.name for file in saved.iterdir()
     }
-    resumed = run("parts", resume=True, **settings)
+    usage = json.loads((saved / "progress.json").read_text())["usage"]
+    assert 0 < usage["parts"]["forward"] < usage["seconds"]
+    resuming = Listener()
+    resumed = run("parts", resuming, resume=True, **settings)
     assert adapter(tmp_path / "parts").read_bytes() == adapter(tmp_path / "whole").read_bytes()
     assert resumed.metrics["train_loss"] == whole.metrics["train_loss"]
     assert counted(resumed, "tokens") == counted(whole, "tokens")
+    assert (set(stopping.costs), set(resuming.costs)) == ({5}, {10, 15, 20, 25})
 
 
 def test_a_killed_process_ends_the_training_and_is_named(

@@ -107,6 +107,9 @@ class TerminalDisplay:
             line.append(f"{name} ", "dim").append(f"{shown}  ")
         self.console.print(line, soft_wrap=True)
 
+    def resources(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        """Nothing: the bar tells the time, and the summary what it all cost."""
+
     def should_stop(self) -> bool:
         """Never: Ctrl-C says so to the experiment itself."""
         return False

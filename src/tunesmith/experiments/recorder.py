@@ -49,6 +49,8 @@ class Recorder:
         self._phase: Phase | None = None
         self._changes: dict[str, Any] = {}
         self._points: list[Metric] = []
+        self._costs: list[Metric] = []
+        """What the last steps cost, until their loss is reported."""
         self._first: tuple[float, int] | None = None
         """When the first step of this process was reported, and which it was."""
 
@@ -89,17 +91,19 @@ class Recorder:
 
     def metrics(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """Record the values of this step in the store, the history and the log."""
-        now = utc_now()
-        points = [
-            Metric(self.experiment_id, step, name, float(value), epoch, now)
-            for name, value in values.items()
-        ]
+        points = [*self._costs, *self._measured(step, epoch, values)]
+        self._costs = []
         self._points += points
         self._write()
         self.files.append_history(points)
         shown = ", ".join(f"{name}={value:.6g}" for name, value in values.items())
         log.info("step %d, epoch %.3f: %s", step, epoch, shown)
         self.listener.metrics(step, epoch, values)
+
+    def resources(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        """Record them with the loss that follows, but not in the log: it tells what was learned."""
+        self._costs += self._measured(step, epoch, values)
+        self.listener.resources(step, epoch, values)
 
     def should_stop(self) -> bool:
         """Whether anybody wants it to stop. Raises LeaseLostError when another may train it now."""
@@ -119,6 +123,13 @@ class Recorder:
         if self._changes:
             self.store.jobs.write(self.experiment_id, self.lease.token, **self._changes)
             self._changes = {}
+
+    def _measured(self, step: int, epoch: float, values: Mapping[str, float]) -> list[Metric]:
+        now = utc_now()
+        return [
+            Metric(self.experiment_id, step, name, float(value), epoch, now)
+            for name, value in values.items()
+        ]
 
     def _write(self, **changes: Any) -> None:
         self._changes |= changes

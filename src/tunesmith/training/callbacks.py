@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tunesmith.training.group import Group
+from tunesmith.training.monitor import Part, PerformanceMonitor, Usage, is_due
 from tunesmith.training.reporter import Reporter
 
 
@@ -27,6 +29,13 @@ class Progress:
     """Tokens gone through so far, padding left out."""
     seconds: float = 0.0
     """Training time so far."""
+    usage: Usage = field(default_factory=Usage)
+    """What it took of the machine so far."""
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> Progress:
+        """What `dataclasses.asdict` made of one; in early versions it had no `usage`."""
+        return cls(**{**saved, "usage": Usage.from_json(saved.get("usage", asdict(Usage())))})
 
     @property
     def mean_loss(self) -> float | None:
@@ -106,6 +115,53 @@ class Report(TrainerCallback):
         elif not any(name.startswith("eval_") for name in values):
             return  # the trainer's own summary: ours counts interrupted parts too
         self.reporter.metrics(state.global_step, epoch, values)
+
+
+class ReportResources(TrainerCallback):
+    """Passes what the steps cost from the monitor to the reporter, beside losses.
+
+    It must come before `Report` among the callbacks.
+    """
+
+    def __init__(self, reporter: Reporter, progress: Progress, monitor: PerformanceMonitor) -> None:
+        self.reporter = reporter
+        self.progress = progress
+        self.monitor = monitor
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Leave out of the points what came before the first step."""
+        self.monitor.settle()
+        self._point()
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Gradients were clipped and weights changed."""
+        self.monitor.lap(Part.OPTIMIZER)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Report where it is due, and at the end."""
+        due = is_due(state.global_step, int(args.logging_steps))
+        if "loss" in (logs or {}) and (due or control.should_training_stop):
+            self.reporter.resources(state.global_step, float(state.epoch or 0), self._point())
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Count what came after the last step."""
+        self.monitor.settle()
+
+    def _point(self) -> dict[str, float]:
+        return self.monitor.point(self.progress.samples, self.progress.tokens)
 
 
 def _ends_epoch(state: TrainerState) -> bool:

@@ -9,7 +9,8 @@ import json
 import logging
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ from tunesmith.tasks.base import Example, Prediction, Row, Task
 from tunesmith.training.adapter import add_adapter, count_parameters
 from tunesmith.training.arguments import training_arguments
 from tunesmith.training.batching import Examples
-from tunesmith.training.callbacks import Progress, Report
+from tunesmith.training.callbacks import Progress, Report, ReportResources
 from tunesmith.training.evaluation import evaluate
 from tunesmith.training.group import Group
 from tunesmith.training.model import ModelSource, load_base, load_tokenizer
+from tunesmith.training.monitor import PerformanceMonitor
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Reporter, TrainingData
 from tunesmith.training.trainer import PROGRESS_FILE, LoraTrainer
@@ -200,10 +202,31 @@ def fit(
     """
     progress = Progress()
     if checkpoint is not None:
-        progress = Progress(**json.loads((checkpoint / PROGRESS_FILE).read_text()))
+        progress = Progress.from_json(json.loads((checkpoint / PROGRESS_FILE).read_text()))
     training = work.config.training
     chooses = training.load_best_model_at_end or training.early_stopping_patience is not None
     report = Report(work.reporter, progress, group, skip_last_eval=not chooses)
+    trainer = _trainer(work, model, group, progress)
+    if not group.leads:  # dropout is another one in each process
+        transformers.set_seed(training.seed + group.rank)
+    begun = time.monotonic()
+    earlier = progress.seconds
+    trainer.before_save = lambda: setattr(progress, "seconds", earlier + time.monotonic() - begun)
+    with monitored(work, trainer, progress) if group.leads else nullcontext():
+        trainer.add_callback(report)  # after the monitor's: what steps cost comes before their loss
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    progress.seconds = earlier + time.monotonic() - begun
+    group.wait()
+    if report.stopped:
+        raise Interrupted(
+            f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}"
+        )
+    best = trainer.state.best_global_step if training.load_best_model_at_end else None
+    return progress, best or trainer.state.global_step
+
+
+def _trainer(work: Training, model: Any, group: Group, progress: Progress) -> LoraTrainer:
+    training = work.config.training
     trainer = LoraTrainer(
         task=work.task,
         train_examples=Examples(work.train_examples or []),
@@ -216,23 +239,27 @@ def fit(
         args=training_arguments(
             training, plan=work.plan, task=work.task, folder=work.directory / CHECKPOINTS
         ),
-        callbacks=[*_early_stopping(work), report],
+        callbacks=_early_stopping(work),
     )
     trainer.remove_callback(PrinterCallback)
-    if not group.leads:  # dropout is another one in each process
-        transformers.set_seed(training.seed + group.rank)
-    begun = time.monotonic()
-    earlier = progress.seconds
-    trainer.before_save = lambda: setattr(progress, "seconds", earlier + time.monotonic() - begun)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    progress.seconds = earlier + time.monotonic() - begun
-    group.wait()
-    if report.stopped:
-        raise Interrupted(
-            f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}"
-        )
-    best = trainer.state.best_global_step if training.load_best_model_at_end else None
-    return progress, best or trainer.state.global_step
+    return trainer
+
+
+@contextmanager
+def monitored(work: Training, trainer: LoraTrainer, progress: Progress) -> Iterator[None]:
+    """Within this, what `trainer` costs is measured and reported."""
+    training = work.config.training
+    monitor = PerformanceMonitor(
+        progress.usage,
+        work.plan.device,
+        children=training.processes > 1 or training.dataloader_num_workers > 0,
+    )
+    trainer.lap = monitor.lap
+    trainer.add_callback(ReportResources(work.reporter, progress, monitor))
+    with monitor:
+        if monitor.trouble:
+            work.reporter.message(f"the GPU's use is not measured: {monitor.trouble}")
+        yield
 
 
 def _evaluator(work: Training, model: Any, group: Group) -> Callable[[], dict[str, float]]:

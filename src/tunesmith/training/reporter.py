@@ -53,6 +53,13 @@ class Reporter(Protocol):
         """Values measured after `step` optimizer steps."""
         return None
 
+    def resources(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        """What the last steps until `step` cost: speed, time and machine, not what was learned.
+
+        Their loss follows, by `metrics`. Names and units are those of `tracking.resources`.
+        """
+        return None
+
     def should_stop(self) -> bool:
         """Whether the user wants it to end; training then saves a checkpoint and stops."""
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tunesmith.tasks.base import Batch, Example, Task
 from tunesmith.training.batching import EpochSampler, Examples, PartialBatches
 from tunesmith.training.callbacks import Progress
 from tunesmith.training.group import Group
+from tunesmith.training.monitor import Part
 from tunesmith.training.writing import WRITE_ERRORS, make_visible, why_not_written
 
 PROGRESS_FILE = "progress.json"
@@ -76,6 +77,8 @@ class LoraTrainer(transformers.Trainer):
         self.group_by_length = group_by_length
         self.folder = Path(parent["args"].output_dir)
         self.before_save: Callable[[], None] = lambda: None
+        self.lap: Callable[[Part], None] = lambda part: None
+        """Called when a part of a step has ended."""
         self._staging: Path | None = None
         super().__init__(
             train_dataset=train_examples,
@@ -83,6 +86,27 @@ class LoraTrainer(transformers.Trainer):
             data_collator=self._collate,
             **parent,
         )
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
+    ) -> tuple[list[Batch], torch.Tensor | int | None]:
+        """The batches of one step, and the targets in them over all processes."""
+        self.lap(Part.OTHER)
+        samples: tuple[list[Batch], torch.Tensor | int | None]
+        samples = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self.lap(Part.DATA)
+        return samples
+
+    def training_step(
+        self,
+        model: Any,
+        inputs: Batch,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """The loss of a batch; its gradients are added to those of the step."""
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        self.lap(Part.BACKWARD)
+        return loss
 
     def compute_loss(
         self,
@@ -92,6 +116,7 @@ class LoraTrainer(transformers.Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """The task's loss; refuses to go on with one that isn't a number."""
+        self.lap(Part.DATA)  # until now the batch was brought to the device
         counts = not inputs.pop(STAND_IN, False)
         if self.group.size == 1:
             loss = self.task.loss(model, inputs, num_items_in_batch)
@@ -103,6 +128,7 @@ class LoraTrainer(transformers.Trainer):
                 f"rate {self._get_learning_rate():.3g}). Try a lower training.learning_rate, "
                 "training.warmup_steps, or training.precision: float32."
             )
+        self.lap(Part.FORWARD)
         return loss
 
     def _get_num_items_in_batch(

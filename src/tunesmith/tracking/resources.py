@@ -1,0 +1,42 @@
+"""Metrics of what a training costs: its speed, where its time goes, what it takes of the machine.
+
+All other metrics tell what was learned, and are the same for the same seed; these never are.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+TIME_SHARE = "time_share_"
+"""How the names of shares of the time begin; the part of the training follows."""
+
+
+class Resource(StrEnum):
+    """A metric of what a training costs; each point is of the steps since the one before."""
+
+    SAMPLES_PER_SECOND = "train_samples_per_second"
+    """Rows, evaluations and checkpoints in between included in the time."""
+    TOKENS_PER_SECOND = "train_tokens_per_second"
+    """The same in tokens, padding left out."""
+    CPU_PERCENT = "cpu_percent"
+    """Processor time in per cent of one core: 200 are two cores."""
+    MEMORY_MB = "memory_mb"
+    """Resident memory, in 10^6 bytes."""
+    GPU_UTILIZATION = "gpu_utilization"
+    """Per cent of the time in which the GPU computed anything, for whomever."""
+    GPU_MEMORY_MB = "gpu_memory_mb"
+    """Memory that the training holds on its GPU, in 10^6 bytes."""
+    TIME_SHARE_DATA = "time_share_data"
+    """Share of the time, 0 to 1, as those below: batches made, and brought to the device."""
+    TIME_SHARE_FORWARD = "time_share_forward"
+    """The model's answers, and the loss."""
+    TIME_SHARE_BACKWARD = "time_share_backward"
+    """Gradients; with several processes also their sum over all of them."""
+    TIME_SHARE_OPTIMIZER = "time_share_optimizer"
+    """Gradients clipped, weights changed."""
+    TIME_SHARE_OTHER = "time_share_other"
+    """Evaluations, checkpoints, reports."""
+
+
+RESOURCES = frozenset(str(resource) for resource in Resource)
+"""Their names."""
