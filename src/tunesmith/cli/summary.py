@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.resources import Resource
 
 
 def print_summary(console: Console, experiment: Experiment) -> None:
@@ -146,10 +147,25 @@ def _facts(metrics: Mapping[str, Any]) -> Text:
         f"{metrics['train_tokens_per_second']:,.0f} tokens/s; "
         f"{_duration(metrics['total_runtime'])} in all; "
         f"peak memory {metrics['peak_memory_bytes'] / 1e9:.1f} GB",
+        *_costs(metrics.get("resources") or {}),
         f"Saved adapter loaded into a fresh base model: "
         f"{'same predictions for every held-out row' if verified else 'NOT verified'}",
     ]
     return Text("\n" + "\n".join(lines))
+
+
+def _costs(resources: Mapping[str, Any]) -> list[str]:
+    """Where the time of training went; nothing for an experiment of a version without a monitor."""
+    shares = resources.get("time_shares")
+    if not shares:
+        return []
+    gpu = resources.get(Resource.GPU_UTILIZATION)
+    return [
+        "Time: "
+        + ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
+        + f"; {resources[Resource.CPU_PERCENT] / 100:.1f} processor cores in use"
+        + ("" if gpu is None else f", GPU {gpu:.0f}% of the time")
+    ]
 
 
 def _cell(value: Any) -> str:
