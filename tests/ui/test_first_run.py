@@ -18,6 +18,7 @@ def test_one_click_trains_the_starter_which_is_cancelled_and_goes_on_to_its_resu
         experiment_id = page.url.rpartition("id=")[2]
         expect(page.locator(".ts-steps li.now")).to_contain_text("training")
         expect(page.get_by_text("gradient norm")).to_be_visible()  # the curves, without a reload
+        expect(page.get_by_text("Speed and resources")).to_be_visible()
         page.get_by_role("button", name="Cancel").click()
         expect(page.get_by_role("button", name="Resume")).to_be_visible()
         assert made.client.task(experiment_id).status == "REVOKED"

@@ -7,6 +7,7 @@ from typing import Literal
 
 from tunesmith.api.schemas.experiments import TaskStatus
 from tunesmith.tracking.entities import ExperimentStatus
+from tunesmith.tracking.resources import Resource
 from tunesmith.ui.language import _
 
 S = ExperimentStatus
@@ -81,6 +82,17 @@ def metric(name: str | None) -> str:
         "f1": "F1",
         "f1_macro": _("F1, mean of the labels"),
         "token_accuracy": _("token accuracy"),
+        Resource.SAMPLES_PER_SECOND: _("samples per second"),
+        Resource.TOKENS_PER_SECOND: _("tokens per second, padding left out"),
+        Resource.CPU_PERCENT: _("processor use in % (one core: 100)"),
+        Resource.MEMORY_MB: _("memory in MB"),
+        Resource.GPU_UTILIZATION: _("GPU use in %"),
+        Resource.GPU_MEMORY_MB: _("GPU memory in MB"),
+        Resource.TIME_SHARE_DATA: _("data"),
+        Resource.TIME_SHARE_FORWARD: _("forward and loss"),
+        Resource.TIME_SHARE_BACKWARD: _("backward"),
+        Resource.TIME_SHARE_OPTIMIZER: _("optimizer"),
+        Resource.TIME_SHARE_OTHER: _("evaluation and other"),
     }
     text = known.get(bare, bare.replace("_", " "))
     held_out = (name or "").startswith("eval_") and bare == "loss"

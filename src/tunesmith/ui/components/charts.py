@@ -9,11 +9,15 @@ import polars as pl
 import streamlit as st
 
 from tunesmith.api.schemas.experiments import MetricPoint
+from tunesmith.tracking.resources import RESOURCES, TIME_SHARE, Resource
 from tunesmith.ui import words
 from tunesmith.ui.language import _
 
 HEIGHT = 220
 """Pixels."""
+
+_Chart = tuple[str, Mapping[str, Sequence[MetricPoint]]]
+"""A title, and the lines by their names."""
 
 
 def curves(
@@ -70,14 +74,31 @@ def curves(
 
 
 def metrics(histories: Mapping[str, Sequence[MetricPoint]]) -> None:
-    """The metrics of one experiment, two charts a row."""
-    left = dict(histories)
-    charts: list[tuple[str, dict[str, Sequence[MetricPoint]]]] = []
+    """The metrics of one experiment, two charts a row: what was learned, then what it cost."""
+    left = {name: points for name, points in histories.items() if name not in RESOURCES}
+    charts: list[_Chart] = []
     losses = {words.metric(n): left.pop(n) for n in ("loss", "eval_loss") if n in left}
     if losses:
         charts.append((_("loss"), losses))
     for name in sorted(left, key=lambda n: (not n.startswith("eval_"), n)):
         charts.append((words.metric(name), {words.metric(name): left[name]}))
+    _two_a_row(charts)
+    if costs := _costs(histories):
+        st.subheader(_("Speed and resources"))
+        _two_a_row(costs)
+
+
+def _costs(histories: Mapping[str, Sequence[MetricPoint]]) -> list[_Chart]:
+    """Charts of speed and machine; the shares of the time are one."""
+    shares = [name for name in Resource if name.startswith(TIME_SHARE)]
+    alone = [name for name in Resource if name in histories and name not in shares]
+    charts: list[_Chart] = [(words.metric(n), {words.metric(n): histories[n]}) for n in alone]
+    if parts := {words.metric(name): histories[name] for name in shares if name in histories}:
+        charts.append((_("share of the time"), parts))
+    return charts
+
+
+def _two_a_row(charts: Sequence[_Chart]) -> None:
     columns = st.columns(2, gap="large")
     for number, (title, series) in enumerate(charts):
         with columns[number % 2]:

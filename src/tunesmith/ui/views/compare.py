@@ -17,6 +17,7 @@ from tunesmith.api.schemas.compare import (
     FieldDifference,
 )
 from tunesmith.api.schemas.experiments import MetricPoint
+from tunesmith.tracking.resources import RESOURCES
 from tunesmith.ui import formats, navigation, session, words
 from tunesmith.ui.components import charts
 from tunesmith.ui.language import _, translate_number
@@ -196,7 +197,7 @@ def _curves(found: ExperimentComparison, names: dict[str, str]) -> None:
     client = session.client()
     histories = {one.id: client.metrics(one.id, points=400).metrics for one in found.experiments}
     metrics = sorted(
-        {name for each in histories.values() for name in each},
+        {name for each in histories.values() for name in each if name not in RESOURCES},
         key=lambda name: (name not in ("loss", "eval_loss"), name),
     )
     if not metrics:
