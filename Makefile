@@ -61,10 +61,11 @@ translations: environment-dev  ## texts of the web page into its catalogues; lis
 screenshots: environment-dev  ## pictures of every page of the web page, into docs/screenshots
 	@$(BIN)/python -m tests.ui.screenshots
 
-bench: environment-bench  ## time and memory of data, store and API, beside other tools; long
+bench: environment-bench  ## time and memory of data, store, API and monitor, beside other tools; long
 	@$(BIN)/python benchmarks/data.py $(ARGS)
 	@$(BIN)/python benchmarks/store.py
 	@$(BIN)/python benchmarks/api.py
+	@$(BIN)/python benchmarks/monitor.py
 
 chaos: environment-dev  ## kill, double, fill up every part, ROUNDS=50 times each; an hour or two
 	@TUNESMITH_CHAOS_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/chaos --timeout 36000 -n 3 $(ARGS)
