@@ -56,3 +56,17 @@ def test_a_brokers_address_that_is_accepted_can_be_read_by_its_client(
     trouble = broker_trouble(Settings.read().broker_url)
     assert trouble is not None
     assert "can't be read" not in trouble
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tunesmith.example.com", "ftp://a.example", "https://a.example/page", "https://u:p@a.example"],
+)
+def test_an_address_of_the_page_that_browsers_could_not_come_back_to_is_refused(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNESMITH_UI_URL", address)
+    with pytest.raises(ConfigError, match="TUNESMITH_UI_URL"):
+        Settings.read()
+    monkeypatch.setenv("TUNESMITH_UI_URL", "https://a.example:8443/")
+    assert Settings.read().ui_public_url == "https://a.example:8443"

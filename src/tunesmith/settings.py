@@ -106,6 +106,12 @@ class Settings(BaseSettings):
         validation_alias="TUNESMITH_UI_HOST",
         description="Address of the web page; any but this machine's own needs an API with tokens.",
     )
+    ui_url: str | None = Field(
+        None,
+        validation_alias="TUNESMITH_UI_URL",
+        description="Address at which browsers find the web page, as behind a server that speaks "
+        "HTTPS; by default this machine's.",
+    )
     artifacts: str | None = Field(
         None,
         validation_alias="TUNESMITH_ARTIFACTS",
@@ -155,6 +161,17 @@ class Settings(BaseSettings):
         validation_alias="TUNESMITH_OIDC_ROLE_CLAIM",
         description="Claim that says viewer, member or admin; without it: viewer.",
     )
+    oidc_client_id: str | None = Field(
+        None,
+        validation_alias="TUNESMITH_OIDC_CLIENT_ID",
+        description="What the provider calls the web page; with it, people sign in there, and the "
+        "API takes tokens made for it.",
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        None,
+        validation_alias="TUNESMITH_OIDC_CLIENT_SECRET",
+        description="The web page's secret at the provider, where it has one; never logged.",
+    )
     tz: str = Field(
         "Asia/Taipei", validation_alias="TZ", description="Time zone of the times people see."
     )
@@ -186,6 +203,20 @@ class Settings(BaseSettings):
             for address in value.get_secret_value().split(";"):  # sentinels are several
                 _check_broker_address(address)
         return value
+
+    @field_validator("ui_url")
+    @classmethod
+    def _page_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(
+                "an address as browsers show it, such as https://tunesmith.example.com"
+            )
+        if parts.username or parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError("the page stands at the root of its address: nothing follows the host")
+        return f"{parts.scheme}://{parts.netloc}"
 
     @field_validator("tz")
     @classmethod
@@ -232,6 +263,11 @@ class Settings(BaseSettings):
     def ui_address(self) -> str:
         """Where this machine reaches its own web page."""
         return _address(self.ui_host, self.ui_port)
+
+    @property
+    def ui_public_url(self) -> str:
+        """Where browsers reach the web page, without a slash at its end."""
+        return self.ui_url or self.ui_address
 
     @cached_property
     def timezone(self) -> ZoneInfo:

@@ -20,7 +20,7 @@ from tunesmith.tracking.store import Store
 
 def test_on_this_machine_everybody_is_its_owner(api: Api) -> None:
     body = api.get("/whoami").json()
-    assert body == {"name": "local", "role": "admin", "via": "local"}
+    assert body == {"name": "local", "role": "admin", "via": "local", "display_name": ""}
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "myserver.example"])

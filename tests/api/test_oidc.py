@@ -2,80 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.api.serving import Api, serving
 from tests.api.test_train import problem
+from tests.oidc_provider import CLIENT, Provider, oidc_provider
 
+from tunesmith.api.oidc import OidcVerifier
+from tunesmith.errors import ConfigError
 from tunesmith.settings import Settings
-
-
-@dataclass
-class Provider:
-    """An OpenID Connect provider: its discovery document, its keys, and tokens that it signs."""
-
-    issuer: str = ""
-    documents: dict[str, Any] = field(default_factory=dict)
-    rsa_key: Any = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
-    ec_key: Any = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
-
-    def publish(self) -> None:
-        keys = [
-            json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.rsa_key.public_key()))
-            | {"kid": "rsa", "use": "sig", "alg": "RS256"},
-            json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.ec_key.public_key()))
-            | {"kid": "ec", "use": "sig", "alg": "ES256"},
-        ]
-        self.documents = {
-            "/.well-known/openid-configuration": {
-                "issuer": self.issuer, "jwks_uri": f"{self.issuer}/keys",
-            },
-            "/keys": {"keys": keys},
-        }  # fmt: skip
-
-    def token(self, kid: str = "rsa", key: Any = None, alg: str = "", **claims: Any) -> str:
-        now = int(time.time())
-        defaults = {"iss": self.issuer, "aud": "tunesmith", "sub": "42", "exp": now + 600}
-        payload = {k: v for k, v in (defaults | claims).items() if v is not None}
-        own = self.rsa_key if kid == "rsa" else self.ec_key
-        algorithm = alg or ("RS256" if kid == "rsa" else "ES256")
-        return jwt.encode(payload, own if key is None else key, algorithm, headers={"kid": kid})
 
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
-    made = Provider()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found = made.documents.get(self.path)
-            body = json.dumps(found).encode()
-            self.send_response(200 if found else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.issuer = f"http://127.0.0.1:{server.server_address[1]}"
-    made.publish()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield made
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with oidc_provider() as made:
+        yield made
 
 
 @pytest.fixture
@@ -91,7 +35,7 @@ def test_an_account_of_the_provider_has_the_role_of_its_claim(
 ) -> None:
     token = provider.token(kid, tunesmith_role="member")
     body = api.as_(token).get("/whoami").json()
-    assert body == {"name": "oidc:42", "role": "member", "via": "oidc"}
+    assert body == {"name": "oidc:42", "role": "member", "via": "oidc", "display_name": ""}
     several = provider.token(kid, tunesmith_role=["viewer", "admin", "king"])
     assert api.as_(several).get("/whoami").json()["role"] == "admin"
 
@@ -113,6 +57,26 @@ def test_a_token_that_is_not_for_here_and_now_is_refused(
     api: Api, provider: Provider, claims: dict[str, Any]
 ) -> None:
     problem(api.as_(provider.token(**claims)).get("/whoami"), 401)
+
+
+def test_a_token_made_for_the_web_page_is_taken_where_it_is_named_and_says_how_to_call_who_came(
+    settings: Settings, provider: Provider
+) -> None:
+    changes = {
+        "oidc_issuer": provider.issuer, "require_tokens": True, "oidc_client_id": CLIENT,
+    }  # fmt: skip
+    token = provider.token(aud=CLIENT, name=7, preferred_username="maria")
+    with serving(settings.model_copy(update=changes)) as api:
+        body = api.as_(token).get("/whoami").json()
+    assert (body["name"], body["display_name"]) == ("oidc:42", "maria")
+
+
+@pytest.mark.parametrize("issuer", ["http://login.example.com", "http://127.0.0.1.example.com"])
+def test_a_provider_whose_keys_others_could_change_on_their_way_is_refused(
+    settings: Settings, issuer: str
+) -> None:
+    with pytest.raises(ConfigError, match="begins with https://"):
+        OidcVerifier(settings.model_copy(update={"oidc_issuer": issuer}))
 
 
 def test_a_token_that_the_provider_did_not_sign_is_refused(api: Api, provider: Provider) -> None:

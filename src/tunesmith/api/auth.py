@@ -46,6 +46,8 @@ class Identity:
     name: str
     role: Role
     via: Literal["local", "token", "oidc"]
+    display_name: str = ""
+    """What people call them, where that differs from their name; it decides nothing."""
 
     @property
     def owner(self) -> str:
@@ -155,7 +157,7 @@ class Authenticator:
         account = self._oidc.verify(token)
         if account is None:
             return None
-        return Identity(OIDC_PREFIX + account.subject, account.role, "oidc")
+        return Identity(OIDC_PREFIX + account.subject, account.role, "oidc", account.display_name)
 
 
 def _limits(token: str, address: str) -> list[_Limit]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import jwt
@@ -28,13 +30,19 @@ TIMEOUT = 5.0
 LEEWAY = 30
 """Seconds by which the provider's clock and ours may differ."""
 
+NAME_CLAIMS = ("name", "preferred_username", "email")
+"""Claims that tell what people call an account, the best first."""
+
+LONGEST_NAME = 80
+"""Characters of such a name that are shown."""
+
 REMEMBERED = 1000
 """Tokens that are known to have been valid."""
 
 PAUSE = 2.0
 """Seconds for which a provider that didn't answer isn't asked for its address again."""
 
-_LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,39 @@ class Account:
     subject: str
     """The provider's own, stable name for the account; e-mail addresses may change hands."""
     role: Role
+    display_name: str
+    """What people call it: to be shown, never to be compared. Empty where the token doesn't say."""
+
+
+def is_private(address: str) -> bool:
+    """Whether nobody between here and `address` can read or change what is sent."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+
+
+def provider_address(settings: Settings) -> str:
+    """The provider of the settings. Raises ConfigError for an address that isn't https."""
+    issuer = settings.oidc_issuer or ""
+    if not is_private(issuer):
+        raise ConfigError(
+            [
+                Problem(
+                    "TUNESMITH_OIDC_ISSUER",
+                    "keys are read only over an encrypted connection",
+                    issuer,
+                    "an address that begins with https://",
+                )
+            ]
+        )
+    return issuer
+
+
+def discovery_address(issuer: str) -> str:
+    """Where a provider describes itself."""
+    return f"{issuer.rstrip('/')}/.well-known/openid-configuration"
 
 
 class OidcVerifier:
@@ -54,20 +95,10 @@ class OidcVerifier:
     """
 
     def __init__(self, settings: Settings) -> None:
-        issuer = settings.oidc_issuer or ""
-        if not issuer.startswith(("https://", *_LOOPBACK)):
-            raise ConfigError(
-                [
-                    Problem(
-                        "TUNESMITH_OIDC_ISSUER",
-                        "keys are read only over an encrypted connection",
-                        issuer,
-                        "an address that begins with https://",
-                    )
-                ]
-            )
-        self._issuer = issuer
-        self._audience = settings.oidc_audience
+        self._issuer = provider_address(settings)
+        self._audiences = [settings.oidc_audience]
+        if settings.oidc_client_id:  # the page's own tokens say who signed in there
+            self._audiences.append(settings.oidc_client_id)
         self._claim = settings.oidc_role_claim
         self._keys: jwt.PyJWKClient | None = None
         self._lock = threading.Lock()
@@ -89,7 +120,7 @@ class OidcVerifier:
                 text,
                 key,
                 algorithms=ALGORITHMS,
-                audience=self._audience,
+                audience=self._audiences,
                 issuer=self._issuer,
                 leeway=LEEWAY,
                 options={"require": ["exp", "iss", "aud", "sub"]},
@@ -104,7 +135,7 @@ class OidcVerifier:
         if not subject:
             return None
         self._remember(text, float(claims["exp"]))
-        return Account(subject, self._role(claims.get(self._claim)))
+        return Account(subject, self._role(claims.get(self._claim)), _display_name(claims))
 
     def is_remembered(self, text: str) -> bool:
         """Whether `text` was valid, and hasn't expired or been refused since. Asks nobody."""
@@ -136,13 +167,13 @@ class OidcVerifier:
         return made
 
     def _keys_address(self) -> str:
-        address = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
+        address = discovery_address(self._issuer)
         try:
             found = httpx2.get(address, timeout=TIMEOUT).raise_for_status().json()
             issuer, keys = found["issuer"], str(found["jwks_uri"])
         except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
             raise ServiceError(f"{address} can't be read: {error}") from error
-        if issuer != self._issuer or not keys.startswith(("https://", *_LOOPBACK)):
+        if issuer != self._issuer or not is_private(keys):
             raise ServiceError(f"{address} is not the document of {self._issuer}.")
         return keys
 
@@ -151,3 +182,8 @@ class OidcVerifier:
         names = claim if isinstance(claim, list) else [claim]
         roles = [role for role in Role if role in names]
         return max(roles, key=lambda role: role.order, default=Role.VIEWER)
+
+
+def _display_name(claims: Mapping[str, Any]) -> str:
+    found = (claims.get(name) for name in NAME_CLAIMS)
+    return next((name[:LONGEST_NAME] for name in found if isinstance(name, str) and name), "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from tunesmith.api.auth import is_loopback
 from tunesmith.errors import AccessError, ServiceError, TunesmithError
 from tunesmith.ui import navigation, session, trouble
 from tunesmith.ui.components import frame
@@ -33,11 +32,11 @@ def main() -> None:
         trouble.tell(error)
         trouble.wait_for_service()
         return
-    except AccessError:
+    except AccessError as refusal:
         frame.sidebar(signed_in=False)
-        sign_in.page()
+        sign_in.page(refusal)
         return
-    if visitor.via == "local" and not is_loopback(session.settings().ui_host):
+    if visitor.via == "local" and session.is_public():
         st.error(
             _(
                 "This page can be reached from other machines, but the API asks nobody who they "

@@ -30,6 +30,11 @@ def anchor(address: str, label: str, note: str = "") -> None:
     st.html(f'<a href="{escape(address)}" target="_self">{escape(label)}</a>{after}')
 
 
+def button(address: str, label: str) -> None:
+    """The same, as what one most likely wants to press (Streamlit's own opens another window)."""
+    st.html(f'<a class="ts-button" href="{escape(address)}" target="_self">{escape(label)}</a>')
+
+
 def go(page: str, **parameters: str) -> None:
     """Show another page; the rest of this one isn't drawn."""
     st.switch_page(st.session_state[_KEY][page], query_params=parameters or None)

@@ -1,6 +1,7 @@
 """The web server of the page: Streamlit's, with the few routes that a page of it can't have.
 
 - `/enter/{ticket}` puts a token that the page has checked into a cookie that scripts can't read.
+- `/sign-in` and `/sign-in/done` do the same with a token of an OpenID Connect provider (`oidc`).
 - `/leave` takes it away; `/language/{code}` remembers a choice.
 - `/download/…` passes files of the API on, piece by piece, in the visitor's name.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import streamlit as st
@@ -21,13 +23,11 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response, S
 from starlette.routing import Route
 
 from tunesmith.settings import Settings
-from tunesmith.ui import language, session, trouble
+from tunesmith.ui import language, oidc, session, trouble
+from tunesmith.ui.cookies import KEPT_SECONDS, TOKEN, is_secure, keep_token, own_path
 from tunesmith.ui.tickets import tickets
 
 SCRIPT = Path(__file__).with_name("app.py")
-
-KEPT_SECONDS = 30 * 24 * 3600
-"""How long browsers keep who they signed in as, and their language."""
 
 PASSED_ON = ("content-type", "content-length", "content-disposition", "last-modified")
 """Headers of a file that go on to the browser."""
@@ -39,12 +39,14 @@ LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
 
 def create_app(settings: Settings) -> Any:
-    """The ASGI application of the page."""
+    """The ASGI application of the page. Raises ConfigError for a provider that can't be used."""
     session.configure(settings)
     middleware = []
     if settings.ui_host in ("localhost", "127.0.0.1", "::1"):
         # A page of a stranger could otherwise reach this one under a name that leads here.
-        middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_HOSTS)]
+        public = urlsplit(settings.ui_public_url).hostname or ""
+        hosts = list(dict.fromkeys([*LOCAL_HOSTS, public]))
+        middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]
     return st.App(
         SCRIPT,
         routes=[
@@ -53,6 +55,7 @@ def create_app(settings: Settings) -> Any:
             Route("/language/{code}", _speak),
             Route("/download/{path:path}", _download),
             Route("/alive", _alive),
+            *oidc.routes(settings),
         ],
         middleware=middleware,
         on_script_error=trouble.tell,
@@ -67,20 +70,14 @@ async def _enter(request: Request) -> Response:
     token = tickets.exchange(request.path_params["ticket"])
     answer = RedirectResponse(_back(request), status_code=303)
     if token is not None:
-        answer.set_cookie(
-            session.COOKIE,
-            token,
-            max_age=KEPT_SECONDS,
-            httponly=True,
-            secure=request.url.scheme == "https",
-            samesite="strict",
-        )
+        secure = is_secure(session.settings(), request.url.scheme)
+        keep_token(answer, token, secure=secure)
     return answer
 
 
 async def _leave(request: Request) -> Response:
     answer = RedirectResponse("/", status_code=303)
-    answer.delete_cookie(session.COOKIE)
+    answer.delete_cookie(TOKEN)
     return answer
 
 
@@ -92,14 +89,12 @@ async def _speak(request: Request) -> Response:
 
 
 def _back(request: Request) -> str:
-    """Where the visitor came from: a path of this page, never another site."""
-    path = request.query_params.get("back", "/")
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
+    return own_path(request.query_params.get("back"))
 
 
 async def _download(request: Request) -> Response:
     """A file of an experiment, or a table, as the API gives it to this visitor."""
-    token = request.cookies.get(session.COOKIE)
+    token = request.cookies.get(TOKEN)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     client = httpx2.AsyncClient(
         base_url=session.api_url(), headers=headers, timeout=60.0, trust_env=False

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from urllib.parse import urlsplit
+
+import jwt
 import streamlit as st
 
+from tunesmith.api.auth import is_loopback
+from tunesmith.api.oidc import LEEWAY
 from tunesmith.api.schemas.service import Whoami
 from tunesmith.client import Client
 from tunesmith.settings import Settings
 from tunesmith.tracking.service_entities import Role
-
-COOKIE = "tunesmith_token"
-"""Cookie with the access token, which scripts can't read."""
+from tunesmith.ui.cookies import TOKEN
 
 _given: list[Settings] = []
 
@@ -32,9 +36,33 @@ def api_url() -> str:
     return settings().api_url or settings().api_address
 
 
+def is_public() -> bool:
+    """Whether others than this machine's own people can reach the page."""
+    known = settings()
+    hosts = (known.ui_host, urlsplit(known.ui_public_url).hostname or "")
+    return not all(map(is_loopback, hosts))
+
+
 def client() -> Client:
     """The connection of this visitor: with the token of the cookie, where there is one."""
-    return _client(api_url(), st.context.cookies.get(COOKIE))
+    token = st.context.cookies.get(TOKEN)
+    # Sending what has expired would count as a wrong token of this whole page's address.
+    return _client(api_url(), None if token is None or has_expired(token) else token)
+
+
+def was_signed_in() -> bool:
+    """Whether the browser still sends a token, good or not."""
+    return TOKEN in st.context.cookies
+
+
+def has_expired(token: str) -> bool:
+    """Whether a provider's token says of itself that its time is over; only the API may say that
+    one is valid."""
+    try:
+        ends = jwt.decode(token, options={"verify_signature": False}).get("exp")
+    except jwt.InvalidTokenError:
+        return False
+    return isinstance(ends, int | float) and ends + LEEWAY < time.time()
 
 
 @st.cache_resource(max_entries=100, show_spinner=False)

@@ -16,6 +16,7 @@ from tunesmith.errors import (
     ServiceError,
     StorageError,
     TunesmithError,
+    UnauthenticatedError,
 )
 from tunesmith.ui import navigation, session
 from tunesmith.ui.language import _
@@ -77,6 +78,8 @@ def live(seconds: float) -> Callable[[Callable[[], None]], Callable[[], None]]:
             session.forget_visitor()
             try:
                 draw()
+            except UnauthenticatedError:  # the sign-in has ended: the whole page says so, once
+                st.rerun()
             except TunesmithError as error:
                 tell(error)
 

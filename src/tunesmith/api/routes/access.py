@@ -27,7 +27,12 @@ router = APIRouter(tags=["access"])
 @router.get("/whoami", responses=errors(), summary="Who you are")
 def whoami(identity: Annotated[Identity, Depends(identify)]) -> Whoami:
     """Whom the API takes you for, and your role."""
-    return Whoami(name=identity.name, role=identity.role, via=identity.via)
+    return Whoami(
+        name=identity.name,
+        role=identity.role,
+        via=identity.via,
+        display_name=identity.display_name,
+    )
 
 
 @router.get("/tokens", responses=errors(), summary="List tokens")

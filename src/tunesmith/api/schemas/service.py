@@ -160,3 +160,6 @@ class Whoami(Answer):
     via: Literal["local", "token", "oidc"] = Field(
         description="How that is known: local is whoever is at this machine."
     )
+    display_name: str = Field(
+        description="What people call them, where a provider's token says it; else empty."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 import streamlit as st
@@ -25,6 +26,9 @@ h3 { font-size: 1.2rem !important; }
 .ts-steps li.now { border-color: #3b82f6; opacity: 1; font-weight: 600; }
 .ts-steps li.bad { border-color: #ef4444; opacity: 1; font-weight: 600; }
 .ts-steps small { display: block; font-weight: 400; opacity: 0.8; }
+a.ts-button { display: block; padding: 0.55rem 1rem; border-radius: 0.5rem; text-align: center;
+  background: #0f766e; color: #ffffff !important; text-decoration: none !important; }
+a.ts-button:hover, a.ts-button:focus-visible { background: #115e59; }
 </style>"""
 
 
@@ -37,23 +41,28 @@ def sidebar(*, signed_in: bool) -> None:
     """Language, who is here, and the version."""
     with st.sidebar:
         others = [code for code in LANGUAGES if code != language()]
-        back = quote(_here(), safe="")
+        back = quote(here(), safe="")
         with st.container(key="frame"):
             for code in others:
                 navigation.anchor(f"/language/{code}?back={back}", LANGUAGES[code])
             if signed_in:
                 who = session.visitor()
-                st.caption(f"{who.name} · {_role(str(who.role))}")
+                st.caption(_plain(f"{who.display_name or who.name} · {_role(str(who.role))}"))
                 navigation.anchor("/leave", _("Sign out"))
             st.caption(f"Tunesmith {VERSION}")
 
 
-def _here() -> str:
+def here() -> str:
     """Path and parameters of this page."""
     rest = str(st.context.url or "/").partition("://")[2].partition("/")[2]
     path = "/" + rest.partition("?")[0]
     parameters = "&".join(f"{quote(k)}={quote(v)}" for k, v in st.query_params.items())
     return f"{path}?{parameters}" if parameters else path
+
+
+def _plain(text: str) -> str:
+    """`text` as Markdown that shows it as it is: a provider's names are anybody's words."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def _role(name: str) -> str:
