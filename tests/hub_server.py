@@ -1,4 +1,4 @@
-"""A hub on this machine with one dataset, `evil/ds`: as much of its API as reading settings takes.
+"""A hub on this machine with one dataset, `evil/ds`, and models to search: as much as that takes.
 
 https://huggingface.co/docs/hub/api
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,8 +16,11 @@ COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 
 
 @contextmanager
-def hub_server(files: Mapping[str, bytes]) -> Iterator[tuple[str, list[str]]]:
-    """The address of a hub whose dataset has these files, and the paths that are asked of it."""
+def hub_server(
+    files: Mapping[str, bytes], models: Sequence[Mapping[str, Any]] = (), moved: str = ""
+) -> Iterator[tuple[str, list[str]]]:
+    """The address of a hub whose dataset has these files and which lists these models (or says that
+    the list has `moved` elsewhere), and the paths that are asked of it."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -36,6 +39,11 @@ def hub_server(files: Mapping[str, bytes]) -> Iterator[tuple[str, list[str]]]:
                 siblings = [{"rfilename": file} for file in files]
                 about = {"id": "evil/ds", "sha": COMMIT, "siblings": siblings, "tags": []}
                 self.send(200, json.dumps(about).encode())
+            elif self.path.startswith("/api/models?"):
+                if moved:
+                    self.send(302, b"", Location=moved)
+                else:
+                    self.send(200, json.dumps(models).encode())
             else:
                 self.send(404, b"", **{"X-Error-Code": "EntryNotFound"})
 

@@ -357,9 +357,11 @@ class Client:
         """The JSON schema of a configuration."""
         return self._ask(dict[str, Any], "GET", "/configuration/schema")
 
-    def models(self) -> BaseModels:
-        """The base models that are at hand on the API's machine."""
-        return self._ask(BaseModels, "GET", "/configuration/models")
+    def models(self, search: str | None = None) -> BaseModels:
+        """The base models that are at hand on the API's machine; with `search`, also those of the
+        hub whose names contain it. Raises AccessError for a search by a viewer."""
+        params = {} if search is None else {"search": search}
+        return self._ask(BaseModels, "GET", "/configuration/models", params=params)
 
     def check_configuration(
         self, config: Mapping[str, Any], *, findings: int = 100

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 from limits import RateLimitItemPerMinute
 from tests.api.serving import Api, add_experiment
 from tests.api.test_datasets import CSV, upload
@@ -59,6 +60,7 @@ def test_no_request_breaks_the_api_or_its_description(
     # It tries hundreds of wrong tokens, and has to see 401, not 429, for each.
     for limit in ("FAILURES", "ADDRESS_FAILURES"):
         monkeypatch.setattr(auth, limit, RateLimitItemPerMinute(1_000_000))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # nobody else is asked what it makes up
     token = guarded.headers["Authorization"]
     without = "--exclude-operation-id=access_revoke"  # it would revoke its own
     run_schemathesis(guarded, tmp_path, "--header", f"Authorization: {token}", without)

@@ -18,6 +18,7 @@ from tunesmith.serving.companion import Companion
 from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.store import Store
+from tunesmith.training.hub_search import HubSearch
 
 STALE_UPLOAD = 24 * 3600.0
 """Seconds after which what an interrupted upload left is deleted."""
@@ -39,6 +40,7 @@ class Service:
     """The object store in which other machines' experiments are."""
     companion: Companion
     """Answers for adapters, in a process of its own."""
+    hub: HubSearch
 
     @classmethod
     def open(cls, settings: Settings) -> Service:
@@ -66,6 +68,7 @@ class Service:
         return cls(
             settings, store, authenticator, measurements, notifier, maintenance,
             turns, Reports(settings, turns), copies, Companion(settings),
+            HubSearch(),
         )  # fmt: skip
 
     def start(self) -> None:
@@ -76,6 +79,7 @@ class Service:
     def close(self) -> None:
         """End threads and connections."""
         self.companion.close()
+        self.hub.close()
         self.maintenance.close()
         self.notifier.close()
         self.store.close()

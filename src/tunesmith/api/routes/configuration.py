@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from tunesmith.api.deps import JsonObject, SettingsDep, TurnDep, Viewer
+from tunesmith.api.deps import JsonObject, ServiceDep, SettingsDep, TurnDep, Viewer
 from tunesmith.api.documentation import (
     BODY,
     EXAMPLE,
@@ -18,10 +18,13 @@ from tunesmith.api.documentation import (
     errors,
 )
 from tunesmith.api.problems import field_problem
+from tunesmith.api.schemas.base import TEXT
 from tunesmith.api.schemas.data import (
     BaseModels,
     BaseModelState,
     ConfigurationCheck,
+    HubModels,
+    HubModelState,
     ParsedConfiguration,
     Presets,
     PresetState,
@@ -38,6 +41,7 @@ from tunesmith.experiments.inspection import check_configuration
 from tunesmith.experiments.prepare import check
 from tunesmith.settings import Settings
 from tunesmith.tracking.column_types import to_json
+from tunesmith.tracking.service_entities import Role
 from tunesmith.training.catalogue import base_models
 
 router = APIRouter(prefix="/configuration", tags=["configuration"])
@@ -86,15 +90,34 @@ def validate(_: Viewer, values: JsonObject, settings: SettingsDep, _turn: TurnDe
     return Validation(valid=True, problems=[], unchecked=unchecked)
 
 
-@router.get("/models", responses=errors(), summary="Base models at hand")
-def list_models(_: Viewer) -> BaseModels:
+@router.get("/models", responses=errors(), summary="Base models at hand, or of the hub")
+def list_models(
+    identity: Viewer,
+    service: ServiceDep,
+    search: Annotated[
+        str | None,
+        Query(
+            min_length=2,
+            max_length=100,
+            pattern=TEXT,
+            description="Look for models of the hub too whose names contain this; for members.",
+        ),
+    ] = None,
+) -> BaseModels:
     """The base models in installed packages and in the hub's cache of the API's machine.
 
-    Any model of the hub can be named too, where workers reach it.
+    A search asks the Hugging Face hub for models that can be adapted and have safetensors, for
+    three seconds at most; answers are kept for a minute. Any model of the hub can be named, found
+    or not, where workers reach it.
     """
-    return BaseModels(
-        items=[BaseModelState.model_validate(asdict(model)) for model in base_models()]
-    )
+    hub = None
+    if search is not None:
+        identity.require(Role.MEMBER)  # it asks another server, which a viewer may not make us do
+        found = service.hub.find(search)
+        models = [HubModelState.model_validate(asdict(model)) for model in found.models]
+        hub = HubModels(state=found.state, items=models)
+    at_hand = [BaseModelState.model_validate(asdict(model)) for model in base_models()]
+    return BaseModels(items=at_hand, hub=hub)
 
 
 @router.post(

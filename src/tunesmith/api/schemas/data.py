@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -162,10 +162,32 @@ class BaseModelState(Answer):
     generates: bool = Field(description="Whether it writes text.")
 
 
+class HubModelState(Answer):
+    """A base model of the hub."""
+
+    name: str = Field(description="What to write as model.name.")
+    generates: bool = Field(description="Whether it writes text.")
+    parameters: int | None = Field(description="As the hub counts them; null where it doesn't.")
+    licence: str = Field(description="As its card says; empty where it doesn't.")
+    gated: bool = Field(
+        description="Whether its terms have to be accepted on the hub, and HF_TOKEN be set."
+    )
+
+
+class HubModels(Answer):
+    """What a search of the hub brought."""
+
+    state: Literal["answered", "offline", "unreachable"] = Field(
+        description="offline: HF_HUB_OFFLINE is set; unreachable: the hub gave no answer in time."
+    )
+    items: list[HubModelState] = Field(description="The most downloaded first.")
+
+
 class BaseModels(Answer):
-    """The base models that are at hand on the API's machine."""
+    """The base models that are at hand on the API's machine, and those that a search found."""
 
     items: list[BaseModelState]
+    hub: HubModels | None = Field(description="Models of the hub; null where none were searched.")
 
 
 class PresetState(Answer):

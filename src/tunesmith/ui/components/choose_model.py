@@ -6,12 +6,16 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from tunesmith.api.schemas.data import BaseModelState
+from tunesmith.api.schemas.data import BaseModelState, HubModelState
+from tunesmith.tracking.service_entities import Role
 from tunesmith.ui import formats, session, words
 from tunesmith.ui.components import draft
 from tunesmith.ui.language import _
 
 FIELD = "model.name"
+
+SHORTEST = 2
+"""Letters that a search needs."""
 
 
 def panel() -> None:
@@ -47,6 +51,56 @@ def panel() -> None:
     )
     if current in found:
         st.caption(_facts(found[current]))
+    if session.may(Role.MEMBER):
+        _search(writes=name == "sft")
+
+
+def _search(*, writes: bool) -> None:
+    """Look for a model of the hub by name, and take it; `writes`: one that writes text."""
+    text = st.text_input(
+        _("Search the Hugging Face hub"), key="hub-search", placeholder="distilbert, smollm …"
+    ).strip()
+    if len(text) < SHORTEST:
+        return
+    with st.spinner(_("Asking the hub …")):
+        hub = session.client().models(text).hub
+    if hub is None or hub.state != "answered":
+        st.caption(
+            _("The hub is not asked here (HF_HUB_OFFLINE); what is at hand stands above.")
+            if hub is not None and hub.state == "offline"
+            else _("The hub can't be reached now; what is at hand stands above.")
+        )
+        return
+    models = {model.name: model for model in hub.items if model.generates or not writes}
+    if not models:
+        st.caption(_("The hub has no model of this name that can be trained here."))
+        return
+    key = f"hub-found:{text}:{draft.revision()}"
+
+    def take() -> None:
+        if value := st.session_state[key]:
+            draft.put(FIELD, value)
+
+    st.selectbox(
+        _("Found on the hub"),
+        list(models),
+        index=None,
+        key=key,
+        on_change=take,
+        format_func=lambda n: _hub_facts(models[n]),
+        placeholder=_("choose one"),
+    )
+
+
+def _hub_facts(model: HubModelState) -> str:
+    facts = [model.name]
+    if model.parameters:
+        facts.append(_("{n} parameters").format(n=formats.compact(model.parameters)))
+    if model.licence:
+        facts.append(_("licence {name}").format(name=model.licence))
+    if model.gated:
+        facts.append(_("terms to accept first"))
+    return " · ".join(facts)
 
 
 def _title(name: str, model: BaseModelState | None) -> str:
