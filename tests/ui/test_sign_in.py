@@ -162,10 +162,18 @@ def test_nobody_is_sent_to_another_site_after_signing_in(page: TestClient, wante
     assert page.get(there(page, wanted)).headers["location"] == "/"
 
 
-def test_a_page_that_a_provider_knows_needs_its_provider(page: TestClient) -> None:
-    without = session.settings().model_copy(update={"oidc_issuer": None})
-    with pytest.raises(ConfigError, match="TUNESMITH_OIDC_ISSUER"):
-        oidc.routes(without)
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"oidc_issuer": None}, "TUNESMITH_OIDC_ISSUER"),
+        ({"ui_host": "0.0.0.0", "ui_url": None}, "TUNESMITH_UI_URL"),
+    ],
+)
+def test_a_page_that_a_provider_knows_needs_its_provider_and_an_address_to_come_back_to(
+    page: TestClient, changes: dict[str, object], named: str
+) -> None:
+    with pytest.raises(ConfigError, match=named):
+        oidc.routes(session.settings().model_copy(update=changes))
 
 
 def test_what_says_that_it_has_expired_is_not_sent_again(provider: Provider) -> None:

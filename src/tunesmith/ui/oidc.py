@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from tunesmith.api.auth import is_loopback
 from tunesmith.api.oidc import LEEWAY, TIMEOUT, discovery_address, is_private, provider_address
 from tunesmith.client import Client
 from tunesmith.errors import AccessError, ConfigError, Problem, ServiceError, TunesmithError
@@ -65,20 +66,30 @@ def provider_name(settings: Settings) -> str:
 
 
 def routes(settings: Settings) -> list[Route]:
-    """The two routes, where they are offered. Raises ConfigError without a provider's address."""
+    """The two routes, where they are offered. Raises ConfigError for what they can't do without."""
     if not is_offered(settings):
         return []
+    problems = []
     if settings.oidc_issuer is None:
-        raise ConfigError(
-            [
-                Problem(
-                    "TUNESMITH_OIDC_ISSUER",
-                    "TUNESMITH_OIDC_CLIENT_ID is of no use without its provider",
-                    None,
-                    "an address that begins with https://",
-                )
-            ]
+        problems.append(
+            Problem(
+                "TUNESMITH_OIDC_ISSUER",
+                "TUNESMITH_OIDC_CLIENT_ID is of no use without its provider",
+                None,
+                "an address that begins with https://",
+            )
         )
+    if settings.ui_url is None and not is_loopback(settings.ui_host):
+        problems.append(
+            Problem(
+                "TUNESMITH_UI_URL",
+                "the provider has to send browsers back to this page",
+                None,
+                "the address at which browsers find it, such as https://tunesmith.example.com",
+            )
+        )
+    if problems:
+        raise ConfigError(problems)
     sign_in = SignIn(settings)
     # Of this server's life only: who was underway when it was started again begins once more.
     kept = Middleware(
