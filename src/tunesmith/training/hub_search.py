@@ -44,6 +44,13 @@ PACKED = frozenset({"gptq", "awq", "exl2", "compressed-tensors", "mlx", "gguf", 
 """Tags of weights in formats that can't be trained on."""
 
 
+UNREADABLE = (
+    *(httpx2.HTTPError, httpx2.InvalidURL, OSError),
+    *(ValueError, LookupError, TypeError, AttributeError),
+)
+"""What is raised when there is no answer in time, or one that isn't a hub's."""
+
+
 @dataclass(frozen=True)
 class HubModel:
     """A model of the hub, as much of it as its listing tells."""
@@ -92,7 +99,7 @@ class HubSearch:
         waiting = self._threads.submit(_ask, key)
         try:
             answer = HubAnswer("answered", waiting.result(TIMEOUT))
-        except (httpx2.HTTPError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        except UNREADABLE:
             waiting.cancel()
             with self._lock:
                 self._silent_until = time.monotonic() + KEPT_SECONDS
