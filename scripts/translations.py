@@ -1,7 +1,7 @@
 """Brings the catalogues of the web page up to date with its texts: `make translations`.
 
-Texts are those in `_("…")` and `translate_number("…", "…", n)`, and the descriptions of the fields
-of the configuration. What has no translation yet is listed; exit code 1 while there is any.
+Texts are those in `_("…")`, `N_("…", …)` and `translate_number("…", "…", n)`, and the descriptions
+of the fields of the configuration. What has no translation yet is listed; exit code 1 while there is any.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ LOCALE = UI / "locale"
 MARKS = ("_", "translate_number")
 """Functions whose arguments are texts: one, or one for one thing and one for several."""
 
+LISTS = "N_"
+"""The function whose arguments are texts of their own."""
+
 
 def texts() -> Catalog:
     """Every text of the page, in English."""
@@ -39,10 +42,13 @@ def texts() -> Catalog:
 def marked(tree: ast.AST) -> Iterator[tuple[str, ...]]:
     """The texts of a module, also those within f-strings, where Babel's own search finds none."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MARKS:
-            texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
-            if texts:
-                yield tuple(str(text) for text in texts)
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+            continue
+        texts = tuple(str(arg.value) for arg in node.args if isinstance(arg, ast.Constant))
+        if node.func.id == LISTS:
+            yield from ((text,) for text in texts)
+        elif node.func.id in MARKS and texts:
+            yield texts
 
 
 def descriptions() -> Iterator[str]:

@@ -57,10 +57,15 @@ class Problem:
     suggestion: str | None = None
     place: str | None = None
 
+    @property
+    def has_value(self) -> bool:
+        """Whether the value that was given is known."""
+        return self.value is not _UNSET
+
     def __str__(self) -> str:
         text = f"{self.place} " if self.place else ""
         text += f"{self.field}: {self.message}" if self.field else self.message
-        if self.value is not _UNSET:
+        if self.has_value:
             text += f"; got {shorten(self.value)}"
         if self.accepted:
             text += f"; accepted: {self.accepted}"

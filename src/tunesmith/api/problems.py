@@ -174,11 +174,10 @@ def unexpected_response(error: BaseException, instance: str = "") -> Response:
 
 def field_problem(problem: Problem) -> FieldProblem:
     """A problem of a field as clients get it; the value whole where it is short."""
-    given = type(problem.value) is not object  # the mark of a problem without a value
     return FieldProblem(
         field=plain(problem.field),
         message=plain(problem.message),
-        value=shown(problem.value) if given else None,
+        value=shown(problem.value) if problem.has_value else None,
         accepted=plain(problem.accepted) if problem.accepted else None,
         suggestion=plain(problem.suggestion) if problem.suggestion else None,
     )

@@ -9,7 +9,7 @@ from decimal import Decimal
 from babel.dates import format_datetime, format_timedelta
 from babel.numbers import format_compact_decimal, format_decimal, format_percent
 
-from tunesmith.ui.language import locale
+from tunesmith.ui.language import _, locale
 from tunesmith.ui.session import settings
 
 NOTHING = "\N{EN DASH}"
@@ -66,12 +66,17 @@ def duration(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
     if seconds < 60:
-        return f"{number(seconds, 1 if seconds < 10 else 0)} s"
+        return _("{n} s").format(n=number(seconds, 1 if seconds < 10 else 0))
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+        return _joined(_("{n} min").format(n=minutes), _("{n} s").format(n=rest) if rest else "")
     hours, minutes = divmod(minutes, 60)
-    return f"{number(hours)} h {minutes} min" if minutes else f"{number(hours)} h"
+    left = _("{n} min").format(n=minutes) if minutes else ""
+    return _joined(_("{n} h").format(n=number(hours)), left)
+
+
+def _joined(larger: str, smaller: str) -> str:
+    return f"{larger} {smaller}" if smaller else larger
 
 
 def moment(time: datetime | None) -> str:

@@ -41,7 +41,12 @@ def locale() -> Locale:
 
 def translate(text: str) -> str:
     """`text` in this visitor's language; as it is where there is no translation."""
-    return _translated(language(), text)
+    return translated(language(), text)
+
+
+def N_(*texts: str) -> tuple[str, ...]:  # noqa: N802 - as gettext calls it
+    """`texts` as they are: marks them for the catalogues; they are translated when shown."""
+    return texts
 
 
 def translate_number(one: str, many: str, number: int) -> str:
@@ -65,7 +70,8 @@ def catalogue(code: str) -> Catalog | None:
         return read_po(stream, locale=code)
 
 
-def _translated(code: str, text: str) -> str:
+def translated(code: str, text: str) -> str:
+    """`text` in the language of `code`; as it is where there is no translation."""
     found = catalogue(code)
     message = found.get(text) if found is not None and text else None
     return str(message.string) if message is not None and message.string else text

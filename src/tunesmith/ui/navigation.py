@@ -7,6 +7,8 @@ from html import escape
 
 import streamlit as st
 
+from tunesmith.ui.markdown import as_it_is
+
 Draw = Callable[[], None]
 
 _KEY = "_pages"
@@ -20,7 +22,10 @@ def remember(pages: dict[str, st.Page]) -> None:
 def link(page: str, label: str, *, icon: str | None = None, **parameters: str) -> None:
     """A link to a page; `parameters` stand in its address."""
     st.page_link(
-        st.session_state[_KEY][page], label=label, icon=icon, query_params=parameters or None
+        st.session_state[_KEY][page],
+        label=as_it_is(label),
+        icon=icon,
+        query_params=parameters or None,
     )
 
 

@@ -18,8 +18,9 @@ from tunesmith.errors import (
     TunesmithError,
     UnauthenticatedError,
 )
-from tunesmith.ui import navigation, session
+from tunesmith.ui import navigation, said, session
 from tunesmith.ui.language import _
+from tunesmith.ui.markdown import as_it_is, code
 
 RETRY_SECONDS = 2.0
 """Seconds between two looks whether the service is there again."""
@@ -37,7 +38,7 @@ def tell(error: Exception) -> bool:
                     "itself as soon as the service answers."
                 )
                 + "\n\n"
-                + f"`{error}`",
+                + code(error),
                 icon=":material/cloud_off:",
             )
         case NotFoundError():
@@ -47,12 +48,15 @@ def tell(error: Exception) -> bool:
             )
             navigation.link("experiments", _("To the experiments"))
         case AccessError():
-            st.warning(f"{_('**This is not allowed.**')} {error}", icon=":material/lock:")
+            st.warning(
+                f"{_('**This is not allowed.**')} {said.text(str(error))}", icon=":material/lock:"
+            )
         case ConfigError():
             for problem in error.problems:
-                st.error(str(problem), icon=":material/error:")
+                field = f"{as_it_is(problem.field)}: " if problem.field else ""
+                st.error(field + said.problem(problem), icon=":material/error:")
         case TunesmithError():
-            st.error(str(error), icon=":material/error:")
+            st.error(said.text(str(error)), icon=":material/error:")
         case _:
             mark = secrets.token_hex(4)
             log.error("mistake %s", mark, exc_info=error)

@@ -12,6 +12,7 @@ from tunesmith.tracking.entities import ExperimentStatus
 from tunesmith.tracking.service_entities import Role
 from tunesmith.ui import navigation, session, trouble
 from tunesmith.ui.language import _
+from tunesmith.ui.markdown import as_it_is
 
 S = ExperimentStatus
 
@@ -83,7 +84,7 @@ def _confirm_delete(experiment_id: str, name: str) -> None:
     def ask() -> None:
         st.write(
             _("**{name}** with its metrics, log and adapter. This can't be undone.").format(
-                name=name
+                name=as_it_is(name)
             )
         )
         with st.container(horizontal=True):

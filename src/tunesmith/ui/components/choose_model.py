@@ -11,6 +11,7 @@ from tunesmith.tracking.service_entities import Role
 from tunesmith.ui import formats, session, words
 from tunesmith.ui.components import draft
 from tunesmith.ui.language import _
+from tunesmith.ui.markdown import as_it_is
 
 FIELD = "model.name"
 
@@ -116,4 +117,4 @@ def _facts(model: BaseModelState) -> str:
         facts.append(_("up to {n} tokens").format(n=formats.number(model.max_length)))
     if model.licence:
         facts.append(_("licence {name}").format(name=model.licence))
-    return " · ".join(facts)
+    return as_it_is(" · ".join(facts))

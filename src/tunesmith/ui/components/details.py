@@ -9,8 +9,9 @@ import streamlit as st
 import yaml
 
 from tunesmith.api.schemas.experiments import ExperimentWhole
-from tunesmith.ui import formats, navigation, session
+from tunesmith.ui import formats, navigation, said, session
 from tunesmith.ui.language import _
+from tunesmith.ui.markdown import as_it_is
 
 ADAPTER = "artifacts/final_model/"
 
@@ -30,14 +31,14 @@ def plan(whole: ExperimentWhole) -> None:
         st.caption(_("The plan is made when training begins."))
         return
     table = {
-        _("setting"): [str(choice.get("setting")) for choice in choices],
-        _("value"): [str(choice.get("value")) for choice in choices],
-        _("reason"): [str(choice.get("reason")) for choice in choices],
+        _("setting"): [said.plain(str(choice.get("setting"))) for choice in choices],
+        _("value"): [said.plain(str(choice.get("value"))) for choice in choices],
+        _("reason"): [said.plain(str(choice.get("reason"))) for choice in choices],
     }
     st.dataframe(pl.DataFrame(table), hide_index=True)
     where = whole.environment.get("hardware") or {}
     if where:
-        st.caption(" · ".join(f"{name}: {value}" for name, value in where.items()))
+        st.caption(as_it_is(" · ".join(f"{name}: {value}" for name, value in where.items())))
 
 
 def data(whole: ExperimentWhole) -> None:
@@ -45,7 +46,7 @@ def data(whole: ExperimentWhole) -> None:
     if not whole.data:
         st.caption(_("The data are read when it is taken from the queue."))
         return
-    st.markdown(f"**{whole.dataset_name}**")
+    st.markdown(f"**{as_it_is(whole.dataset_name)}**")
     if whole.dataset_hash:
         st.code(whole.dataset_hash, language=None)
     splits = whole.data.get("splits") or {}

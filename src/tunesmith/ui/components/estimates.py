@@ -8,6 +8,7 @@ from tunesmith.api.schemas.experiments import ExperimentWhole
 from tunesmith.ui import formats, session
 from tunesmith.ui.components import draft
 from tunesmith.ui.language import _
+from tunesmith.ui.markdown import as_it_is
 
 LOOKED_AT = 5
 """Earlier experiments that are asked."""
@@ -61,5 +62,5 @@ def _rows() -> float | None:
 def _basis(wholes: list[ExperimentWhole]) -> str:
     hosts = {one.host for one in wholes if one.host}
     return _("As {n} earlier experiments with this model were on {hosts}.").format(
-        n=len(wholes), hosts=", ".join(sorted(hosts)) or "?"
+        n=len(wholes), hosts=as_it_is(", ".join(sorted(hosts)) or "?")
     )

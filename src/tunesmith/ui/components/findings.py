@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from tunesmith.ui import formats, session
+from tunesmith.ui import formats, said, session
 from tunesmith.ui.language import _
 
 SHOWN = 200
@@ -55,8 +55,8 @@ def rows(found: list[Mapping[str, Any]], total: int) -> None:
         {
             _("row"): [each["row"] for each in found],
             _("rule"): [rule_name(each["rule"]) for each in found],
-            _("value"): [str(each["value"]) for each in found],
-            _("advice"): [str(each["advice"]) for each in found],
+            _("value"): [_value(each) for each in found],
+            _("advice"): [said.plain(str(each["advice"])) for each in found],
         },
         strict=False,
     )
@@ -67,6 +67,13 @@ def rows(found: list[Mapping[str, Any]], total: int) -> None:
                 n=formats.number(len(found)), total=formats.number(total)
             )
         )
+
+
+def _value(finding: Mapping[str, Any]) -> str:
+    """What stands in the row; what a rule says of all rows, or found in the row, in words."""
+    value = str(finding["value"])
+    spoken = finding["row"] is None or finding["rule"] == "personal_data"
+    return said.plain(value) if spoken else value
 
 
 def changes(found: Mapping[str, Any]) -> None:

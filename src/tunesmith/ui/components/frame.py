@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from urllib.parse import quote
 
 import streamlit as st
@@ -10,10 +9,12 @@ import streamlit as st
 from tunesmith.settings import VERSION
 from tunesmith.ui import navigation, session
 from tunesmith.ui.language import LANGUAGES, _, language
+from tunesmith.ui.markdown import as_it_is
 
 _STYLE = """<style>
 .block-container, [data-testid="stMainBlockContainer"] { padding-top: 3.2rem; max-width: 1240px; }
 h1 { letter-spacing: -0.02em; font-size: 2.1rem !important; }
+h1, h2, h3, p, li, .stAlert { overflow-wrap: anywhere; }
 h3 { font-size: 1.2rem !important; }
 [data-testid="stMetricValue"] { font-size: 1.6rem; }
 .ts-steps { display: flex; flex-wrap: wrap; list-style: none !important; gap: 0.25rem 0;
@@ -47,7 +48,7 @@ def sidebar(*, signed_in: bool) -> None:
                 navigation.anchor(f"/language/{code}?back={back}", LANGUAGES[code])
             if signed_in:
                 who = session.visitor()
-                st.caption(_plain(f"{who.display_name or who.name} · {_role(str(who.role))}"))
+                st.caption(f"{as_it_is(who.display_name or who.name)} · {_role(str(who.role))}")
                 navigation.anchor("/leave", _("Sign out"))
             st.caption(f"Tunesmith {VERSION}")
 
@@ -58,11 +59,6 @@ def here() -> str:
     path = "/" + rest.partition("?")[0]
     parameters = "&".join(f"{quote(k)}={quote(v)}" for k, v in st.query_params.items())
     return f"{path}?{parameters}" if parameters else path
-
-
-def _plain(text: str) -> str:
-    """`text` as Markdown that shows it as it is: a provider's names are anybody's words."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def _role(name: str) -> str:

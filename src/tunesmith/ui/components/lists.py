@@ -10,6 +10,7 @@ from tunesmith.api.schemas.experiments import ExperimentSummary
 from tunesmith.tracking.entities import ExperimentStatus
 from tunesmith.ui import formats, navigation, words
 from tunesmith.ui.language import _
+from tunesmith.ui.markdown import as_it_is
 
 
 def running(one: ExperimentSummary) -> None:
@@ -25,7 +26,7 @@ def running(one: ExperimentSummary) -> None:
         st.progress(
             min(max(one.progress, 0.0), 1.0), text=f"{doing} · {formats.share(one.progress)}"
         )
-        st.caption(f"{words.model(one.model_name)} · {words.dataset(one.dataset_name)}")
+        st.caption(as_it_is(f"{words.model(one.model_name)} · {words.dataset(one.dataset_name)}"))
 
 
 def waiting(one: ExperimentSummary) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 from tunesmith.api.schemas.service import WorkerState
 from tunesmith.ui import formats
 from tunesmith.ui.language import _
+from tunesmith.ui.markdown import as_it_is
 
 
 def overview(workers: Sequence[WorkerState]) -> None:
@@ -22,7 +23,7 @@ def overview(workers: Sequence[WorkerState]) -> None:
         busy, free = len(worker.running), worker.slots
         usage = worker.usage
         with st.container(border=True, gap="xsmall"):
-            st.markdown(f"**{worker.name}** · {', '.join(worker.devices)}")
+            st.markdown(f"**{as_it_is(worker.name)}** · {as_it_is(', '.join(worker.devices))}")
             st.caption(_("{busy} of {slots} places in use").format(busy=busy, slots=free))
             if usage is not None:
                 st.progress(
@@ -41,6 +42,6 @@ def overview(workers: Sequence[WorkerState]) -> None:
                     if device.memory_total:
                         st.progress(
                             min((device.memory_used or 0) / device.memory_total, 1.0),
-                            text=f"{device.name}: {formats.size(device.memory_used)} / "
+                            text=f"{as_it_is(device.name)}: {formats.size(device.memory_used)} / "
                             f"{formats.size(device.memory_total)}",
                         )

@@ -10,7 +10,7 @@ import polars as pl
 import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentWhole
-from tunesmith.ui import formats, words
+from tunesmith.ui import formats, said, words
 from tunesmith.ui.language import _
 
 MOST_LABELS = 30
@@ -44,7 +44,9 @@ def verdict(whole: ExperimentWhole) -> None:
         ),
     )
     columns[2].metric(_("Untrained model"), formats.score(untrained))
-    columns[3].metric(_("Simplest answer"), formats.score(baseline["value"]), help=baseline["name"])
+    columns[3].metric(
+        _("Simplest answer"), formats.score(baseline["value"]), help=said.text(baseline["name"])
+    )
     if score["value"] <= baseline["value"]:
         st.error(
             _("No better than the simplest answer: it has not learned the task."),

@@ -12,7 +12,7 @@ import streamlit as st
 import yaml
 
 from tunesmith.errors import Problem
-from tunesmith.ui import session
+from tunesmith.ui import said, session
 from tunesmith.ui.components import draft
 from tunesmith.ui.language import _
 
@@ -117,8 +117,7 @@ def widgets(found: Sequence[Field], problems: Mapping[str, Sequence[Problem]]) -
 def show_problems(problems: Sequence[Problem]) -> None:
     """What is wrong with one field."""
     for problem in problems:
-        told = str(problem).removeprefix(f"{problem.field}: ")
-        st.markdown(f":red[:material/error: {told}]")
+        st.markdown(f":red[:material/error: {said.problem(problem)}]")
 
 
 def widget(field: Field) -> None:

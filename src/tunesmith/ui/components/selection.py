@@ -11,8 +11,9 @@ import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentSummary
 from tunesmith.errors import TunesmithError
-from tunesmith.ui import navigation, session
+from tunesmith.ui import navigation, said, session
 from tunesmith.ui.language import _, translate_number
+from tunesmith.ui.markdown import as_it_is
 
 PAGE = 1000
 """Experiments that are asked for at once."""
@@ -90,7 +91,7 @@ def _confirm(chosen: Sequence[ExperimentSummary]) -> None:
     def ask() -> None:
         st.write(_("With their metrics, logs and adapters. This can't be undone."))
         for one in chosen[:10]:
-            st.markdown(f"- {one.name}")
+            st.markdown(f"- {as_it_is(one.name)}")
         if len(chosen) > 10:
             st.caption(_("… and {n} more").format(n=len(chosen) - 10))
         with st.container(horizontal=True):
@@ -109,7 +110,7 @@ def _each(chosen: Sequence[ExperimentSummary], act: Callable[[ExperimentSummary]
         try:
             act(one)
         except TunesmithError as error:
-            failed.append(f"{one.name}: {error}")
+            failed.append(f"{as_it_is(one.name)}: {said.text(str(error))}")
     for text in failed:
         st.error(text)
     if not failed:

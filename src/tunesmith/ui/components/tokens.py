@@ -8,6 +8,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.tracking.service_entities import Role
 from tunesmith.ui import formats, session, trouble
 from tunesmith.ui.language import _
+from tunesmith.ui.markdown import as_it_is
 
 
 def panel() -> None:
@@ -24,14 +25,16 @@ def panel() -> None:
         except TunesmithError as error:
             trouble.tell(error)
         else:
-            st.success(_("This is shown once; give it to {who}.").format(who=made_token.name))
+            st.success(
+                _("This is shown once; give it to {who}.").format(who=as_it_is(made_token.name))
+            )
             st.code(made_token.token, language=None)
     found = client.tokens().items
     if not found:
         st.caption(_("There are no tokens yet."))
     for token in found:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{token.name}** · {_role(token.role)} · `{token.prefix}…`")
+            st.markdown(f"**{as_it_is(token.name)}** · {_role(token.role)} · `{token.prefix}…`")
             used = formats.ago(token.last_used_at) if token.last_used_at else _("never used")
             st.caption(used)
             if token.revoked_at is not None:

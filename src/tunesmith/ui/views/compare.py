@@ -18,9 +18,10 @@ from tunesmith.api.schemas.compare import (
 )
 from tunesmith.api.schemas.experiments import MetricPoint
 from tunesmith.tracking.resources import RESOURCES
-from tunesmith.ui import formats, navigation, session, words
+from tunesmith.ui import formats, navigation, said, session, words
 from tunesmith.ui.components import charts
 from tunesmith.ui.language import _, translate_number
+from tunesmith.ui.markdown import as_it_is
 
 MOST = 20
 """Experiments that can be compared at once."""
@@ -149,8 +150,8 @@ def _scores(found: ExperimentComparison, names: dict[str, str]) -> None:
 
 
 def _verdict(pair: ExperimentPair, names: dict[str, str]) -> None:
-    who = names[pair.experiment_id]
-    baseline = names[pair.baseline_id]
+    who = as_it_is(names[pair.experiment_id])
+    baseline = as_it_is(names[pair.baseline_id])
     told = {
         "better": _("**{who}** is better than **{baseline}**."),
         "worse": _("**{who}** is worse than **{baseline}**."),
@@ -187,7 +188,7 @@ def _verdict(pair: ExperimentPair, names: dict[str, str]) -> None:
             )
         )
     if pair.obstacle is not None:
-        facts.append(pair.explanation)
+        facts.append(said.text(pair.explanation))
     body = text + ("\n\n" + " · ".join(facts) if facts else "")
     kind = {"better": st.success, "worse": st.warning}.get(str(pair.verdict), st.info)
     kind(body, icon=":material/balance:")
@@ -255,7 +256,7 @@ def _seeds(found: ExperimentComparison, names: dict[str, str]) -> None:
         )
     for group in found.seeds:
         with st.container(border=True):
-            st.markdown(", ".join(names[each] for each in group.experiment_ids))
+            st.markdown(as_it_is(", ".join(names[each] for each in group.experiment_ids)))
             left, middle, right = st.columns(3)
             left.metric(words.metric(group.metric).capitalize(), formats.score(group.mean))
             middle.metric(_("Standard deviation"), formats.score(group.standard_deviation))

@@ -12,6 +12,7 @@ from tunesmith.api.schemas.data import DatasetVersionState
 from tunesmith.ui import formats, navigation, session
 from tunesmith.ui.components import findings
 from tunesmith.ui.language import _, translate_number
+from tunesmith.ui.markdown import as_it_is, code
 
 
 def page() -> None:
@@ -44,7 +45,7 @@ def _list() -> None:
                         translate_number("{n} version", "{n} versions", one.versions),
                         translate_number("{n} row", "{n} rows", current.rows),
                         formats.moment(current.created_at),
-                        *([current.description] if current.description else []),
+                        *([as_it_is(current.description)] if current.description else []),
                     ]
                 )
             )
@@ -53,7 +54,7 @@ def _list() -> None:
 def _dataset(name: str) -> None:
     found = session.client().dataset(name)
     navigation.link("data", _("All datasets"), icon=":material/arrow_back:")
-    st.title(name)
+    st.title(as_it_is(name), anchor=False)
     numbers = [version.number for version in found.items]
     chosen = st.selectbox(
         _("Version"),
@@ -67,7 +68,8 @@ def _dataset(name: str) -> None:
     for column, (split, rows) in zip(columns[1:3], version.splits.items(), strict=False):
         column.metric(_split(split), formats.number(rows))
     columns[3].metric(_("Labels"), formats.number(len(version.label_counts)))
-    st.caption(f"`{version.reference}` · `{version.hash[:19]}…` · {version.source}")
+    facts = [code(version.reference), code(f"{version.hash[:19]}…"), as_it_is(version.source)]
+    st.caption(" · ".join(facts))
     names = [_("Labels"), _("Problems"), _("Rows"), _("Changes")]
     tabs = st.tabs(names, on_change="rerun", key=f"data-tab-{name}")
     opened = [tab.open for tab in tabs]

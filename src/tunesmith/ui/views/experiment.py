@@ -6,10 +6,11 @@ import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentWhole
 from tunesmith.tracking.entities import ExperimentStatus
-from tunesmith.ui import formats, navigation, session, words
+from tunesmith.ui import formats, navigation, said, session, words
 from tunesmith.ui.components import actions, charts, details, logs, results
 from tunesmith.ui.components.stepper import stepper
 from tunesmith.ui.language import _
+from tunesmith.ui.markdown import as_it_is
 from tunesmith.ui.trouble import live
 
 S = ExperimentStatus
@@ -29,10 +30,13 @@ def page() -> None:
     else:
         stepper(session.client().task(experiment_id))
     if whole.status is S.FAILED:
-        st.error(whole.reason or _("It failed without a word."), icon=":material/error:")
+        st.error(
+            said.text(whole.reason or "") or _("It failed without a word."),
+            icon=":material/error:",
+        )
         st.caption(_("Resume goes on from the newest checkpoint, retry begins from the start."))
     elif whole.status is S.CANCELLED and whole.reason:
-        st.warning(whole.reason, icon=":material/cancel:")
+        st.warning(said.text(whole.reason), icon=":material/cancel:")
     if whole.status is S.SUCCEEDED:
         results.verdict(whole)
     names = [_("Curves"), _("Log"), _("Configuration"), _("Plan"), _("Data"), _("Files")]
@@ -60,7 +64,7 @@ def page() -> None:
 
 
 def _head(whole: ExperimentWhole) -> None:
-    st.title(whole.name)
+    st.title(as_it_is(whole.name), anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(
             words.status(whole.status),
@@ -68,14 +72,16 @@ def _head(whole: ExperimentWhole) -> None:
             color=words.COLORS[whole.status],
         )
         st.caption(
-            " · ".join(
-                [
-                    words.task(whole.task),
-                    words.model(whole.model_name),
-                    words.dataset(whole.dataset_name),
-                    formats.moment(whole.created_at),
-                    *([whole.owner] if whole.owner else []),
-                ]
+            as_it_is(
+                " · ".join(
+                    [
+                        words.task(whole.task),
+                        words.model(whole.model_name),
+                        words.dataset(whole.dataset_name),
+                        formats.moment(whole.created_at),
+                        *([whole.owner] if whole.owner else []),
+                    ]
+                )
             )
         )
     actions.bar(whole)
@@ -96,7 +102,8 @@ def _progress() -> None:
             text = _("stopping, a checkpoint is saved")
         st.progress(min(max(state.progress, 0.0), 1.0), text=text)
     if state.restarts or state.reason:
-        st.info(state.reason or _("It was put back into the queue."), icon=":material/restart_alt:")
+        told = said.text(state.reason or "") or _("It was put back into the queue.")
+        st.info(told, icon=":material/restart_alt:")
 
 
 @live(2.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from tunesmith.tracking.entities import ExperimentStatus
-from tunesmith.ui import formats, navigation, session, words
+from tunesmith.ui import formats, navigation, said, session, words
 from tunesmith.ui.components import lists, machines, starter
 from tunesmith.ui.language import _, translate_number
 from tunesmith.ui.trouble import live
@@ -56,7 +56,7 @@ def _overview() -> None:
         for one in queue.waiting[:8]:
             lists.waiting(one)
         if not queue.broker.live:
-            st.caption(f":material/info: {queue.broker.message}")
+            st.caption(f":material/info: {said.text(queue.broker.message)}")
         st.subheader(_("Machines"))
         machines.overview(client.workers().items)
         st.subheader(_("All experiments"))

@@ -8,7 +8,7 @@ import streamlit as st
 
 from tunesmith.client import Client
 from tunesmith.errors import AccessError, TooManyAttemptsError
-from tunesmith.ui import navigation, oidc, session
+from tunesmith.ui import navigation, oidc, said, session
 from tunesmith.ui.components import frame
 from tunesmith.ui.language import _
 from tunesmith.ui.tickets import tickets
@@ -30,7 +30,7 @@ def _tell(refusal: AccessError) -> None:
     """Why nobody is signed in, where there is more to say than that."""
     word = st.query_params.get(oidc.TROUBLE)
     if isinstance(refusal, TooManyAttemptsError):
-        st.error(str(refusal), icon=":material/timer:")
+        st.error(said.text(str(refusal)), icon=":material/timer:")
     elif word in _TROUBLES:
         st.error(_TROUBLES[word](), icon=":material/key_off:")
     elif session.was_signed_in():

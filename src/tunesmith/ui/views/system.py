@@ -7,9 +7,10 @@ import streamlit as st
 
 from tunesmith.errors import TunesmithError
 from tunesmith.tracking.service_entities import Role
-from tunesmith.ui import formats, navigation, session, trouble
+from tunesmith.ui import formats, navigation, said, session, trouble
 from tunesmith.ui.components import machines, tokens
 from tunesmith.ui.language import _
+from tunesmith.ui.markdown import as_it_is
 from tunesmith.ui.trouble import live
 
 AUDIT = 100
@@ -44,7 +45,7 @@ def _now() -> None:
         for title, part in ((_("Store"), ready.store), (_("Broker"), ready.broker)):
             icon = ":green[:material/check_circle:]" if part.ok else ":red[:material/error:]"
             st.markdown(f"{icon} **{title}**")
-            st.caption(part.message)
+            st.caption(said.text(part.message))
     with right:
         st.subheader(_("Workers"))
         machines.overview(client.workers().items)
@@ -63,7 +64,10 @@ def _queues() -> None:
                 )
             )
             if queue.paused:
-                st.badge(_("paused by {who}").format(who=queue.paused_by or "?"), color="orange")
+                st.badge(
+                    _("paused by {who}").format(who=as_it_is(queue.paused_by or "?")),
+                    color="orange",
+                )
             if session.may(Role.ADMIN):
                 label = _("Let it go on") if queue.paused else _("Pause")
                 icon = ":material/play_arrow:" if queue.paused else ":material/pause:"

@@ -13,6 +13,7 @@ from tunesmith.api.schemas.predict import PredictedAnswer, Predictions
 from tunesmith.errors import TunesmithError
 from tunesmith.ui import formats, navigation, session, trouble, words
 from tunesmith.ui.language import _
+from tunesmith.ui.markdown import as_it_is
 
 CHOICES = 200
 """Of the newest experiments that succeeded."""
@@ -110,7 +111,7 @@ def _show_base(one: ExperimentSummary, told: Predictions) -> None:
     if told.base:
         _show(title, told.base[0])
     else:
-        st.markdown(f"**{title}**")
+        st.markdown(f"**{as_it_is(title)}**")
         st.caption(
             _(
                 "The base model has no answer of its own: what tells the labels apart is trained "
@@ -121,9 +122,10 @@ def _show_base(one: ExperimentSummary, told: Predictions) -> None:
 
 def _show(title: str, answer: PredictedAnswer) -> None:
     with st.container(border=True):
-        st.markdown(f"**{title}**")
+        st.markdown(f"**{as_it_is(title)}**")
         shown = answer.answer
-        st.markdown(f"### {', '.join(map(str, shown)) if isinstance(shown, list) else shown}")
+        told = ", ".join(map(str, shown)) if isinstance(shown, list) else str(shown)
+        st.markdown(f"### {as_it_is(told)}" if "\n" not in told else as_it_is(told))
         if answer.cut:
             st.caption(_("The text was longer than the model takes: its end was left out."))
         if answer.probabilities:

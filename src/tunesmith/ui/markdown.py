@@ -1,0 +1,34 @@
+"""Texts of others where Streamlit reads Markdown: shown as they are, whatever stands in them."""
+
+from __future__ import annotations
+
+import re
+
+_MARKUP = re.compile(r"[\\`*_{}\[\]()#+\-!|<>~$^=&]")
+_NUMBERED = re.compile(r"^(\s*\d+)\.", re.MULTILINE)
+_INDENTED = re.compile(r"^[ \t]+", re.MULTILINE)
+_LINES = re.compile(r"\s*\n\s*\n\s*")
+_SHORTCODE = re.compile(r":(?=[\w/+-]+:|\w+\\?\[)")
+
+_JOINER = "\N{WORD JOINER}"
+"""Of no width. Streamlit looks for `:material/name:` after backslashes were read: they don't help.
+"""
+
+
+def as_it_is(text: object) -> str:
+    """`text` as Markdown that shows exactly it: no emphasis, formula, link, HTML, icon or list."""
+    plain = _INDENTED.sub(lambda found: "\N{NO-BREAK SPACE}" * len(found[0]), str(text).strip())
+    plain = _SHORTCODE.sub(f":{_JOINER}", plain)
+    plain = _MARKUP.sub(r"\\\g<0>", plain)
+    plain = _NUMBERED.sub(r"\1\\.", plain)
+    return _LINES.sub("\n\n", plain).replace("\n", "  \n").replace("  \n  \n", "\n\n")
+
+
+def code(text: object) -> str:
+    """`text` as a piece of code on one line, also one with backticks in it."""
+    line = " ".join(str(text).split())
+    longest = max(map(len, re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    # CommonMark takes one space off at each end, if there is one at both.
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{space}{line}{space}{fence}" if line else ""

@@ -1,0 +1,23 @@
+"""Who may do what."""
+
+from __future__ import annotations
+
+from tunesmith.ui.language import N_
+
+SENTENCES = N_(
+    "{name} is {role}; this needs the role {needed}. An admin makes tokens with: tunesmith "
+    "tokens create NAME --role ROLE",
+    "experiment {id} belongs to {who}; {name} may change only experiments of their own.",
+    "whoever is at the machine itself",
+    "This needs an access token, sent as Authorization: Bearer ts_…; an admin makes one "
+    "with: tunesmith tokens create NAME",
+    "This access token is unknown, has expired or was revoked.",
+    "Too many wrong tokens came from this address; try again later.",
+    "There is a token {name} already, or was one.",
+    "There is no token called {name}",
+    "no token can be called so",
+    "1 to 64 letters, digits, _ . @ -, beginning with a letter or digit",
+    "{name} stands for whoever is at this machine; choose another name.",
+    "holds a character that no access token has (its value isn't shown)",
+    "ts_… as it was shown when made",
+)

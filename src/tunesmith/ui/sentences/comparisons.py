@@ -1,0 +1,35 @@
+"""What comparisons of experiments say."""
+
+from __future__ import annotations
+
+from tunesmith.ui.language import N_
+
+SENTENCES = N_(
+    "Experiment {id} is {status}: it has no score.",
+    "Experiment {id} is {status}: it has no score yet.",
+    "Their scores are different metrics: {first} and {second}.",
+    "They were judged by different evaluation rows ({n}), so their scores say nothing of "
+    "each other. Train both on one version of the data, with the same data.split_seed, "
+    "eval_samples and validation_rules.",
+    "They can't be compared row by row: {why}.",
+    "experiment {id} has no predictions",
+    "experiment {id} has no file {name}",
+    "it has no predictions",
+    "Their evaluation rows are the same, but different answers were expected, as with "
+    "another label column.",
+    "{metric} is not the share of right answers: there is no test for it here.",
+    "No interval: {why}.",
+    "No interval: {why}, and the recorded one is of something else.",
+    "The interval is the recorded one: {why}.",
+    "No interval: {metric} is not the share of right answers, whose interval is known.",
+    "Better than the first: {rest}",
+    "Worse than the first: {rest}",
+    "Not distinguishable from the first with this much data: {rest}",
+    "{won} of {rows} rows right that the first has wrong, {lost} wrong that it has right ({test}).",
+    "There is no difference to find.",
+    "Fewer than {n} rows tell them apart, too few for any test.",
+    "If the difference is as large as it looks, about {n} evaluation rows in all would "
+    "tell with {power} power.",
+    "that many can't be compared",
+    "the same experiment is named twice",
+)

@@ -1,0 +1,39 @@
+"""Base models, and what answers a question."""
+
+from __future__ import annotations
+
+from tunesmith.ui.language import N_
+
+SENTENCES = N_(
+    "model.name: there is no file or folder {name}.",
+    "there is no file or folder {name}.",
+    "there is no file or folder {name}. Did you mean {near}?",
+    "model.name: {name} is neither a folder nor a hub id.",
+    "{name} is neither a folder nor a hub id.",
+    "{name} is a file; give a model folder or a .gguf file.",
+    "{name} is no model folder: {folder} holds no config.json.",
+    "{name} holds no weights: no .safetensors file in {folder}.",
+    "{name} is gated: accept its terms on its hub page, and set HF_TOKEN to a token of "
+    "that account.",
+    "{name} has no revision {revision}.",
+    "the hub has no model {name} (or it is private: then set HF_TOKEN), and there is no "
+    "such folder here. Models that came with Tunesmith: {names}.",
+    "model.name: the hub has no model {name} (or it is private: then set HF_TOKEN), and "
+    "there is no such folder here. Models that came with Tunesmith: {names}.",
+    "the Hugging Face hub can't be reached, and {name} isn't in its cache. What works "
+    "offline: a model folder, or {names}.",
+    "model.name: the Hugging Face hub can't be reached, and {name} isn't in its cache. "
+    "What works offline: a model folder, or {names}.",
+    "{name} can't be loaded: {error}",
+    "the base model has no chat template, so it is not a chat model: choose its instruct "
+    "or chat variant as model.name.",
+    "the base model's tokenizer has no padding and no end token.",
+    "the adapter of experiment {id} is not on this machine",
+    "the answer took longer than {seconds} s and was given up; ask for fewer inputs, or "
+    "for shorter answers.",
+    "{n} requests for predictions are waiting already; ask again soon.",
+    "the memory of {device} was not enough for {n} questions at once; ask fewer, or shorter ones.",
+    "the API is stopping; nothing is answered any more.",
+    "always {label}, the most frequent label",
+    "always {label}, the most frequent answer",
+)

@@ -1,0 +1,47 @@
+"""States, queues and what can be done with an experiment."""
+
+from __future__ import annotations
+
+from tunesmith.ui.language import N_
+
+SENTENCES = N_(
+    "queued",
+    "running",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "Cancelled.",
+    "Cancelled by {by}.",
+    "Cancelled. {reason}",
+    "it has already succeeded; rerun it to train a new experiment like it",
+    "it has already succeeded; train again with its config.yaml to repeat it",
+    "it is running",
+    "it waits in the queue",
+    "it is being trained; ask again when it has ended",
+    "it failed; resume or retry it first",
+    "it was cancelled; resume or retry it first",
+    "experiment {id} can't be {verb}: {hint}.",
+    "experiment {id} can't answer: {hint}.",
+    "experiment {id} can't be cancelled: it has {status}.",
+    "experiment {id} is cancelled already.",
+    "experiment {id} is {status}: cancel it before deleting it.",
+    "Experiment {id} ({name}) is {status}; only one that has ended can be deleted.",
+    "Experiment {id} ({name}) {where}; only one that waits in a queue has a place in it.",
+    "waits in no queue",
+    "is {status}",
+    "Experiment {id} ({name}) is {status}; only one that is {wanted} can become {to}.",
+    "Experiment {id} ({name}) belongs to no queue: it was trained where it was started.",
+    "Experiment {id} ({name}) was asked to stop: it is to be cancelled, and can't wait again.",
+    "There is no experiment {id}; {hint}",
+    "there is no experiment {id}; an id is 12 hexadecimal digits, as GET /experiments lists them.",
+    "is not the name of this experiment",
+    "The store answers.",
+    "The store doesn't answer; the log says why.",
+    "Workers are told of new work at once.",
+    "The broker can't be reached: experiments are kept and taken once workers look into the store.",
+    "The store or a service behind it doesn't answer now; ask again in a moment.",
+    "Something went wrong that should not; the log of the API has it as error {number}.",
+    "There is nothing at this address; /docs lists what there is.",
+    "Other requests that take long are being worked on; ask again in a moment.",
+    "the API at {url} can't be reached ({error}). Start it with: tunesmith up",
+)
