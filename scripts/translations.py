@@ -1,7 +1,8 @@
 """Brings the catalogues of the web page up to date with its texts: `make translations`.
 
-Texts are those in `_("…")`, `N_("…", …)` and `translate_number("…", "…", n)`, and the descriptions
-of the fields of the configuration. What has no translation yet is listed; exit code 1 while there is any.
+Texts are those in `_("…")`, `N_("…", …)` and `translate_number("…", "…", n)`, and the
+descriptions of the fields of the configuration. What has no translation yet is listed; exit code 1
+while there is any.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Sentences of the service in the visitor's language, and texts of others where Markdown is read."""
+"""Sentences of the service in the visitor's language; texts of others where Markdown is read."""
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from string import Formatter
 
@@ -29,7 +30,8 @@ def test_every_template_is_still_said_somewhere_in_the_code() -> None:
         template
         for template in OURS
         for literal, *_rest in Formatter().parse(template)
-        if literal.strip(" .,;:()'") and literal.strip(" .,;:()'") not in source
+        for part in re.split(r"[.,;:()'?]", literal)
+        if part.strip() not in source
     ]
     assert gone == []
 
@@ -48,7 +50,8 @@ def test_a_sentence_that_is_unknown_is_not_taken_for_a_known_one() -> None:
 
 def test_markup_in_a_text_of_others_is_shown_as_it_is() -> None:
     shown = as_it_is("*a* _b_ $c$ [d](e) <b> :material/home: `f`")
-    assert r"\*a\*" in shown and r"\$c\$" in shown and r"\<b\>" in shown and r"\[d\]" in shown
+    for escaped in (r"\*a\*", r"\$c\$", r"\<b\>", r"\[d\]"):
+        assert escaped in shown
     assert ":material" not in shown.replace(":\N{WORD JOINER}", "")
     assert as_it_is("1. one") == r"1\. one"
     assert code("a `b` c") == "``a `b` c``"

@@ -46,8 +46,11 @@ LONGEST = 3_000
 KEPT = 4_096
 """Sentences whose translation is remembered."""
 
+_COMMA, _SEMICOLON = "\N{FULLWIDTH COMMA}", "\N{FULLWIDTH SEMICOLON}"
+_AND, _OR = "且", f"{_COMMA}或 "
 _PROSE = re.compile(r"[A-Za-z']{2,}[,;:.]? [a-z']{2,}")
 """Two words in a row: no name and no number."""
+_JOINTS = ((", or ", _OR), ("; ", _SEMICOLON), (", ", _COMMA), (" and ", _AND))
 _END = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -182,7 +185,7 @@ def _one_by_one(code: str, sentence: str) -> Pieces | None:
 
 def _listed(code: str, sentence: str) -> Pieces | None:
     """What is accepted, such as `a whole number, at least 1, or null`."""
-    for gap, joint in ((", or ", "，或 "), ("; ", "；"), (", ", "，"), (" and ", "且")):
+    for gap, joint in _JOINTS:
         parts = sentence.split(gap)
         if len(parts) == 1:
             continue

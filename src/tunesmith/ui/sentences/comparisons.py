@@ -5,8 +5,8 @@ from __future__ import annotations
 from tunesmith.ui.language import N_
 
 SENTENCES = N_(
-    "Experiment {id} is {status}: it has no score.",
-    "Experiment {id} is {status}: it has no score yet.",
+    "Experiment {id} is {status}: it has no score{more}.",
+    "yet",
     "Their scores are different metrics: {first} and {second}.",
     "They were judged by different evaluation rows ({n}), so their scores say nothing of "
     "each other. Train both on one version of the data, with the same data.split_seed, "
@@ -22,8 +22,6 @@ SENTENCES = N_(
     "No interval: {why}, and the recorded one is of something else.",
     "The interval is the recorded one: {why}.",
     "No interval: {metric} is not the share of right answers, whose interval is known.",
-    "Better than the first: {rest}",
-    "Worse than the first: {rest}",
     "Not distinguishable from the first with this much data: {rest}",
     "{won} of {rows} rows right that the first has wrong, {lost} wrong that it has right ({test}).",
     "There is no difference to find.",

@@ -33,8 +33,8 @@ SENTENCES = N_(
     "; there is: {names}",
     "the data has no column {column}; it has: {names}",
     "the data has no column {column}; it has: {names}; did you mean {name}?",
-    "no row has a label in column {column}; it holds {values}",
-    "no row has a label of {names} in column {column}; it holds {values}",
+    "no row has a label{what} in column {column}; it holds {values}",
+    "of {names}",
     "column {column} holds no label at all.",
     "column {column} holds a single label, {label}: there is nothing to tell apart. Give "
     "data with at least two labels, or name another column in task.label_column.",
