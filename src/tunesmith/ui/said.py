@@ -112,7 +112,8 @@ def _looked_up(code: str, sentence: str) -> Pieces | None:
     """`sentence` in the language of `code`; None where nothing of it is known."""
     sentence = sentence.strip()
     if not sentence or _is_value(sentence):
-        return _whole(code, sentence) or (Piece(sentence),)
+        short = _matched(code, sentence) if sentence else None  # such as `row 3`
+        return short if short and not _has_quotation(short) else (Piece(sentence),)
     if len(sentence) > LONGEST:
         return None
     whole = _matched(code, sentence)
