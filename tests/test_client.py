@@ -306,7 +306,7 @@ END = 'event: end\nid: 1.0\ndata: {"status": "SUCCESS"}\n\n'
 
 
 def test_a_stream_goes_on_after_the_store_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunesmith.client.time.sleep", lambda _: None)  # pauses of seconds
+    monkeypatch.setattr("time.sleep", lambda _: None)  # pauses of seconds
     answers = [
         (200, 'event: log\nid: 1.0\ndata: {"text": "a"}\n\n'),
         (503, STORE_IS_AWAY),
@@ -327,7 +327,7 @@ def test_a_stream_goes_on_after_the_store_was_away(monkeypatch: pytest.MonkeyPat
 
 def test_a_stream_without_any_event_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("tunesmith.client.time.sleep", pauses.append)  # pauses of seconds
+    monkeypatch.setattr("time.sleep", pauses.append)  # pauses of seconds
     with (
         answering(lambda handler: say(handler, 200, "", Content_Type="text/event-stream")) as url,
         tunesmith.Client(url) as client,

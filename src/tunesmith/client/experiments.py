@@ -1,0 +1,156 @@
+"""Experiments: listed, read, changed, their files fetched, their adapters asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tunesmith.api.schemas.compare import ExperimentComparison
+from tunesmith.api.schemas.experiments import (
+    Deleted,
+    ExperimentPage,
+    ExperimentStats,
+    ExperimentWhole,
+    FileList,
+    LogPart,
+    MetricHistories,
+    Submitted,
+    TaskState,
+)
+from tunesmith.api.schemas.predict import Predictions
+from tunesmith.client.connected import Connected, path_of
+
+
+class Experiments(Connected):
+    """What was submitted, and what came of it."""
+
+    def experiments(
+        self,
+        *,
+        name: str | None = None,
+        status: str | None = None,
+        model: str | None = None,
+        dataset: str | None = None,
+        text: str | None = None,
+        owner: str | None = None,
+        min_accuracy: float | None = None,
+        max_runtime: float | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        sort_by: str = "created_at",
+        desc: bool | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> ExperimentPage:
+        """The experiments that pass all filters, the newest first. Raises ConfigError."""
+        given = {key: value for key, value in locals().items() if key != "self"}
+        for key in ("start_date", "end_date"):
+            given[key] = given[key].isoformat() if given[key] else None
+        return self._ask(ExperimentPage, "GET", "/experiments", params=given)
+
+    def stats(self) -> ExperimentStats:
+        """All experiments in a few numbers."""
+        return self._ask(ExperimentStats, "GET", "/experiments/stats")
+
+    def experiment(self, experiment_id: str) -> ExperimentWhole:
+        """One experiment, whole. Raises NotFoundError."""
+        return self._poll(ExperimentWhole, path_of("experiments", experiment_id))
+
+    def compare_experiments(self, ids: Sequence[str]) -> ExperimentComparison:
+        """Each of 2 to 20 experiments against the first. Raises NotFoundError, ConfigError."""
+        params = {"id": list(ids)}
+        return self._ask(ExperimentComparison, "GET", "/experiments/compare", params=params)
+
+    def cancel(self, experiment_id: str) -> TaskState:
+        """Cancel it, with a checkpoint where it runs. Raises NotFoundError, StateError."""
+        return self._ask(TaskState, "POST", path_of("experiments", experiment_id, "cancel"))
+
+    def resume(self, experiment_id: str) -> Submitted:
+        """Go on from its newest checkpoint. Raises NotFoundError, StateError."""
+        return self._ask(Submitted, "POST", path_of("experiments", experiment_id, "resume"))
+
+    def retry(self, experiment_id: str) -> Submitted:
+        """Begin it again from the start. Raises NotFoundError, StateError."""
+        return self._ask(Submitted, "POST", path_of("experiments", experiment_id, "retry"))
+
+    def rerun(self, experiment_id: str) -> Submitted:
+        """A new experiment with its configuration. Raises NotFoundError."""
+        return self._ask(Submitted, "POST", path_of("experiments", experiment_id, "rerun"))
+
+    def move_to_front(self, experiment_id: str) -> Submitted:
+        """Let it be the next of its queue. Raises NotFoundError, StateError."""
+        return self._ask(Submitted, "POST", path_of("experiments", experiment_id, "front"))
+
+    def set_priority(self, experiment_id: str, priority: int) -> Submitted:
+        """The highest is taken first, -100 to 100. Raises NotFoundError, StateError."""
+        path = path_of("experiments", experiment_id, "priority")
+        return self._ask(Submitted, "PUT", path, json={"priority": priority})
+
+    def delete(self, experiment_id: str, *, confirm: str) -> Deleted:
+        """Delete an ended one and its files; `confirm` is its name.
+
+        Raises NotFoundError, StateError while it lives, ConfigError for another name.
+        """
+        path = path_of("experiments", experiment_id)
+        return self._ask(Deleted, "DELETE", path, params={"confirm": confirm})
+
+    def metrics(
+        self,
+        experiment_id: str,
+        name: str | None = None,
+        *,
+        since: int | None = None,
+        points: int = 1000,
+    ) -> MetricHistories:
+        """Metrics over steps, each thinned out to at most `points`. Raises NotFoundError."""
+        params = {"name": name, "since": since, "points": points}
+        path = path_of("experiments", experiment_id, "metrics")
+        return self._ask(MetricHistories, "GET", path, params=params)
+
+    def logs(
+        self,
+        experiment_id: str,
+        *,
+        tail: int | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> LogPart:
+        """The last `tail` lines, or whole lines from byte `offset` on. Raises NotFoundError."""
+        params = {"tail": tail, "offset": offset, "limit": limit}
+        return self._ask(
+            LogPart, "GET", path_of("experiments", experiment_id, "logs"), params=params
+        )
+
+    def files(self, experiment_id: str) -> FileList:
+        """The files of an experiment. Raises NotFoundError."""
+        return self._ask(FileList, "GET", path_of("experiments", experiment_id, "files"))
+
+    def download(self, experiment_id: str, path: str, target: Path) -> Path:
+        """Save a file of an experiment as `target`. Raises NotFoundError, OSError."""
+        return self._connection.save(
+            path_of("experiments", experiment_id, "files", *path.split("/")), target
+        )
+
+    def download_adapter(self, experiment_id: str, target: Path) -> Path:
+        """Save the adapter as the ZIP archive `target`. Raises NotFoundError, OSError."""
+        return self._connection.save(path_of("experiments", experiment_id, "adapter"), target)
+
+    def predict(
+        self,
+        experiment_id: str,
+        inputs: Sequence[str | Mapping[str, Any]],
+        *,
+        base: bool = False,
+        max_new_tokens: int | None = None,
+    ) -> Predictions:
+        """Ask its adapter: texts, rows by column, or `{"messages": [...]}`; 64 at most.
+
+        With `base` the base model answers too. Raises NotFoundError, StateError, ConfigError,
+        DataError, ModelError.
+        """
+        asked = {"inputs": list(inputs), "base": base, "max_new_tokens": max_new_tokens}
+        path = path_of("experiments", experiment_id, "predict")
+        # The first request loads the model.
+        return self._ask(Predictions, "POST", path, json=asked, long=True)
