@@ -48,6 +48,18 @@ def test_a_write_under_a_lease_changes_what_it_names_and_no_count(store: Store) 
     store.jobs.write(taken.id, "lease")
 
 
+def test_what_trains_goes_on_after_an_edit_and_undoes_nothing_of_it(store: Store) -> None:
+    taken = running(store)
+    edited = store.edit(taken.id, name="other", note="why", tags=("gold",))
+    assert edited == replace(taken, name="other", note="why", tags=("gold",))
+    store.jobs.write(taken.id, "lease", phase="training")
+    assert store.jobs.renew(taken.id, "lease", progress=0.5) is not None
+    again = store.jobs.requeue(taken.id, [RUNNING], last=False, lease="lease")
+    assert (again.name, again.note, again.tags) == ("other", "why", ("gold",))
+    ((_, waiting),) = store.jobs.first(1)
+    assert waiting.tags == ("gold",)
+
+
 def test_points_are_deleted_under_the_lease_alone(store: Store) -> None:
     taken, other = running(store), running(store, lease="other")
     for one in (taken, other):

@@ -173,8 +173,10 @@ def test_there_and_back_between_0002_and_0003_keeps_every_row(url: str, engine: 
         assert store.access.entries() == ([], 0)
 
 
-def test_there_and_back_between_0003_and_0004_keeps_every_row(url: str, engine: Engine) -> None:
-    one = experiment(config={"a": 1}, host="here", machine="0123456789abcdef", pid=7)
+def test_there_and_back_between_0003_and_0006_keeps_every_row(url: str, engine: Engine) -> None:
+    one = experiment(
+        config={"a": 1}, host="here", machine="0123456789abcdef", pid=7, note="?", tags=("a", "b")
+    )
     history = [Metric(one.id, step, "loss", 0.5, None, NOON) for step in range(3)]
     with Store(url) as store:
         store.put(one, history)
@@ -182,11 +184,12 @@ def test_there_and_back_between_0003_and_0004_keeps_every_row(url: str, engine: 
     database = Database(url)
     database.migrate("0003")
     names = [column["name"] for column in inspect(engine).get_columns("experiments")]
-    assert "machine" not in names
+    assert not {"machine", "note"} & set(names)
+    assert "experiment_tags" not in inspect(engine).get_table_names()
     database.migrate(HEAD)
     database.close()
     with Store(url) as store:
-        assert store.list() == [replace(one, machine=None)]
+        assert store.list() == [replace(one, machine=None, note="", tags=())]
         assert store.metrics(one.id) == history
         assert len(store.access.entries()[0]) == 1
 
@@ -200,14 +203,15 @@ def test_opening_again_keeps_what_is_there(url: str) -> None:
         assert store.list() == [one]
 
 
-def test_metrics_go_with_their_experiment(url: str, engine: Engine) -> None:
-    one = experiment()
+def test_metrics_and_tags_go_with_their_experiment(url: str, engine: Engine) -> None:
+    one = experiment(tags=("a",))
     with Store(url) as store:
         store.put(one, [Metric(one.id, 1, "loss", 0.5)])
         with engine.begin() as connection:
             if engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA foreign_keys = ON")
             connection.execute(text("DELETE FROM experiments"))
+            assert connection.scalar(text("SELECT count(*) FROM experiment_tags")) == 0
         assert store.metrics(one.id) == []
 
 

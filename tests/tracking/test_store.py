@@ -64,6 +64,8 @@ def full_experiment() -> Experiment:
         heartbeat=2**40,
         cancel_requested_at=minutes(3),
         time_left=12.5,
+        note="Better than the one before.\nWhy?",
+        tags=("Baseline", "影評"),
     )
     assert all(getattr(whole, field.name) is not None for field in fields(whole))
     return whole
@@ -152,7 +154,9 @@ def test_an_update_changes_what_it_names_and_nothing_else(store: Store) -> None:
     assert store.get(other.id) == other
 
 
-@pytest.mark.parametrize("change", [{"status": FAILED}, {"id": "0"}, {"colour": "red"}])
+@pytest.mark.parametrize(
+    "change", [{"status": FAILED}, {"id": "0"}, {"colour": "red"}, {"tags": ("a",)}]
+)
 def test_an_update_refuses_fields_that_are_not_its_own(store: Store, change: Any) -> None:
     one = experiment()
     store.create(one)
@@ -166,6 +170,25 @@ def test_an_update_without_changes_is_no_change(store: Store) -> None:
     store.create(one)
     store.update(one.id)
     assert store.get(one.id) == one
+
+
+# -- edit -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", list(ExperimentStatus))
+def test_an_edit_changes_name_note_and_tags_at_any_status_and_nothing_else(
+    store: Store, status: ExperimentStatus
+) -> None:
+    one, other = replace(full_experiment(), status=status), experiment(tags=("gold",))
+    for each in (one, other):
+        store.create(each)
+    assert store.edit(one.id) == one
+    renamed = store.edit(one.id, name="other", note="", tags=("new", "Gold", "gold"))
+    assert renamed == replace(one, name="other", note="", tags=("Gold", "new"))
+    assert store.edit(one.id, tags=()) == replace(renamed, tags=()) == store.get(one.id)
+    assert store.get(other.id) == other
+    with pytest.raises(NotFoundError):
+        store.edit("0" * 12, tags=("gold",))
 
 
 # -- status -----------------------------------------------------------------------------------

@@ -40,6 +40,8 @@ def fill(store: Store) -> list[Experiment]:
             dataset_name="films@2" if number in (1, 4) else "reviews.csv",
             owner="Ada" if number == 3 else "",
             reason="Out of memory." if status is FAILED else None,
+            note="Größer, and 50% slower" if number == 1 else "",
+            tags=("gold", "Über") if number == 2 else ("GOLD",) if number == 3 else (),
         )
         for number, (name, accuracy, runtime, status) in enumerate(rows)
     ]
@@ -74,9 +76,16 @@ def fill(store: Store) -> list[Experiment]:
         (Filters(text=" beta  memory "), [3]),
         (Filters(text="000004"), [4]),
         (Filters(text="bert beta"), []),
-        (Filters(text="%"), [2]),
+        (Filters(text="%"), [2, 1]),
         (Filters(text="   "), [4, 3, 2, 1, 0]),
-        (Filters(text="Größe"), []),
+        (Filters(text="Größe"), [1]),
+        (Filters(text="SLOWER 50%"), [1]),
+        (Filters(text="ÜBE"), [2]),
+        (Filters(text="gol beta"), [3]),
+        (Filters(tags=("gold",)), [3, 2]),
+        (Filters(tags=("u\u0308ber ", "GOLD")), [2]),
+        (Filters(tags=("gol",)), []),
+        (Filters(tags=("%",)), []),
         (Filters(text="\x00 \ud800"), []),
         (Filters(name="\x00"), []),
         (Filters(name="a" * 1000, text="a " * 500), []),

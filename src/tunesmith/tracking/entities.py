@@ -129,6 +129,11 @@ class Experiment:
     """When somebody asked a running experiment to stop."""
     time_left: float | None = None
     """Estimated seconds until training ends."""
+    note: str = ""
+    """What people say of it; like name and tags, it may be changed at any time."""
+    tags: tuple[str, ...] = ()
+    """Words that people put on it, in the order of the alphabet; of one tag in capitals and not,
+    there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +211,10 @@ class Filters:
     dataset: str | None = None
     """Part of the dataset's name, in capitals or not."""
     text: str | None = None
-    """Words that all occur in the name, the model's or dataset's name, the id or the reason."""
+    """Words that all occur in the name, the model's or dataset's name, the id, the reason, the note
+    or a tag."""
+    tags: tuple[str, ...] = ()
+    """Tags that it has all of, in capitals or not."""
     owner: str | None = None
     """Exactly this owner."""
     min_accuracy: float | None = None
@@ -244,8 +252,9 @@ class Filters:
                         accepted="2026-01-31T12:00:00Z",
                     )
                 )
-        for name in ("name", "model", "dataset", "text"):
-            if len(getattr(self, name) or "") > LONGEST_SEARCH:
+        texts = {name: getattr(self, name) for name in ("name", "model", "dataset", "text")}
+        for name, text in (*texts.items(), *(("tag", tag) for tag in self.tags)):
+            if len(text or "") > LONGEST_SEARCH:
                 accepted = f"at most {LONGEST_SEARCH:,} characters"
                 problems.append(Problem(name, "the text is too long", accepted=accepted))
         for name, number in (("limit", self.limit), ("offset", self.offset)):

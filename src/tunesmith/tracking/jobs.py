@@ -23,7 +23,14 @@ from tunesmith.tracking.column_types import UTCDateTime
 from tunesmith.tracking.entities import QUEUES, Experiment, ExperimentStatus, utc_now
 from tunesmith.tracking.queries import DETAILS
 from tunesmith.tracking.queue_order import ORDER, last_rank, lock_ranks, takeable
-from tunesmith.tracking.rows import checked, experiment_row, get_experiment, lease_lost, under
+from tunesmith.tracking.rows import (
+    checked,
+    get_experiment,
+    insert_experiment,
+    lease_lost,
+    under,
+    with_tags,
+)
 from tunesmith.tracking.service_entities import QueueState
 from tunesmith.tracking.tables import experiments, queues
 from tunesmith.tracking.workers import Workers
@@ -68,7 +75,7 @@ class Jobs(Workers):
         try:
             with self._database.writing() as connection:
                 experiment = replace(experiment, rank=last_rank(connection))
-                connection.execute(experiments.insert(), experiment_row(experiment))
+                insert_experiment(connection, experiment)
         except IntegrityError as error:
             raise StateError(f"Experiment {experiment.id} is recorded already.") from error
         return experiment
@@ -137,8 +144,10 @@ class Jobs(Workers):
             .order_by(chosen.c.place, chosen.c.queue)
         )
         with self._database.reading() as connection:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
-        return [(row.pop("place"), Experiment(**row, **_NO_DETAILS)) for row in rows]
+            rows = connection.execute(query).mappings().all()
+            light = [{key: row[key] for key in row if key != "place"} for row in rows]
+            found = with_tags(connection, light, _NO_DETAILS)
+        return [(row["place"], experiment) for row, experiment in zip(rows, found, strict=True)]
 
     def move_to_front(self, experiment_id: str) -> None:
         """Let a waiting experiment be taken before all others of its queue, of any priority.
@@ -223,8 +232,8 @@ class Jobs(Workers):
     def renew(self, experiment_id: str, lease: str, **changes: Any) -> Experiment | None:
         """Give a sign of life for an experiment that is held under `lease`, and change fields.
 
-        Returns it as it is now, without its JSON fields; None when the lease is lost: then nothing
-        was changed. Raises ValueError for a field that can't be changed.
+        Returns it as it is now, without JSON fields and tags; None when the lease is lost: then
+        nothing was changed. Raises ValueError for a field that can't be changed.
         """
         statement = (
             update(experiments)

@@ -10,11 +10,12 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from tunesmith.tracking.containing import contains
 from tunesmith.tracking.entities import Filters
 from tunesmith.tracking.tables import experiments
+from tunesmith.tracking.tags import has_tag, has_tag_with
 
 DETAILS = ("config", "data", "environment", "plan", "metrics")
 """The JSON columns: large, and not needed to show a table of experiments."""
 
-_SEARCHED = ("name", "model_name", "dataset_name", "id", "reason")
+_SEARCHED = ("name", "model_name", "dataset_name", "id", "reason", "note")
 """Columns in which a word of a search may stand."""
 
 _LARGEST = 2**62
@@ -66,9 +67,10 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         conditions.append(contains(columns.dataset_name, filters.dataset))
     if filters.text:
         conditions += [
-            or_(*(contains(columns[name], word) for name in _SEARCHED))
+            or_(*(contains(columns[name], word) for name in _SEARCHED), has_tag_with(word))
             for word in filters.text.split()
         ]
+    conditions += [has_tag(tag) for tag in filters.tags if tag.strip()]
     if filters.owner is not None:
         conditions.append(columns.owner == filters.owner)
     if filters.status is not None:

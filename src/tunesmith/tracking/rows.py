@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -12,8 +12,10 @@ from tunesmith.errors import LeaseLostError
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.references import not_found
 from tunesmith.tracking.tables import experiments
+from tunesmith.tracking.tags import read_tags, write_tags
 
-EXPERIMENT_FIELDS = tuple(field.name for field in fields(Experiment))
+EXPERIMENT_FIELDS = tuple(field.name for field in fields(Experiment) if field.name != "tags")
+"""Those that are columns."""
 _FIXED = frozenset({"id", "status"})
 
 
@@ -23,11 +25,28 @@ def get_experiment(connection: Connection, experiment_id: str) -> Experiment:
     row = connection.execute(query).mappings().first()
     if row is None:
         raise not_found(connection, experiment_id)
-    return Experiment(**row)
+    return with_tags(connection, [row])[0]
+
+
+def with_tags(
+    connection: Connection,
+    rows: Iterable[Mapping[Any, Any]],
+    missing: Mapping[str, Any] | None = None,
+) -> list[Experiment]:
+    """The experiments of these rows with their tags; `missing` are fields that the rows lack."""
+    rows = list(rows)
+    tags = read_tags(connection, [row["id"] for row in rows])
+    return [Experiment(**row, **(missing or {}), tags=tags.get(row["id"], ())) for row in rows]
+
+
+def insert_experiment(connection: Connection, experiment: Experiment) -> None:
+    """Record a new experiment. Raises IntegrityError when its id is taken."""
+    connection.execute(experiments.insert(), experiment_row(experiment))
+    write_tags(connection, experiment.id, experiment.tags)
 
 
 def experiment_row(experiment: Experiment) -> dict[str, Any]:
-    """Column → value."""
+    """Column → value; tags have a table of their own."""
     return {name: getattr(experiment, name) for name in EXPERIMENT_FIELDS}
 
 

@@ -44,9 +44,12 @@ from tunesmith.tracking.rows import (
     checked,
     experiment_row,
     get_experiment,
+    insert_experiment,
     lease_lost,
     require_lease,
+    with_tags,
 )
+from tunesmith.tracking.tags import count_tags, write_tags
 
 _VERSION_FIELDS = tuple(field.name for field in fields(DatasetVersion) if field.name != "tags")
 _ALL = Filters()
@@ -99,7 +102,7 @@ class Store:
         """
         try:
             with self._database.writing() as connection:
-                connection.execute(tables.experiments.insert(), experiment_row(experiment))
+                insert_experiment(connection, experiment)
         except IntegrityError as error:
             raise StateError(f"Experiment {experiment.id} is recorded already.") from error
 
@@ -131,10 +134,10 @@ class Store:
         with self._database.reading() as connection:
             rows = connection.execute(list_query(filters, details)).mappings()
             missing: dict[str, Any] = {} if details else {name: {} for name in DETAILS}
-            return [Experiment(**row, **missing) for row in rows]
+            return with_tags(connection, rows, missing)
 
     def ended(self, since: datetime) -> builtins.list[Experiment]:
-        """The experiments that ended at `since` or later, without their JSON fields, unordered."""
+        """The experiments that ended at `since` or later, unordered; no JSON fields, no tags."""
         with self._database.reading() as connection:
             rows = connection.execute(ended_query(since)).mappings()
             missing: dict[str, Any] = {name: {} for name in DETAILS}
@@ -145,8 +148,16 @@ class Store:
         with self._database.reading() as connection:
             return connection.scalar(count_query(filters)) or 0
 
+    def tags(self, limit: int = 1000) -> dict[str, int]:
+        """Tag → experiments that have it: the commonest `limit`, these first.
+
+        Of a tag in capitals and not, one way to write it is given.
+        """
+        with self._database.reading() as connection:
+            return count_tags(connection, limit)
+
     def update(self, experiment_id: str, **changes: Any) -> None:
-        """Change fields of an experiment, any but its id and status; JSON fields are replaced.
+        """Change fields of an experiment, any but id, status and tags; JSON fields are replaced.
 
         Raises NotFoundError when there is no such experiment, ValueError for a field that can't
         be changed.
@@ -157,6 +168,30 @@ class Store:
             if changes and connection.execute(statement).rowcount:
                 return
             get_experiment(connection, experiment_id)
+
+    def edit(
+        self,
+        experiment_id: str,
+        *,
+        name: str | None = None,
+        note: str | None = None,
+        tags: Collection[str] | None = None,
+    ) -> Experiment:
+        """Change what people call and say of an experiment, whatever its status, and nothing else.
+
+        What is None stays. No lease is asked for: what trains writes none of these. Returns the
+        experiment as it is afterwards. Raises NotFoundError when there is no such experiment.
+        """
+        table = tables.experiments
+        given = {"name": name, "note": note}
+        # The row is written in any case: of two who edit at once, one waits here for the other.
+        values = {key: value for key, value in given.items() if value is not None}
+        statement = update(table).where(table.c.id == experiment_id)
+        with self._database.writing() as connection:
+            changed = connection.execute(statement.values(values or {"note": table.c.note}))
+            if changed.rowcount and tags is not None:
+                write_tags(connection, experiment_id, tags)
+            return get_experiment(connection, experiment_id)
 
     def change_status(
         self,
@@ -223,6 +258,7 @@ class Store:
             connection.execute(
                 self._database.upsert(tables.experiments), experiment_row(experiment)
             )
+            write_tags(connection, experiment.id, experiment.tags)
             connection.execute(
                 delete(tables.metrics).where(tables.metrics.c.experiment_id == experiment.id)
             )

@@ -89,11 +89,23 @@ class ExperimentColumns(TypedColumns):
     heartbeat: Named[int] = Column(BigInteger, nullable=False, server_default=text("0"))
     cancel_requested_at: Named[datetime | None] = Column(UTCDateTime)
     time_left: Named[float | None] = Column(Finite)
+    note: Named[str] = Column(Text, nullable=False, server_default=text("''"))
     config: Named[Any] = Column(Document, nullable=False)
     data: Named[Any] = Column(Document, nullable=False)
     environment: Named[Any] = Column(Document, nullable=False)
     plan: Named[Any] = Column(Document, nullable=False)
     metrics: Named[Any] = Column(Document, nullable=False)
+
+
+class ExperimentTagColumns(TypedColumns):
+    """One row for each tag of each experiment."""
+
+    experiment_id: Named[str] = Column(
+        Text, ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True
+    )
+    # As tags are compared: no database folds the case of all letters as the others do.
+    folded: Named[str] = Column(Text, primary_key=True)
+    tag: Named[str] = Column(Text, nullable=False)
 
 
 class MetricColumns(TypedColumns):
@@ -201,6 +213,10 @@ Index(
 Index(None, experiments.c.rank)
 # What ended lately.
 Index(None, experiments.c.finished_at, experiments.c.id)
+
+experiment_tags = Table("experiment_tags", metadata, ExperimentTagColumns, sqlite_with_rowid=False)
+
+Index(None, experiment_tags.c.folded, experiment_tags.c.experiment_id)
 
 # Without a rowid, one metric's points lie side by side in the order in which they are read.
 metrics = Table("metrics", metadata, MetricColumns, sqlite_with_rowid=False)
