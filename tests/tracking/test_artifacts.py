@@ -11,7 +11,7 @@ from tests.s3_server import call, s3_server
 
 from tunesmith.errors import NotFoundError, StorageError, UserError
 from tunesmith.tracking.artifacts import Artifacts, Mirror
-from tunesmith.tracking.files import LAST_OF_CHECKPOINT
+from tunesmith.tracking.files import ABOUT, LAST_OF_CHECKPOINT
 from tunesmith.training.trainer import PROGRESS_FILE
 
 
@@ -107,6 +107,20 @@ def test_what_another_mirror_made_later_is_not_deleted(artifacts: Artifacts, fol
     Mirror(artifacts, new).update()
     lost_its_lease.update()
     assert "metrics.json" in artifacts.files("reviews_1")
+
+
+def test_what_people_say_of_it_comes_anew_and_is_never_copied_back(
+    artifacts: Artifacts, folder: Path
+) -> None:
+    (folder / ABOUT).write_text('{"note": "the older one"}')
+    Mirror(artifacts, folder).update()
+    assert ABOUT not in artifacts.files("reviews_1")
+    artifacts.put("reviews_1", ABOUT, b"{}")
+    mirror = Mirror(artifacts, folder, artifacts.fetch("reviews_1", folder))
+    assert (folder / ABOUT).read_text() == "{}"
+    artifacts.put("reviews_1", ABOUT, b"[]")
+    mirror.update()
+    assert b"".join(artifacts.read("reviews_1", ABOUT)) == b"[]"
 
 
 def test_two_mirrors_may_delete_the_same_file(artifacts: Artifacts, folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -36,6 +37,16 @@ LONGEST_NAME = 1000
 
 LONGEST_FOLDER = 200
 """Bytes of an experiment's name in UTF-8, at most: with its time it must fit a disk's 255."""
+
+
+def _fits_a_folder(value: str) -> str:
+    if (size := len(value.encode())) > LONGEST_FOLDER:
+        raise ValueError(f"must have at most {LONGEST_FOLDER} bytes in UTF-8, and has {size}")
+    return value
+
+
+ExperimentName = Annotated[str, Field(pattern=r"^\w[\w.-]{0,99}$"), AfterValidator(_fits_a_folder)]
+"""A name that an experiment, and its folder, can have."""
 
 
 class Section(BaseModel):
@@ -334,9 +345,8 @@ class JobConfig(Section):
 class ExperimentConfig(Section):
     """Everything that is asked of one experiment."""
 
-    experiment_name: str = Field(
+    experiment_name: ExperimentName = Field(
         "default_experiment",
-        pattern=r"^\w[\w.-]{0,99}$",
         description="Name of the experiment and of its folder: letters, digits, _ . -",
     )
     task: TaskSection = Field(description="What is learned, with the task's own options.")
@@ -364,13 +374,6 @@ class ExperimentConfig(Section):
         if isinstance(task, dict) and "name" not in task:
             return {**values, "task": {"name": implied, **task}}
         return values
-
-    @field_validator("experiment_name")
-    @classmethod
-    def _fits_a_folder(cls, value: str) -> str:
-        if (size := len(value.encode())) > LONGEST_FOLDER:
-            raise ValueError(f"must have at most {LONGEST_FOLDER} bytes in UTF-8, and has {size}")
-        return value
 
     @property
     def task_name(self) -> str:

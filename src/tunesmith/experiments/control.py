@@ -1,20 +1,27 @@
-"""What people do with an experiment that is recorded: cancel, resume, retry, rerun, delete."""
+"""What people do with a recorded experiment: cancel, resume, retry, rerun, edit, delete."""
 
 from __future__ import annotations
 
+import logging
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
 from tunesmith.config.yaml import read_draft
 from tunesmith.errors import DataError, LeaseLostError, NotFoundError, StateError, StorageError
+from tunesmith.experiments.edits import ExperimentEdit
 from tunesmith.experiments.states import S, end, local_folder, queue_again
 from tunesmith.experiments.submission import enqueue, queue_of
 from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment, utc_now
-from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.files import ABOUT, ExperimentFiles, about, write_text
 from tunesmith.tracking.store import Store
+
+log = logging.getLogger("tunesmith")
+
+_one_writer = threading.Lock()
 
 
 def cancel(experiment_id: str, store: Store, *, by: str = "") -> Experiment:
@@ -81,6 +88,23 @@ def rerun(
     return enqueue(read_draft(config), store, settings, owner=owner, confined=confined)
 
 
+def edit(
+    experiment_id: str, store: Store, settings: Settings, wanted: ExperimentEdit
+) -> Experiment:
+    """Change what people call and say of an experiment, whatever its status.
+
+    Its folder keeps its name, and holds what was said; a disk that is full changes nothing about
+    what the store says. Returns the experiment as it is then. Raises NotFoundError.
+    """
+    edited = store.edit(experiment_id, name=wanted.name, note=wanted.note, tags=wanted.tags)
+    while True:
+        _write_about(edited, settings)
+        now = store.get(experiment_id)
+        if about(now) == about(edited):
+            return now
+        edited = now  # another edit came between: whoever writes last writes what the store says
+
+
 def delete(experiment_id: str, store: Store, settings: Settings) -> bool:
     """Delete an ended experiment, its metrics and its files; returns whether the files went too.
 
@@ -135,6 +159,22 @@ def sweep(store: Store, settings: Settings) -> list[str]:
             raise StorageError(f"{folder} can't be deleted: {error.strerror or error}") from error
         swept.append(name)
     return swept
+
+
+def _write_about(experiment: Experiment, settings: Settings) -> None:
+    """Keep what people say of `experiment` with its files: here, and where copies of them are."""
+    if not experiment.directory:
+        return
+    folder = local_folder(experiment, settings)
+    try:
+        if folder.is_dir():
+            with _one_writer:
+                write_text(folder / ABOUT, about(experiment))
+        if settings.artifacts:
+            copies = Artifacts(settings.artifacts)
+            copies.put(folder.name, ABOUT, about(experiment).encode())
+    except StorageError as error:
+        log.warning("%s What was said of the experiment stands in the store alone.", error)
 
 
 def _again(experiment_id: str, store: Store, verb: str, **changes: Any) -> Experiment:

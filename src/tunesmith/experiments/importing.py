@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from tunesmith.errors import NotFoundError
 from tunesmith.experiments.reconcile import is_alive
 from tunesmith.experiments.states import S
-from tunesmith.tracking.entities import Experiment, Filters
+from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.files import ExperimentFiles
 from tunesmith.tracking.machine import is_this_machine
 from tunesmith.tracking.store import Store
@@ -16,19 +17,29 @@ from tunesmith.tracking.store import Store
 def import_folder(folder: Path, store: Store) -> Experiment:
     """Put the experiment in `folder` into the store, as its files tell it; twice is harmless.
 
-    An experiment that the store knows further on than its files is left as it is.
+    An experiment that the store knows further on than its files is left as it is; and what people
+    say of it where no file holds that.
 
     Raises DataError when the folder holds no experiment.
     """
     files = ExperimentFiles(folder)
     experiment = files.read_record()
     here = is_this_machine(experiment.machine, experiment.host)
-    known = [e for e in store.list(Filters(name=experiment.name)) if e.id == experiment.id]
-    if known and (known[0].status.is_live or experiment.status.is_live):
-        return known[0]
+    known = _known(experiment.id, store)
+    if known and (known.status.is_live or experiment.status.is_live):
+        return known
+    if known and not files.about.exists():
+        experiment = replace(experiment, name=known.name, note=known.note, tags=known.tags)
     if experiment.status.is_live and here and not is_alive(experiment):
         experiment = replace(
             experiment, status=S.FAILED, lease=None, reason="It ended without a word."
         )
     store.put(experiment, list(files.read_history(experiment.id)))
     return experiment
+
+
+def _known(experiment_id: str, store: Store) -> Experiment | None:
+    try:
+        return store.get(experiment_id)
+    except NotFoundError:
+        return None

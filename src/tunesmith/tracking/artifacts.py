@@ -17,7 +17,7 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from tunesmith.errors import NotFoundError, StorageError, UserError
-from tunesmith.tracking.files import LAST_OF_CHECKPOINT
+from tunesmith.tracking.files import ABOUT, LAST_OF_CHECKPOINT
 
 _RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 
@@ -80,6 +80,11 @@ class Artifacts:
         with self._told(f"{path} of {folder.name}", "copied"), (folder / path).open("rb") as stream:
             obstore.put(self._store, f"{folder.name}/{path}", stream)
 
+    def put(self, name: str, path: str, content: bytes) -> None:
+        """Write a small file of the copied folder `name`. Raises StorageError."""
+        with self._told(f"{path} of {name}", "written"):
+            obstore.put(self._store, f"{name}/{path}", content)
+
     def remove(self, name: str, paths: list[str]) -> None:
         """Delete files of the copied folder `name`, as far as they are there. Raises StorageError.
 
@@ -109,16 +114,17 @@ class Artifacts:
     def fetch(self, name: str, folder: Path) -> list[str]:
         """Bring what `folder` lacks of the copied folder `name`; a checkpoint comes whole or not.
 
-        Logs and histories only grow: the longer one is the newer one. What is deleted there
-        meanwhile, as old checkpoints are, is left out. Returns the paths of all copied files.
-        Raises StorageError, OSError.
+        Logs and histories only grow: the longer one is the newer one. What people say of it is the
+        newest there. What is deleted there meanwhile, as old checkpoints are, is left out. Returns
+        the paths of all copied files. Raises StorageError, OSError.
         """
         files = self.files(name)
         vanished: set[Path] = set()
         for path in _in_order(files):
             target = folder / path
             inside = target.resolve().is_relative_to(folder.resolve())
-            wanted = inside and (not target.exists() or target.stat().st_size < files[path])
+            older = not target.exists() or path == ABOUT or target.stat().st_size < files[path]
+            wanted = inside and older
             halved = _makes_whole(path) and any(v.is_relative_to(target.parent) for v in vanished)
             if not wanted or halved:
                 continue
@@ -156,13 +162,16 @@ class Mirror:
     """Keeps the copy of one folder like the folder.
 
     `copied` are the files of the copy that others made, and that were fetched: they are brought up
-    to date, and deleted when they are gone here, like those that this mirror copies.
+    to date, and deleted when they are gone here, like those that this mirror copies. What people
+    say of the experiment is not copied: who changes it writes it there.
     """
 
     def __init__(self, artifacts: Artifacts, folder: Path, copied: Iterable[str] = ()) -> None:
         self._artifacts = artifacts
         self._folder = folder
-        self._copied: dict[str, tuple[int, int]] = dict.fromkeys(copied, _UNKNOWN)
+        self._copied: dict[str, tuple[int, int]] = dict.fromkeys(
+            (path for path in copied if path != ABOUT), _UNKNOWN
+        )
         """Path → size and time of change, when it was copied."""
 
     def update(self) -> None:
@@ -173,7 +182,7 @@ class Mirror:
         here = {}
         for path in self._folder.rglob("*"):
             inner = path.relative_to(self._folder)
-            if any(part.startswith(".") for part in inner.parts):
+            if any(part.startswith(".") for part in inner.parts) or inner.as_posix() == ABOUT:
                 continue
             try:
                 status = path.stat()

@@ -17,6 +17,12 @@ from tunesmith.tracking.entities import Experiment, ExperimentStatus, Metric
 LAST_OF_CHECKPOINT = "progress.json"
 """The file that makes a checkpoint whole: it is written, and must be copied, after all others."""
 
+ABOUT = "about.json"
+"""What people call and say of an experiment since they changed it.
+
+A file of its own, because what trains writes the record, from what it knew a moment ago.
+"""
+
 
 class ExperimentFiles:
     """The folder `{experiment_name}_{YYYYMMDD_HHMMSS}` of one experiment."""
@@ -27,6 +33,7 @@ class ExperimentFiles:
         self.config = folder / "config.yaml"
         self.metrics = folder / "metrics.json"
         self.record = folder / "experiment.json"
+        self.about = folder / ABOUT
         self.history = folder / "history.jsonl"
         self.data_report = folder / "data_report.json"
         self.predictions = folder / "artifacts" / "predictions.jsonl"
@@ -74,18 +81,21 @@ class ExperimentFiles:
         write_json(self.record, values)
 
     def read_record(self) -> Experiment:
-        """The experiment as last recorded here.
+        """The experiment as last recorded here, with what people say of it now.
 
         Raises DataError when the folder holds no readable record.
         """
         try:
             values = json.loads(self.record.read_text(encoding="utf-8"))
+            if self.about.exists():
+                values |= json.loads(self.about.read_text(encoding="utf-8"))
             for name in ("created_at", "started_at", "finished_at", "cancel_requested_at"):
                 if values.get(name):
                     values[name] = datetime.fromisoformat(values[name])
             known = {field.name for field in fields(Experiment)}
             values = {name: value for name, value in values.items() if name in known}
             values["status"] = ExperimentStatus(values["status"])
+            values["tags"] = tuple(values.get("tags", ()))
             values["directory"] = str(self.folder.resolve())
             return Experiment(**values)
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -120,13 +130,17 @@ class ExperimentFiles:
                 yield Metric(experiment_id=experiment_id, **values)
 
 
+def about(experiment: Experiment) -> str:
+    """What people call and say of `experiment`, as it stands in ABOUT."""
+    return _as_json({name: getattr(experiment, name) for name in ("name", "note", "tags")})
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON: beside its place, flushed, renamed.
 
     Raises StorageError when the disk is full or the folder can't be written.
     """
-    text = json.dumps(finite(value), ensure_ascii=False, indent=2, default=str) + "\n"
-    write_text(path, text)
+    write_text(path, _as_json(value))
 
 
 def write_lines(path: Path, values: Iterable[Any]) -> None:
@@ -162,6 +176,10 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(inner) for inner in value]
     return value
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(finite(value), ensure_ascii=False, indent=2, default=str) + "\n"
 
 
 class _storing:  # noqa: N801 - reads as a verb in `with`
