@@ -113,6 +113,13 @@ def test_experiments_are_changed(client: tunesmith.Client, config: dict[str, Any
     new = client.rerun(first).experiment_id
     page = client.experiments(status="queued", sort_by="name", limit=2)
     assert (page.total, len(page.items)) == (3, 2)
+    assert client.edit(new, note="again", tags=("gold", "b")).tags == ["b", "gold"]
+    client.edit(first, tags=["b"])
+    assert [one.id for one in client.experiments(tag=("b", "Gold")).items] == [new]
+    assert client.experiments(tag="b").total == client.experiments(tag=["b"]).total == 2
+    assert [each.tag for each in client.tags().items] == ["b", "gold"]
+    with pytest.raises(ConfigError, match=r"tags\.1: must have 1 to 50"):
+        client.edit(new, tags=["a", ""])
     client.cancel(new)
     assert client.delete(new, confirm="reviews").files_deleted
     assert client.stats().total == 2

@@ -116,10 +116,12 @@ def test_members_change_only_their_own_and_admins_everything(
     for action in ("cancel", "resume", "retry", "front"):
         assert "maria" in problem(paul.post(f"/experiments/{id_}/{action}"), 403)["detail"]
     problem(paul.put(f"/experiments/{id_}/priority", json={"priority": 1}), 403)
+    problem(paul.patch(f"/experiments/{id_}", json={"note": "mine"}), 403)
     problem(paul.delete(f"/experiments/{id_}", params={"confirm": "reviews"}), 403)
     rerun = paul.post(f"/experiments/{id_}/rerun").json()["experiment_id"]
     assert guarded.store.get(rerun).owner == "paul"
     assert maria.put(f"/experiments/{id_}/priority", json={"priority": 1}).status_code == 200
+    assert maria.patch(f"/experiments/{id_}", json={"note": "mine"}).json()["note"] == "mine"
     assert guarded.post(f"/experiments/{id_}/cancel").status_code == 200
     local = add_experiment(guarded.store, guarded.settings)
     problem(maria.delete(f"/experiments/{local.id}", params={"confirm": "reviews"}), 403)

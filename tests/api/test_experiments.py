@@ -204,6 +204,32 @@ def test_a_live_experiment_is_not_deleted(api: Api, config: dict[str, Any]) -> N
     problem(api.delete(f"/experiments/{id_}", params={"confirm": "reviews"}), 409)
 
 
+def test_name_note_and_tags_are_changed_found_and_written_down(api: Api, three: list[str]) -> None:
+    changed = api.patch(f"/experiments/{three[0]}", json={"note": "Größer", "tags": ["Gold", "a"]})
+    assert (changed.json()["note"], changed.json()["tags"]) == ("Größer", ["a", "Gold"])
+    api.patch(f"/experiments/{three[1]}", json={"name": "other", "tags": ["gold"], "note": None})
+    assert names(api, tag="GOLD") == ["other", "best"]
+    assert names(api, tag=["gold", "a"]) == names(api, text="größer") == ["best"]
+    assert api.get("/experiments/tags").json()["items"][0] == {"tag": "Gold", "experiments": 2}
+    assert api.get(f"/experiments/{three[0]}").json()["tags"] == ["a", "Gold"]
+    assert Path(api.get(f"/experiments/{three[1]}").json()["directory"]).name.startswith("middle")
+    api.patch(f"/experiments/{three[1]}", json={})
+    entries = api.get("/audit", params={"target": three[1]}).json()["items"]
+    assert [(entry["action"], entry["details"]) for entry in entries] == [
+        ("experiment.edit", {"changed": ["name", "tags"], "name": "other", "was": "middle"})
+    ]
+
+
+def test_an_edit_that_is_wrong_changes_nothing_and_every_problem_is_named(
+    api: Api, three: list[str]
+) -> None:
+    wrong = {"name": "../x", "tags": ["", "ok"], "note": "why", "tag": []}
+    body = problem(api.patch(f"/experiments/{three[0]}", json=wrong), 422)
+    assert [error["field"] for error in body["errors"]] == ["name", "tags.0", "tag"]
+    assert api.get(f"/experiments/{three[0]}").json()["note"] == ""
+    problem(api.patch(f"/experiments/{'0' * 12}", json={"note": "why"}), 404)
+
+
 @pytest.mark.parametrize("action", ["cancel", "resume", "retry", "rerun", "front"])
 def test_nothing_can_be_done_to_what_is_not_there(api: Api, action: str) -> None:
     problem(api.post(f"/experiments/{'0' * 12}/{action}"), 404)

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from tunesmith.api.problems import MEDIA_TYPE
 from tunesmith.api.schemas.problem import ProblemDetails
 from tunesmith.config.schema import ExperimentConfig
+from tunesmith.experiments.edits import ExperimentEdit
 from tunesmith.settings import VERSION
 
 Responses = dict[int | str, dict[str, Any]]
@@ -93,6 +94,12 @@ def configuration_body(example: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def edit_body() -> dict[str, Any]:
+    """The documentation of a body that says what to change of an experiment."""
+    schema = {"$ref": f"#/components/schemas/{ExperimentEdit.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
 EXAMPLE = {
     "experiment_name": "reviews",
     "task": {"name": "text-classification", "text_column": "text", "label_column": "label"},
@@ -127,7 +134,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     known = schema.setdefault("components", {}).setdefault("schemas", {})
-    for model in (ExperimentConfig, ProblemDetails):
+    for model in (ExperimentConfig, ExperimentEdit, ProblemDetails):
         own = model.model_json_schema(ref_template="#/components/schemas/{model}")
         known.update(own.pop("$defs", {}))
         known[model.__name__] = own

@@ -12,6 +12,8 @@ from tunesmith.api.schemas.experiments import (
     Deleted,
     ExperimentPage,
     ExperimentStats,
+    ExperimentSummary,
+    ExperimentTags,
     ExperimentWhole,
     FileList,
     LogPart,
@@ -34,6 +36,7 @@ class Experiments(Connected):
         model: str | None = None,
         dataset: str | None = None,
         text: str | None = None,
+        tag: str | Sequence[str] = (),
         owner: str | None = None,
         min_accuracy: float | None = None,
         max_runtime: float | None = None,
@@ -44,8 +47,12 @@ class Experiments(Connected):
         limit: int = 50,
         offset: int = 0,
     ) -> ExperimentPage:
-        """The experiments that pass all filters, the newest first. Raises ConfigError."""
+        """The experiments that pass all filters, the newest first; they have each `tag`.
+
+        Raises ConfigError.
+        """
         given = {key: value for key, value in locals().items() if key != "self"}
+        given["tag"] = [tag] if isinstance(tag, str) else list(tag)
         for key in ("start_date", "end_date"):
             given[key] = given[key].isoformat() if given[key] else None
         return self._ask(ExperimentPage, "GET", "/experiments", params=given)
@@ -53,6 +60,10 @@ class Experiments(Connected):
     def stats(self) -> ExperimentStats:
         """All experiments in a few numbers."""
         return self._ask(ExperimentStats, "GET", "/experiments/stats")
+
+    def tags(self) -> ExperimentTags:
+        """The tags of experiments, with how many have each; the commonest first."""
+        return self._ask(ExperimentTags, "GET", "/experiments/tags")
 
     def experiment(self, experiment_id: str) -> ExperimentWhole:
         """One experiment, whole. Raises NotFoundError."""
@@ -62,6 +73,23 @@ class Experiments(Connected):
         """Each of 2 to 20 experiments against the first. Raises NotFoundError, ConfigError."""
         params = {"id": list(ids)}
         return self._ask(ExperimentComparison, "GET", "/experiments/compare", params=params)
+
+    def edit(
+        self,
+        experiment_id: str,
+        *,
+        name: str | None = None,
+        note: str | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> ExperimentSummary:
+        """Change its name, its note, or all its tags, whatever its status; what is None stays.
+
+        Raises NotFoundError, ConfigError with every problem.
+        """
+        given = {"name": name, "note": note, "tags": None if tags is None else list(tags)}
+        asked = {key: value for key, value in given.items() if value is not None}
+        path = path_of("experiments", experiment_id)
+        return self._ask(ExperimentSummary, "PATCH", path, json=asked)
 
     def cancel(self, experiment_id: str) -> TaskState:
         """Cancel it, with a checkpoint where it runs. Raises NotFoundError, StateError."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import (
     BeforeValidator,
+    Field,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
@@ -19,6 +20,7 @@ from tunesmith.api.deps import (
     AuditDep,
     ChangeableDep,
     ExperimentDep,
+    JsonObject,
     Member,
     ServiceDep,
     SettingsDep,
@@ -26,7 +28,7 @@ from tunesmith.api.deps import (
     Text,
     Viewer,
 )
-from tunesmith.api.documentation import BODY, errors, unchanged
+from tunesmith.api.documentation import BODY, edit_body, errors, unchanged
 from tunesmith.api.etag import conditional
 from tunesmith.api.routes.train import position_of, submitted
 from tunesmith.api.schemas.base import LARGEST, TEXT
@@ -35,14 +37,17 @@ from tunesmith.api.schemas.experiments import (
     ExperimentPage,
     ExperimentStats,
     ExperimentSummary,
+    ExperimentTags,
     ExperimentWhole,
     Priority,
     Submitted,
+    TagCount,
     TaskState,
     task_state,
 )
 from tunesmith.errors import ConfigError, Problem
 from tunesmith.experiments import control
+from tunesmith.experiments.edits import MOST_TAGS, differences, read_edit
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import SORT_KEYS, Experiment, ExperimentStatus, Filters
 from tunesmith.tracking.store import Store
@@ -89,6 +94,11 @@ End = Annotated[
 ]
 
 
+Tags = Annotated[
+    tuple[Annotated[str, Field(max_length=200, pattern=TEXT)], ...], Field(max_length=MOST_TAGS)
+]
+
+
 @router.get(
     "",
     response_model=ExperimentPage,
@@ -104,7 +114,12 @@ def list_experiments(
     status: Annotated[ExperimentStatus | None, Query(description="Exactly this status.")] = None,
     model: Annotated[Text, Query(description="Part of the base model's name.")] = None,
     dataset: Annotated[Text, Query(description="Part of the dataset's name.")] = None,
-    text: Annotated[Text, Query(description="Words that occur in names, id or reason.")] = None,
+    text: Annotated[
+        Text, Query(description="Words that occur in names, id, reason, note or tags.")
+    ] = None,
+    tag: Annotated[
+        Tags, Query(description="A tag that it has; give several for all of them.")
+    ] = (),
     owner: Annotated[Text, Query(description="Exactly this owner.")] = None,
     min_accuracy: Annotated[
         float | None, Query(ge=0, le=1, description="Lowest eval_accuracy.")
@@ -141,7 +156,7 @@ def list_experiments(
 ) -> Response:
     """The experiments that pass all filters, the newest first, with their number in all."""
     filters = Filters(
-        name=name, status=status, model=model, dataset=dataset, text=text, owner=owner,
+        name=name, status=status, model=model, dataset=dataset, text=text, tags=tag, owner=owner,
         min_accuracy=min_accuracy, max_runtime=max_runtime,
         start_date=_in_utc("start_date", start_date, settings),
         end_date=_in_utc("end_date", end_date, settings),
@@ -166,6 +181,19 @@ def stats(request: Request, store: StoreDep, _: Viewer) -> Response:
 
 
 @router.get(
+    "/tags",
+    response_model=ExperimentTags,
+    responses={**errors(), **unchanged()},
+    summary="All tags",
+)
+def tags(request: Request, store: StoreDep, _: Viewer) -> Response:
+    """The tags that experiments have, and how many have each: the commonest 1,000."""
+    counts = store.tags()
+    items = [TagCount(tag=tag, experiments=count) for tag, count in counts.items()]
+    return conditional(request, ExperimentTags(items=items))
+
+
+@router.get(
     "/{experiment_id}",
     response_model=ExperimentWhole,
     responses={**errors(404), **unchanged()},
@@ -176,6 +204,20 @@ def show(request: Request, experiment: ExperimentDep, store: StoreDep) -> Respon
     whole = ExperimentWhole.model_validate(experiment)
     whole.position = position_of(experiment, store)
     return conditional(request, whole)
+
+
+@router.patch(
+    "/{experiment_id}", responses=errors(404, *BODY), openapi_extra=edit_body(), summary="Edit"
+)
+def edit(
+    experiment: ChangeableDep, values: JsonObject, service: ServiceDep, audit: AuditDep
+) -> ExperimentSummary:
+    """Change its name, note or tags, whatever its status; what is left out or null stays."""
+    wanted = read_edit(values)
+    changed = control.edit(experiment.id, service.store, service.settings, wanted)
+    if details := differences(experiment, changed):
+        audit.record("experiment.edit", experiment.id, **details)
+    return summaries([changed], service.store)[0]
 
 
 @router.post("/{experiment_id}/cancel", responses=errors(404, 409), summary="Cancel")

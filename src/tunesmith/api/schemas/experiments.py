@@ -118,6 +118,8 @@ class ExperimentSummary(Answer):
     host: str | None = Field(description="Machine that trains it.")
     pid: int | None = Field(description="Process that trains it.")
     cancel_requested_at: datetime | None = Field(description="When it was asked to stop.")
+    note: str = Field(description="What people say of it.")
+    tags: list[str] = Field(description="Words that people put on it, by the alphabet.")
     position: int | None = Field(
         None, description="Place in its queue, 1 for the next; null where it doesn't wait."
     )
@@ -137,6 +139,19 @@ class ExperimentPage(Page):
     """A part of the list of experiments."""
 
     items: list[ExperimentSummary]
+
+
+class TagCount(Answer):
+    """A tag."""
+
+    tag: str
+    experiments: int = Field(description="How many have it, in capitals or not.")
+
+
+class ExperimentTags(Answer):
+    """The tags of experiments, the commonest first."""
+
+    items: list[TagCount]
 
 
 class ExperimentStats(Answer):
