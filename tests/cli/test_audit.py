@@ -44,6 +44,7 @@ def test_what_commands_do_to_experiments_is_written_down() -> None:
         run("experiments", command, first.id)
     run("experiments", "priority", first.id, "7")
     run("experiments", "cancel", first.id)
+    run("experiments", "edit", first.id, "--note", "a secret")
     run("experiments", "delete", first.id, "--yes")
     with Store(Settings.read().store_url) as store:
         entries, _ = store.access.entries()

@@ -57,8 +57,8 @@ def queue(classification: dict[str, Any], store: Store, settings: Settings) -> Q
     return put
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments, catch_exceptions=False)
+def run(*arguments: str, typed: str | None = None) -> Result:
+    return CliRunner().invoke(app, arguments, input=typed, catch_exceptions=False)
 
 
 def take(store: Store) -> Experiment:
@@ -104,6 +104,27 @@ def test_a_queue_is_paused_and_continued_and_that_is_recorded(store: Store, queu
     assert ("local:ana", "queue.pause", "cpu") in entries
     with pytest.raises(NotFoundError, match="did you mean cpu"):
         run("queue", "pause", "cpus")
+
+
+def test_name_note_and_tags_are_changed_shown_and_listed(store: Store, queue: Queue) -> None:
+    one, other = queue("mine"), queue("other")
+    edit = ("experiments", "edit")
+    run(*edit, other.id, "--tag", "b")
+    said = run(*edit, "mine", "--name", "yours", "--note", "Why?", "--tag", "Gold", "--tag", "b")
+    assert said.stdout == f"{one.id}  yours  queued, tagged b, Gold\n"
+    assert run(*edit, "yours", "--untag", "gold").stdout.endswith(", tagged b\n")
+    assert store.get(one.id).tags == ("b",)
+    assert store.get(one.id).directory == one.directory
+    run(*edit, one.id, "--tag", "c", "--note", "-", typed="line 1\nline 2\n")
+    shown = run("experiments", "show", one.id).stdout
+    assert "  tags c\n  note line 1\n       line 2\n" in shown
+    listed = run("experiments", "list", "--tag", "C").stdout
+    assert one.id in listed
+    assert other.id not in listed
+    assert "No experiment matches" in run("experiments", "list", "--tag", "none").stdout
+    assert "nothing to change" in run(*edit, one.id).stderr
+    with pytest.raises(NotFoundError, match="no tag 'd'"):
+        run(*edit, one.id, "--untag", "d")
 
 
 def test_a_place_that_was_just_left_has_no_number(store: Store, queue: Queue) -> None:

@@ -1,7 +1,8 @@
-"""`tunesmith experiments cancel|resume|retry|rerun|delete|front|priority`."""
+"""`tunesmith experiments cancel|resume|retry|rerun|edit|delete|front|priority`."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from tunesmith.cli.actor import actor
 from tunesmith.cli.waiting import standing
 from tunesmith.experiments import control
+from tunesmith.experiments.edits import differences, read_edit, without
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.jobs.queue import send_once
 from tunesmith.settings import Settings
@@ -79,6 +81,38 @@ def priority(reference: str, priority: int) -> None:
 
 @click.command()
 @reference
+@click.option("--name", help="Another name; its folder keeps the one that it has.")
+@click.option("--note", help="What is to be said of it; - reads it from the standard input.")
+@click.option("--tag", "tags", multiple=True, help="A tag it shall have; those not given go.")
+@click.option("--untag", multiple=True, help="A tag to take from it; the others stay.")
+def edit(
+    reference: str,
+    name: str | None,
+    note: str | None,
+    tags: tuple[str, ...],
+    untag: tuple[str, ...],
+) -> None:
+    """Change an experiment's name, note or tags, whatever its status.
+
+    --tag and --untag may be given several times.
+    """
+    if name is None and note is None and not tags and not untag:
+        raise click.UsageError("nothing to change: give --name, --note, --tag or --untag.")
+    settings = Settings.read()
+    with Store(settings.store_url) as store:
+        before = store.find(reference)
+        kept = without(untag, tags or before.tags) if untag else tags
+        text = sys.stdin.read().rstrip("\n") if note == "-" else note
+        given = {"name": name, "note": text, "tags": kept if tags or untag else None}
+        after = control.edit(before.id, store, settings, read_edit(given))
+        if details := differences(before, after):
+            write_down(store, actor(), "experiment.edit", after.id, **details)
+    shown = f", tagged {', '.join(after.tags)}" if after.tags else ""
+    click.echo(f"{after.id}  {after.name}  {after.status}{shown}")
+
+
+@click.command()
+@reference
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def delete(reference: str, yes: bool) -> None:
     """Delete an ended experiment: its record, its metrics and its files."""
@@ -99,7 +133,7 @@ def delete(reference: str, yes: bool) -> None:
     click.echo(f"{experiment.id}  deleted{kept}")
 
 
-COMMANDS = (cancel, resume, retry, rerun, front, priority, delete)
+COMMANDS = (cancel, resume, retry, rerun, front, priority, edit, delete)
 
 
 def _act(

@@ -38,18 +38,25 @@ WIDE = 100
 
 @click.group()
 def experiments() -> None:
-    """List, show and follow experiments; cancel, resume, repeat, delete and import them."""
+    """List, show and follow experiments; cancel, resume, repeat, edit, delete and import them."""
 
 
 @experiments.command("list")
 @click.option("--name", help="Only names that contain this.")
+@click.option("--tag", "tags", multiple=True, help="Only those with this tag, or all of several.")
 @click.option("--status", type=click.Choice([str(s) for s in ExperimentStatus]))
 @click.option("--sort-by", type=click.Choice(SORT_KEYS), default="created_at", show_default=True)
 @click.option("--asc", is_flag=True, help="Smallest or oldest first.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="JSON, one experiment a line.")
 def list_(
-    name: str | None, status: str | None, sort_by: str, asc: bool, limit: int, as_json: bool
+    name: str | None,
+    tags: tuple[str, ...],
+    status: str | None,
+    sort_by: str,
+    asc: bool,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List experiments, the newest first."""
     settings = Settings.read()
@@ -57,6 +64,7 @@ def list_(
         reconcile(store, settings)
         filters = Filters(
             name=name,
+            tags=tags,
             status=ExperimentStatus(status) if status else None,
             sort_by=sort_by,
             desc=not asc,
@@ -69,7 +77,7 @@ def list_(
         return
     console = Console(highlight=False)
     if not found:
-        anything = "matches" if name or status else "yet; train one with: tunesmith train"
+        anything = "matches" if name or tags or status else "yet; train one with: tunesmith train"
         console.print(f"No experiment {anything}")
         return
     console.print(_table(found, settings, console.width))
@@ -139,7 +147,7 @@ def _experiment_folders(folder: Path) -> list[Path]:
 
 
 def _table(found: list[Experiment], settings: Settings, width: int) -> Table:
-    """The experiments, one a line; runtime, year, model and data where there is room for them."""
+    """The experiments, one a line; runtime, year, model, data, tags where there is room."""
     wide = width >= WIDE
     columns: dict[str, list[Text]] = {
         "id": [Text(e.id) for e in found],
@@ -153,8 +161,10 @@ def _table(found: list[Experiment], settings: Settings, width: int) -> Table:
         columns["runtime"] = [Text("" if s is None else f"{s:.0f} s") for s in seconds]
         columns["model"] = [Text(_last(e.model_name)) for e in found]
         columns["data"] = [Text(_last(e.dataset_name)) for e in found]
+        if any(e.tags for e in found):
+            columns["tags"] = [Text(", ".join(e.tags)) for e in found]
     needed = {n: max(len(n), *(cell.cell_len for cell in cells)) for n, cells in columns.items()}
-    cut = [name for name in ("name", "model", "data") if name in columns]
+    cut = [name for name in ("name", "model", "data", "tags") if name in columns]
     fixed = sum(needed[name] for name in columns if name not in cut) + 2 * len(columns)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in columns:
@@ -194,6 +204,11 @@ def _head(experiment: Experiment, settings: Settings, waits: str | None) -> Text
             text.append(f"\n  worker {experiment.worker} on {experiment.host}")
     if experiment.reason:
         text.append(f"\n  {experiment.reason}", "red")
+    if experiment.tags:
+        text.append(f"\n  tags {', '.join(experiment.tags)}")
+    if experiment.note:
+        lines = experiment.note.splitlines()
+        text.append("\n  note " + "\n       ".join(lines))
     return text
 
 
