@@ -68,6 +68,30 @@ def test_the_table_is_filtered_sorted_chosen_from_and_exported(
     settled(page)
 
 
+def test_an_experiment_is_renamed_noted_and_tagged_and_found_by_that(
+    made: Stack, see: Seen
+) -> None:
+    one = fill(made, 3)[1]
+    page = see(f"{made.url}/experiment?id={one.id}")
+    page.get_by_role("button", name="Edit").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("another")
+    dialog.get_by_label("Note").fill("Better *than* before.")
+    box = dialog.get_by_role("combobox", name="Tags")
+    box.click()
+    box.press_sequentially("[gold]")
+    box.press("Enter")
+    dialog.get_by_role("heading").click()
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="another")).to_be_visible()
+    expect(page.get_by_text("Better *than* before.")).to_be_visible()
+    expect(page.get_by_text("[gold]", exact=True)).to_be_visible()
+    assert made.client.experiment(one.id).tags == ["[gold]"]
+    page.goto(f"{made.url}/experiments?tag=%5Bgold%5D")
+    expect(page.get_by_text("1 to 1 of 1")).to_be_visible()
+    settled(page)
+
+
 def test_an_experiment_that_is_gone_and_an_unknown_address_are_told_plainly(
     made: Stack, see: Seen
 ) -> None:

@@ -11,6 +11,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.tracking.entities import ExperimentStatus
 from tunesmith.tracking.service_entities import Role
 from tunesmith.ui import navigation, session, trouble
+from tunesmith.ui.components import editing
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
 
@@ -60,6 +61,10 @@ def bar(one: ExperimentSummary) -> None:
             navigation.go("try", id=one.id)
         if one.status is S.SUCCEEDED and st.button(_("Compare"), icon=":material/compare_arrows:"):
             navigation.go("compare", ids=one.id)
+        if session.may_change(one.owner) and st.button(
+            _("Edit"), icon=":material/sell:", help=_("Its name, a note, tags.")
+        ):
+            editing.ask(one)
         if (
             session.may_change(one.owner)
             and one.status.is_finished

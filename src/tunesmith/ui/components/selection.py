@@ -35,6 +35,8 @@ COLUMNS = (
     "finished_at",
     "owner",
     "reason",
+    "note",
+    "tags",
 )
 """Of the exported list."""
 
@@ -75,14 +77,15 @@ def export(filters: Mapping[str, Any]) -> bytes:
     while True:
         found = client.experiments(**filters, limit=PAGE, offset=offset)
         for one in found.items:
-            writer.writerow([_harmless(getattr(one, name)) for name in COLUMNS])
+            writer.writerow([_cell(getattr(one, name)) for name in COLUMNS])
         offset += PAGE
         if offset >= found.total:
             return output.getvalue().encode("utf-8-sig")
 
 
-def _harmless(value: Any) -> Any:
+def _cell(value: Any) -> Any:
     """The value; text that begins as a formula does gets an apostrophe before it (OWASP)."""
+    value = "; ".join(value) if isinstance(value, list) else value
     return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 from tunesmith.api.schemas.experiments import ExperimentWhole
 from tunesmith.tracking.entities import ExperimentStatus
 from tunesmith.ui import formats, navigation, said, session, words
-from tunesmith.ui.components import actions, charts, details, logs, results
+from tunesmith.ui.components import actions, charts, details, editing, logs, results
 from tunesmith.ui.components.stepper import stepper
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
@@ -84,6 +84,7 @@ def _head(whole: ExperimentWhole) -> None:
                 )
             )
         )
+    editing.show(whole)
     actions.bar(whole)
 
 

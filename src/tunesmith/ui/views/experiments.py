@@ -11,7 +11,7 @@ import streamlit as st
 from tunesmith.api.schemas.experiments import ExperimentPage, ExperimentSummary
 from tunesmith.tracking.entities import SORT_KEYS, ExperimentStatus
 from tunesmith.ui import formats, session, words
-from tunesmith.ui.components import selection
+from tunesmith.ui.components import editing, selection
 from tunesmith.ui.language import _
 
 SIZES = (25, 100, 500)
@@ -73,7 +73,7 @@ def _filters() -> dict[str, Any]:
         _("Search"),
         key="text",
         bind="query-params",
-        placeholder=_("name, model, data, id, reason"),
+        placeholder=_("name, model, data, id, reason, note, tag"),
         type="search",
         live=True,
     )
@@ -125,14 +125,23 @@ def _more_filters() -> dict[str, Any]:
             key="max_runtime",
             bind="query-params",
         )
-        size = columns[2].selectbox(_("Rows in a page"), SIZES, index=1, key="size")
+        tags = columns[2].multiselect(
+            _("Tags"),
+            editing.known_tags(),
+            key="tag",
+            bind="query-params",
+            accept_new_options=True,
+            placeholder=_("any"),
+        )
         start = columns[0].date_input(_("From"), value=None, key="start")
         end = columns[1].date_input(_("To"), value=None, key="end")
+        size = columns[2].selectbox(_("Rows in a page"), SIZES, index=1, key="size")
     zone = session.settings().timezone
     return {
         "name": name or None,
         "model": model or None,
         "dataset": dataset or None,
+        "tag": tags,
         "min_accuracy": accuracy,
         "max_runtime": runtime,
         "start_date": datetime.combine(start, time.min, zone) if start else None,
@@ -151,9 +160,8 @@ def _sort_name(key: str) -> str:
 
 
 def _is_filtered(filters: dict[str, Any]) -> bool:
-    return any(
-        value is not None for key, value in filters.items() if key not in ("sort_by", "desc")
-    )
+    chosen = [value for key, value in filters.items() if key not in ("sort_by", "desc")]
+    return any(value not in (None, []) for value in chosen)
 
 
 def _table(found: ExperimentPage) -> list[ExperimentSummary]:
@@ -168,6 +176,7 @@ def _table(found: ExperimentPage) -> list[ExperimentSummary]:
             "runtime": formats.duration(one.train_runtime),
             "model": words.model(one.model_name),
             "data": words.dataset(one.dataset_name),
+            "tags": one.tags,
             "task": words.task(one.task),
             "created": one.created_at.astimezone(zone).replace(tzinfo=None),
             "owner": one.owner,
@@ -182,15 +191,18 @@ def _table(found: ExperimentPage) -> list[ExperimentSummary]:
         "runtime": st.column_config.TextColumn(_("Training time"), width="small"),
         "model": st.column_config.TextColumn(_("Base model")),
         "data": st.column_config.TextColumn(_("Data")),
+        "tags": st.column_config.ListColumn(_("Tags")),
         "task": st.column_config.TextColumn(_("Task")),
         "created": st.column_config.DatetimeColumn(_("Created"), format="YYYY-MM-DD HH:mm"),
         "owner": st.column_config.TextColumn(_("Owner")),
     }
     shown = ["link", "status", "score", "metric", "runtime", "model", "data", "created"]
+    if any(one.tags for one in found.items):
+        shown.insert(1, "tags")
     if any(one.owner for one in found.items):
         shown.append("owner")
     state = st.dataframe(
-        pl.DataFrame(rows, infer_schema_length=None),
+        pl.DataFrame(rows, schema_overrides={"tags": pl.List(pl.String)}, infer_schema_length=None),
         hide_index=True,
         column_order=shown,
         column_config=names,

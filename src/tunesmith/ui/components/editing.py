@@ -1,0 +1,65 @@
+"""What people call and say of an experiment: shown, and changed."""
+
+from __future__ import annotations
+
+import re
+
+import streamlit as st
+
+from tunesmith.api.schemas.experiments import ExperimentSummary
+from tunesmith.errors import TunesmithError
+from tunesmith.ui import session, trouble
+from tunesmith.ui.language import _
+
+MOST_TAGS = 20
+
+
+def show(one: ExperimentSummary) -> None:
+    """Tags and note, where there are any; nothing in them is read as Markdown."""
+    if one.tags:
+        with st.container(horizontal=True, gap="small"):
+            for tag in one.tags:
+                st.badge(_literal(tag), icon=":material/sell:", color="violet")
+    if one.note:
+        st.text(one.note)
+
+
+def ask(one: ExperimentSummary) -> None:
+    """A dialog in which they are changed."""
+
+    @st.dialog(_("Edit this experiment"))
+    def dialog() -> None:
+        name = st.text_input(
+            _("Name"), one.name, max_chars=100, help=_("Letters, digits, and _ . - between them.")
+        )
+        note = st.text_area(_("Note"), one.note, max_chars=10_000, height=160)
+        tags = st.multiselect(
+            _("Tags"),
+            list(dict.fromkeys([*one.tags, *known_tags()])),
+            default=one.tags,
+            accept_new_options=True,
+            max_selections=MOST_TAGS,
+            placeholder=_("choose, or type a new one"),
+        )
+        with st.container(horizontal=True):
+            if st.button(_("Save"), type="primary", icon=":material/save:"):
+                try:
+                    session.client().edit(one.id, name=name.strip(), note=note, tags=tags)
+                except TunesmithError as error:
+                    trouble.tell(error)
+                    return
+                st.rerun()
+            if st.button(_("Leave it as it is")):
+                st.rerun()
+
+    dialog()
+
+
+def known_tags() -> list[str]:
+    """The tags that experiments have, the commonest first."""
+    return [each.tag for each in session.client().tags().items]
+
+
+def _literal(text: str) -> str:
+    """`text` in Markdown that shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+\-.!|~$:&])", r"\\\1", text)
