@@ -37,7 +37,8 @@ from tunesmith.tracking.database import Database
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, Filters, Metric
 from tunesmith.tracking.rows import experiment_row
 from tunesmith.tracking.store import Store
-from tunesmith.tracking.tables import experiments
+from tunesmith.tracking.tables import experiment_tags, experiments
+from tunesmith.tracking.tags import folded
 
 Figures = dict[str, float]
 """What was measured → milliseconds, or points per second."""
@@ -45,6 +46,7 @@ Figures = dict[str, float]
 LIMITS: Figures = {
     "list, part of a name, newest first": 25,
     "list, words anywhere, newest first": 25,
+    "list, two tags, newest first": 25,
     "list, accuracy from 0.8, best first": 25,
     "list, model, succeeded, by runtime": 25,
     "list, page 100 of all, by name": 25,
@@ -60,6 +62,7 @@ ROUNDS = 21
 LISTS = {
     "list, part of a name, newest first": Filters(name="view-77", limit=50),
     "list, words anywhere, newest first": Filters(text="view bert 77", limit=50),
+    "list, two tags, newest first": Filters(tags=("Baseline", "team 3"), limit=50),
     "list, accuracy from 0.8, best first": Filters(
         min_accuracy=0.8, sort_by="eval_accuracy", desc=True, limit=50
     ),
@@ -233,10 +236,17 @@ def take(store: Store) -> None:
 def fill(url: str, total: int) -> None:
     """Record experiments as large as real ones, a fifth of which wait in the queue."""
     rng = random.Random(7)
-    rows = [experiment_row(_experiment(number, rng)) for number in range(total)]
+    made = [_experiment(number, rng) for number in range(total)]
+    rows = [experiment_row(one) for one in made]
+    tags = [
+        {"experiment_id": one.id, "folded": folded(tag), "tag": tag}
+        for one in made
+        for tag in one.tags
+    ]
     database = Database(url)
     with database.writing() as connection:
         connection.execute(experiments.insert(), rows)
+        connection.execute(experiment_tags.insert(), tags)
     if url.startswith("postgresql"):
         with database.writing() as connection:
             connection.exec_driver_sql("ANALYZE")
@@ -272,6 +282,8 @@ def _experiment(number: int, rng: random.Random) -> Experiment:
         environment={"packages": packages, "cpu": "a processor", "git": "0" * 40},
         plan=options,
         metrics={name: rng.random() for name in options},
+        note="Longer texts than the one before, and a higher learning rate." * (number % 2),
+        tags=("Baseline", f"team {number % 7}", f"week {number // 200}"),
     )
 
 

@@ -94,9 +94,7 @@ End = Annotated[
 ]
 
 
-Tags = Annotated[
-    tuple[Annotated[str, Field(max_length=200, pattern=TEXT)], ...], Field(max_length=MOST_TAGS)
-]
+Tag = Annotated[str, Field(max_length=200, pattern=TEXT)]
 
 
 @router.get(
@@ -118,7 +116,8 @@ def list_experiments(
         Text, Query(description="Words that occur in names, id, reason, note or tags.")
     ] = None,
     tag: Annotated[
-        Tags, Query(description="A tag that it has; give several for all of them.")
+        tuple[Tag, ...],
+        Query(max_length=MOST_TAGS, description="A tag that it has; several: all of them."),
     ] = (),
     owner: Annotated[Text, Query(description="Exactly this owner.")] = None,
     min_accuracy: Annotated[
