@@ -17,7 +17,7 @@ from tunesmith.experiments.importing import import_folder
 from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.files import ABOUT, ExperimentFiles
+from tunesmith.tracking.files import ABOUT, ExperimentFiles, write_text
 from tunesmith.tracking.store import Store
 
 EDIT = {"name": "other", "note": "Why?\nBecause.", "tags": ["Gold", " team a ", "gold"]}
@@ -82,15 +82,15 @@ def test_of_two_edits_at_once_the_folder_holds_what_the_store_does(
     store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = add_experiment(store, settings)
-    write, written = control.write_text, []
+    written: list[Path] = []
 
     def overtaken(path: Path, text: str) -> None:
         if not written:
             store.edit(one.id, note="the later one")
         written.append(path)
-        write(path, text)
+        write_text(path, text)
 
-    monkeypatch.setattr(control, "write_text", overtaken)
+    monkeypatch.setattr("tunesmith.experiments.control.write_text", overtaken)
     now = control.edit(one.id, store, settings, read_edit({"note": "the earlier one"}))
     assert now.note == "the later one"
     assert json.loads((folder_of(one) / ABOUT).read_text())["note"] == "the later one"
