@@ -51,11 +51,11 @@ def test_what_commands_do_to_experiments_is_written_down() -> None:
         (again,) = store.list(Filters())
     assert [entry.action.removeprefix("experiment.") for entry in reversed(entries)] == [
         "submit", "front", "cancel", "resume", "cancel", "retry", "rerun", "priority", "cancel",
-        "delete",
+        "edit", "delete",
     ]  # fmt: skip
     assert {(entry.actor, entry.target) for entry in entries} == {(me, first.id)}
-    assert [dict(entry.details) for entry in entries[:4]] == [
-        {"name": "reviews"}, {}, {"priority": 7}, {"new": again.id},
+    assert [dict(entry.details) for entry in entries[:5]] == [
+        {"name": "reviews"}, {"changed": ["note"]}, {}, {"priority": 7}, {"new": again.id},
     ]  # fmt: skip
     # No token can be called so: nobody who holds one owns what was queued here.
     assert again.owner == me
