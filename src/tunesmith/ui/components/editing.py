@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentSummary
 from tunesmith.errors import TunesmithError
 from tunesmith.ui import session, trouble
 from tunesmith.ui.language import _
+from tunesmith.ui.markdown import as_it_is
 
 MOST_TAGS = 20
 
@@ -19,7 +18,7 @@ def show(one: ExperimentSummary) -> None:
     if one.tags:
         with st.container(horizontal=True, gap="small"):
             for tag in one.tags:
-                st.badge(_literal(tag), icon=":material/sell:", color="violet")
+                st.badge(as_it_is(tag), icon=":material/sell:", color="violet")
     if one.note:
         st.text(one.note)
 
@@ -58,8 +57,3 @@ def ask(one: ExperimentSummary) -> None:
 def known_tags() -> list[str]:
     """The tags that experiments have, the commonest first."""
     return [each.tag for each in session.client().tags().items]
-
-
-def _literal(text: str) -> str:
-    """`text` in Markdown that shows it as it is."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+\-.!|~$:&])", r"\\\1", text)
