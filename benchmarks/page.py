@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from benchmarks.api import STORED, fill, free_port
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from benchmarks.api import STORED, fill, free_port
 from tunesmith.settings import Settings
 from tunesmith.tracking.store import Store
 
