@@ -19,6 +19,7 @@ from tunesmith.training.evaluation import (
     compare_predictions,
     evaluate,
     interval,
+    surest_answers,
     worst_mistakes,
 )
 from tunesmith.training.plan import Plan
@@ -156,6 +157,13 @@ def test_the_worst_mistakes_come_first_and_right_answers_never() -> None:
     assert [mistake["row"] for mistake in found] == [2, 4, 6, 3, 1]
     assert set(found[0]) == {"row", "text", "expected", "predicted", "confidence", "loss"}
     assert worst_mistakes(predictions, 1) == found[:1]
+
+
+def test_the_surest_right_answers_come_first_and_mistakes_never() -> None:
+    predictions = [
+        said(loss=loss, row=row) for row, loss in enumerate([0.5, 0.01, None, 0.2, 0.01, 0.9], 1)
+    ] + [said(correct=False, loss=0.0, row=50)]
+    assert [answer["row"] for answer in surest_answers(predictions)] == [2, 5, 4, 1, 6]
 
 
 # -- the comparison -----------------------------------------------------------------------------

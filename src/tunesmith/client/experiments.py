@@ -161,6 +161,11 @@ class Experiments(Connected):
             path_of("experiments", experiment_id, "files", *path.split("/")), target
         )
 
+    def read(self, experiment_id: str, path: str) -> bytes:
+        """What a small file of an experiment holds. Raises NotFoundError."""
+        where = path_of("experiments", experiment_id, "files", *path.split("/"))
+        return self._connection.request("GET", where).content
+
     def download_adapter(self, experiment_id: str, target: Path) -> Path:
         """Save the adapter as the ZIP archive `target`. Raises NotFoundError, OSError."""
         return self._connection.save(path_of("experiments", experiment_id, "adapter"), target)

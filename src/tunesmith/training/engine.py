@@ -22,7 +22,12 @@ from tunesmith.tasks.base import Prediction, Score, Task
 from tunesmith.training.adapter import count_parameters, load_adapter, save_adapter
 from tunesmith.training.callbacks import Progress
 from tunesmith.training.card import write_card
-from tunesmith.training.evaluation import compare_predictions, interval, worst_mistakes
+from tunesmith.training.evaluation import (
+    compare_predictions,
+    interval,
+    surest_answers,
+    worst_mistakes,
+)
 from tunesmith.training.fitting import (
     CHECKPOINTS,
     Training,
@@ -149,6 +154,7 @@ def _metrics(
         },
         **dict(score.details),
         "worst_mistakes": worst_mistakes(predictions),
+        "surest_answers": surest_answers(predictions),
         "trainable_parameters": trainable,
         "total_parameters": total,
         "dataset": dict(work.data.dataset),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -91,8 +92,19 @@ def worst_mistakes(predictions: Sequence[Prediction], count: int = 5) -> list[di
     """The wrong answers that the model gave the right ones least chance for, worst first."""
     wrong = [prediction for prediction in predictions if not prediction.correct]
     wrong.sort(key=lambda prediction: (-(prediction.loss or 0.0), prediction.row))
+    return _shown(wrong[:count])
+
+
+def surest_answers(predictions: Sequence[Prediction], count: int = 5) -> list[dict[str, Any]]:
+    """The right answers that the model gave most chance, surest first."""
+    right = [prediction for prediction in predictions if prediction.correct]
+    right.sort(key=lambda p: (math.inf if p.loss is None else p.loss, p.row))
+    return _shown(right[:count])
+
+
+def _shown(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     kept = ("row", "text", "expected", "predicted", "confidence", "loss")
-    return [{name: asdict(p)[name] for name in kept} for p in wrong[:count]]
+    return [{name: asdict(p)[name] for name in kept} for p in predictions]
 
 
 def compare_predictions(

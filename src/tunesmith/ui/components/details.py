@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from urllib.parse import quote
 
 import polars as pl
@@ -9,11 +11,21 @@ import streamlit as st
 import yaml
 
 from tunesmith.api.schemas.experiments import ExperimentWhole
+from tunesmith.errors import NotFoundError
 from tunesmith.ui import formats, navigation, said, session
+from tunesmith.ui.components import findings
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
 
 ADAPTER = "artifacts/final_model/"
+CARD = ADAPTER + "README.md"
+REPORT = "data_report.json"
+
+LARGE = 4_000_000
+"""Bytes of a report that isn't read for the page."""
+
+FINDINGS = 200
+"""Rows of the data's report that are shown."""
 
 
 def configuration(whole: ExperimentWhole) -> None:
@@ -57,6 +69,28 @@ def data(whole: ExperimentWhole) -> None:
             _("hash"): [str(side.get("hash", ""))[:19] + "…" for side in splits.values()],
         }
         st.dataframe(pl.DataFrame(table), hide_index=True)
+    _report(whole)
+
+
+def _report(whole: ExperimentWhole) -> None:
+    """What the rules found in the data when it was trained."""
+    sizes = {entry.path: entry.size for entry in session.client().files(whole.id).files}
+    if sizes.get(REPORT, 0) > LARGE:
+        st.caption(_("The report of the data is long: it is among the files."))
+        return
+    text = _read(whole, REPORT)
+    if text is None:
+        return
+    report = json.loads(text)
+    st.markdown(
+        "**"
+        + _("{good} of {all} rows can be used").format(
+            good=formats.number(report["rows_out"]), all=formats.number(report["rows_in"])
+        )
+        + "**"
+    )
+    findings.rules(report["rules"])
+    findings.rows(report["findings"][:FINDINGS], len(report["findings"]))
 
 
 def files(whole: ExperimentWhole) -> None:
@@ -69,8 +103,24 @@ def files(whole: ExperimentWhole) -> None:
             icon=":material/download:",
             type="primary",
         )
+        card = _read(whole, CARD)
+        if card and (code := re.search(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)):
+            st.caption(_("Load it in Python, beside the folder final_model:"))
+            st.code(code[1].strip(), language="python")
     for entry in found:
         place = quote(f"/download/experiments/{whole.id}/files/{entry.path}")
         navigation.anchor(place, entry.path, formats.size(entry.size))
     if not found:
         st.caption(_("There are no files yet."))
+
+
+def _read(whole: ExperimentWhole, path: str) -> str | None:
+    """A small file of the experiment; None where there is none. Kept while its record is."""
+    kept: dict[tuple[str, str, str], str | None] = st.session_state.setdefault("_files", {})
+    key = (whole.id, str(whole.finished_at), path)
+    if key not in kept:
+        try:
+            kept[key] = session.client().read(whole.id, path).decode("utf-8")
+        except NotFoundError:
+            kept[key] = None
+    return kept[key]

@@ -68,7 +68,7 @@ def verdict(whole: ExperimentWhole) -> None:
 
 
 def details(whole: ExperimentWhole) -> None:
-    """Confusion, mistakes, likely label errors, speed."""
+    """Confusion, speed, mistakes, the surest answers, likely label errors."""
     metrics = whole.metrics
     left, right = st.columns([1, 1], gap="large")
     matrix = metrics.get("confusion_matrix")
@@ -90,17 +90,21 @@ def details(whole: ExperimentWhole) -> None:
         )
         first.metric(_("Peak memory"), formats.size(metrics.get("peak_memory_bytes")))
         second.metric(_("Training loss"), formats.score(metrics.get("train_loss")))
-    if worst := metrics.get("worst_mistakes"):
-        st.markdown(f"**{_('Worst mistakes')}**")
-        _rows(
-            worst,
-            {
-                "row": _("row"),
-                "expected": _("expected"),
-                "predicted": _("answer"),
-                "text": _("text"),
-            },
-        )
+    for name, title in (
+        ("worst_mistakes", _("Worst mistakes")),
+        ("surest_answers", _("Surest right answers")),
+    ):
+        if shown := metrics.get(name):
+            st.markdown(f"**{title}**")
+            _rows(
+                shown,
+                {
+                    "row": _("row"),
+                    "expected": _("expected"),
+                    "predicted": _("answer"),
+                    "text": _("text"),
+                },
+            )
     suspects = metrics.get("likely_label_errors") or {}
     if suspects.get("rows"):
         st.markdown(f"**{_('Likely label errors')}**")
