@@ -24,6 +24,11 @@ def as_it_is(text: object) -> str:
     return _LINES.sub("\n\n", plain).replace("\n", "  \n").replace("  \n  \n", "\n\n")
 
 
+def in_badge(text: object) -> str:
+    """The same for `st.badge`, which puts a backslash before brackets itself."""
+    return as_it_is(text).replace(r"\[", "[").replace(r"\]", "]")
+
+
 def code(text: object) -> str:
     """`text` as a piece of code on one line, also one with backticks in it."""
     line = " ".join(str(text).split())

@@ -8,7 +8,7 @@ from tunesmith.api.schemas.experiments import ExperimentSummary
 from tunesmith.errors import TunesmithError
 from tunesmith.ui import session, trouble
 from tunesmith.ui.language import _
-from tunesmith.ui.markdown import as_it_is
+from tunesmith.ui.markdown import in_badge
 
 MOST_TAGS = 20
 
@@ -18,7 +18,7 @@ def show(one: ExperimentSummary) -> None:
     if one.tags:
         with st.container(horizontal=True, gap="small"):
             for tag in one.tags:
-                st.badge(as_it_is(tag), icon=":material/sell:", color="violet")
+                st.badge(in_badge(tag), icon=":material/sell:", color="violet")
     if one.note:
         st.text(one.note)
 
