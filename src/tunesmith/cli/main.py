@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "api": ("tunesmith.cli.api", "Serve the REST API."),
     "ui": ("tunesmith.cli.ui", "Serve the web page."),
     "tokens": ("tunesmith.cli.tokens", "Make, list and revoke access tokens of the API."),
+    "db": ("tunesmith.cli.db", "Upgrade, back up and restore the store."),
     "doctor": ("tunesmith.cli.doctor", "Check the installation, and say what to do."),
 }
 """Command → the module that defines it under the same name, and its line in the help."""

@@ -27,7 +27,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from tunesmith.errors import StorageError, UserError
-from tunesmith.tracking.schema import bring_to_head, migrate
+from tunesmith.tracking.schema import bring_to_head, current_revision, migrate
 
 BUSY_TIMEOUT = 30.0
 """Seconds to wait while another process writes."""
@@ -64,11 +64,13 @@ _SQLITE_CAUSES = {
 class Database:
     """A database at the newest schema, opened by URL; one object per process, for all its threads.
 
+    With `upgrade` false it is left at the schema that it has, for who looks at it or copies it.
+
     Raises UserError for a URL that names no database Tunesmith can keep its records in, and
     StorageError when the database can't be opened, created or migrated.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL, *, upgrade: bool = True) -> None:
         parsed = _parse(url)
         self.name = display_url(parsed)
         """The URL without its password, for messages."""
@@ -77,16 +79,53 @@ class Database:
             self._engine = _create_engine(parsed)
             self._writer = self._engine.execution_options(immediate=True)
             try:
-                bring_to_head(self._engine, self._writer, self.name)
+                if upgrade:
+                    bring_to_head(self._engine, self._writer, self.name)
             except BaseException:
                 self._engine.dispose()
                 raise
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @property
+    def revision(self) -> str | None:
+        """The migration that it is at; None where there is no store yet. Raises StorageError."""
+        with self.reading() as connection:
+            return current_revision(connection)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database. Raises StorageError."""
         with self._told(), self._engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A transaction whose every statement sees the state of its beginning, and writes nothing.
+
+        Writers go on meanwhile. Rows come as they are asked for, never all at once. Raises
+        StorageError.
+        """
+        options: dict[str, Any] = {"stream_results": True}
+        if self.dialect == "postgresql":
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        engine = self._engine.execution_options(**options)
+        with self._told(), engine.begin() as connection:
+            yield connection
+
+    def copy_to(self, path: Path) -> None:
+        """Write an SQLite database, as it is in one moment, to a new file at `path`.
+
+        Writers go on meanwhile. The file is on its way to the disk, not surely there. Raises
+        StorageError.
+        """
+        with self._told(), self._engine.connect() as connection:
+            cursor = connection.connection.cursor()  # SQLite refuses this inside a transaction
+            cursor.execute("VACUUM INTO ?", (str(path),))
+            cursor.close()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -148,7 +187,7 @@ def display_url(url: URL) -> str:
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
-def _parse(text: str) -> URL:
+def _parse(text: str | URL) -> URL:
     """The URL, checked. Raises UserError, which doesn't repeat a text that may hold a password."""
     try:
         url = make_url(text)

@@ -32,6 +32,11 @@ def bring_to_head(reader: Engine, writer: Engine, name: str) -> None:
             migrate(connection, name, HEAD)
 
 
+def known_revisions() -> list[str]:
+    """The schemas that this code knows, the oldest first."""
+    return sorted(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
 def current_revision(connection: Connection) -> str | None:
     """The migration that the database is at; None for one that was never migrated."""
     if not inspect(connection).has_table("alembic_version"):
