@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ui": ("tunesmith.cli.ui", "Serve the web page."),
     "tokens": ("tunesmith.cli.tokens", "Make, list and revoke access tokens of the API."),
     "db": ("tunesmith.cli.db", "Upgrade, back up and restore the store."),
+    "gc": ("tunesmith.cli.gc", "Show what is left over and may go; delete it with --delete."),
     "doctor": ("tunesmith.cli.doctor", "Check the installation, and say what to do."),
 }
 """Command → the module that defines it under the same name, and its line in the help."""

@@ -118,7 +118,7 @@ def delete(experiment_id: str, store: Store, settings: Settings) -> bool:
             f"experiment {experiment_id} is {experiment.status}: cancel it before deleting it."
         )
     folder = local_folder(experiment, settings)
-    ours = _is_ours(folder, experiment_id, settings)
+    ours = is_ours(folder, experiment_id, settings)
     hidden = folder.with_name(f".deleted-{folder.name}")
     copied = False
     try:
@@ -151,7 +151,7 @@ def sweep(store: Store, settings: Settings) -> list[str]:
     swept = []
     for name, experiment_id in Artifacts(settings.artifacts).deleted():
         folder = settings.results_dir / name
-        if not _is_ours(folder, experiment_id, settings) or _is_recorded(experiment_id, store):
+        if not is_ours(folder, experiment_id, settings) or is_recorded(experiment_id, store):
             continue
         try:
             shutil.rmtree(folder)
@@ -199,7 +199,8 @@ def _again(experiment_id: str, store: Store, verb: str, **changes: Any) -> Exper
     )
 
 
-def _is_recorded(experiment_id: str, store: Store) -> bool:
+def is_recorded(experiment_id: str, store: Store) -> bool:
+    """Whether the store knows the experiment. Raises StorageError."""
     try:
         store.get(experiment_id)
     except NotFoundError:
@@ -207,7 +208,7 @@ def _is_recorded(experiment_id: str, store: Store) -> bool:
     return True
 
 
-def _is_ours(folder: Path, experiment_id: str, settings: Settings) -> bool:
+def is_ours(folder: Path, experiment_id: str, settings: Settings) -> bool:
     """Whether `folder` is this experiment's, straight inside the results folder, and no link."""
     try:
         inside = folder.resolve().parent == settings.results_dir.resolve()

@@ -20,6 +20,7 @@ from tunesmith.tasks.base import Columns, Task
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.training.writing import mark_as_used
 
 WEIGHTS = "adapter_model.safetensors"
 NEEDED = ("adapter_config.json", WEIGHTS, "tunesmith.json")
@@ -116,6 +117,7 @@ def _folder(experiment: Experiment, settings: Settings) -> Path | None:
         return here
     kept = settings.cache_dir / "adapters" / experiment.id
     if _is_whole(kept):
+        mark_as_used(kept)
         return kept
     return _fetch(directory, here, kept, settings) if settings.artifacts else None
 

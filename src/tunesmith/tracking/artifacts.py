@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,6 +27,16 @@ _DELETED = ".deleted"
 
 _UNKNOWN = (-1, -1)
 """Size and time of change that no file has."""
+
+
+@dataclass(frozen=True)
+class CopiedFolder:
+    """What is in the copy of a folder."""
+
+    files: dict[str, int]
+    """Path → bytes."""
+    changed_at: datetime
+    """When a file of it was last written."""
 
 
 class Artifacts:
@@ -52,6 +63,21 @@ class Artifacts:
                 for batch in obstore.list(self._store, prefix=name)
                 for meta in batch
             }
+
+    def folders(self) -> dict[str, CopiedFolder]:
+        """Every copied folder, by name. Raises StorageError."""
+        found: dict[str, CopiedFolder] = {}
+        with self._told("the copied folders", "listed"):
+            for batch in obstore.list(self._store):
+                for meta in batch:
+                    name, _, path = meta["path"].partition("/")
+                    if not path or name == _DELETED:
+                        continue
+                    known = found.setdefault(name, CopiedFolder({}, meta["last_modified"]))
+                    known.files[path] = meta["size"]
+                    if meta["last_modified"] > known.changed_at:
+                        found[name] = replace(known, changed_at=meta["last_modified"])
+        return found
 
     def size(self, name: str, path: str) -> int | None:
         """Bytes of a file of the copied folder `name`; None when it isn't there.

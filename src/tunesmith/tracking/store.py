@@ -15,7 +15,8 @@ Rules, stated first:
 from __future__ import annotations
 
 import builtins
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime
 from types import TracebackType
@@ -245,6 +246,23 @@ class Store:
                 f"Experiment {experiment_id} ({experiment.name}) is {experiment.status}; only one "
                 "that has ended can be deleted."
             )
+
+    @contextmanager
+    def held_as(self, experiment: Experiment) -> Iterator[bool]:
+        """Whether it has ended as this record of it says, and nobody has begun it since.
+
+        While this is entered it stays so: who wants to change it waits. Be brief; with SQLite all
+        who write wait.
+        """
+        columns = tables.experiments.c
+        query = select(columns.id).where(
+            columns.id == experiment.id,
+            columns.status == experiment.status,
+            columns.heartbeat == experiment.heartbeat,
+        )
+        with self._database.writing() as connection:
+            same = connection.scalar(query.with_for_update()) is not None
+            yield same and experiment.status.is_finished
 
     def put(self, experiment: Experiment, metrics: Iterable[Metric] = ()) -> None:
         """Record an experiment whole with all its metrics, in place of what has its id now.

