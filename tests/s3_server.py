@@ -14,17 +14,57 @@ from contextlib import contextmanager
 SERVE = """
 import sys
 from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
-sys.stdin.read()
-server.stop()
+port = 0
+while True:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    port = server.get_host_and_port()[1]
+    print(port, flush=True)
+    sys.stdin.readline()
+    server.stop()
+    print("lost", flush=True)
+    if not sys.stdin.readline():
+        break
 """
+"""Serves until a line comes, serves again at the next one, and ends with its input."""
+
+
+class S3Server:
+    """A server that can be lost, and comes back with all that it had, as one with a disk does."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.address = f"http://127.0.0.1:{int(self._answer())}"
+
+    def lose(self) -> None:
+        """Let nobody listen at its address."""
+        self._send()
+
+    def bring_back(self) -> None:
+        """Serve again."""
+        self._send()
+
+    def _send(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        self._answer()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
 
 
 @contextmanager
 def s3_server() -> Iterator[str]:
     """The address of a server without buckets."""
+    with losable_s3_server() as server:
+        yield server.address
+
+
+@contextmanager
+def losable_s3_server() -> Iterator[S3Server]:
+    """A server without buckets."""
     with subprocess.Popen(
         [sys.executable, "-c", SERVE],
         stdin=subprocess.PIPE,
@@ -33,8 +73,7 @@ def s3_server() -> Iterator[str]:
         text=True,
     ) as process:
         assert process.stdin is not None
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        yield S3Server(process)
         process.stdin.close()
 
 

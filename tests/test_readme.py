@@ -14,6 +14,7 @@ from tunesmith.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "README.zh-TW.md"]
+OPERATIONS = "docs/operations.md"
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -31,13 +32,14 @@ def test_each_configuration_is_valid(page: str, tmp_path: Path) -> None:
         read_draft(path).config()
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, OPERATIONS])
 def test_each_command_exists_with_its_options(page: str) -> None:
-    lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
-    commands = [re.sub(r"^\S*tunesmith ", "", line) for line in lines if "tunesmith " in line]
+    text = "\n".join(blocks(page, "(?:bash|sh)")).replace("\\\n", " ")
+    lines = re.sub(r"(^|\s)#.*", "", text, flags=re.MULTILINE).splitlines()
+    commands = re.findall(r"\btunesmith (?=[a-z])(.*)", "\n".join(lines))
     assert commands
     for command in commands:
-        words = re.sub(r"\s+#.*", "", command).split()
+        words = command.split()
         found: click.Command = app
         while words and isinstance(found, click.Group):
             name = words.pop(0)

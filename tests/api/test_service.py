@@ -17,6 +17,7 @@ from tests.api.test_datasets import CSV, upload
 from tests.api.test_train import problem, take
 from tests.tracking.conftest import PostgresDatabases
 from tests.tracking.conftest import postgres as postgres
+from tests.tracking.conftest import postgres_server as postgres_server
 
 from tunesmith.jobs.logs import log_to_terminal
 from tunesmith.jobs.usage import UsageMeter

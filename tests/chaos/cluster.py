@@ -206,15 +206,16 @@ class Cluster:
 
     def wait_for_all(self) -> list[Experiment]:
         """What was submitted, once all has ended; patient as long as one after another does."""
-        while before := len(self._waiting()):
+        while before := len(self.waiting()):
 
             def one_ended(before: int = before) -> bool:
-                return len(self._waiting()) < before
+                return len(self.waiting()) < before
 
             wait_for(one_ended, "the end of an experiment", self.said)
         return [self.store.get(each) for each in self.submitted]
 
-    def _waiting(self) -> list[str]:
+    def waiting(self) -> list[str]:
+        """What was submitted and has not ended."""
         return [each for each in self.submitted if not self.store.get(each).status.is_finished]
 
     def starts(self, experiment: Experiment) -> int:

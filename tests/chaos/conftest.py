@@ -12,6 +12,7 @@ from tests.chaos.cluster import ROUNDS, Cluster
 from tests.tracking.conftest import (  # noqa: F401 - fixtures
     migrated_postgres,
     postgres,
+    postgres_server,
     postgres_url,
 )
 

@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import json
 import os
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -222,23 +221,6 @@ def test_what_begins_between_looking_and_deleting_is_not_touched(
     after = state_of(tmp_path)
     for path in before.keys() | after.keys():
         assert "experiments.db" in path or before.get(path) == after.get(path), path
-
-
-def test_who_wants_to_begin_while_files_are_taken_out_of_sight_waits(
-    store: Store, settings: Settings
-) -> None:
-    one = recorded(store, settings, "one", S.FAILED)
-    store.update(one.id, config={"model": {"name": "m"}, "data": {"dataset_name": "d"}})
-    beginning = threading.Thread(target=resume, args=(one, store, settings))
-    with store.held_as(one) as same:
-        assert same
-        beginning.start()
-        beginning.join(0.2)
-        assert store.get(one.id).status is S.FAILED
-    beginning.join()
-    assert store.get(one.id).status is S.QUEUED
-    with store.held_as(one) as same:
-        assert not same
 
 
 def test_copies_in_the_object_store_go_by_the_same_rules(

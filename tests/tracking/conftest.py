@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -27,8 +28,14 @@ def execute(url: str, *statements: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
+def postgres(postgres_server: Any) -> str:
     """URL of a PostgreSQL server's first database; the server ends with the tests."""
+    return str(postgres_server.get_uri())
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """A PostgreSQL server, as its package knows it; it ends with the tests."""
     runtime = Path(tempfile.mkdtemp(prefix="tunesmith-pg-"))
     before = os.environ.get("XDG_RUNTIME_DIR")
     # The package keeps its lock file in this folder, and warns at import where there is none.
@@ -43,7 +50,7 @@ def postgres() -> Iterator[str]:
     try:
         # The tests kill processes, not the machine: nothing needs to reach the disk.
         execute(server.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
-        yield server.get_uri()
+        yield server
     finally:
         server.cleanup()
         shutil.rmtree(runtime, ignore_errors=True)

@@ -364,3 +364,29 @@ def test_metrics_wait_for_who_takes_the_experiment_away_and_are_then_refused(
         engine.dispose()
         assert isinstance(outcomes[0], LeaseLostError)
         assert store.metrics(taken.id) == []
+
+
+# -- holding what has ended -------------------------------------------------------------------
+
+
+def test_who_begins_an_ended_experiment_waits_while_it_is_held_as_it_was(store: Store) -> None:
+    one = experiment(status=FAILED, queue="cpu", heartbeat=3)
+    store.create(one)
+    beginning = threading.Thread(
+        target=lambda: store.jobs.requeue(one.id, {FAILED}, last=True), daemon=True
+    )
+    with store.held_as(one) as same:
+        assert same
+        beginning.start()
+        beginning.join(0.2)
+        assert store.get(one.id).status is FAILED
+    beginning.join()
+    assert store.get(one.id).status is QUEUED
+    assert take(store) is not None
+    store.change_status(one.id, FAILED, {RUNNING}, lease=None)
+    for then in (one, store.get(one.id)):
+        with store.held_as(then) as same:
+            assert same is (then.heartbeat == 4), "it was begun since, though it failed again"
+    waiting = enqueue(store)
+    with store.held_as(waiting) as same:
+        assert not same, "it has not ended"

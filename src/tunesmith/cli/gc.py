@@ -113,4 +113,5 @@ def _show(found: Sequence[Leftover], *, as_json: bool) -> None:
 def _total(found: Sequence[Leftover], verb: str, more: str) -> str:
     if not found:
         return f"nothing {verb}{more if verb == 'deleted' else ''}"
-    return f"{len(found):,} things, {decimal(sum(one.size for one in found))}, {verb}{more}"
+    things = "1 thing" if len(found) == 1 else f"{len(found):,} things"
+    return f"{things}, {decimal(sum(one.size for one in found))}, {verb}{more}"

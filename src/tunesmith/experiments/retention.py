@@ -103,7 +103,7 @@ def _of_ended(
     """What experiments that have ended don't need, in their folders and in the copies of these."""
     copied = copies.folders() if copies is not None else {}
     for experiment in experiments:
-        if not _has_settled(experiment):
+        if not experiment.directory or not _has_settled(experiment):
             continue
         keep, why = _checkpoints_kept(experiment, policy)
         folder = local_folder(experiment, settings)
