@@ -20,6 +20,7 @@ from tests.s3_server import S3Server
 
 import tunesmith
 from tunesmith.errors import TunesmithError
+from tunesmith.tracking.entities import Experiment
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNNTESTING", "AWS_SECRET_ACCESS_KEY": "secret"}
 HOSTS = ("host-a", "host-b")
@@ -125,6 +126,25 @@ class Production(Cluster):
         """Submit so many experiments to the API."""
         for _ in range(count):
             self.submitted.append(self.client.train(self.asked).experiment_id)
+
+    def keep_busy(self) -> None:
+        """Let there be two that have not ended: one that trains and one that waits."""
+        if (missing := 2 - len(self.waiting())) > 0:
+            self.train(missing)
+
+    def wait_for_training(self) -> Experiment:
+        """One that is past its first step; others are submitted where all end before."""
+
+        found: list[Experiment] = []
+
+        def came() -> bool:
+            self.keep_busy()
+            if (experiment := self.training()) is not None:
+                found.append(experiment)
+            return bool(found)
+
+        wait_for(came, "a training", self.said)
+        return found[0]
 
     def adapters(self, ids: Iterable[str]) -> list[bytes]:
         """The adapter of each experiment as the API gives it."""

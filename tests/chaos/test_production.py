@@ -48,10 +48,8 @@ def production(
 
 
 def test_the_loss_of_any_one_part_costs_no_experiment(production: Production) -> None:
-    production.train(2)
     for part in PARTS * ROUNDS:
-        if len(production.waiting()) < 2:  # there is always one that trains and one that waits
-            production.train(1)
+        production.keep_busy()
         if part in HOSTS or ROUNDS > 1:  # else at any moment
             production.wait_for_training()
         production.lose(part)
