@@ -9,9 +9,14 @@ BIN := $(ENV)/bin
 DATA_SOURCE = $(or $(DATA),--config config/default.yaml)
 SET_UP := $(PYTHON) scripts/setup.py$(if $(filter .conda,$(ENV)), --conda)
 
+SERVICES := $(PYTHON) scripts/services.py $(foreach name,$(PROFILES),--profile $(name))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-conda environment environment-dev environment-bench run-local logs-local \
-  db-list data-validate data-analyze data-versions start stop translations screenshots bench chaos test lint format
+  db-list data-validate data-analyze data-versions start stop start-services stop-services \
+  restart-services logs-services images-quick images images-cuda prove-images k8s-quick-deploy \
+  k8s-port-forward k8s-dashboard k8s-status k8s-logs k8s-scale k8s-cleanup translations screenshots \
+  bench chaos test lint format
 
 help:  ## list every target
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-18s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +59,51 @@ start: environment  ## broker, API, worker and web page on this machine, in the 
 
 stop: environment  ## stop what `make start` started; what trains saves a checkpoint first
 	@$(BIN)/tunesmith down $(ARGS)
+
+start-services:  ## the same in containers (Docker Compose); PROFILES="gpu monitoring" for more
+	@$(SERVICES) start $(ARGS)
+
+stop-services:  ## stop the containers; what they keep stays
+	@$(SERVICES) stop $(ARGS)
+
+restart-services:  ## restart the containers; ARGS=worker for one
+	@$(SERVICES) restart $(ARGS)
+
+logs-services:  ## last lines of the containers' logs; FOLLOW=1 follows them
+	@$(SERVICES) logs $(if $(filter-out 0,$(FOLLOW)),--follow) $(ARGS)
+
+images-quick:  ## build the images without the starter, for development
+	@STARTER=no $(SERVICES) build api worker ui
+
+images:  ## build the images api, worker (CPU) and ui
+	@$(SERVICES) build api worker ui
+
+images-cuda:  ## build the image of the worker for GPUs
+	@$(SERVICES) --profile gpu build worker-gpu
+
+prove-images: environment-dev  ## run the Dockerfile's steps in a clean root, and ask the services
+	@$(BIN)/python scripts/prove_images.py $(ARGS)
+
+k8s-quick-deploy:  ## all of it into the cluster of kubectl; OVERLAY=prod or gpu instead of dev
+	@k8s/k8s.sh quick-deploy $(ARGS)
+
+k8s-port-forward:  ## API and web page of the cluster on this machine's ports
+	@k8s/k8s.sh port-forward $(ARGS)
+
+k8s-dashboard:  ## Grafana of the cluster, with the dashboard of Tunesmith
+	@k8s/k8s.sh dashboard $(ARGS)
+
+k8s-status:  ## what runs in the cluster
+	@k8s/k8s.sh status $(ARGS)
+
+k8s-logs:  ## last lines of a part's log; service=worker
+	@k8s/k8s.sh logs $(or $(service),api) $(ARGS)
+
+k8s-scale:  ## more or fewer of a part; service=worker replicas=3
+	@k8s/k8s.sh scale $(or $(service),worker) $(replicas)
+
+k8s-cleanup:  ## take it out of the cluster; DATA=delete deletes what it keeps, too
+	@k8s/k8s.sh cleanup $(ARGS)
 
 translations: environment-dev  ## texts of the web page into its catalogues; lists what is missing
 	@$(BIN)/python scripts/translations.py

@@ -190,13 +190,18 @@ class _StoreCollector(Collector):
             "tunesmith_worker_busy", "Slots of a worker in which an experiment is trained.",
             labels=["worker", "devices"],
         )  # fmt: skip
+        silence = GaugeMetricFamily(
+            "tunesmith_worker_silence_seconds", "Time since a worker's last sign of life.",
+            labels=["worker"],
+        )  # fmt: skip
         running = self._store.list(Filters(status=ExperimentStatus.RUNNING), details=False)
         workers = self._store.jobs.workers()
         for worker in workers:
             labels = [worker.name, ",".join(worker.devices)]
             slots.add_metric(labels, worker.slots)
             busy.add_metric(labels, sum(e.worker == worker.name for e in running))
-        yield from (slots, busy)
+            silence.add_metric([worker.name], worker.silence.total_seconds())
+        yield from (slots, busy, silence)
         yield from _usage(workers)
 
 

@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -48,17 +49,53 @@ def create_token(name: str, role: Role, store: Store, created_by: str) -> tuple[
 
     Raises ConfigError for an impossible name, StateError when the name is or was taken.
     """
-    if name == RESERVED:
-        raise StateError(f"{RESERVED} stands for whoever is at this machine; choose another name.")
-    if re.fullmatch(TOKEN_NAME, name) is None:
-        accepted = "1 to 64 letters, digits, _ . @ -, beginning with a letter or digit"
-        raise ConfigError([Problem("name", "no token can be called so", name, accepted)])
+    _check_name(name)
     prefix, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
     token = Token(
         name=name, role=role, prefix=prefix, hash=_HASHER.hash(secret), created_by=created_by
     )
     store.access.add(token)
     return token, f"{PREFIX}{prefix}_{secret}"
+
+
+def keep_token(name: str, role: Role, text: str, store: Store, created_by: str) -> bool:
+    """See to it that the token `text`, made elsewhere, opens the API as `name`.
+
+    True when it was recorded now, False when it was there already: so that a deployment may say
+    the same at every start. Raises ConfigError when `text` is no token, StateError when the name
+    has another token or role, or this one was revoked.
+    """
+    found = _TOKEN.fullmatch(text)
+    if found is None:
+        accepted = "ts_, 8 hexadecimal digits, _, 20 to 100 letters, digits, _ or -"
+        raise ConfigError([Problem("token", "this is not one", "***", accepted)])
+    known = store.access.token(found[1])
+    if known is not None and (known.name, known.role) == (name, role):
+        if known.revoked_at is not None:
+            raise StateError(f"The token {name} was revoked; make another one, of another name.")
+        with suppress(VerificationError, InvalidHashError):
+            _HASHER.verify(known.hash, found[2])
+            return False
+    _check_name(name)
+    store.access.add(
+        Token(
+            name=name,
+            role=role,
+            prefix=found[1],
+            hash=_HASHER.hash(found[2]),
+            created_by=created_by,
+        )
+    )
+    return True
+
+
+def _check_name(name: str) -> None:
+    """Raise StateError or ConfigError for a name that no token can have."""
+    if name == RESERVED:
+        raise StateError(f"{RESERVED} stands for whoever is at this machine; choose another name.")
+    if re.fullmatch(TOKEN_NAME, name) is None:
+        accepted = "1 to 64 letters, digits, _ . @ -, beginning with a letter or digit"
+        raise ConfigError([Problem("name", "no token can be called so", name, accepted)])
 
 
 def token_prefix(text: str) -> str | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TextIO
+
 import click
 from rich.console import Console
 from rich.table import Table
 
-from tunesmith.api.tokens import create_token
+from tunesmith.api.tokens import create_token, keep_token
 from tunesmith.cli.actor import actor
 from tunesmith.settings import Settings
 from tunesmith.tracking.audit import write_down
@@ -28,9 +30,24 @@ def tokens() -> None:
     show_default=True,
     help="viewer looks; member submits, and changes their own; admin does everything.",
 )
-def create(name: str, role: str) -> None:
-    """Make a token for NAME, and show it, this once."""
+@click.option(
+    "--from",
+    "given",
+    type=click.File(),
+    help="Take the token that is in this file (- is standard input) instead of making one.",
+)
+def create(name: str, role: str, given: TextIO | None) -> None:
+    """Make a token for NAME, and show it, this once.
+
+    With --from nothing is shown, and a token that is known already stays as it is.
+    """
     with Store(Settings.read().store_url) as store:
+        if given is not None:
+            new = keep_token(name, Role(role), given.read().strip(), store, actor())
+            if new:
+                write_down(store, actor(), "token.create", name, role=role)
+            click.echo(f"{name} is {role}" + ("" if new else ", as before"))
+            return
         token, secret = create_token(name, Role(role), store, actor())
         write_down(store, actor(), "token.create", token.name, role=role)
     click.echo(f"{token.name} is {token.role}. This is shown once; keep it safe:", err=True)

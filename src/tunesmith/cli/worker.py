@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import sys
+
 import click
 
 from tunesmith.errors import ConfigError, Problem, nearest
@@ -11,6 +14,7 @@ from tunesmith.jobs.processes import end_when_orphaned
 from tunesmith.jobs.worker import run_worker
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import QUEUES
+from tunesmith.tracking.store import Store
 
 
 @click.command()
@@ -20,12 +24,18 @@ from tunesmith.tracking.entities import QUEUES
 @click.option(
     "--slots", type=click.IntRange(1, 256), help="Experiments at once; by default one a device."
 )
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Start none: say whether this machine's gives signs of life (exit code 0) or not (1).",
+)
 @click.option("--parent", type=int, hidden=True, help="Process whose end ends it.")
 def worker(
     name: str | None,
     queues: str | None,
     devices: str | None,
     slots: int | None,
+    check: bool,
     parent: int | None,
 ) -> None:
     """Take experiments from the queue and train them here, until Ctrl-C.
@@ -34,6 +44,8 @@ def worker(
     one ends the worker at once.
     """
     settings = Settings.read()
+    if check:
+        sys.exit(_check(settings, name))
     log_to_terminal(settings, "worker")
     if parent is not None:
         end_when_orphaned(parent)
@@ -47,6 +59,22 @@ def worker(
         devices=named,
         slots=slots,
     )
+
+
+def _check(settings: Settings, name: str | None) -> int:
+    """Say how this machine's worker is, or the one called `name`; the exit code that says it too.
+
+    Raises StorageError when the store doesn't answer, which is no fault of the worker's.
+    """
+    with Store(settings.store_url) as store:
+        found = store.jobs.workers()
+    here = [w for w in found if (w.name == name if name else w.host == platform.node())]
+    for worker in here:
+        click.echo(f"{worker.name}: a sign of life {worker.silence.total_seconds():.0f} s ago")
+    if not here:
+        click.echo(f"{name or platform.node()}: no worker is recorded")
+    alive = [w for w in here if w.silence.total_seconds() <= settings.lease_seconds]
+    return 0 if alive else 1
 
 
 def _queues(text: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import select
@@ -131,6 +132,11 @@ class Companion:
         if self._process is not None and self._process.poll() is not None:
             self._end()  # it died while nobody asked: nothing of anybody's was lost
         if self._process is None:
+            if importlib.util.find_spec("torch") is None:
+                raise ServiceError(
+                    "this API was installed without PyTorch, which answers need; start it from "
+                    "what the workers are installed from, or ask with tunesmith predict there."
+                )
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "tunesmith.serving.process"],

