@@ -1,4 +1,4 @@
-"""Print what an image of the Dockerfile installs: Tunesmith's dependencies, less what it never loads.
+"""Print what an image of the Dockerfile installs: all dependencies, less what it never loads.
 
     python scripts/image_requirements.py api >requirements.txt
 
@@ -30,9 +30,7 @@ EXTRAS = {"api": ("postgres",), "ui": (), "worker": ("postgres", "quantization")
 def requirements(image: str) -> list[str]:
     """The requirements of an image, as pip reads them. Raises KeyError for an unknown image."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
-    wanted = [
-        line for line in project["dependencies"] if name_of(line) not in LEFT_OUT[image]
-    ]
+    wanted = [line for line in project["dependencies"] if name_of(line) not in LEFT_OUT[image]]
     for extra in EXTRAS[image]:
         wanted += project["optional-dependencies"][extra]
     return wanted

@@ -51,7 +51,8 @@ def make_secrets(path: Path = SECRETS) -> list[str]:
         text += "".join(f"{name}={MADE[name]()}\n" for name in new)
         beside = path.with_suffix(".new")
         beside.unlink(missing_ok=True)
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(made, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from tunesmith.api.tokens import TokenVerifier
 from tunesmith.cli.main import app
-from tunesmith.errors import NotFoundError, StateError
+from tunesmith.errors import ConfigError, NotFoundError, StateError
 from tunesmith.settings import Settings
 from tunesmith.tracking.store import Store
 
@@ -59,3 +59,37 @@ def test_a_role_that_is_none_is_refused() -> None:
     result = run("create", "maria", "--role", "king")
     assert result.exit_code == 2
     assert "viewer" in result.stderr
+
+
+def test_a_token_made_elsewhere_opens_the_api_and_may_be_said_again() -> None:
+    token = "ts_0123abcd_" + "s" * 43
+    for said in ("ops is admin\n", "ops is admin, as before\n"):
+        kept = give(token, "ops", "--role", "admin")
+        assert kept.stdout == said
+        assert kept.exit_code == 0
+    with Store(Settings.read().store_url) as store:
+        found = TokenVerifier(store).verify(token)
+        assert found is not None
+        assert found.role == "admin"
+        assert store.access.entries(action="token.create")[1] == 1
+
+
+def test_a_token_made_elsewhere_is_refused_where_it_can_not_be_what_was_meant() -> None:
+    token = "ts_0123abcd_" + "s" * 43
+    with pytest.raises(ConfigError, match="ts_, 8 hexadecimal"):
+        give("letmein", "ops")
+    give(token, "ops")
+    with pytest.raises(StateError, match="called ops already"):
+        give("ts_0123abce_" + "s" * 43, "ops")
+    with pytest.raises(StateError, match="already"):
+        give(token, "ops", "--role", "admin")
+    with pytest.raises(StateError, match="already"):
+        give(token[:-1] + "t", "ops")
+    run("revoke", "ops")
+    with pytest.raises(StateError, match="revoked"):
+        give(token, "ops")
+
+
+def give(token: str, *arguments: str) -> Result:
+    words = ["tokens", "create", *arguments, "--from", "-"]
+    return CliRunner().invoke(app, words, input=f"{token}\n", catch_exceptions=False)
