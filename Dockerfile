@@ -109,6 +109,6 @@ FROM runtime AS worker
 COPY --from=worker-packages /opt/tunesmith /opt/tunesmith
 USER 10001:0
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=60s --timeout=30s --start-period=120s \
+HEALTHCHECK --interval=30s --timeout=25s --start-period=120s \
   CMD ["tunesmith", "worker", "--check"]
 CMD ["worker"]

@@ -119,10 +119,15 @@ status() {
 }
 
 logs() {
+  local selector=app.kubernetes.io/component=$1 follow=false
+  resource "$1" >/dev/null
   need_cluster
-  local follow=()
-  case ${FOLLOW:-0} in 0) ;; *) follow=(--follow) ;; esac
-  kubectl -n $NAMESPACE logs "$(resource "$1")" --all-pods=true --prefix --tail "${LINES:-100}" ${follow[@]+"${follow[@]}"}
+  case $1 in
+    worker) selector+=,tunesmith/device=cpu ;;
+    worker-gpu) selector=tunesmith/device=gpu ;;
+  esac
+  [ "${FOLLOW:-0}" = 0 ] || follow=true
+  kubectl -n $NAMESPACE logs -l "$selector" --prefix --tail "${LINES:-100}" --max-log-requests 50 --follow=$follow
 }
 
 scale() {

@@ -62,7 +62,7 @@ class Machine:
         made = folder / "debian"
         if not (made / "usr" / "bin" / "python3").exists():
             say("debootstrap")
-            command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, made]
+            command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, str(made)]
             mirror = subprocess.run(
                 ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"],
                 capture_output=True, text=True, check=False,

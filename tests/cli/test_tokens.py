@@ -79,7 +79,7 @@ def test_a_token_made_elsewhere_is_refused_where_it_can_not_be_what_was_meant() 
     with pytest.raises(ConfigError, match="ts_, 8 hexadecimal"):
         give("letmein", "ops")
     give(token, "ops")
-    with pytest.raises(StateError, match="called ops already"):
+    with pytest.raises(StateError, match="called 'ops' already"):
         give("ts_0123abce_" + "s" * 43, "ops")
     with pytest.raises(StateError, match="already"):
         give(token, "ops", "--role", "admin")

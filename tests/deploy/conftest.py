@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 LIBRARIES = {
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"),
+    "AWS_ALLOW_HTTP",
     *("TUNESMITH_ADMIN_TOKEN", "TUNESMITH_METRICS_TOKEN"),
 }
 """Variables that are none of Tunesmith's settings: those of libraries, and of the migrations."""
