@@ -90,7 +90,7 @@ k8s-quick-deploy:  ## all of it into the cluster of kubectl; OVERLAY=prod or gpu
 k8s-port-forward:  ## API and web page of the cluster on this machine's ports
 	@k8s/k8s.sh port-forward $(ARGS)
 
-k8s-dashboard:  ## Grafana of the cluster, with the dashboard of Tunesmith
+k8s-dashboard:  ## the cluster's dashboard, where it has one; else Grafana
 	@k8s/k8s.sh dashboard $(ARGS)
 
 k8s-status:  ## what runs in the cluster
