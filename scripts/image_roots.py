@@ -62,12 +62,14 @@ class Machine:
         made = folder / "debian"
         if not (made / "usr" / "bin" / "python3").exists():
             say("debootstrap")
-            command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, str(made)]
+            command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE]
             mirror = subprocess.run(
                 ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"],
                 capture_output=True, text=True, check=False,
             ).stdout.split()  # fmt: skip
-            subprocess.run([*command, *mirror[:1]], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [*command, str(made), *mirror[:1]], check=True, stdout=subprocess.DEVNULL
+            )
         return made
 
     def run(self, stage: Stage, script: str, more: dict[str, str]) -> None:
