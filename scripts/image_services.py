@@ -19,6 +19,17 @@ PATIENCE = 180.0
 STOP_PATIENCE = 90.0
 """Seconds that a service gets to stop, as in docker-compose.yml."""
 
+ROOMS = {"api": "tunesmith.api", "ui": "tunesmith.ui", "worker": "tunesmith.training"}
+"""Service → the package of which every module must be there to be loaded later on."""
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+room = importlib.import_module(sys.argv[1])
+for found in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
+    if found.name != "tunesmith.ui.app":  # a script that draws
+        importlib.import_module(found.name)
+"""
+
 
 def prove(roots: Mapping[str, Stage], folder: Path) -> None:
     """Start the services, each in its root, and have each answer its health check.
@@ -46,6 +57,8 @@ def prove(roots: Mapping[str, Stage], folder: Path) -> None:
             size = subprocess.run(
                 ["du", "-sm", container.stage.root], capture_output=True, text=True, check=True
             ).stdout.split()[0]
+            if container.call("python3", "-c", IMPORT_ALL, ROOMS[name], quiet=False).returncode:
+                raise ProofError(f"{name}: a module of {ROOMS[name]} can't be imported")
             torch = container.call("python3", "-c", "import torch").returncode == 0
             if torch != (name == "worker"):
                 raise ProofError(f"{name}: PyTorch is {'there' if torch else 'missing'}")

@@ -78,9 +78,9 @@ def strangers(expression: str, known: dict[str, set[str]]) -> list[str]:
 
     def visit(node: Any) -> None:
         if isinstance(node, promql_parser.VectorSelector):
-            labels = known.get(node.name)
+            labels = known.get(str(node.name))
             if labels is None:
-                found.append(node.name)
+                found.append(str(node.name))
                 return
             named.update(labels)
             found.extend(m.name for m in node.matchers.matchers if m.name not in labels)
