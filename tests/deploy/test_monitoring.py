@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from tests.api.serving import add_experiment, serving
-from tests.deploy.conftest import ROOT
+from tests.deploy.conftest import ROOT, tool
 
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import ExperimentStatus, utc_now
@@ -112,6 +113,12 @@ def test_a_metric_or_label_that_is_none_is_found(
     exported: dict[str, set[str]], expression: str, names: list[str]
 ) -> None:
     assert strangers(expression, exported) == names
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is Prometheus' own")
+def test_rules_fire_when_they_should_and_only_then() -> None:
+    tested = tool("promtool", "test", "rules", "tests/deploy/rules.test.yml")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 def test_prometheus_finds_the_api_and_grafana_its_dashboards() -> None:
