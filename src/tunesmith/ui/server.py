@@ -94,14 +94,14 @@ def _back(request: Request) -> str:
 
 async def _download(request: Request) -> Response:
     """A file of an experiment, or a table, as the API gives it to this visitor."""
+    path = request.url.path.removeprefix("/download")
+    if not path.startswith(PASSED):
+        return PlainTextResponse("There is nothing to download here.", status_code=404)
     token = request.cookies.get(TOKEN)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     client = httpx2.AsyncClient(
         base_url=session.api_url(), headers=headers, timeout=60.0, trust_env=False
     )
-    path = request.url.path.removeprefix("/download")
-    if not path.startswith(PASSED):
-        return PlainTextResponse("There is nothing to download here.", status_code=404)
     try:
         question = client.build_request("GET", path, params=dict(request.query_params))
         answer = await client.send(question, stream=True)
