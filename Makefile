@@ -13,7 +13,8 @@ SERVICES := $(PYTHON) scripts/services.py $(foreach name,$(PROFILES),--profile $
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-conda environment environment-dev environment-bench run-local logs-local \
-  db-list data-validate data-analyze data-versions start stop start-services stop-services \
+  db-list analyze-metrics analyze-by-model analyze-by-dataset data-validate data-analyze \
+  data-versions start stop start-services stop-services \
   restart-services logs-services images-quick images images-cuda prove-images k8s-quick-deploy \
   k8s-port-forward k8s-dashboard k8s-status k8s-logs k8s-scale k8s-cleanup translations screenshots \
   bench chaos test lint format
@@ -44,6 +45,15 @@ logs-local: environment  ## last lines of the newest experiment's log; FOLLOW=1 
 
 db-list: environment  ## experiments as a table
 	@$(BIN)/tunesmith experiments list $(ARGS)
+
+analyze-metrics: environment  ## report over all experiments; ARGS="--html report.html" makes a page
+	@$(BIN)/tunesmith analyze $(ARGS)
+
+analyze-by-model: environment  ## the same, by base model
+	@$(BIN)/tunesmith analyze --group-by model $(ARGS)
+
+analyze-by-dataset: environment  ## the same, by dataset
+	@$(BIN)/tunesmith analyze --group-by dataset $(ARGS)
 
 data-validate: environment  ## what is wrong with the data, as JSON and saved; DATA=file for another set
 	@$(BIN)/tunesmith data check $(DATA_SOURCE) --json $(ARGS)

@@ -16,7 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROMISED_TARGETS = (
-    "help", "setup", "setup-conda", "run-local", "logs-local", "db-list", "test", "lint", "format",
+    "help", "setup", "setup-conda", "run-local", "logs-local", "db-list", "analyze-metrics",
+    "analyze-by-model", "analyze-by-dataset", "test", "lint", "format",
     "start-services", "stop-services", "restart-services", "logs-services", "k8s-quick-deploy",
     "k8s-port-forward", "k8s-dashboard", "k8s-status", "k8s-logs", "k8s-scale", "k8s-cleanup",
 )  # fmt: skip

@@ -57,22 +57,22 @@ def data_differences(experiments: Sequence[Experiment]) -> tuple[Difference, ...
 
 def differences(records: Sequence[Mapping[str, Any]]) -> tuple[Difference, ...]:
     """The fields that are not the same in all records; an empty record is one not made yet."""
-    flat = [_flat(record) for record in records]
-    made = [fields for fields in flat if fields]
+    flattened = [flat(record) for record in records]
+    made = [fields for fields in flattened if fields]
     names = dict.fromkeys(name for fields in made for name in fields)
     return tuple(
-        Difference(name, tuple(fields.get(name) for fields in flat))
+        Difference(name, tuple(fields.get(name) for fields in flattened))
         for name in names
         if any(fields.get(name) != made[0].get(name) for fields in made)
     )
 
 
-def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Dotted path → value; lists are values."""
     found: dict[str, Any] = {}
     for name, value in record.items():
         if isinstance(value, Mapping) and value:
-            found |= _flat(value, f"{prefix}{name}.")
+            found |= flat(value, f"{prefix}{name}.")
         else:
             found[f"{prefix}{name}"] = value
     return found

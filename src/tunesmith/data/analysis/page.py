@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable
-from importlib.resources import files
 from typing import Any
 
 from tunesmith.data.analysis.distribution import Distribution
+from tunesmith.data.analysis.plots import page_style, safe, style_hash, svg
 from tunesmith.data.analysis.summary import LABELS_DETAILED, Analysis, visible
 
-TEMPLATE, STYLE = "page.html.jinja", "page.css"
+TEMPLATE = "page.html.jinja"
 LABELS_PLOTTED = 40
 """Labels in the plot, the most frequent ones; the table beside it holds up to `LABELS_LISTED`."""
 LABELS_LISTED = 1000
@@ -38,14 +36,13 @@ def render_page(analysis: Analysis, *, title: str, source: str, hash: str, creat
     environment.filters["visible"] = visible
     environment.filters["number"] = lambda value: f"{value:,}"
     environment.filters["percent"] = lambda share: f"{share:.1%}"
-    style = files("tunesmith.data.analysis").joinpath(STYLE).read_text(encoding="utf-8")
-    style = " ".join(style.split())
+    style = page_style()
     return environment.get_template(TEMPLATE).render(
         analysis=analysis,
         title=title,
         facts=[(name, value) for name, value in _facts(source, hash, created) if value],
-        style=_safe(style),
-        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        style=safe(style),
+        style_hash=style_hash(style),
         tiles=_tiles(analysis),
         remarks=analysis.remarks(),
         labels=_labels(analysis),
@@ -159,7 +156,7 @@ def _labels_plot(analysis: Analysis) -> Any:
         .encode(alt.X("rows:Q"))
     )
     plot = alt.layer(bars, line, datasets={"names": values})
-    return _svg(plot.properties(width=_WIDTH, height=max(18 * len(shown), 40)))
+    return svg(plot.properties(width=_WIDTH, height=max(18 * len(shown), 40)))
 
 
 def _histogram_plot(measured: Distribution, name: str) -> Any:
@@ -195,7 +192,7 @@ def _histogram_plot(measured: Distribution, name: str) -> Any:
             ),
         )
     )
-    return _svg(alt.layer(bars, marks).properties(width=_WIDTH, height=170))
+    return svg(alt.layer(bars, marks).properties(width=_WIDTH, height=170))
 
 
 def _count_axis() -> Any:
@@ -203,37 +200,3 @@ def _count_axis() -> Any:
 
     short = "datum.value < 10000 ? format(datum.value, ',') : format(datum.value, '~s')"
     return alt.Axis(labelExpr=short, tickCount=4, tickMinStep=1, labelOverlap=True)
-
-
-def _svg(plot: Any) -> Any:
-    """The plot as SVG, whose colours are the page's, and so follow a light or dark background."""
-    import vl_convert
-
-    themed = (
-        plot.properties(
-            autosize={"type": "fit-x", "contains": "padding"},
-            background="transparent",
-            padding={"left": 14, "top": 4, "right": 8, "bottom": 2},
-        )
-        .configure(font="system-ui, sans-serif")
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor="var(--text)",
-            titleColor="var(--dim)",
-            gridColor="var(--line)",
-            domainColor="var(--line)",
-            tickColor="var(--line)",
-            labelFontSize=11,
-            titleFontSize=11,
-            titleFontWeight="normal",
-            titlePadding=8,
-        )
-    )
-    return _safe(vl_convert.vegalite_to_svg(themed.to_dict()))
-
-
-def _safe(markup: str) -> Any:
-    """Markup of our own, which isn't escaped again."""
-    from markupsafe import Markup
-
-    return Markup(markup)
