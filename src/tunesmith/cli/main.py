@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "compare": ("tunesmith.cli.compare", "Compare experiments: which is better, or is it luck?"),
     "analyze": ("tunesmith.cli.analyze", "Report over many experiments, in groups."),
+    "rerun": ("tunesmith.cli.rerun", "Make an experiment again: does it match?"),
     "predict": ("tunesmith.cli.predict", "Ask the adapter of an experiment."),
     "queue": ("tunesmith.cli.queue", "Show what waits, and why; pause and continue a queue."),
     "up": ("tunesmith.cli.up", "Start broker, API, worker and web page on this machine."),

@@ -55,12 +55,16 @@ def train(
         with Store(settings.store_url) as store:
             reconcile(store, settings)
             experiment = submit(prepared, store, settings)
-    _run(experiment, prepared, settings, display)
+    run_here(experiment, prepared, settings, display)
 
 
-def _run(
+def run_here(
     experiment: Experiment, prepared: Prepared, settings: Settings, display: TerminalDisplay
 ) -> None:
+    """Train a submitted experiment in this process, seen in the terminal, to its summary.
+
+    Raises what ends it, with the way to go on.
+    """
     display.begin(experiment)
     with Store(settings.store_url) as store:
         try:

@@ -19,10 +19,9 @@ from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Columns, Task
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.files import WEIGHTS, ExperimentFiles
 from tunesmith.training.writing import mark_as_used
 
-WEIGHTS = "adapter_model.safetensors"
 NEEDED = ("adapter_config.json", WEIGHTS, "tunesmith.json")
 """The files without which an adapter can't answer."""
 

@@ -22,7 +22,7 @@ from peft import PeftModel
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import DataError, ModelError
-from tunesmith.serving.adapters import WEIGHTS, SavedAdapter
+from tunesmith.serving.adapters import SavedAdapter
 from tunesmith.serving.placement import (
     changes_base,
     for_device,
@@ -33,6 +33,7 @@ from tunesmith.serving.placement import (
 )
 from tunesmith.settings import Settings
 from tunesmith.tasks.base import Answer, Columns, Row, Task
+from tunesmith.tracking.files import WEIGHTS
 from tunesmith.training.adapter import load_adapter
 from tunesmith.training.evaluation import autocast, by_length, in_given_order
 from tunesmith.training.fitting import base_model, eval_batch_size, quiet

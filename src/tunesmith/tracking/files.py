@@ -17,6 +17,9 @@ from tunesmith.tracking.entities import Experiment, ExperimentStatus, Metric
 LAST_OF_CHECKPOINT = "progress.json"
 """The file that makes a checkpoint whole: it is written, and must be copied, after all others."""
 
+WEIGHTS = "adapter_model.safetensors"
+"""An adapter's weights, in `final_model`; PEFT's own name."""
+
 ABOUT = "about.json"
 """What people call and say of an experiment since they changed it.
 

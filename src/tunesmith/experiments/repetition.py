@@ -1,0 +1,106 @@
+"""An experiment that was made again: whether it is the same, or where it first differs, and why."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith.experiments.states import local_folder
+from tunesmith.settings import Settings
+from tunesmith.tracking.differences import (
+    Difference,
+    config_differences,
+    data_differences,
+    environment_differences,
+)
+from tunesmith.tracking.entities import Experiment, Metric
+from tunesmith.tracking.files import WEIGHTS, ExperimentFiles
+from tunesmith.tracking.resources import RESOURCES
+from tunesmith.tracking.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The first point at which two histories are not the same; None where one has no such point."""
+
+    metric: str
+    step: int
+    before: float | None
+    again: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """How an experiment that was made again compares with the one before."""
+
+    before: str
+    again: str
+    """Ids."""
+    same_adapter: bool | None
+    """Whether its weights are the same bytes; None where those of before are not at hand."""
+    same_score: bool
+    first_difference: Step | None
+    """None where every metric of what was learned has the same history."""
+    steps: int
+    """Points that were compared."""
+    config: tuple[Difference, ...]
+    data: tuple[Difference, ...]
+    environment: tuple[Difference, ...]
+    """What is not the same about the two: the reasons to look at, in the order before, again."""
+
+    @property
+    def matched(self) -> bool:
+        """Whether nothing that was learned differs."""
+        return self.same_adapter is not False and self.same_score and not self.first_difference
+
+
+def compare_repetition(
+    before: Experiment, again: Experiment, store: Store, settings: Settings
+) -> Repetition:
+    """Hold `again` against `before`, from their records, histories and adapters.
+
+    Raises StorageError when the store can't be read.
+    """
+    pair = (before, again)
+    first, points = _first_difference(_learned(store, before), _learned(store, again))
+    return Repetition(
+        before=before.id,
+        again=again.id,
+        same_adapter=_same_weights(*(local_folder(each, settings) for each in pair)),
+        same_score=before.score == again.score,
+        first_difference=first,
+        steps=points,
+        config=config_differences(pair),
+        data=data_differences(pair),
+        environment=environment_differences(pair),
+    )
+
+
+def _learned(store: Store, experiment: Experiment) -> list[Metric]:
+    return [point for point in store.metrics(experiment.id) if point.name not in RESOURCES]
+
+
+def _first_difference(before: Sequence[Metric], again: Sequence[Metric]) -> tuple[Step | None, int]:
+    """The first step at which they differ, and how many points there are."""
+    histories = [{(p.step, p.name): p.value for p in points} for points in (before, again)]
+    places = sorted({*histories[0], *histories[1]})
+    for step, name in places:
+        values = [history.get((step, name)) for history in histories]
+        if values[0] != values[1]:
+            return Step(name, step, values[0], values[1]), len(places)
+    return None, len(places)
+
+
+def _same_weights(before: Path, again: Path) -> bool | None:
+    digests = [_digest(ExperimentFiles(folder).final_model / WEIGHTS) for folder in (before, again)]
+    return None if digests[0] is None else digests[0] == digests[1]
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
