@@ -65,7 +65,7 @@ def test_the_gguf_chat_model_is_converted_once_and_learns(
     settings: Settings, both_cores: None
 ) -> None:
     experiment = tunesmith.train(
-        CONFIG / "smollm2-sft.yaml", settings=settings, train_samples=64, eval_samples=24
+        CONFIG / "smollm2-sft.yaml", settings=settings, train_samples=64, eval_samples=12
     )
     (converted,) = (settings.cache_dir / "models").iterdir()
     assert (converted / "model.safetensors").is_file()

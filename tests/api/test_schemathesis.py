@@ -25,7 +25,10 @@ FEW = 2
 
 SHORTER = """
 [[operations]]
-include-operation-id = ["configuration_validate", "configuration_resolve"]
+include-operation-id = [
+    "configuration_validate", "configuration_resolve", "configuration_check_rows",
+    "configuration_rejected_rows",
+]
 phases.coverage.enabled = false
 """
 """Leaves out thousands of configurations, each of which is held against its data."""

@@ -18,6 +18,9 @@ from tunesmith.tracking.service_entities import Role
 from tunesmith.ui.language import FOLDER, best_of
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "translations.py"
+ENGLISH_ONLY = {"{s}", "{verb}", "{kind}"}
+"""Places in the service's sentences that hold no more than an English ending or word."""
+
 PAGES = ("", "new", "experiments", "compare", "try", "data", "system")
 
 
@@ -48,7 +51,8 @@ def test_every_text_is_translated_with_its_placeholders(
         )
         if message.id:
             wanted = set(re.findall(r"\{\w*\}", sources[-1]))
-            assert all(set(re.findall(r"\{\w*\}", each)) == wanted for each in strings), message.id
+            for found in (set(re.findall(r"\{\w*\}", each)) for each in strings):
+                assert wanted - ENGLISH_ONLY <= found <= wanted, message.id
 
 
 def test_any_chinese_is_chinese_and_what_is_not_there_is_english() -> None:
