@@ -105,7 +105,7 @@ def _scores(lines: Sequence[Line], metric: str) -> Any:
     base = alt.Chart(alt.InlineData(values)).encode(_groups(values))
     score = alt.Scale(zero=False)
     ends = base.mark_rule(color="var(--mark)", strokeWidth=2).encode(
-        alt.X("low:Q", title=metric, scale=score), alt.X2("high:Q")
+        alt.X("low:Q", title=metric, scale=score, axis=_figures()), alt.X2("high:Q")
     )
     points = base.mark_point(color="var(--bar)", filled=True, size=60, opacity=1).encode(
         alt.X("score:Q", title=metric, scale=score)
@@ -124,7 +124,7 @@ def _speeds(lines: Sequence[Line]) -> Any:
     bars = (
         alt.Chart(alt.InlineData(values))
         .mark_bar(color="var(--bar)")
-        .encode(_groups(values), alt.X("speed:Q", title="samples per second"))
+        .encode(_groups(values), alt.X("speed:Q", title="samples per second", axis=_figures()))
     )
     return svg(bars.properties(width=_WIDTH, height=max(22 * len(values), 60)))
 
@@ -138,3 +138,9 @@ def _groups(values: Sequence[Any]) -> Any:
 
     axis = alt.Axis(title=None, ticks=False, labelLimit=140)
     return alt.Y("group:N", sort=[value["group"] for value in values], axis=axis)
+
+
+def _figures() -> Any:
+    import altair as alt
+
+    return alt.Axis(tickCount=5, labelOverlap=True)
