@@ -130,10 +130,9 @@ bench: environment-bench  ## time and memory of data, store, API and monitor, be
 chaos: environment-dev  ## kill, double, fill up every part, ROUNDS=50 times each; an hour or two
 	@TUNESMITH_CHAOS_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/chaos --timeout 36000 -n 3 $(ARGS)
 
-# Waiting threads sleep: those that spin slow down what runs beside them. Three processes for two
-# cores, because many tests wait for services to start.
+# Waiting threads sleep: those that spin slow down what runs beside them.
 test: environment-dev  ## every test; ARGS="-k config" passes flags to pytest
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: environment-dev  ## ruff, mypy, the import layers and the dependencies' licences
 	$(BIN)/ruff check .

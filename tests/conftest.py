@@ -81,9 +81,12 @@ def save_tokenizer(folder: Path, *, chat: bool) -> int:
     return len(names)
 
 
+LONGEST = ("tests/ui/", "tests/test_starter", "tests/chaos/", "tests/api/test_schemathesis")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: at the end, one process would wait for the other."""
-    items.sort(key=lambda item: "tests/ui/" not in item.nodeid)
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture(scope="session")

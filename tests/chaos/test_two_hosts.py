@@ -20,6 +20,10 @@ from tunesmith.tracking.files import LAST_OF_CHECKPOINT
 
 S = ExperimentStatus
 
+pytestmark = pytest.mark.skipif(
+    ROUNDS == 1, reason="make chaos runs it; test_production has two hosts, and loses one"
+)
+
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
@@ -67,7 +71,6 @@ def adapter(experiment: Experiment, cluster: Cluster) -> bytes:
     return b"".join(copies.read(name, "artifacts/final_model/adapter_model.safetensors"))
 
 
-@pytest.mark.skipif(ROUNDS == 1, reason="test_production has two hosts, and loses one")
 @on("postgresql")
 def test_two_hosts_share_a_queue_and_leave_their_results_in_the_object_store(
     hosts: Cluster,
