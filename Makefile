@@ -125,6 +125,8 @@ bench: environment-bench  ## time and memory of data, store, API and monitor, be
 	@$(BIN)/python benchmarks/data.py $(ARGS)
 	@$(BIN)/python benchmarks/store.py
 	@$(BIN)/python benchmarks/api.py
+	@$(BIN)/python -m benchmarks.page
+	@$(BIN)/python benchmarks/monitor.py
 	@$(BIN)/python benchmarks/monitor.py
 
 chaos: environment-dev  ## kill, double, fill up every part, ROUNDS=50 times each; an hour or two

@@ -27,6 +27,8 @@ h3 { font-size: 1.2rem !important; }
 .ts-steps li.now { border-color: #3b82f6; opacity: 1; font-weight: 600; }
 .ts-steps li.bad { border-color: #ef4444; opacity: 1; font-weight: 600; }
 .ts-steps small { display: block; font-weight: 400; opacity: 0.8; }
+[data-testid="stSidebar"] a[target="_self"]:not([data-testid]) { color: inherit;
+  font-size: 0.9rem; text-underline-offset: 0.2em; }
 a.ts-button { display: block; padding: 0.55rem 1rem; border-radius: 0.5rem; text-align: center;
   background: #0f766e; color: #ffffff !important; text-decoration: none !important; }
 a.ts-button:hover, a.ts-button:focus-visible { background: #115e59; }

@@ -66,7 +66,7 @@ def _dataset(name: str) -> None:
     columns = st.columns(4)
     columns[0].metric(_("Rows"), formats.number(version.rows))
     for column, (split, rows) in zip(columns[1:3], version.splits.items(), strict=False):
-        column.metric(_split(split), formats.number(rows))
+        column.metric(_split(split).capitalize(), formats.number(rows))
     columns[3].metric(_("Labels"), formats.number(len(version.label_counts)))
     facts = [code(version.reference), code(f"{version.hash[:19]}…"), as_it_is(version.source)]
     st.caption(" · ".join(facts))

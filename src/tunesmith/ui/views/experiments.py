@@ -68,7 +68,7 @@ def _stats() -> None:
 
 def _filters() -> dict[str, Any]:
     """The chosen filters, as the client takes them; they stand in the page's address."""
-    first, second, third, fourth = st.columns([3, 2, 2, 1.4], vertical_alignment="bottom")
+    first, second, third, fourth = st.columns([3, 2, 2, 1.8], vertical_alignment="bottom")
     text = first.text_input(
         _("Search"),
         key="text",
