@@ -121,7 +121,7 @@ translations: environment-dev  ## texts of the web page into its catalogues; lis
 screenshots: environment-dev  ## pictures of every page of the web page, into docs/screenshots
 	@$(BIN)/python -m tests.ui.screenshots
 
-bench: environment-bench  ## time and memory of data, store, API, page and monitor, beside other tools; long
+bench: environment-bench  ## time and memory of every part, beside other tools; long
 	@$(BIN)/python benchmarks/data.py $(ARGS)
 	@$(BIN)/python benchmarks/store.py
 	@$(BIN)/python benchmarks/api.py
