@@ -66,6 +66,13 @@ def test_the_table_is_filtered_sorted_chosen_from_and_exported(
     assert len(lines) == 25
     assert lines[0].startswith("id,name,status")
     settled(page)
+    page.goto(f"{made.url}/experiments?desc=false&status=succeeded")
+    expect(page.get_by_text("1 to 96 of 96")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export as CSV").click()
+    names = [line.split(",")[1] for line in Path(download.value.path()).read_text().splitlines()]
+    assert names[1:4] == ["tickets-00119", "reviews-00118", "tickets-00117"]  # the oldest first
+    settled(page)
 
 
 def test_an_experiment_is_renamed_noted_and_tagged_and_found_by_that(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 from urllib.parse import quote
 
 import polars as pl
@@ -14,7 +15,7 @@ from tunesmith.api.schemas.experiments import ExperimentWhole
 from tunesmith.errors import NotFoundError
 from tunesmith.ui import formats, navigation, said, session
 from tunesmith.ui.components import findings
-from tunesmith.ui.language import _
+from tunesmith.ui.language import _, translate_number
 from tunesmith.ui.markdown import as_it_is
 
 ADAPTER = "artifacts/final_model/"
@@ -50,7 +51,20 @@ def plan(whole: ExperimentWhole) -> None:
     st.dataframe(pl.DataFrame(table), hide_index=True)
     where = whole.environment.get("hardware") or {}
     if where:
-        st.caption(as_it_is(" · ".join(f"{name}: {value}" for name, value in where.items())))
+        st.caption(as_it_is(" · ".join(_fact(name, value) for name, value in where.items())))
+
+
+def _fact(name: str, value: Any) -> str:
+    """A fact of the machine, in words."""
+    match name:
+        case "processor":
+            return str(value)
+        case "cores":
+            return translate_number("{n} core", "{n} cores", int(value))
+        case "memory_bytes":
+            return _("{size} memory").format(size=formats.size(value))
+        case _:
+            return f"{name}: {value}"
 
 
 def data(whole: ExperimentWhole) -> None:
@@ -64,12 +78,17 @@ def data(whole: ExperimentWhole) -> None:
     splits = whole.data.get("splits") or {}
     if splits:
         table = {
-            _("side"): list(splits),
+            _("side"): [_side(name) for name in splits],
             _("rows"): [side.get("rows") for side in splits.values()],
             _("hash"): [str(side.get("hash", ""))[:19] + "…" for side in splits.values()],
         }
         st.dataframe(pl.DataFrame(table), hide_index=True)
     _report(whole)
+
+
+def _side(name: str) -> str:
+    known = {"train": _("to train on"), "evaluation": _("held out")}
+    return known.get(name, name)
 
 
 def _report(whole: ExperimentWhole) -> None:
