@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tunesmith.errors import StorageError
 from tunesmith.experiments.report import Section, render_report, sections, shown
 from tunesmith.settings import Settings
 from tunesmith.tracking import analyze as analysis
 from tunesmith.tracking.analyze import Line
 from tunesmith.tracking.entities import Filters, utc_now
+from tunesmith.tracking.files import write_text
 from tunesmith.tracking.store import Store
 
 WIDE = 110
@@ -67,10 +67,7 @@ def analyze(
             store=store_name,
             created=f"{utc_now().astimezone(settings.timezone):%Y-%m-%d %H:%M %Z}",
         )
-        try:
-            html.write_text(page, encoding="utf-8")
-        except OSError as error:
-            raise StorageError(f"{html} can't be written: {error.strerror or error}.") from error
+        write_text(html, page)
     if as_json:
         click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=2))
         return
