@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.data.analysis.plots import page_style, safe, style_hash, svg
+from tunesmith.data.analysis.plots import page_style, page_template, safe, style_hash, svg
 from tunesmith.tracking.analyze import Analysis, Line
 
 TEMPLATE = "report.html.jinja"
@@ -31,18 +31,9 @@ class Section:
 
 def render_report(analysis: Analysis, *, title: str, store: str, created: str) -> str:
     """The page, as HTML; every text is escaped. `store` and `created` say of what, and when."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("tunesmith.experiments", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["shown"] = shown
     style = page_style()
-    return environment.get_template(TEMPLATE).render(
+    template = page_template("tunesmith.experiments", TEMPLATE, shown=shown)
+    page: str = template.render(
         analysis=analysis,
         title=title,
         store=store,
@@ -51,6 +42,7 @@ def render_report(analysis: Analysis, *, title: str, store: str, created: str) -
         style_hash=style_hash(style),
         sections=sections(analysis),
     )
+    return page
 
 
 def shown(value: float, kind: str) -> str:

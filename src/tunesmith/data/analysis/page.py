@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tunesmith.data.analysis.distribution import Distribution
-from tunesmith.data.analysis.plots import page_style, safe, style_hash, svg
+from tunesmith.data.analysis.plots import page_style, page_template, safe, style_hash, svg
 from tunesmith.data.analysis.summary import LABELS_DETAILED, Analysis, visible
 
 TEMPLATE = "page.html.jinja"
@@ -24,20 +24,15 @@ def render_page(analysis: Analysis, *, title: str, source: str, hash: str, creat
     `source`, `hash` and `created` say where the data come from, what their content hash is and when
     they were analysed; empty ones are left out. Every text is escaped.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("tunesmith.data.analysis", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    template = page_template(
+        "tunesmith.data.analysis",
+        TEMPLATE,
+        visible=visible,
+        number=lambda value: f"{value:,}",
+        percent=lambda share: f"{share:.1%}",
     )
-    environment.filters["visible"] = visible
-    environment.filters["number"] = lambda value: f"{value:,}"
-    environment.filters["percent"] = lambda share: f"{share:.1%}"
     style = page_style()
-    return environment.get_template(TEMPLATE).render(
+    page: str = template.render(
         analysis=analysis,
         title=title,
         facts=[(name, value) for name, value in _facts(source, hash, created) if value],
@@ -56,6 +51,7 @@ def render_page(analysis: Analysis, *, title: str, source: str, hash: str, creat
         ],
         typical=_typical(analysis),
     )
+    return page
 
 
 def _facts(source: str, content_hash: str, created: str) -> Iterable[tuple[str, str]]:

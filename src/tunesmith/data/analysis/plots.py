@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -14,6 +15,21 @@ def page_style() -> str:
     """The style sheet, on one line."""
     style = files("tunesmith.data.analysis").joinpath(STYLE).read_text(encoding="utf-8")
     return " ".join(style.split())
+
+
+def page_template(package: str, name: str, **filters: Callable[..., str]) -> Any:
+    """The Jinja template `name` in the folder of `package`: every text in it is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader(package, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(filters)
+    return environment.get_template(name)
 
 
 def style_hash(style: str) -> str:
