@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
 import json
 from typing import Any
@@ -131,6 +132,47 @@ def test_attention_is_eager_on_the_cpu_unless_asked_for() -> None:
     assert reason(asked, "attention") == "asked for in model.attn_implementation"
 
 
+def test_the_reference_is_what_transformers_and_peft_do_by_themselves() -> None:
+    plan = cpu_plan(training={"plan": "reference"})
+    assert (plan.precision, plan.weights, plan.attention) == ("float32", "float32", "auto")
+    assert not (plan.kernels or plan.own_attention or plan.fused_optimizer or plan.liger)
+    assert reason(plan, "kernels").startswith("training.plan is reference")
+    asked = cpu_plan(training={"plan": "reference", "kernels": True, "precision": "bfloat16"})
+    assert (asked.precision, asked.kernels) == ("bfloat16", True)
+
+
+def test_kernels_serve_a_cpu_and_stay_out_of_the_way_of_what_was_asked_for() -> None:
+    assert (cpu_plan().kernels, cpu_plan().own_attention) == (True, True)
+    off = cpu_plan(training={"kernels": False})
+    assert not (off.kernels or off.own_attention)
+    assert reason(off, "kernels") == "asked for in training.kernels"
+    eager = cpu_plan(model={"name": "m", "attn_implementation": "eager"})
+    assert (eager.kernels, eager.own_attention) == (True, False)
+    long = cpu_plan(data={"dataset_name": "d", "max_length": 2048})
+    assert (long.attention, long.own_attention) == ("auto", False)
+    assert not cpu_plan(training={"optim": "sgd"}).fused_optimizer
+
+
+def test_a_gpu_gets_fused_attention_a_fused_optimizer_and_liger_where_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    find = importlib.util.find_spec
+    for installed in (True, False):
+        there = importlib.machinery.ModuleSpec("liger_kernel", None) if installed else None
+        monkeypatch.setattr(
+            importlib.util,
+            "find_spec",
+            lambda name, there=there: there if name == "liger_kernel" else find(name),
+        )
+        plan = make_plan(config_with(task="sft", training={"device": "cuda"}))
+        assert (plan.precision, plan.attention, plan.fused_optimizer) == ("bfloat16", "auto", True)
+        assert (plan.kernels, plan.own_attention, plan.liger) == (True, False, installed)
+    assert not make_plan(config_with(training={"device": "cuda"})).liger  # no chat model
+
+
 def test_the_plan_says_how_batches_are_made() -> None:
     values = {
         on: [c.value for c in cpu_plan(training={"group_by_length": on}).choices][-1]
@@ -143,7 +185,9 @@ def test_the_plan_says_how_batches_are_made() -> None:
 def test_every_choice_has_a_reason_and_the_plan_is_json() -> None:
     plan = cpu_plan()
     settings = [choice.setting for choice in plan.choices]
-    assert settings == ["device", "precision", "frozen weights", "attention", "batches"]
+    assert settings == [
+        "device", "precision", "frozen weights", "attention", "kernels", "optimizer", "batches",
+    ]  # fmt: skip
     assert all(choice.value and choice.reason for choice in plan.choices)
     assert json.loads(json.dumps(plan.to_json()))["device"] == "cpu"
 

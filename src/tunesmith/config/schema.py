@@ -317,6 +317,17 @@ class TrainingConfig(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format of the matrix products; auto: bfloat16 where it is fast."
     )
+    plan: Literal["auto", "reference"] = Field(
+        "auto",
+        description="How to run it here: auto is fastest; reference is plain float32, to compare.",
+    )
+    kernels: bool | None = Field(
+        None,
+        description="Tunesmith's own LoRA, norm, dropout and attention; null: where they serve.",
+    )
+    use_liger_kernel: bool | None = Field(
+        None, description="Liger's kernels; null: on CUDA for chat models, where installed."
+    )
     gradient_checkpointing: bool = Field(
         False, description="Compute activations twice to save memory."
     )

@@ -43,6 +43,7 @@ from tunesmith.tasks.columns import (
     pad,
     require_placeholders,
 )
+from tunesmith.tasks.packing import packed, packs, shared_length, shares
 from tunesmith.tasks.values import canonical
 
 if TYPE_CHECKING:
@@ -270,12 +271,19 @@ class SupervisedFineTuning(Task):
         targets = batch["labels"][:, 1:]
         wanted = targets != IGNORED
         positions = functional.pad(wanted, (0, 1))
-        with head_only_at(model, positions):
-            output = model(
-                input_ids=batch["input_ids"],
-                attention_mask=batch["attention_mask"],
-                use_cache=False,
-            )
+        ids = batch["input_ids"]
+        if packs(model):
+            shared = shared_length(ids, positions) if shares(model) else 0
+            inputs = packed(ids, shared)
+            nothing = positions.new_zeros(1, shared)
+            seen = torch.cat([nothing, positions[:, shared:].reshape(1, -1)], dim=1)
+        else:
+            inputs = {
+                "input_ids": ids, "attention_mask": batch["attention_mask"], "use_cache": False
+            }  # fmt: skip
+            seen = positions
+        with head_only_at(model, seen):
+            output = model(**inputs)
         logits = at_least_float32(output.logits)
         losses = functional.cross_entropy(logits, targets[wanted], reduction="none")
         hits = logits.detach().argmax(dim=-1) == targets[wanted]

@@ -25,6 +25,8 @@ def training_arguments(
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
         **_same_names(training),
+        optim="adamw_torch_fused" if plan.fused_optimizer else training.optim,
+        use_liger_kernel=plan.liger,
         max_steps=training.max_steps or -1,
         eval_steps=training.eval_steps or training.logging_steps,
         metric_for_best_model=metric if best else None,
@@ -61,7 +63,7 @@ def _same_names(training: TrainingConfig) -> dict[str, Any]:
     """The fields that have the same name and meaning in `transformers.TrainingArguments`."""
     names = (
         "learning_rate", "num_train_epochs", "per_device_train_batch_size",
-        "gradient_accumulation_steps", "lr_scheduler_type", "warmup_steps", "optim", "weight_decay",
+        "gradient_accumulation_steps", "lr_scheduler_type", "warmup_steps", "weight_decay",
         "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "eval_strategy",
         "save_strategy", "save_steps", "save_total_limit", "logging_steps",
         "load_best_model_at_end", "seed", "dataloader_num_workers",

@@ -28,6 +28,7 @@ from tunesmith.training.batching import Examples
 from tunesmith.training.callbacks import Progress, Report, ReportResources
 from tunesmith.training.evaluation import evaluate
 from tunesmith.training.group import Group
+from tunesmith.training.kernels import install_kernels
 from tunesmith.training.model import ModelSource, load_base, load_tokenizer
 from tunesmith.training.monitor import PerformanceMonitor
 from tunesmith.training.plan import Plan
@@ -189,6 +190,9 @@ def adapted_model(work: Training) -> Any:
         f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"
         + (f"; new in this model and trained whole: {', '.join(fresh)}" if fresh else "")
     )
+    if work.plan.kernels:
+        used = install_kernels(model, work.plan)
+        work.reporter.message(f"kernels: {', '.join(f'{n} {what}' for what, n in used.items())}")
     return model
 
 

@@ -1,13 +1,23 @@
-"""The plan: how this machine will run this training, with a reason for each choice."""
+"""The plan: how this machine will run this training, with a reason for each choice.
+
+What is chosen follows from the machine, the configuration and the data alone, never from a clock:
+a choice that timings made would make two trainings of one seed differ.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tunesmith.config.schema import ExperimentConfig, LoraConfig
 from tunesmith.errors import ConfigError, DeviceError, Problem
+from tunesmith.tasks import TASKS
+
+REFERENCE = "training.plan is reference: as plain transformers and PEFT have it"
+LONGEST_FOR_EAGER = 512
+"""Tokens up to which plain attention is taken on a CPU: its scores grow with their square."""
 
 SLOT_DEVICE = "TUNESMITH_SLOT_DEVICE"
 """Environment variable in which a worker says that the training's slot has a GPU: `cuda`."""
@@ -27,7 +37,9 @@ class Plan:
     """Device, number formats and attention of one training.
 
     `precision` is the format of the matrix products, `weights` that of the frozen weights; the
-    weights that train are always float32.
+    weights that train are always float32. `kernels` lets those of `tunesmith.training.kernels` in,
+    `own_attention` the one among them, `liger` those of Liger. `fused_optimizer` means PyTorch's
+    AdamW in one pass over each weight.
     """
 
     device: str
@@ -35,6 +47,10 @@ class Plan:
     weights: str
     attention: str
     choices: tuple[Choice, ...]
+    kernels: bool = False
+    own_attention: bool = False
+    fused_optimizer: bool = False
+    liger: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON."""
@@ -95,20 +111,35 @@ def make_plan(config: ExperimentConfig) -> Plan:
     quantized = "4 bits" if model.load_in_4bit else "8 bits" if model.load_in_8bit else None
     if quantized:
         _check_quantization(device, model.load_in_4bit)
-    precision, precision_reason = _precision(training.precision, device)
+    reference = training.plan == "reference"
+    precision, precision_reason = (
+        ("float32", REFERENCE)
+        if reference and training.precision == "auto"
+        else _precision(training.precision, device)
+    )
     weights, weights_reason = _weights(precision, config.lora)
-    attention, attention_reason = _attention(model.attn_implementation, device)
+    attention, attention_reason = _attention(config, device)
+    kernels, kernels_reason = _kernels(config, device, quantized=quantized is not None)
+    own_attention = kernels and attention == "eager" and model.attn_implementation is None
+    fused, optimizer_reason = _optimizer(config, device)
+    liger = _liger(config, device)
     batching = "by length" if training.group_by_length else "shuffled"
     return Plan(
         device=device,
         precision=precision,
         weights=weights,
         attention=attention,
+        kernels=kernels,
+        own_attention=own_attention,
+        fused_optimizer=fused,
+        liger=liger,
         choices=(
             Choice("device", device, device_reason),
             Choice("precision", precision, precision_reason),
             Choice("frozen weights", quantized or weights, weights_reason),
             Choice("attention", attention, attention_reason),
+            Choice("kernels", _kernels_in_words(kernels, own_attention, liger), kernels_reason),
+            Choice("optimizer", f"{training.optim}{', fused' if fused else ''}", optimizer_reason),
             Choice(
                 "batches",
                 f"{batching}, padded to the longest",
@@ -227,18 +258,66 @@ def _cpu_has_fast_bfloat16() -> bool:
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def _attention(wanted: str | None, device: str) -> tuple[str, str]:
+def _attention(config: ExperimentConfig, device: str) -> tuple[str, str]:
+    wanted = config.model.attn_implementation
     if wanted is not None:
         return wanted, "asked for in model.attn_implementation"
-    if device == "cpu":
+    if config.training.plan == "reference":
+        return "auto", REFERENCE
+    if device == "cpu" and config.data.max_length <= LONGEST_FOR_EAGER:
         # PyTorch's fused attention has a slow backward for short sequences on CPU.
         return "eager", "faster than fused attention for short texts on CPU"
+    if device == "cpu":
+        return "auto", f"fused: texts may have over {LONGEST_FOR_EAGER} tokens (data.max_length)"
     return "auto", "PyTorch's fused attention, where the model has it"
 
 
-def _check_quantization(device: str, four_bits: bool) -> None:
-    import importlib.util
+def _kernels(config: ExperimentConfig, device: str, *, quantized: bool) -> tuple[bool, str]:
+    wanted = config.training.kernels
+    if wanted is not None:
+        return wanted, "asked for in training.kernels"
+    if config.training.plan == "reference":
+        return False, REFERENCE
+    if quantized:
+        return False, "the frozen weights are quantized"
+    if device == "mps":
+        return False, "never measured on Apple's GPU"
+    return True, "the same results in fewer passes over memory, while it trains"
 
+
+def _kernels_in_words(kernels: bool, own_attention: bool, liger: bool) -> str:
+    parts = ["LoRA, norms, dropout"] if kernels else []
+    parts += ["attention over packed texts"] if own_attention else []
+    parts += ["Liger's"] if liger else []
+    return ", ".join(parts) or "those of PyTorch and PEFT"
+
+
+def _optimizer(config: ExperimentConfig, device: str) -> tuple[bool, str]:
+    """Whether AdamW runs fused, and why."""
+    optim = config.training.optim
+    if optim != "adamw_torch":
+        return False, "asked for in training.optim"
+    if config.training.plan == "reference":
+        return False, REFERENCE
+    if device == "mps":
+        return False, "as PyTorch has it"
+    return True, "the same update in one pass over each weight"
+
+
+def _liger(config: ExperimentConfig, device: str) -> bool:
+    """Whether Liger's kernels are used: on a GPU, for chat models, where they are installed."""
+    wanted = config.training.use_liger_kernel
+    if wanted is not None:
+        return wanted
+    return (
+        config.training.plan != "reference"
+        and device.startswith("cuda")
+        and TASKS[config.task_name].peft_task_type == "CAUSAL_LM"
+        and importlib.util.find_spec("liger_kernel") is not None
+    )
+
+
+def _check_quantization(device: str, four_bits: bool) -> None:
     field = "model.load_in_4bit" if four_bits else "model.load_in_8bit"
     missing = []
     if not device.startswith("cuda"):

@@ -1,0 +1,183 @@
+"""Attention for the short texts of a CPU: plain matrix products, packed rows, cheap dropout.
+
+PyTorch's fused attention has a slow backward there; transformers' `eager` copies keys and values
+for every group of heads, and draws dropout's random numbers one by one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+from tunesmith.tasks.packing import ATTENTION, Layout, packed
+from tunesmith.training.kernels import dropout as cheap
+
+_SPECIAL = ("softcap", "s_aux", "position_bias", "head_mask")
+"""What some models add to the scores, and this doesn't know."""
+_always = False
+
+
+def attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What transformers' attention functions take and give.
+
+    `query` has shape (rows, heads, tokens, size), `key` and `value` (rows, groups, seen, size),
+    `attention_mask` (rows or 1, 1, tokens, seen), added to the scores. The result has shape (rows,
+    tokens, heads, size). With `layout`, the one row is packed, and the mask not looked at.
+    """
+    layout: Layout | None = kwargs.pop("layout", None)
+    special = [name for name in _SPECIAL if kwargs.get(name) is not None]
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if layout is not None:
+        return _packed(query * scale, key, value, layout, dropout), None
+    if special or not (module.training or _always):
+        eager = sys.modules[type(module).__module__].eager_attention_forward
+        return eager(  # type: ignore[no-any-return]
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
+        )
+    return _padded(query * scale, key, value, attention_mask, dropout), None
+
+
+def _padded(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    share: float,
+) -> torch.Tensor:
+    rows, heads, tokens, size = query.shape
+    groups = key.shape[1]
+    # The heads of one group read the same keys: they stand below each other.
+    scores = query.reshape(rows, groups, -1, size) @ key.transpose(2, 3)
+    if mask is not None:
+        scores.view(rows, heads, tokens, -1).add_(mask)
+    weights = _weights(scores, share)
+    return (weights @ value).view(rows, heads, tokens, size).transpose(1, 2).contiguous()
+
+
+def _packed(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, share: float
+) -> torch.Tensor:
+    """Causal attention within each text of a packed row, and to what all of them share."""
+    heads, size, groups = query.shape[1], query.shape[3], key.shape[1]
+    shared, rows, tokens = layout.shared, layout.rows, layout.tokens
+    times = heads // groups
+    # (groups, times, rows, tokens, size): head number `times * group + i` reads that group's keys.
+    queries = query[0, :, shared:].reshape(groups, times, rows, tokens, size).transpose(1, 2)
+    own_keys = key[0, :, shared:].reshape(groups * rows, tokens, size)
+    own_values = value[0, :, shared:].reshape(groups * rows, tokens, size)
+    by_text = queries.reshape(groups * rows, times * tokens, size)
+    own = _causal(by_text @ own_keys.transpose(1, 2), tokens)
+    if not shared:
+        found = _weights(own, share) @ own_values
+        return _in_order(found, groups, rows, times, tokens)[None]
+    first_keys, first_values = key[0, :, :shared], value[0, :, :shared]
+    by_group = by_text.view(groups, -1, size)
+    first = (by_group @ first_keys.transpose(1, 2)).view(groups * rows, times * tokens, shared)
+    weights = _weights(torch.cat([first, own], dim=-1), share)
+    of_first = weights[..., :shared].reshape(groups, -1, shared) @ first_values
+    found = (weights[..., shared:] @ own_values).add_(of_first.view(groups * rows, -1, size))
+    begun = query[0, :, :shared].reshape(groups, times * shared, size)
+    scores = _causal(begun @ first_keys.transpose(1, 2), shared)
+    begin = _weights(scores, share) @ first_values
+    return torch.cat(
+        [
+            _in_order(begin, groups, 1, times, shared),
+            _in_order(found, groups, rows, times, tokens),
+        ]
+    )[None]
+
+
+def _causal(scores: torch.Tensor, tokens: int) -> torch.Tensor:
+    """`scores`, (…, times x tokens, tokens), without those of what comes later."""
+    later = torch.full((tokens, tokens), -torch.inf, dtype=scores.dtype, device=scores.device)
+    scores.view(scores.shape[0], -1, tokens, tokens).add_(later.triu_(1))
+    return scores
+
+
+def _in_order(found: torch.Tensor, groups: int, rows: int, times: int, tokens: int) -> torch.Tensor:
+    """(groups x rows, times x tokens, size) to (rows x tokens, heads, size)."""
+    parts = found.view(groups, rows, times, tokens, -1).permute(1, 3, 0, 2, 4)
+    return parts.reshape(rows * tokens, groups * times, -1)
+
+
+def _weights(scores: torch.Tensor, share: float) -> torch.Tensor:
+    """Shares of attention; torch computes them in float32 where `scores` hold fewer bits."""
+    weights = torch.softmax(scores, dim=-1)
+    return cheap.dropout(weights, share) if share else weights
+
+
+def use(model: Any) -> bool:
+    """Give `model`, which has transformers' `eager` attention, this one while it trains.
+
+    Left as it is, and False returned, where the two disagree on texts made up: a model may do with
+    its scores what this knows nothing of, or let its texts know more than their own tokens.
+    """
+    AttentionInterface.register(ATTENTION, attention)
+    AttentionMaskInterface.register(ATTENTION, ALL_MASK_ATTENTION_FUNCTIONS["eager"])
+    texts = _texts(model)
+    before = _states(model, {"input_ids": texts, "attention_mask": torch.ones_like(texts)})
+    model.set_attn_implementation(ATTENTION)
+    try:
+        with _forced():
+            padded = {"input_ids": texts, "attention_mask": torch.ones_like(texts)}
+            same = _agree(before, _states(model, padded))
+            if same and model.can_generate():
+                found = _states(model, packed(texts, _SHARED))[0]
+                rest = found[_SHARED:].view(len(texts), -1, found.shape[-1])
+                first = found[:_SHARED].expand(len(texts), -1, -1)
+                same = _agree(before, torch.cat([first, rest], dim=1))
+    except (TypeError, ValueError, RuntimeError):  # takes no layout, or other shapes
+        same = False
+    if not same:
+        model.set_attn_implementation("eager")
+    return same
+
+
+_SHARED = 5
+
+
+def _texts(model: Any) -> torch.Tensor:
+    """Three texts made up, of ten tokens each, the first `_SHARED` of them the same."""
+    generator = torch.Generator().manual_seed(0)
+    size = model.get_input_embeddings().num_embeddings
+    texts = torch.randint(size, (3, 10), generator=generator)
+    texts[:, :_SHARED] = texts[0, :_SHARED]
+    return texts.to(model.device)
+
+
+def _states(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+    """What the model's body makes of `inputs`, before any head: (rows, tokens, size)."""
+    with torch.inference_mode():
+        return model.base_model(**inputs)[0].float()  # type: ignore[no-any-return]
+
+
+def _agree(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether they differ by no more than rounding does in the model's number format."""
+    return bool((one - other).norm() <= 0.05 * one.norm())
+
+
+@contextmanager
+def _forced() -> Iterator[None]:
+    """Within this it is used though the model doesn't train, so that nothing is left to chance."""
+    global _always
+    _always = True
+    try:
+        yield
+    finally:
+        _always = False
