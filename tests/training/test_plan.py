@@ -135,7 +135,8 @@ def test_attention_is_eager_on_the_cpu_unless_asked_for() -> None:
 def test_the_reference_is_what_transformers_and_peft_do_by_themselves() -> None:
     plan = cpu_plan(training={"plan": "reference"})
     assert (plan.precision, plan.weights, plan.attention) == ("float32", "float32", "auto")
-    assert not (plan.kernels or plan.own_attention or plan.fused_optimizer or plan.liger)
+    own = (plan.kernels, plan.own_attention, plan.fused_optimizer, plan.liger)
+    assert not any(own)
     assert reason(plan, "kernels").startswith("training.plan is reference")
     asked = cpu_plan(training={"plan": "reference", "kernels": True, "precision": "bfloat16"})
     assert (asked.precision, asked.kernels) == ("bfloat16", True)
@@ -144,7 +145,7 @@ def test_the_reference_is_what_transformers_and_peft_do_by_themselves() -> None:
 def test_kernels_serve_a_cpu_and_stay_out_of_the_way_of_what_was_asked_for() -> None:
     assert (cpu_plan().kernels, cpu_plan().own_attention) == (True, True)
     off = cpu_plan(training={"kernels": False})
-    assert not (off.kernels or off.own_attention)
+    assert (off.kernels, off.own_attention) == (False, False)
     assert reason(off, "kernels") == "asked for in training.kernels"
     eager = cpu_plan(model={"name": "m", "attn_implementation": "eager"})
     assert (eager.kernels, eager.own_attention) == (True, False)
@@ -158,6 +159,7 @@ def test_a_gpu_gets_fused_attention_a_fused_optimizer_and_liger_where_installed(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     find = importlib.util.find_spec
     for installed in (True, False):
