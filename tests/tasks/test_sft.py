@@ -468,6 +468,27 @@ def test_answers_do_not_depend_on_the_padding_to_their_left(half_trained: Traine
             assert set(together[number][len(alone) :]) <= {tokenizer.pad_token_id}
 
 
+def test_the_head_of_a_generating_model_reads_one_piece_of_memory(half_trained: Trained) -> None:
+    model, tokenizer, rows = half_trained
+    task = task_with(max_new_tokens=3)
+    batch = batch_of(task, rows[:4], tokenizer)
+    pieces: list[bool] = []
+    original = functional.linear
+
+    class Watching(torch.overrides.TorchFunctionMode):
+        def __torch_function__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if function is original and len(args[1]) == model.config.vocab_size:
+                pieces.append(args[0].is_contiguous())
+            return function(*args, **(kwargs or {}))
+
+    with torch.no_grad(), Watching():
+        task._generate(model, batch, range(4), tokenizer)
+    assert pieces
+    assert all(pieces)
+
+
 # -- the score ----------------------------------------------------------------------------------
 
 

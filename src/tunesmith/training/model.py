@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import struct
@@ -222,6 +223,9 @@ def load_base(
     import transformers
     from safetensors import SafetensorError
 
+    # Read when the first product is computed. Each new shape makes oneDNN keep about 1 MB of code,
+    # for 1,024 shapes by default, and every batch may have one; a step uses some dozens.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     options: dict[str, Any] = {}
     if quantize_bits:
         options["quantization_config"] = transformers.BitsAndBytesConfig(
