@@ -31,6 +31,8 @@ from tunesmith.training.adapter import (
     load_adapter,
     resolve_target_modules,
     save_adapter,
+    trainable_weights,
+    with_weights,
 )
 from tunesmith.training.model import ModelSource, inspect_model, load_base, load_tokenizer
 
@@ -333,9 +335,12 @@ def test_a_saved_adapter_answers_on_a_fresh_base_exactly_as_it_did(
     model, task, lora = VARIANTS[variant]
     adapted = Adapted(folders[model], lora, task=task, weights=weights)
     untrained = adapted.answers(adapted.model.eval())
+    began = trainable_weights(adapted.model)
     adapted.train()
     trained = adapted.answers(adapted.model)
     assert float((trained - untrained).abs().max()) > 0.01
+    with with_weights(adapted.model, began):
+        assert torch.equal(adapted.answers(adapted.model), untrained)
     assert torch.equal(adapted.answers(adapted.reloaded(tmp_path)), trained)
 
 

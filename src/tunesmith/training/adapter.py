@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,29 @@ def count_parameters(model: Any) -> tuple[int, int]:
     """How many parameters train, and how many there are."""
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return trainable, sum(p.numel() for p in model.parameters())
+
+
+def trainable_weights(model: Any) -> dict[str, Any]:
+    """Copies of the weights that train, by name, in main memory."""
+    return {
+        name: parameter.detach().to("cpu", copy=True)
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+@contextmanager
+def with_weights(model: Any, weights: Mapping[str, Any]) -> Iterator[None]:
+    """Within this, `model` computes with `weights`, by name, in place of its own."""
+    own = {name: p.data for name, p in model.named_parameters() if name in weights}
+    parameters = dict(model.named_parameters())
+    for name, data in own.items():
+        parameters[name].data = weights[name].to(data.device)
+    try:
+        yield
+    finally:
+        for name, data in own.items():
+            parameters[name].data = data
 
 
 def _largest_fresh(model: Any, fresh: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""One training from end to end: load, measure the untrained model, train, judge, save, verify.
+"""One training from end to end: load, train, judge, measure the untrained model, save, verify.
 
 Knows no store and no queue: it gets rows and a reporter, and returns a result.
 """
@@ -19,7 +19,13 @@ import torch
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import Interrupted, ModelError, StorageError, VerificationError
 from tunesmith.tasks.base import Prediction, Score, Task
-from tunesmith.training.adapter import count_parameters, load_adapter, save_adapter
+from tunesmith.training.adapter import (
+    count_parameters,
+    load_adapter,
+    save_adapter,
+    trainable_weights,
+    with_weights,
+)
 from tunesmith.training.callbacks import Progress
 from tunesmith.training.card import write_card
 from tunesmith.training.evaluation import (
@@ -88,8 +94,7 @@ def _train(work: Training, *, resume: bool) -> TrainingResult:
         encode(work)
         model = adapted_model(work)
         _stop_if_asked(reporter)
-        reporter.phase(Phase.EVALUATING, "the untrained model, for comparison")
-        untrained = task.score(work.judge(model))
+        untrained_weights = trainable_weights(model)
         reporter.phase(Phase.TRAINING)
         checkpoint = _newest_checkpoint(work) if resume else None
         with others.together(checkpoint) as group:
@@ -102,6 +107,9 @@ def _train(work: Training, *, resume: bool) -> TrainingResult:
         progress.epoch * judged / max(progress.steps, 1),
         {f"eval_{name}": value for name, value in score.metrics.items()},
     )
+    reporter.phase(Phase.EVALUATING, "the untrained model, for comparison")
+    with with_weights(model, untrained_weights):
+        untrained = task.score(work.judge(model))
     metrics = _metrics(work, model, progress, score, predictions, untrained)
     reporter.phase(Phase.SAVING)
     errors = find_label_errors(predictions, task.facts().get("labels") or [])
