@@ -6,7 +6,6 @@ completion answer at once.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import Any
 
@@ -14,6 +13,7 @@ import click
 
 from tunesmith import __version__
 from tunesmith.errors import ConfigError, Interrupted, TunesmithError
+from tunesmith.loading import load
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("tunesmith.cli.train", "Train an experiment here and now."),
@@ -51,7 +51,7 @@ class LazyCommand(click.Command):
 
     def load(self) -> click.Command:
         """The command itself."""
-        command: click.Command = getattr(importlib.import_module(self.module), str(self.name))
+        command: click.Command = getattr(load(self.module), str(self.name))
         return command
 
     def make_context(

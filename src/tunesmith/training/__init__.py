@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from tunesmith.loading import load
 
 if TYPE_CHECKING:
     from tunesmith.training.engine import train as train
@@ -17,5 +18,5 @@ __all__ = ["train"]
 def __getattr__(name: str) -> Any:
     """Load the engine when it is first asked for."""
     if name == "train":
-        return importlib.import_module("tunesmith.training.engine").train
+        return load("tunesmith.training.engine").train
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,6 +22,7 @@ from tunesmith.data.reading.files import exists
 from tunesmith.data.reading.hub import hub_is_reachable
 from tunesmith.data.reading.packages import find_in_package
 from tunesmith.errors import ModelError, StorageError, nearest
+from tunesmith.loading import uncollected
 from tunesmith.training.writing import WRITE_ERRORS, mark_as_used, why_not_written
 
 OFFLINE_MODELS = (
@@ -182,8 +183,8 @@ def load_tokenizer(source: ModelSource) -> Any:
 
     Raises ModelError when the folder holds none.
     """
-    from transformers import AutoTokenizer
-
+    with uncollected():
+        from transformers import AutoTokenizer
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             source.folder, trust_remote_code=source.trust_remote_code

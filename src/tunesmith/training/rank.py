@@ -8,7 +8,6 @@ something to train on. That input's end means that the first process is gone; th
 
 from __future__ import annotations
 
-import importlib
 import os
 import queue
 import select
@@ -17,6 +16,8 @@ import signal
 import sys
 import threading
 from pathlib import Path
+
+from tunesmith.loading import load
 
 LOOK_EVERY = 1.0
 """Seconds between two looks whether the parent is still there, beside the input's end."""
@@ -30,7 +31,7 @@ def main(folder: Path, rank: int, parent: int) -> int:
     listener = threading.Thread(target=_listen, args=(lines, folder, parent), daemon=True)
     listener.start()
     # Only now what takes seconds to load: from here on the process notices that it is orphaned.
-    follower = importlib.import_module("tunesmith.training.follower")
+    follower = load("tunesmith.training.follower")
     code = 1
     try:
         code = int(follower.follow(folder, rank, lines.get))
