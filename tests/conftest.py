@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gc
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +83,15 @@ def save_tokenizer(folder: Path, *, chat: bool) -> int:
     return len(names)
 
 
+gc.disable()  # while all tests are collected: what they import stays
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is looked for, but not in the libraries and tests themselves."""
+    gc.freeze()
+    gc.enable()
+
+
 LONGEST = ("tests/ui/", "tests/test_starter", "tests/chaos/", "tests/api/test_schemathesis")
 
 
@@ -146,9 +157,21 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite store without experiments, to be copied: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("stores") / "template.db"
+    Store(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
+def store(settings: Settings, migrated_sqlite: Path) -> Iterator[Store]:
     """The store of this test's settings."""
+    path = Path(settings.store_url.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        shutil.copy(migrated_sqlite, path)
     with Store(settings.store_url) as opened:
         yield opened
 

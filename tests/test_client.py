@@ -18,7 +18,6 @@ from tests.api.conftest import settings as settings
 from tests.api.serving import Api, add_experiment, free_port, serving
 from tests.api.test_datasets import CSV
 from tests.api.test_train import take
-from tests.tracking.conftest import migrated_sqlite as migrated_sqlite
 
 import tunesmith
 from tunesmith.api.schemas.experiments import TaskStatus

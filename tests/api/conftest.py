@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from tests.api.serving import Api, free_port, serving
-from tests.tracking.conftest import migrated_sqlite as migrated_sqlite
 
 from tunesmith.api.tokens import create_token
 from tunesmith.settings import Settings

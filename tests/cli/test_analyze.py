@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.tracking.conftest import migrated_sqlite as migrated_sqlite
 from tests.tracking.records import experiment, minutes
 
 from tunesmith.cli.analyze import analyze

@@ -1,4 +1,4 @@
-"""The command as people use it: in processes of its own, killed, stopped, and misused."""
+"""The command as people use it: killed, stopped, and misused."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.cli.conftest import Here
 
 from tunesmith.tracking.store import Store
 
@@ -93,8 +94,8 @@ def start(config: Path, environment: Mapping[str, str], until: str) -> subproces
     return process
 
 
-def listed(run: Run) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in run("experiments", "list", "--json").stdout.splitlines()]
+def listed(here: Here) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in here("experiments", "list", "--json").stdout.splitlines()]
 
 
 def result(record: Mapping[str, Any]) -> tuple[bytes, float, float]:
@@ -106,42 +107,42 @@ def result(record: Mapping[str, Any]) -> tuple[bytes, float, float]:
 
 
 def test_one_that_is_killed_and_resumed_ends_as_one_left_alone_and_one_that_is_stopped_says_how(
-    config: Path, environment: dict[str, str], run: Run
+    config: Path, environment: dict[str, str], run: Run, here: Here
 ) -> None:
     done = run("train", "--config", str(config))
     assert done.returncode == 0, done.stderr
-    (alone,) = listed(run)
+    (alone,) = listed(here)
 
     killed = start(config, environment, until="checkpoint-60")
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    record = listed(run)[0]
+    record = listed(here)[0]
     assert record["status"] == "failed"
     assert f"tunesmith train --resume {record['id']}" in record["reason"]
     resumed = run("train", "--resume", record["id"])
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming from checkpoint-" in resumed.stdout
-    record = listed(run)[0]
+    record = listed(here)[0]
     assert result(record) == result(alone)
     # Its loss curve has no gap.
     lines = (Path(record["directory"]) / "history.jsonl").read_text().splitlines()
     steps = {p["step"] for p in map(json.loads, lines) if p["name"] == "loss"}
     assert steps >= set(range(7, 150, 7)) | set(range(20, 150, 20)) | {150}
-    imported = run("experiments", "import", record["directory"])
+    imported = here("experiments", "import", record["directory"])
     assert imported.returncode == 0, imported.stderr
 
     stopped = start(config, environment, until="checkpoint-40")
     stopped.send_signal(signal.SIGINT)
     output, _ = stopped.communicate()
     assert stopped.returncode == 130, output
-    record = listed(run)[0]
+    record = listed(here)[0]
     assert record["status"] == "cancelled"
     assert f"tunesmith train --resume {record['id']}" in output
     assert "Traceback" not in output
 
 
 def test_a_full_disk_leaves_whole_checkpoints_and_the_way_to_go_on(
-    config: Path, run: Run, tmp_path: Path
+    config: Path, run: Run, here: Here, tmp_path: Path
 ) -> None:
     store = {"TUNESMITH_DATABASE_URL": f"sqlite:///{tmp_path / 'store.db'}"}
     Store(store["TUNESMITH_DATABASE_URL"]).close()  # it is there: what fails is the training
@@ -157,15 +158,15 @@ def test_a_full_disk_leaves_whole_checkpoints_and_the_way_to_go_on(
     folder = next((tmp_path / "results").iterdir())
     assert not list(folder.rglob("*.partial"))
     assert not (folder / "artifacts" / "final_model").exists()
-    shown = run("experiments", "show", "latest", env=store)
+    shown = here("experiments", "show", "latest", **store)
     assert "failed" in shown.stdout
-    resumed = run("train", "--resume", "latest", env=store)
+    resumed = here("train", "--resume", "latest")
     assert resumed.returncode == 0, resumed.stderr
 
 
-def test_five_mistakes_are_five_located_messages_at_once(run: Run, tmp_path: Path) -> None:
+def test_five_mistakes_are_five_located_messages_at_once(here: Here, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(FIVE_MISTAKES)
-    done = run("train", "--config", "mine.yaml")
+    done = here("train", "--config", "mine.yaml")
     assert done.returncode == 2
     lines = done.stderr.splitlines()
     assert lines[0].endswith("5 problems:")
@@ -186,8 +187,6 @@ def test_five_mistakes_are_five_located_messages_at_once(run: Run, tmp_path: Pat
         (["data.dataset_name=revews.csv"], "no such file"),
         (["task.text_column=reviw"], "did you mean review?"),
         (["model.name=./nowhere"], "no file or folder ./nowhere"),
-        (["model.name=owner/unknown"], "hub can't be reached"),
-        (["data.dataset_name=owner/unknown"], "hub can't be reached"),
         (["--device", "cuda:9"], "cuda:9 isn't there; this machine has cpu"),
         (["model.load_in_4bit=true"], "needs a CUDA GPU"),
         (["task.labels=[good, fine]"], "unknown_labels: drop"),
@@ -198,13 +197,23 @@ def test_five_mistakes_are_five_located_messages_at_once(run: Run, tmp_path: Pat
     ],
 )
 def test_a_mistake_is_one_clear_paragraph_and_exit_code_2(
-    arguments: list[str], message: str, config: Path, run: Run, tmp_path: Path
+    arguments: list[str], message: str, config: Path, here: Here, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.yaml").write_text(config.read_text())
     given = [] if {"--config", "--resume"} & set(arguments) else ["--config", "mine.yaml"]
-    done = run("train", *given, *arguments)
+    done = here("train", *given, *arguments)
     assert done.returncode == 2, done.stdout
     assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("field", ["model.name", "data.dataset_name"])
+def test_a_hub_that_cannot_be_reached_is_said_in_one_clear_paragraph(
+    field: str, config: Path, run: Run
+) -> None:
+    done = run("train", "--config", str(config), f"{field}=owner/unknown")
+    assert done.returncode == 2, done.stdout
+    assert "hub can't be reached" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -229,9 +238,9 @@ def test_help_and_config_check_load_no_heavy_library(config: Path, environment: 
         assert done.returncode == 0, done.stderr
 
 
-def test_the_token_is_in_no_file_and_no_output(config: Path, run: Run, tmp_path: Path) -> None:
+def test_the_token_is_in_no_file_and_no_output(config: Path, here: Here, tmp_path: Path) -> None:
     secret = "hf_thisIsAMadeUpSecretToken"
-    done = run("train", "--config", str(config), "--epochs", "1", env={"HF_TOKEN": secret})
+    done = here("train", "--config", str(config), "--epochs", "1", HF_TOKEN=secret)
     assert done.returncode == 0, done.stderr
     assert secret not in done.stdout + done.stderr
     for file in (tmp_path / "results").rglob("*"):
@@ -240,39 +249,41 @@ def test_the_token_is_in_no_file_and_no_output(config: Path, run: Run, tmp_path:
 
 
 def test_experiments_are_listed_shown_logged_and_imported(
-    config: Path, run: Run, tmp_path: Path
+    config: Path, here: Here, tmp_path: Path
 ) -> None:
-    assert "No experiment yet" in run("experiments", "list").stdout
-    trained = run("train", "--config", str(config), "--experiment-name", "mine", "--epochs", "2")
+    assert "No experiment yet" in here("experiments", "list").stdout
+    trained = here("train", "--config", str(config), "--experiment-name", "mine", "--epochs", "2")
     assert trained.returncode == 0, trained.stderr
     assert "95 % interval (Wilson)" in trained.stdout
     assert "same predictions for every held-out row" in " ".join(trained.stdout.split())
-    (record,) = listed(run)
+    (record,) = listed(here)
     assert record["name"] == "mine"
-    assert record["id"] in run("experiments", "list").stdout
-    assert record["id"] in run("experiments", "show", "mine").stdout
-    assert "eval_accuracy=" in run("experiments", "logs", "latest").stdout
+    assert record["id"] in here("experiments", "list").stdout
+    assert record["id"] in here("experiments", "show", "mine").stdout
+    assert "eval_accuracy=" in here("experiments", "logs", "latest").stdout
     (tmp_path / "results" / "experiments.db").unlink()
-    run("experiments", "import", "results")
-    assert listed(run) == [record]
-    wrong = run("experiments", "show", "nosuch")
+    here("experiments", "import", "results")
+    assert listed(here) == [record]
+    wrong = here("experiments", "show", "nosuch")
     assert wrong.returncode == 2
     assert "There is no experiment 'nosuch'" in wrong.stderr
 
 
-def test_a_training_whose_time_is_over_fails_and_says_so(config: Path, run: Run) -> None:
+def test_a_training_whose_time_is_over_fails_and_says_so(
+    config: Path, run: Run, here: Here
+) -> None:
     ended = run("train", "--config", str(config), "job.time_limit=1")
     assert ended.returncode == 1, ended.stdout
     assert "Its time was over (job.time_limit, 1 seconds)" in ended.stderr
     assert "train --resume" in ended.stderr
-    assert listed(run)[0]["status"] == "failed"
+    assert listed(here)[0]["status"] == "failed"
 
 
-def test_configurations_are_shown_complete_and_described(config: Path, run: Run) -> None:
-    shown = run("config", "show", "--config", str(config), "--seed", "7", "lora.r=3").stdout
+def test_configurations_are_shown_complete_and_described(config: Path, here: Here) -> None:
+    shown = here("config", "show", "--config", str(config), "--seed", "7", "lora.r=3").stdout
     values = yaml.safe_load(shown)
     assert (values["training"]["seed"], values["lora"]["r"]) == (7, 3)
-    schema = json.loads(run("config", "schema").stdout)
+    schema = json.loads(here("config", "schema").stdout)
     assert "learning_rate" in schema["$defs"]["TrainingConfig"]["properties"]
-    valid = run("config", "validate", "--config", str(config))
+    valid = here("config", "validate", "--config", str(config))
     assert valid.stdout.endswith("is valid.\n")

@@ -12,7 +12,6 @@ from click.testing import CliRunner, Result
 from tests.api.conftest import settings as settings
 from tests.api.serving import Api, serving
 from tests.api.test_compare import add, right
-from tests.tracking.conftest import migrated_sqlite as migrated_sqlite
 
 from tunesmith.cli.compare import compare
 from tunesmith.errors import ConfigError, NotFoundError

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.tracking.conftest import migrated_sqlite as migrated_sqlite
 
 from tunesmith.cli.main import app
 from tunesmith.errors import StateError

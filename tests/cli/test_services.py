@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import Here
 
 from tunesmith.jobs.ports import free_port
 from tunesmith.tracking.entities import utc_now
@@ -55,16 +56,16 @@ def run(tmp_path: Path) -> Run:
     ],
 )
 def test_what_a_service_cannot_be_started_with_is_said(
-    arguments: list[str], message: str, run: Run
+    arguments: list[str], message: str, here: Here
 ) -> None:
-    ended = run(*arguments)
+    ended = here(*arguments)
     assert ended.returncode == 2
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_the_doctor_looks_at_everything_and_shows_no_secret(run: Run, tmp_path: Path) -> None:
-    ended = run("doctor", HF_TOKEN="hf_secret")
+def test_the_doctor_looks_at_everything_and_shows_no_secret(here: Here, tmp_path: Path) -> None:
+    ended = here("doctor", HF_TOKEN="hf_secret")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     lines = {line[:14].strip() for line in ended.stdout.splitlines() if line[0] != " "}
     assert lines == {
@@ -76,12 +77,12 @@ def test_the_doctor_looks_at_everything_and_shows_no_secret(run: Run, tmp_path: 
     assert "tunesmith up starts" in ended.stdout
 
 
-def test_the_doctor_says_every_problem_with_what_to_do(run: Run, tmp_path: Path) -> None:
+def test_the_doctor_says_every_problem_with_what_to_do(here: Here, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ended = run(
+        ended = here(
             "doctor", "--json", TUNESMITH_RESULTS_DIR=str(file / "results"), API_PORT=port,
             UI_PORT=port, REDIS_URL="redis://:secret@127.0.0.1:1/0",
         )  # fmt: skip
@@ -96,8 +97,8 @@ def test_the_doctor_says_every_problem_with_what_to_do(run: Run, tmp_path: Path)
     assert "***" in found["broker"]["message"]
 
 
-def test_the_doctor_warns_before_the_api_would_be_open_to_others(run: Run) -> None:
-    ended = run("doctor", TUNESMITH_API_HOST="0.0.0.0")
+def test_the_doctor_warns_before_the_api_would_be_open_to_others(here: Here) -> None:
+    ended = here("doctor", TUNESMITH_API_HOST="0.0.0.0")
     assert ended.returncode == 1
     assert "there is no admin token" in ended.stdout
     assert "tokens create NAME --role admin" in ended.stdout
@@ -132,7 +133,7 @@ def test_the_doctor_goes_on_when_torch_is_broken(run: Run, tmp_path: Path) -> No
 
 
 def test_the_doctor_tells_a_worker_that_was_killed_from_one_that_works(
-    run: Run, tmp_path: Path
+    here: Here, tmp_path: Path
 ) -> None:
     (tmp_path / "results").mkdir()
     record = Worker(
@@ -142,7 +143,7 @@ def test_the_doctor_tells_a_worker_that_was_killed_from_one_that_works(
     with Store(f"sqlite:///{tmp_path / 'results' / 'experiments.db'}") as store:
         store.jobs.register(record)
         store.jobs.register(replace(record, name="working", seen_at=utc_now()))
-    ended = run("doctor", "--json")
+    ended = here("doctor", "--json")
     workers = [found for found in json.loads(ended.stdout) if found["name"] == "workers"]
     assert [found["state"] for found in workers] == ["ok", "warning"]
     assert workers[0]["message"] == "working (cpu)"

@@ -91,14 +91,6 @@ def make_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeURL
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite store without experiments, to be copied: migrating takes longer than most tests."""
-    path = tmp_path_factory.mktemp("stores") / "template.db"
-    Store(f"sqlite:///{path}").close()
-    return path
-
-
-@pytest.fixture(scope="session")
 def migrated_postgres(postgres: str) -> Iterator[str]:
     """Name of a PostgreSQL store without experiments, to be copied."""
     databases = PostgresDatabases(postgres)

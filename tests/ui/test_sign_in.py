@@ -15,7 +15,6 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from tests.api.serving import serving
 from tests.oidc_provider import CLIENT, SECRET, Provider, oidc_provider
-from tests.tracking.conftest import migrated_sqlite as migrated_sqlite
 from tests.ui.conftest import Seen, settled, stack
 
 from tunesmith.errors import ConfigError
