@@ -31,6 +31,8 @@ class Progress:
     """Training time so far."""
     usage: Usage = field(default_factory=Usage)
     """What it took of the machine so far."""
+    rows_at_once: int | None = None
+    """Rows of a batch that are computed at once, where not all of them fit into memory."""
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> Progress:

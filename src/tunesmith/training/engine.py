@@ -5,7 +5,6 @@ Knows no store and no queue: it gets rows and a reporter, and returns a result.
 
 from __future__ import annotations
 
-import gc
 import json
 import resource
 import shutil
@@ -43,6 +42,7 @@ from tunesmith.training.fitting import (
     fit,
     out_of_memory,
 )
+from tunesmith.training.halving import free_memory, is_out_of_memory
 from tunesmith.training.label_errors import find_label_errors
 from tunesmith.training.model import ModelSource
 from tunesmith.training.plan import Plan
@@ -81,7 +81,9 @@ def train(
     work = Training(config, task, data, source, plan, directory, reporter)
     try:
         return _train(work, resume=resume)
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise out_of_memory(plan, error) from error
 
 
@@ -120,7 +122,7 @@ def _train(work: Training, *, resume: bool) -> TrainingResult:
         metrics["likely_label_errors"] = errors.to_json()
     staging = _save(work, model, metrics)
     del model
-    _free_memory(work.plan.device)
+    free_memory()  # the trainer holds the model in a circle
     reporter.phase(Phase.VERIFYING, "the saved adapter on a fresh base model")
     metrics["reload_verified"] = True
     metrics["reload_max_difference"] = _verify(work, staging, predictions)
@@ -145,6 +147,7 @@ def _metrics(
         "train_loss": progress.mean_loss,
         "train_steps": progress.steps,
         "train_epochs": progress.epoch,
+        "rows_at_once": progress.rows_at_once or work.config.training.per_device_train_batch_size,
         "train_samples": len(work.train_examples or []),
         "train_samples_per_second": progress.samples / max(progress.seconds, 1e-9),
         "train_tokens_per_second": progress.tokens / max(progress.seconds, 1e-9),
@@ -215,13 +218,6 @@ def _newest_checkpoint(work: Training) -> Path | None:
 def _stop_if_asked(reporter: Reporter) -> None:
     if reporter.should_stop():
         raise Interrupted("stopped before training began")
-
-
-def _free_memory(device: str) -> None:
-    """Let go of a model that nothing names any more: the trainer holds it in a circle."""
-    gc.collect()
-    if device.startswith("cuda"):
-        torch.cuda.empty_cache()
 
 
 def _peak_memory(device: str) -> int:

@@ -29,6 +29,7 @@ from tunesmith.training.callbacks import Progress, Report, ReportResources
 from tunesmith.training.evaluation import evaluate
 from tunesmith.training.group import Group
 from tunesmith.training.kernels import install_kernels
+from tunesmith.training.halving import free_memory, is_out_of_memory, with_rows_at_once
 from tunesmith.training.model import ModelSource, load_base, load_tokenizer
 from tunesmith.training.monitor import PerformanceMonitor
 from tunesmith.training.plan import Plan
@@ -55,6 +56,8 @@ class Training:
     train_rows: list[Row] | None = None
     train_examples: list[Example] | None = None
     eval_examples: list[Example] | None = None
+    rows_judged: int | None = None
+    """Rows in one evaluation batch, where the usual number doesn't fit into memory."""
 
     def base(self) -> tuple[Any, list[str]]:
         """A fresh base model and its modules without weights."""
@@ -63,24 +66,40 @@ class Training:
     @property
     def eval_batch_size(self) -> int:
         """Rows in one evaluation batch."""
-        return eval_batch_size(self.config, self.task)
+        return self.rows_judged or eval_batch_size(self.config, self.task)
 
     def judge(
         self, model: Any, *, generate: bool = True, reporter: Reporter | None = None
     ) -> list[Prediction]:
-        """`model`'s predictions for the held-out rows; `reporter` is heard instead of ours."""
-        return evaluate(
-            model,
-            self.task,
-            self.data.evaluation,
-            self.eval_examples or [],
-            self.data.columns,
-            self.tokenizer,
-            self.plan,
-            self.eval_batch_size,
-            generate=generate,
-            reporter=reporter or self.reporter,
-        )
+        """`model`'s predictions for the held-out rows; `reporter` is heard instead of ours.
+
+        Where memory runs out, all are judged again in batches of half the rows, and later ones too:
+        the same batches give the same scores.
+        """
+        while True:
+            rows = self.eval_batch_size
+            try:
+                return evaluate(
+                    model,
+                    self.task,
+                    self.data.evaluation,
+                    self.eval_examples or [],
+                    self.data.columns,
+                    self.tokenizer,
+                    self.plan,
+                    rows,
+                    generate=generate,
+                    reporter=reporter or self.reporter,
+                )
+            except (RuntimeError, MemoryError) as error:
+                if rows == 1 or not is_out_of_memory(error):
+                    raise
+                self.rows_judged = (rows + 1) // 2
+            free_memory()  # once the error is gone, whose frames hold what was computed
+            self.reporter.message(
+                f"the memory of {self.plan.device} was not enough to judge {rows} rows at once; "
+                f"from here on {self.rows_judged} are"
+            )
 
 
 def base_model(
@@ -213,6 +232,7 @@ def fit(
     trainer = _trainer(work, model, group, progress)
     if not group.leads:  # dropout is another one in each process
         transformers.set_seed(training.seed + group.rank)
+    trainer.fewer_rows = _remember_fewer_rows(work, trainer)
     begun = time.monotonic()
     earlier = progress.seconds
     trainer.before_save = lambda: setattr(progress, "seconds", earlier + time.monotonic() - begun)
@@ -247,6 +267,24 @@ def _trainer(work: Training, model: Any, group: Group, progress: Progress) -> Lo
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _remember_fewer_rows(work: Training, trainer: LoraTrainer) -> Callable[[int, int, str], None]:
+    """Says and records that fewer rows are computed at once from now on."""
+    batch = work.config.training.per_device_train_batch_size
+
+    def remember(rows: int, smaller: int, reason: str) -> None:
+        step = trainer.state.global_step + 1
+        work.reporter.message(
+            f"the memory of {work.plan.device} was not enough for {rows} rows at once at step "
+            f"{step} ({reason}); from there on {smaller} are computed at once, and the steps stay "
+            "what they were"
+        )
+        told = f"the memory was not enough for {rows} at step {step}; the steps stay the same"
+        work.plan = with_rows_at_once(work.plan, smaller, batch, told)
+        work.reporter.plan(work.plan)
+
+    return remember
 
 
 @contextmanager
@@ -285,13 +323,17 @@ def _early_stopping(work: Training) -> list[EarlyStoppingCallback]:
     ]
 
 
-def out_of_memory(plan: Plan, error: torch.OutOfMemoryError) -> TrainingError:
+def out_of_memory(plan: Plan, error: BaseException) -> TrainingError:
     """The same in words that say what to do."""
     return TrainingError(
-        f"the memory of {plan.device} was not enough ({str(error).splitlines()[0]}). Lower "
+        f"the memory of {plan.device} was not enough ({_first_line(error)}). Lower "
         "training.per_device_train_batch_size (and raise gradient_accumulation_steps by as "
         "much), lower data.max_length, or set training.gradient_checkpointing."
     )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def quiet() -> None:

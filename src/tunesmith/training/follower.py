@@ -6,11 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from tunesmith.errors import Interrupted, TunesmithError
 from tunesmith.training.fitting import Training, adapted_model, begin, fit, out_of_memory
 from tunesmith.training.group import joined
+from tunesmith.training.halving import is_out_of_memory
 from tunesmith.training.handover import Handover
 
 
@@ -25,7 +24,9 @@ def follow(folder: Path, rank: int, next_line: Callable[[], str]) -> int:
         _follow(work, handover, rank, next_line)
     except Interrupted:
         return 0
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         handover.say_failed(rank, out_of_memory(work.plan, error))
         return 1
     except TunesmithError as error:

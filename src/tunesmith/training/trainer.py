@@ -20,6 +20,7 @@ from tunesmith.tasks.base import Batch, Example, Task
 from tunesmith.training.batching import EpochSampler, Examples, PartialBatches
 from tunesmith.training.callbacks import Progress
 from tunesmith.training.group import Group
+from tunesmith.training.halving import Steps
 from tunesmith.training.monitor import Part
 from tunesmith.training.writing import WRITE_ERRORS, make_visible, why_not_written
 
@@ -79,6 +80,9 @@ class LoraTrainer(transformers.Trainer):
         self.before_save: Callable[[], None] = lambda: None
         self.lap: Callable[[Part], None] = lambda part: None
         """Called when a part of a step has ended."""
+        self.fewer_rows: Callable[[int, int, str], None] = lambda rows, smaller, reason: None
+        """Called when a batch didn't fit: rows that didn't, rows tried now, the reason."""
+        self._steps = Steps(progress, self._forget_gradients, self._fewer_rows)
         self._staging: Path | None = None
         super().__init__(
             train_dataset=train_examples,
@@ -95,6 +99,7 @@ class LoraTrainer(transformers.Trainer):
         samples: tuple[list[Batch], torch.Tensor | int | None]
         samples = super().get_batch_samples(epoch_iterator, num_batches, device)
         self.lap(Part.DATA)
+        self._steps.begin()
         return samples
 
     def training_step(
@@ -104,9 +109,22 @@ class LoraTrainer(transformers.Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """The loss of a batch; its gradients are added to those of the step."""
-        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
-        self.lap(Part.BACKWARD)
-        return loss
+        step = super().training_step
+
+        def once(rows: Batch) -> torch.Tensor:
+            loss: torch.Tensor = step(model, rows, num_items_in_batch)
+            self.lap(Part.BACKWARD)
+            return loss
+
+        if self.group.size > 1:  # all must pass backward equally often
+            return once(inputs)
+        return self._steps.compute(inputs, once)
+
+    def _forget_gradients(self) -> None:
+        self.model.zero_grad()
+
+    def _fewer_rows(self, rows: int, smaller: int, reason: str) -> None:
+        self.fewer_rows(rows, smaller, reason)
 
     def compute_loss(
         self,
