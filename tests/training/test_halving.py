@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,11 @@ class _OutOfMemory(torch.autograd.Function):
         return gradients
 
 
+def _run_out(_: Any, __: Any, values: torch.Tensor) -> torch.Tensor:
+    passed: torch.Tensor = _OutOfMemory.apply(values)  # type: ignore[no-untyped-call]
+    return passed
+
+
 class Narrow(SupervisedFineTuning):
     """Learns as its parent does, with memory for `fits` rows from batch `since` on.
 
@@ -52,7 +56,7 @@ class Narrow(SupervisedFineTuning):
         if len(batch["input_ids"]) <= self.fits or self.batches < self.since:
             return super().loss(model, batch, num_items)
         (first,) = [m for name, m in model.named_modules() if name.endswith("layers.0")]
-        hook = first.register_forward_hook(lambda *given: _OutOfMemory.apply(given[2]))
+        hook = first.register_forward_hook(_run_out)
         try:
             return super().loss(model, batch, num_items)
         finally:
@@ -157,9 +161,9 @@ def test_a_step_that_does_not_fit_is_done_again_in_parts_and_the_experiment_stay
         "the memory of cpu was not enough for 2 rows at once at step 3",
     ]
     assert "DefaultCPUAllocator: can't allocate memory" in narrow.messages[-1]
-    assert [(c.value, c.reason) for c in narrow.plans[-1].choices if c.setting == "rows at once"] == [
-        ("1 of 4", "the memory was not enough for 2 at step 3; the steps stay the same")
-    ]
+    assert [
+        (c.value, c.reason) for c in narrow.plans[-1].choices if c.setting == "rows at once"
+    ] == [("1 of 4", "the memory was not enough for 2 at step 3; the steps stay the same")]
     resumed = Listener()
     result = trained("narrow", 4, 2, resumed, fits=1, resume=True)
     assert not [message for message in resumed.messages if "enough" in message]

@@ -147,14 +147,12 @@ class _Run:
         prepared = self._prepared(experiment, prepared)
         experiment = self._experiment()
         _describe_data(prepared, self.recorder)
-        plan = make_plan(prepared.config)
-        self.recorder.plan(plan)
         result = training.train(
             prepared.config,
             prepared.task,
             _training_data(prepared, experiment),
             prepared.source,
-            plan,
+            make_plan(prepared.config),
             self.files.folder,
             self.recorder,
             resume=self.files.checkpoints.is_dir() or experiment.restarts > 0,

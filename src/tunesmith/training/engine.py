@@ -46,6 +46,7 @@ from tunesmith.training.halving import free_memory, is_out_of_memory
 from tunesmith.training.label_errors import find_label_errors
 from tunesmith.training.model import ModelSource
 from tunesmith.training.plan import Plan
+from tunesmith.training.preflight import fit_into_memory
 from tunesmith.training.processes import Processes
 from tunesmith.training.reporter import Phase, Reporter, TrainingData, TrainingResult
 from tunesmith.training.trainer import checkpoints
@@ -94,6 +95,8 @@ def _train(work: Training, *, resume: bool) -> TrainingResult:
     with Processes(work) as others:
         begin(work)
         encode(work)
+        fit_into_memory(work)
+        reporter.plan(work.plan)
         model = adapted_model(work)
         _stop_if_asked(reporter)
         untrained_weights = trainable_weights(model)
@@ -129,6 +132,7 @@ def _train(work: Training, *, resume: bool) -> TrainingResult:
     make_visible(staging, work.directory / FINAL_MODEL)
     metrics["total_runtime"] = time.monotonic() - started
     metrics["peak_memory_bytes"] = _peak_memory(work.plan.device)
+    metrics["estimated_memory_bytes"] = work.memory_estimate
     return TrainingResult(metrics, predictions, score.main, score.metrics[score.main], errors)
 
 

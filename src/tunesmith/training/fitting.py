@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 
@@ -58,6 +57,10 @@ class Training:
     eval_examples: list[Example] | None = None
     rows_judged: int | None = None
     """Rows in one evaluation batch, where the usual number doesn't fit into memory."""
+    rows_at_once: int | None = None
+    """Rows of a training batch that are computed at once, where not all of them will fit."""
+    memory_estimate: int | None = None
+    """Most bytes that this process will probably take; on a GPU, of the GPU's memory."""
 
     def base(self) -> tuple[Any, list[str]]:
         """A fresh base model and its modules without weights."""
@@ -226,6 +229,8 @@ def fit(
     progress = Progress()
     if checkpoint is not None:
         progress = Progress.from_json(json.loads((checkpoint / PROGRESS_FILE).read_text()))
+    if work.rows_at_once is not None:
+        progress.rows_at_once = min(work.rows_at_once, progress.rows_at_once or work.rows_at_once)
     training = work.config.training
     chooses = training.load_best_model_at_end or training.early_stopping_patience is not None
     report = Report(work.reporter, progress, group, skip_last_eval=not chooses)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import math
 import re
 import shutil
 import struct
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,12 +76,22 @@ class ModelFacts:
     """Names of the modules that hold a matrix, embeddings left out."""
     parameters: int = 0
     experts: bool = False
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
+    """Name of each tensor in the files → its shape."""
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """`config.json`, or its part about text."""
+    file_bytes: int = 0
+    """Bytes of the weights' files."""
 
     @property
     def block_modules(self) -> list[str]:
         """Last names of the matrices inside the numbered blocks: what LoRA usually adapts."""
-        inside = [name for name in self.modules if any(part.isdigit() for part in name.split("."))]
-        return sorted({name.rpartition(".")[2] for name in inside})
+        return sorted({name.rpartition(".")[2] for name in self.matrices_in_blocks})
+
+    @property
+    def matrices_in_blocks(self) -> list[str]:
+        """Names of the matrices inside the numbered blocks."""
+        return [name for name in self.modules if any(part.isdigit() for part in name.split("."))]
 
 
 def locate_model(
@@ -145,6 +157,7 @@ def inspect_model(folder: Path) -> ModelFacts:
             else {}
         )
         shapes: dict[str, list[int]] = {}
+        file_bytes = 0
         for file in sorted(folder.glob("*.safetensors")):
             with file.open("rb") as stream:
                 (length,) = struct.unpack("<Q", stream.read(8))
@@ -154,6 +167,7 @@ def inspect_model(folder: Path) -> ModelFacts:
             if 8 + length + end > file.stat().st_size:
                 raise ValueError(f"{file.name} is cut off")
             shapes |= {name: tensor["shape"] for name, tensor in header.items()}
+            file_bytes += file.stat().st_size
         text = config.get("text_config") or config
     except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
         # The last two: JSON, and not the objects that these files hold.
@@ -173,8 +187,11 @@ def inspect_model(folder: Path) -> ModelFacts:
         model_type=str(config.get("model_type", "unknown")),
         max_length=min(stated, default=None),
         modules=tuple(modules),
-        parameters=sum(_product(shape) for shape in shapes.values()),
+        parameters=sum(map(math.prod, shapes.values())),
         experts=any("expert" in key for key in text),
+        shapes={name: tuple(shape) for name, shape in shapes.items()},
+        settings=text,
+        file_bytes=file_bytes,
     )
 
 
@@ -384,13 +401,6 @@ def _sha256(files: list[Path]) -> str:
         except OSError as error:
             raise ModelError(f"model.name: {file} can't be read: {error.strerror}") from error
     return f"sha256:{digest.hexdigest()}"
-
-
-def _product(shape: list[int]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
 
 
 def _first_line(error: BaseException) -> str:

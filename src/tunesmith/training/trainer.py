@@ -121,7 +121,8 @@ class LoraTrainer(transformers.Trainer):
         return self._steps.compute(inputs, once)
 
     def _forget_gradients(self) -> None:
-        self.model.zero_grad()
+        if self.model is not None:
+            self.model.zero_grad()
 
     def _fewer_rows(self, rows: int, smaller: int, reason: str) -> None:
         self.fewer_rows(rows, smaller, reason)

@@ -58,6 +58,16 @@ SENTENCES = N_(
     "the memory of {device} was not enough ({error}). Lower "
     "training.per_device_train_batch_size (and raise gradient_accumulation_steps by as "
     "much), lower data.max_length, or set training.gradient_checkpointing.",
+    "{name} needs about {size} of memory to be trained{where} {how}, and {free} are there on "
+    "{device}. What would fit: {what}.",
+    "in {n} processes",
+    "with a single row at once",
+    "with {n} rows at once",
+    "training.gradient_checkpointing: true",
+    "data.max_length: {n}",
+    "model.load_in_4bit: true",
+    "training.per_device_train_batch_size: {rows} with gradient_accumulation_steps: {n}",
+    "a smaller base model",
     "the disk of {folder} is full ({free} MB free).",
     "the checkpoint of step {step} can't be written: {error} Earlier checkpoints are "
     "whole: resume when that is mended.",
