@@ -16,6 +16,7 @@ from tunesmith.api.schemas.data import (
     Datasets,
     DatasetVersions,
     DatasetVersionState,
+    Estimate,
     Imported,
     ParsedConfiguration,
     Presets,
@@ -128,3 +129,7 @@ class Data(Connected):
     def resolve(self, config: Mapping[str, Any]) -> Resolved:
         """The configuration with all its defaults. Raises ConfigError with every problem."""
         return self._ask(Resolved, "POST", "/configuration/resolve", json=dict(config))
+
+    def estimate(self, config: Mapping[str, Any]) -> Estimate:
+        """Memory and time that a training will take. Raises ConfigError with every problem."""
+        return self._ask(Estimate, "POST", "/configuration/estimate", json=dict(config))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from tunesmith.api.deps import JsonObject, ServiceDep, SettingsDep, TurnDep, Viewer
+from tunesmith.api.deps import JsonObject, ServiceDep, SettingsDep, StoreDep, TurnDep, Viewer
 from tunesmith.api.documentation import (
     BODY,
     EXAMPLE,
@@ -23,6 +23,7 @@ from tunesmith.api.schemas.data import (
     BaseModels,
     BaseModelState,
     ConfigurationCheck,
+    Estimate,
     HubModels,
     HubModelState,
     ParsedConfiguration,
@@ -37,6 +38,7 @@ from tunesmith.config.yaml import Draft, parse_yaml, read_draft, to_yaml
 from tunesmith.data.writing import write_table
 from tunesmith.errors import ConfigError
 from tunesmith.experiments.confinement import confinement_problems
+from tunesmith.experiments.estimates import expect
 from tunesmith.experiments.inspection import check_configuration
 from tunesmith.experiments.prepare import check
 from tunesmith.settings import Settings
@@ -199,3 +201,28 @@ def resolve(_: Viewer, values: JsonObject) -> Resolved:
     config = read_draft(values).config()
     text = to_yaml(config)
     return Resolved(config=config.model_dump(mode="json"), yaml=text)
+
+
+@router.post(
+    "/estimate",
+    response_model=Estimate,
+    responses=errors(*BODY),
+    openapi_extra=configuration_body(EXAMPLE),
+    summary="Estimate memory and time",
+)
+def estimate(_: Viewer, values: JsonObject, settings: SettingsDep, store: StoreDep) -> Estimate:
+    """What a training will take, before it is trained; nothing is fetched, no data are read.
+
+    The time is that of earlier experiments with the same model, else computed from the model's
+    size and this machine's speed.
+    """
+    found = expect(_confined(values, settings).config(), store, settings)
+    least, most = found.seconds or (None, None)
+    return Estimate(
+        memory_bytes=found.memory,
+        memory_free_bytes=found.memory_free,
+        seconds_least=least,
+        seconds_most=most,
+        experiments=[one.id for one in found.measured],
+        hosts=sorted({one.host for one in found.measured if one.host}),
+    )

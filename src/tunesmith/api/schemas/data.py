@@ -210,3 +210,19 @@ class Resolved(Answer):
 
     config: dict[str, Any] = Field(description="The complete configuration.")
     yaml: str = Field(description="The same as a file for tunesmith train --config.")
+
+
+class Estimate(Answer):
+    """What a training will take."""
+
+    memory_bytes: int | None = Field(
+        description="Most memory, computed for texts of data.max_length; null: not known here."
+    )
+    memory_free_bytes: int = Field(description="Memory that is free on the API's machine.")
+    seconds_least: float | None = Field(description="Training time; null: not known.")
+    seconds_most: float | None = Field(description="The same, at most.")
+    experiments: list[str] = Field(
+        description="Ids of the earlier experiments that the time was measured in; empty where it "
+        "is computed, which is rough."
+    )
+    hosts: list[str] = Field(description="The machines that these were on.")

@@ -1,66 +1,65 @@
-"""How long it will take and how much memory it will need, by what was measured before."""
+"""How long it will take and how much memory it will need, before it is trained."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from tunesmith.api.schemas.experiments import ExperimentWhole
+from tunesmith.api.schemas.data import Estimate
+from tunesmith.errors import ConfigError
 from tunesmith.ui import formats, session
 from tunesmith.ui.components import draft
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
 
-LOOKED_AT = 5
-"""Earlier experiments that are asked."""
-
 
 def panel() -> None:
-    """The estimate from the newest experiments with the same model; or that there is none yet."""
-    model = draft.get("model.name")
-    if not model:
+    """The API's estimate for the draft, whose fields are right."""
+    if not draft.get("model.name"):
         return
-    found = session.client().experiments(model=str(model), status="succeeded", limit=LOOKED_AT)
-    same = [one for one in found.items if one.model_name == model]
-    wholes = [session.client().experiment(one.id) for one in same[:LOOKED_AT]]
-    speeds = [v for one in wholes if (v := one.metrics.get("train_samples_per_second"))]
+    try:
+        found = session.client().estimate(draft.current())
+    except ConfigError:  # a path that may not be read, say: the check tells
+        return
     with st.container(border=True, gap="xsmall"):
         st.markdown(f"**{_('Estimate')}**")
-        if not speeds:
-            st.caption(_("Nothing was trained with this model yet: the first time tells."))
-            return
         left, right = st.columns(2)
-        rows = _rows()
-        if rows is not None:
-            seconds = sorted(rows / speed for speed in speeds)
-            shortest, longest = formats.duration(seconds[0]), formats.duration(seconds[-1])
-            text = (
-                shortest
-                if shortest == longest
-                else _("{least} to {most}").format(least=shortest, most=longest)
+        if found.seconds_least is not None:
+            left.metric(_("Training time"), _time(found))
+        if found.memory_bytes is not None:
+            right.metric(
+                _("Memory"),
+                formats.size(found.memory_bytes),
+                help=_("At most, for texts of data.max_length tokens."),
             )
-            left.metric(_("Training time"), text)
-        memory = [v for one in wholes if (v := one.metrics.get("peak_memory_bytes"))]
-        if memory:
-            right.metric(_("Memory"), formats.size(max(memory)))
-        st.caption(_basis(wholes))
+        st.caption(_basis(found))
+        if found.memory_bytes is not None and found.memory_bytes > found.memory_free_bytes:
+            st.warning(
+                _(
+                    "That is more than the {free} that are free on the API's machine. Fewer rows "
+                    "are then computed at once, which takes longer and changes nothing else."
+                ).format(free=formats.size(found.memory_free_bytes)),
+                icon=":material/memory:",
+            )
 
 
-def _rows() -> float | None:
-    """Rows that are gone through, where the draft and the data tell."""
-    epochs = draft.get("training.num_train_epochs")
-    samples = draft.get("data.train_samples")
-    if not isinstance(samples, int):
-        name = str(draft.get("data.dataset_name") or "")
-        base, at, number = name.partition("@")
-        if not at or not number.isdigit():
-            return None
-        version = session.client().dataset_version(base, int(number))
-        samples = version.splits.get("train", version.rows)
-    return samples * float(epochs if isinstance(epochs, int | float) else 1.0)
+def _time(found: Estimate) -> str:
+    shortest = formats.duration(found.seconds_least)
+    longest = formats.duration(found.seconds_most)
+    if shortest == longest:
+        return shortest
+    return _("{least} to {most}").format(least=shortest, most=longest)
 
 
-def _basis(wholes: list[ExperimentWhole]) -> str:
-    hosts = {one.host for one in wholes if one.host}
-    return _("As {n} earlier experiments with this model were on {hosts}.").format(
-        n=len(wholes), hosts=as_it_is(", ".join(sorted(hosts)) or "?")
-    )
+def _basis(found: Estimate) -> str:
+    if found.experiments and found.seconds_least is not None:
+        return _("As {n} earlier experiments with this model were on {hosts}.").format(
+            n=len(found.experiments), hosts=as_it_is(", ".join(found.hosts) or "?")
+        )
+    if found.seconds_least is not None:
+        return _(
+            "Computed from the model's size and this machine's speed, for texts as long as "
+            "data.max_length allows: rough until something was trained with this model."
+        )
+    if found.memory_bytes is None:
+        return _("Nothing was trained with this model yet: the first time tells.")
+    return _("The time is known once data.train_samples or a version of the data is chosen.")

@@ -33,7 +33,8 @@ def page() -> None:
         _settings(problems)
     with right:
         _submit(problems)
-        estimates.panel()
+        if not problems:
+            estimates.panel()
         yaml_editor.panel(text)
 
 
