@@ -60,3 +60,11 @@ def test_no_model_outside_the_data_folder_is_looked_at(
 ) -> None:
     answer = guarded.post("/configuration/estimate", json={**config, "model": {"name": name}})
     problem(answer, 422)
+
+
+def test_a_configuration_out_of_all_measure_has_no_estimate(
+    api: Api, config: dict[str, Any]
+) -> None:
+    training = {"per_device_train_batch_size": 10**400, "num_train_epochs": 1e308}
+    found = estimate(api, config, training=training)
+    assert (found["memory_bytes"], found["seconds_most"]) == (None, None)

@@ -59,19 +59,25 @@ def expect(config: ExperimentConfig, store: Store, settings: Settings) -> Expect
     """Estimate memory and time of `config` on this machine."""
     facts = _facts(config, settings)
     earlier = _earlier(config, store)
+    try:
+        memory, seconds = _memory(config, facts), _seconds(config, facts, earlier, store)
+    except OverflowError:  # a batch of 10^400 rows, say
+        memory = seconds = None
+    return Expectation(memory, memory_left(), seconds, tuple(earlier))
+
+
+def _seconds(
+    config: ExperimentConfig, facts: ModelFacts | None, earlier: list[Experiment], store: Store
+) -> tuple[float, float] | None:
     rows = _rows(config, store)
-    seconds = None
-    if rows is not None:
-        if speeds := sorted(map(_speed, earlier)):
-            seconds = (rows / speeds[-1], rows / speeds[0])
-        elif facts is not None and not _on_gpu(config, store):
-            seconds = _computed(config, facts, rows)
-    return Expectation(
-        memory=_memory(config, facts),
-        memory_free=memory_left(),
-        seconds=seconds,
-        measured=tuple(earlier),
-    )
+    found = None
+    if rows is None:
+        return None
+    if speeds := sorted(map(_speed, earlier)):
+        found = rows / speeds[-1], rows / speeds[0]
+    elif facts is not None and not _on_gpu(config, store):
+        found = _computed(config, facts, rows)
+    return found if found is None or math.isfinite(found[1]) else None
 
 
 def _facts(config: ExperimentConfig, settings: Settings) -> ModelFacts | None:

@@ -183,11 +183,10 @@ def _weights(config: ExperimentConfig, facts: ModelFacts, formats: Formats) -> i
 def _trained_parameters(lora: LoraConfig, facts: ModelFacts) -> int:
     """Parameters of the adapter, of what is trained whole, and of a new head as large as one is."""
     count = 0
+    rank = max([lora.r, *lora.rank_pattern.values()])
     for name in adapted_modules(lora, facts):
         out, into = facts.shapes[f"{name}.weight"]
-        ranks = [rank for pattern, rank in lora.rank_pattern.items() if re.search(pattern, name)]
-        count += max([lora.r, *ranks] if ranks else [lora.r]) * (out + into)
-        count += out if lora.use_dora else 0
+        count += rank * (out + into) + (out if lora.use_dora else 0)
     whole = tuple(lora.modules_to_save or ())
     for name, shape in facts.shapes.items():
         parts = name.split(".")
@@ -199,15 +198,15 @@ def _trained_parameters(lora: LoraConfig, facts: ModelFacts) -> int:
 
 
 def adapted_modules(lora: LoraConfig, facts: ModelFacts) -> list[str]:
-    """Names of the model's matrices that get an adapter, matched as PEFT does."""
-    wanted = lora.target_modules
-    if wanted is None or wanted == "all-linear":
+    """Names of the model's matrices that get an adapter, as PEFT chooses them.
+
+    A pattern counts as all of them: who asks the API for an estimate may have written one that
+    takes for ever.
+    """
+    if not isinstance(lora.target_modules, list):
         return facts.matrices_in_blocks
-    if isinstance(wanted, str):
-        return [name for name in facts.modules if re.fullmatch(wanted, name)]
-    return [
-        name for name in facts.modules if any(f".{name}".endswith(f".{last}") for last in wanted)
-    ]
+    endings = tuple(f".{last}" for last in lora.target_modules)
+    return [name for name in facts.modules if f".{name}".endswith(endings)]
 
 
 def _step(
