@@ -19,6 +19,9 @@ from tunesmith.tasks.base import Batch
 from tunesmith.training.callbacks import Progress
 from tunesmith.training.plan import Choice, Plan
 
+OTHER_WORDS = ("std::bad_alloc", "could not create a primitive", "could not create a memory object")
+"""How C++ and oneDNN say that memory ran out; oneDNN's words may mean something else, which then
+happens with fewer rows too."""
 AT_ONCE = "rows at once"
 """The plan's line that says in which parts a batch is computed."""
 
@@ -28,7 +31,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return (
         isinstance(error, (torch.OutOfMemoryError, MemoryError))
         or should_reduce_batch_size(error)
-        or (isinstance(error, RuntimeError) and "std::bad_alloc" in str(error))
+        or (isinstance(error, RuntimeError) and any(words in str(error) for words in OTHER_WORDS))
     )
 
 
