@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -10,8 +13,17 @@ from click.core import ParameterSource
 from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.flags import Flags, configuration
 from tunesmith.cli.summary import command_name, print_summary
-from tunesmith.config.yaml import read_draft
-from tunesmith.errors import Interrupted, StorageError, TrainingError, TunesmithError, UserError
+from tunesmith.config.yaml import Draft, read_draft
+from tunesmith.errors import (
+    ConfigError,
+    Interrupted,
+    Problem,
+    ProcessKilledError,
+    StorageError,
+    TrainingError,
+    TunesmithError,
+    UserError,
+)
 from tunesmith.experiments.execution import execute, resumable
 from tunesmith.experiments.prepare import Prepared, prepare
 from tunesmith.experiments.reconcile import reconcile
@@ -19,6 +31,10 @@ from tunesmith.experiments.submission import submit
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.store import Store
+from tunesmith.training.place import Place
+
+if TYPE_CHECKING:  # it brings torch with it
+    from tunesmith.training.meeting import Meeting
 
 
 @click.command()
@@ -35,31 +51,67 @@ def train(
     """Train an experiment here and now.
 
     Settings come from the file, then the flags, then SECTION.FIELD=VALUE, the last one winning.
+    Started by torchrun, its processes train one experiment together.
     """
     settings = Settings.read()
+    asked = context.get_parameter_source("config") is not ParameterSource.DEFAULT
+    if resume is not None and (asked or assignments or any(flags.values())):
+        raise click.UsageError(
+            "--resume goes on with the experiment's own configuration: leave out --config, "
+            "flags and SECTION.FIELD=VALUE, or start a new experiment with them."
+        )
+    place = Place.of_torchrun()
+    meets = importlib.import_module("tunesmith.training.meeting").Meeting(place) if place else None
+    with meets or nullcontext():
+        draft = read_draft(config, flags, assignments) if resume is None else None
+        if place is None or place.leads:
+            _lead(draft, resume, settings, meets)
+            return
+        click.echo(f"process {place.rank + 1} of {place.size}: the first one says what is trained")
+        importlib.import_module("tunesmith.experiments.joining").join(meets, draft, settings)
+        click.echo(
+            f"process {place.rank + 1} of {place.size}: trained; the first one goes on alone"
+        )
+
+
+def _lead(
+    draft: Draft | None, resume: str | None, settings: Settings, meeting: Meeting | None
+) -> None:
+    """Train what `draft` asks for, or go on with the experiment `resume`; alone, or with others."""
     display = TerminalDisplay()
-    if resume is not None:
-        asked = context.get_parameter_source("config") is not ParameterSource.DEFAULT
-        if asked or assignments or any(flags.values()):
-            raise click.UsageError(
-                "--resume goes on with the experiment's own configuration: leave out --config, "
-                "flags and SECTION.FIELD=VALUE, or start a new experiment with them."
-            )
+    if draft is None:
         with display.working("looking for data and model"), Store(settings.store_url) as store:
             reconcile(store, settings)
-            experiment = store.find(resume)
+            experiment = store.find(str(resume))
             prepared = resumable(experiment, settings)
+            _check_size(prepared, meeting)
     else:
         with display.working("checking configuration, data and model"):
-            prepared = prepare(read_draft(config, flags, assignments), settings)
+            prepared = prepare(draft, settings)
+            _check_size(prepared, meeting)
         with Store(settings.store_url) as store:
             reconcile(store, settings)
             experiment = submit(prepared, store, settings)
-    run_here(experiment, prepared, settings, display)
+    run_here(experiment, prepared, settings, display, meeting)
+
+
+def _check_size(prepared: Prepared, meeting: Meeting | None) -> None:
+    """Raise ConfigError unless torchrun started as many processes as the configuration names.
+
+    Their number belongs to what is learned: each has a batch of its own in every step.
+    """
+    if meeting is not None and prepared.config.training.processes != meeting.place.size:
+        size = meeting.place.size
+        message, asked = f"torchrun started {size} processes", prepared.config.training.processes
+        raise ConfigError([Problem("training.processes", message, asked, str(size))])
 
 
 def run_here(
-    experiment: Experiment, prepared: Prepared, settings: Settings, display: TerminalDisplay
+    experiment: Experiment,
+    prepared: Prepared,
+    settings: Settings,
+    display: TerminalDisplay,
+    meeting: Meeting | None = None,
 ) -> None:
     """Train a submitted experiment in this process, seen in the terminal, to its summary.
 
@@ -70,7 +122,12 @@ def run_here(
         try:
             with display:
                 experiment = execute(
-                    experiment.id, store, settings, prepared=prepared, listener=display
+                    experiment.id,
+                    store,
+                    settings,
+                    prepared=prepared,
+                    listener=display,
+                    meeting=meeting,
                 )
         except (Interrupted, KeyboardInterrupt):
             ended = store.get(experiment.id)
@@ -86,7 +143,7 @@ def run_here(
             lines = [str(error), f"Experiment {experiment.id} is recorded as {status}."]
             if not isinstance(error, UserError):
                 lines.append(f"Its log: {experiment.directory}/logs.txt")
-            if isinstance(error, StorageError):
+            if isinstance(error, (StorageError, ProcessKilledError)):
                 lines.append(f"Go on with: {command_name()} train --resume {experiment.id}")
             error.args = ("\n".join(lines),)
             raise

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunesmith import training
 from tunesmith.config.yaml import read_draft, to_yaml
@@ -46,6 +46,9 @@ from tunesmith.tracking.store import Store
 from tunesmith.training.plan import make_plan
 from tunesmith.training.reporter import Phase, Reporter, TrainingData, TrainingResult
 
+if TYPE_CHECKING:  # it brings torch with it
+    from tunesmith.training.meeting import Meeting
+
 T = TypeVar("T")
 
 SAME_WISH = 0.5
@@ -65,6 +68,7 @@ def execute(
     listener: Reporter | None = None,
     lease: str | None = None,
     parent: int | None = None,
+    meeting: Meeting | None = None,
 ) -> Experiment:
     """Run a submitted experiment in this process, to its end; go on with one that was stopped.
 
@@ -72,6 +76,8 @@ def execute(
     from the queue: then SIGTERM, or the end of the process `parent`, saves a checkpoint and gives
     it back. Without one the experiment is taken here, and Ctrl-C or SIGTERM saves a checkpoint and
     ends it as CANCELLED; a second signal ends the process at once.
+
+    `meeting` is with the other processes that torchrun started, where it did.
 
     Returns the experiment as it ended. Raises what ended it early, after recording status and
     reason; Interrupted when it was asked to stop.
@@ -95,7 +101,7 @@ def execute(
         with held, mirror:
             run = _Run(store, settings, files, held, listener or Silent(), mirror)
             with run.ending(), run.stoppable(queued=queued):
-                experiment = run.train(prepared)
+                experiment = run.train(prepared, meeting)
     return experiment
 
 
@@ -135,7 +141,7 @@ class _Run:
         self.mirror = mirror
         self.recorder = Recorder(held, store, files, listener)
 
-    def train(self, prepared: Prepared | None) -> Experiment:
+    def train(self, prepared: Prepared | None, meeting: Meeting | None) -> Experiment:
         """Train the experiment and record its success; its checkpoints are then not needed."""
         experiment = self._experiment()
         write_record(experiment)
@@ -152,10 +158,11 @@ class _Run:
             prepared.task,
             _training_data(prepared, experiment),
             prepared.source,
-            make_plan(prepared.config),
+            make_plan(prepared.config, meeting.place if meeting else None),
             self.files.folder,
             self.recorder,
             resume=self.files.checkpoints.is_dir() or experiment.restarts > 0,
+            meeting=meeting,
         )
         metrics = self._write_results(experiment, result)
         self._patiently(self.mirror.update, LAST_COPY_PATIENCE)
@@ -174,9 +181,6 @@ class _Run:
     def _prepared(self, experiment: Experiment, prepared: Prepared | None) -> Prepared:
         """What is to be trained; a first start writes it down, a later one finds it unchanged."""
         if prepared is None and experiment.dataset_hash is not None:
-            if not self.files.config.exists():  # another machine's folder
-                draft = read_draft(experiment.config)
-                write_text(self.files.config, to_yaml(draft.config()))
             return _prepare_again(experiment, self.settings)
         prepared = prepared or prepare(read_draft(experiment.config), self.settings)
         if experiment.dataset_hash is None:
@@ -322,6 +326,8 @@ def _local_files(experiment: Experiment, settings: Settings) -> ExperimentFiles:
 def _prepare_again(experiment: Experiment, settings: Settings) -> Prepared:
     """Find the experiment's data and model again, and refuse if they aren't what they were."""
     files = _local_files(experiment, settings)
+    if not files.config.exists():  # another machine's folder
+        write_text(files.config, to_yaml(read_draft(experiment.config).config()))
     prepared = prepare(read_draft(files.config), settings)
     if prepared.config.model_dump(mode="json") != dict(experiment.config):
         raise StateError(

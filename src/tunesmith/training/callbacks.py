@@ -71,7 +71,7 @@ class Report(TrainerCallback):
         self.reporter.progress(state.global_step, state.max_steps)
         ends = _ends_epoch(state) or state.global_step >= state.max_steps
         self.group.check()
-        if self.group.first(self.reporter.should_stop()):  # all stop after the same step
+        if self.group.any(self.reporter.should_stop()):  # all stop after the same step
             self.stopped = True
             control.should_training_stop = True
             control.should_save = control.should_save or not ends

@@ -44,7 +44,9 @@ from tunesmith.training.fitting import (
 )
 from tunesmith.training.halving import free_memory, is_out_of_memory
 from tunesmith.training.label_errors import find_label_errors
+from tunesmith.training.meeting import Meeting
 from tunesmith.training.model import ModelSource
+from tunesmith.training.nodes import Nodes
 from tunesmith.training.plan import Plan
 from tunesmith.training.preflight import fit_into_memory
 from tunesmith.training.processes import Processes
@@ -71,28 +73,30 @@ def train(
     reporter: Reporter,
     *,
     resume: bool = False,
+    meeting: Meeting | None = None,
 ) -> TrainingResult:
     """Train an adapter and prove what it is worth.
 
     `directory` is the experiment's folder; checkpoints and `artifacts/final_model` go into it.
-    `resume=True` continues from the newest whole checkpoint there, if there is one.
+    `resume=True` continues from the newest whole checkpoint there, if there is one. `meeting` is
+    with the other processes that torchrun started, where it did; this one is the first.
     The checkpoints stay: whoever has recorded the result removes them. Raises the errors of
     `tunesmith.errors`; Interrupted when the reporter asked to stop.
     """
     work = Training(config, task, data, source, plan, directory, reporter)
     try:
-        return _train(work, resume=resume)
+        return _train(work, resume=resume, meeting=meeting)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise out_of_memory(plan, error) from error
 
 
-def _train(work: Training, *, resume: bool) -> TrainingResult:
+def _train(work: Training, *, resume: bool, meeting: Meeting | None) -> TrainingResult:
     task, reporter = work.task, work.reporter
     started = time.monotonic()
     reporter.phase(Phase.LOADING_MODEL, work.source.name)
-    with Processes(work) as others:
+    with Nodes(work, meeting) if meeting else Processes(work) as others:
         begin(work)
         encode(work)
         fit_into_memory(work)

@@ -11,6 +11,7 @@ from tunesmith.training.fitting import Training, adapted_model, begin, fit, out_
 from tunesmith.training.group import joined
 from tunesmith.training.halving import is_out_of_memory
 from tunesmith.training.handover import Handover
+from tunesmith.training.place import Place
 
 
 def follow(folder: Path, rank: int, next_line: Callable[[], str]) -> int:
@@ -41,12 +42,11 @@ def _follow(work: Training, handover: Handover, rank: int, next_line: Callable[[
     told = json.loads(next_line())
     work.train_examples = handover.read_examples()
     handover.say_ready(rank)
+    size = work.config.training.processes
     with joined(
-        handover.meeting,
-        rank=rank,
-        size=work.config.training.processes,
+        Place(rank, size, rank, size),
+        store=handover.store(size),
         device=work.plan.device,
         threads=told["threads"],
     ) as group:
-        checkpoint = Path(told["checkpoint"]) if told["checkpoint"] else None
-        fit(work, model, group, checkpoint=checkpoint)
+        fit(work, model, group, checkpoint=group.copied(None, work.directory))

@@ -18,6 +18,8 @@ import psutil
 import torch
 from torch import distributed
 
+from tunesmith.training.place import Place
+
 STEP_TIMEOUT = timedelta(minutes=30)
 """How long a process waits for the others' gradients; they begin each step together."""
 WAIT_TIMEOUT = timedelta(days=20)
@@ -25,18 +27,21 @@ WAIT_TIMEOUT = timedelta(days=20)
 
 
 class Group:
-    """This process among all that train together; the first one has rank 0, and leads."""
+    """This process among all that train together.
+
+    They are not taken to share a folder: what one needs of another's files is sent.
+    """
 
     def __init__(
         self,
-        rank: int = 0,
-        size: int = 1,
+        place: Place | None = None,
         *,
         control: distributed.ProcessGroup | None = None,
         check: Callable[[float], None] | None = None,
     ) -> None:
-        self.rank = rank
-        self.size = size
+        self.place = place or Place()
+        self.rank = self.place.rank
+        self.size = self.place.size
         self._control = control
         """A group of its own: on the CPU, so that waiting costs no GPU, and without a time-out."""
         self._check = check
@@ -44,7 +49,7 @@ class Group:
     @property
     def leads(self) -> bool:
         """Whether this is the process that evaluates, saves and reports."""
-        return self.rank == 0
+        return self.place.leads
 
     def check(self, patience: float = 0.0) -> None:
         """Raise TrainingError when another process has died, within `patience` seconds from now.
@@ -53,6 +58,12 @@ class Group:
         """
         if self._check is not None:
             self._check(patience)
+
+    def abort(self) -> None:
+        """End what this process waits for from others; what it would give is lost."""
+        abort_traffic()
+        if self._control is not None:
+            self._control._get_backend(torch.device("cpu")).abort()
 
     def wait(self) -> None:
         """Return when every process has called this."""
@@ -67,56 +78,92 @@ class Group:
         distributed.all_reduce(summed, group=self._control)
         return summed.tolist()
 
+    def any(self, value: bool) -> bool:
+        """Whether `value` is true in one of the processes."""
+        return self.total([float(value)])[0] > 0
+
     def first(self, value: Any) -> Any:
         """What the first process gave as `value` (JSON), on every process."""
         if self.size == 1:
             return value
-        data = json.dumps(value).encode() if self.leads else b""
-        length = torch.tensor([len(data)])
-        distributed.broadcast(length, src=0, group=self._control)
-        content = torch.zeros(int(length), dtype=torch.uint8)
-        if self.leads:
-            content = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        distributed.broadcast(content, src=0, group=self._control)
-        return json.loads(bytes(content.tolist()))
+        return json.loads(self._content_of(0, json.dumps(value).encode()))
+
+    def every(self, content: bytes) -> list[bytes]:
+        """What each process gave as `content`, by rank, on every process."""
+        if self.size == 1:
+            return [content]
+        return [self._content_of(rank, content) for rank in range(self.size)]
+
+    def copied(self, folder: Path | None, into: Path) -> Path | None:
+        """The first process' `folder` here: itself there, elsewhere a copy inside `into`.
+
+        None where the first process gave None. Raises OSError where it can't be written.
+        """
+        if self.size == 1:
+            return folder
+        files = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file()] if folder else []
+        said = self.first([folder.name, sorted(map(str, files))] if folder else None)
+        if said is None:
+            return None
+        name, names = said
+        for each in names:
+            content = self._content_of(0, (folder / each).read_bytes() if folder else b"")
+            if not self.leads:
+                target = into / name / each
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+        return folder or into / name
+
+    def _content_of(self, rank: int, content: bytes) -> bytes:
+        """The `content` that the process `rank` gave."""
+        gives = self.rank == rank
+        length = torch.tensor([len(content)])
+        distributed.broadcast(length, src=rank, group=self._control)
+        if not int(length):
+            return b""
+        data = torch.zeros(int(length), dtype=torch.uint8)
+        if gives:
+            data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        distributed.broadcast(data, src=rank, group=self._control)
+        return content if gives else data.numpy().tobytes()
 
 
 @contextmanager
 def joined(
-    meeting: Path,
+    place: Place,
     *,
-    rank: int,
-    size: int,
+    store: distributed.Store,  # type: ignore[name-defined]
     device: str,
     threads: int,
+    loopback: bool = True,
     check: Callable[[float], None] | None = None,
 ) -> Iterator[Group]:
-    """Be process `rank` of `size` that train together, and afterwards be alone again.
+    """Be the process at `place` among those that train together, and afterwards be alone again.
 
-    They find each other through the file `meeting`, which must be new, and speak over the loopback
-    interface: nothing listens to the network. Gradients go over NCCL between GPUs, over gloo on the
-    CPU, where each process computes with `threads` threads.
+    They find each other through `store`. Gradients go over NCCL between GPUs, over gloo on the CPU,
+    where each process computes with `threads` threads; with `loopback` nothing listens to the
+    network, else the environment says over which interface they speak.
     """
     cuda = device.startswith("cuda")
     threads_before = torch.get_num_threads()
-    with _environment(_variables(rank, size, threads)):
+    with _environment(_variables(place, threads) | (_loopback() if loopback else {})):
         if cuda:
             torch.cuda.set_device(torch.device(device))
         else:
             torch.set_num_threads(threads)
         distributed.init_process_group(
             "nccl" if cuda else "gloo",
-            store=distributed.FileStore(str(meeting), size),  # type: ignore[attr-defined]
-            rank=rank,
-            world_size=size,
+            store=store,
+            rank=place.rank,
+            world_size=place.size,
             timeout=STEP_TIMEOUT,
         )
         try:
             control = distributed.new_group(backend="gloo", timeout=WAIT_TIMEOUT)
-            yield Group(rank, size, control=control, check=check)
+            yield Group(place, control=control, check=check)
         except BaseException:
             if cuda:  # leaving in peace would wait for those that are gone
-                abort_gpu_traffic()
+                abort_traffic()
             raise
         finally:
             distributed.destroy_process_group()
@@ -124,33 +171,40 @@ def joined(
             torch.set_num_threads(threads_before)
 
 
-def abort_gpu_traffic() -> None:
-    """End what waits for other processes on the GPU; what it would have given is lost."""
+def abort_traffic() -> None:
+    """End what this process waits for from others on its device; what it would give is lost."""
     group = distributed.group.WORLD
     if group is not None:
-        group._get_backend(torch.device("cuda")).abort()
+        device = "cuda" if distributed.get_backend(group) == "nccl" else "cpu"
+        group._get_backend(torch.device(device)).abort()
 
 
-def _variables(rank: int, size: int, threads: int) -> dict[str, str | None]:
-    """The environment by which accelerate knows that this process is one of several (torchrun's).
-
-    None: the variable must not be set.
-    """
+def _loopback() -> dict[str, str | None]:
+    """The environment of processes that speak over the loopback interface."""
     loopback = next(
         name
         for name, addresses in psutil.net_if_addrs().items()
         if any(a.family == socket.AF_INET and a.address == "127.0.0.1" for a in addresses)
     )
     return {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(size),
-        "LOCAL_WORLD_SIZE": str(size),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": "29500",  # never used: accelerate only wants to see one
-        "OMP_NUM_THREADS": str(threads),
         "GLOO_SOCKET_IFNAME": loopback,
         "NCCL_SOCKET_IFNAME": loopback,
+    }
+
+
+def _variables(place: Place, threads: int) -> dict[str, str | None]:
+    """The environment by which accelerate knows that this process is one of several (torchrun's).
+
+    None: the variable must not be set.
+    """
+    return {
+        "RANK": str(place.rank),
+        "LOCAL_RANK": str(place.local_rank),
+        "WORLD_SIZE": str(place.size),
+        "LOCAL_WORLD_SIZE": str(place.local_size),
+        "OMP_NUM_THREADS": str(threads),
         # With it, a first process whose partner died would be aborted by PyTorch, without a word.
         "TORCH_NCCL_ASYNC_ERROR_HANDLING": "0",
         "TORCH_GLOO_LAZY_INIT": None,  # a peer that dies before its first word would not be noticed

@@ -13,6 +13,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from torch import distributed
+
 from tunesmith import errors
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import ConfigError, Problem, TrainingError, TunesmithError
@@ -33,10 +35,13 @@ class Handover:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.meeting = folder / "meeting"
-        """Where the processes find each other; PyTorch makes it."""
         self._training = folder / "training.json"
         self._examples = folder / "examples.jsonl"
+
+    def store(self, size: int) -> distributed.FileStore:  # type: ignore[name-defined]
+        """Where `size` processes find each other."""
+        meeting = str(self.folder / "meeting")
+        return distributed.FileStore(meeting, size)  # type: ignore[attr-defined]
 
     def log(self, rank: int) -> Path:
         """What process `rank` prints."""
@@ -50,7 +55,6 @@ class Handover:
             "facts": work.task.facts(),
             "source": {**source, "folder": str(work.source.folder)},
             "plan": {**asdict(work.plan), "choices": ()},
-            "directory": str(work.directory.absolute()),
         }
         self._training.write_text(json.dumps(described), encoding="utf-8")
 
@@ -65,7 +69,7 @@ class Handover:
         if plan.device.startswith("cuda"):
             plan = replace(plan, device=f"cuda:{rank}")
         nothing = TrainingData([], [], {}, {})
-        return Training(config, task, nothing, source, plan, Path(read["directory"]), _Silent())
+        return Training(config, task, nothing, source, plan, self.folder / str(rank), _Silent())
 
     def write_examples(self, examples: Sequence[Example]) -> None:
         """Leave the encoded rows."""
@@ -91,22 +95,31 @@ class Handover:
 
     def say_failed(self, rank: int, error: TunesmithError) -> None:
         """Process `rank` can't go on."""
-        told = {"kind": type(error).__name__, "message": str(error)}
-        self._failed(rank).write_text(json.dumps(told), encoding="utf-8")
+        self._failed(rank).write_text(as_told(error), encoding="utf-8")
 
     def failure(self, rank: int) -> TunesmithError | None:
         """Why process `rank` can't go on, if it said so."""
         if not self._failed(rank).exists():
             return None
-        told = json.loads(self._failed(rank).read_text(encoding="utf-8"))
-        if told["kind"] == ConfigError.__name__:
-            return ConfigError([Problem("", told["message"])])
-        kind = getattr(errors, told["kind"], TrainingError)
-        error: TunesmithError = kind(told["message"])
-        return error
+        return told(self._failed(rank).read_text(encoding="utf-8"))
 
     def _failed(self, rank: int) -> Path:
         return self.folder / f"{rank}.failed"
+
+
+def as_told(error: TunesmithError) -> str:
+    """`error` as JSON, for another process."""
+    return json.dumps({"kind": type(error).__name__, "message": str(error)})
+
+
+def told(text: str, who: str = "") -> TunesmithError:
+    """The error that `as_told` wrote; `who` met it."""
+    read = json.loads(text)
+    message = f"{who}: {read['message']}" if who else read["message"]
+    if read["kind"] == ConfigError.__name__:
+        return ConfigError([Problem("", message)])
+    error: TunesmithError = getattr(errors, read["kind"], TrainingError)(message)
+    return error
 
 
 def _as_list(value: Any) -> list[int]:

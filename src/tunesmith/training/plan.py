@@ -14,6 +14,7 @@ from typing import Any
 from tunesmith.config.schema import ExperimentConfig, LoraConfig
 from tunesmith.errors import ConfigError, DeviceError, Problem
 from tunesmith.tasks import TASKS
+from tunesmith.training.place import Place
 
 REFERENCE = "training.plan is reference: as plain transformers and PEFT have it"
 LONGEST_FOR_EAGER = 512
@@ -98,16 +99,18 @@ def choose_device(wanted: str | None) -> tuple[str, str]:
     return wanted, "asked for in training.device"
 
 
-def make_plan(config: ExperimentConfig) -> Plan:
-    """Decide how to run `config` here.
+def make_plan(config: ExperimentConfig, place: Place | None = None) -> Plan:
+    """Decide how to run `config` here, at `place` among the processes that torchrun started.
 
     Raises DeviceError when the device isn't there, ConfigError when it can't do what is asked.
     """
     training, model = config.training, config.model
     device, device_reason = choose_device(training.device)
     if training.processes > 1:
-        check_processes(training.processes, device, gpus=_count_gpus())
-        device = "cuda:0" if device == "cuda" else device  # the first process' own
+        here = place.local_size if place else training.processes
+        check_processes(here, device, gpus=_count_gpus())
+        if device == "cuda":  # each process has one of its own
+            device = f"cuda:{place.local_rank if place else 0}"
     quantized = "4 bits" if model.load_in_4bit else "8 bits" if model.load_in_8bit else None
     if quantized:
         _check_quantization(device, model.load_in_4bit)
@@ -147,7 +150,7 @@ def make_plan(config: ExperimentConfig) -> Plan:
                 if training.group_by_length
                 else "training.group_by_length is off",
             ),
-            *_processes(config, device),
+            *_processes(config, device, place),
         ),
     )
 
@@ -195,13 +198,13 @@ def _count_gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def _processes(config: ExperimentConfig, device: str) -> list[Choice]:
+def _processes(config: ExperimentConfig, device: str, place: Place | None) -> list[Choice]:
     """What several processes mean; nothing for one."""
     training = config.training
     if training.processes == 1:
         return []
     rows = training.per_device_train_batch_size
-    threads = threads_per_process(training.processes)
+    threads = threads_per_process(1 if place else training.processes)
     own = "a GPU" if device != "cpu" else f"{threads} thread{'s' if threads > 1 else ''}"
     return [
         Choice(

@@ -32,8 +32,9 @@ from tunesmith.errors import (
     TunesmithError,
 )
 from tunesmith.training.fitting import Training
-from tunesmith.training.group import Group, abort_gpu_traffic, joined
+from tunesmith.training.group import Group, abort_traffic, joined
 from tunesmith.training.handover import Handover
+from tunesmith.training.place import Place
 from tunesmith.training.plan import threads_per_process
 from tunesmith.training.writing import why_not_written
 
@@ -89,19 +90,19 @@ class Processes:
             yield Group()
             return
         try:
-            self._hand_over(checkpoint)
+            self._hand_over()
             self._wait_until_ready()
             with (
                 joined(
-                    self._handover.meeting,
-                    rank=0,
-                    size=self.size,
+                    Place(0, self.size, 0, self.size),
+                    store=self._handover.store(self.size),
                     device=self.work.plan.device,
                     threads=self.threads,
                     check=self.check,
                 ) as group,
                 self._watching(),
             ):
+                group.copied(checkpoint, self._handover.folder)
                 yield group
             self._let_leave()
         except (torch.OutOfMemoryError, TunesmithError):
@@ -137,7 +138,7 @@ class Processes:
                 env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},
             )
 
-    def _hand_over(self, checkpoint: Path | None) -> None:
+    def _hand_over(self) -> None:
         """Give the others what they train on, and say so."""
         try:
             self._handover.write_examples(self.work.train_examples or [])
@@ -147,8 +148,7 @@ class Processes:
                 "the rows for the other processes can't be written: "
                 f"{why_not_written(folder, error)}"
             ) from error
-        where = str(checkpoint.absolute()) if checkpoint else None
-        line = json.dumps({"checkpoint": where, "threads": self.threads}) + "\n"
+        line = json.dumps({"threads": self.threads}) + "\n"
         for child in self._children.values():
             if child.stdin is not None:
                 child.stdin.write(line.encode())
@@ -170,7 +170,7 @@ class Processes:
         def watch() -> None:
             while not over.wait(WATCH_EVERY):
                 if self._ended():
-                    abort_gpu_traffic()
+                    abort_traffic()
                     return
 
         watcher = threading.Thread(target=watch, daemon=True)

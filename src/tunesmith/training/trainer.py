@@ -25,6 +25,8 @@ from tunesmith.training.monitor import Part
 from tunesmith.training.writing import WRITE_ERRORS, make_visible, why_not_written
 
 PROGRESS_FILE = "progress.json"
+RANDOM_STATE = "rng_state_{}.pth"
+"""What the parent calls the random state of each of several processes."""
 STAND_IN = "stand_in"
 """Marks a batch that is computed and counts for nothing: this process has no row of the step."""
 
@@ -246,23 +248,21 @@ class LoraTrainer(transformers.Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write the checkpoint beside its place, flush it, and rename it there.
 
-        Every process writes its random state, the first one everything else.
+        Every process writes its random state, into a folder of its own; the first one gets them,
+        and writes everything else.
         """
         name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         self._staging = self.folder / ".partial"
         try:
-            if self.group.leads:
-                shutil.rmtree(self._staging, ignore_errors=True)
-            self.group.wait()
+            shutil.rmtree(self._staging, ignore_errors=True)
             self._write(super()._save_checkpoint, model, trial)
             self._keep_best_of_its_final_place()
-            self.group.wait()
+            states = self._random_states(self._staging / name)
             if self.group.leads:
-                self._write(self._complete, self._staging / name, self.folder / name)
+                self._write(self._complete, self._staging / name, self.folder / name, states)
             self.group.wait()
         finally:
-            if self.group.leads:
-                shutil.rmtree(self._staging, ignore_errors=True)
+            shutil.rmtree(self._staging, ignore_errors=True)
             self._staging = None
 
     def _write(self, write: Callable[..., None], *arguments: Any) -> None:
@@ -277,7 +277,15 @@ class LoraTrainer(transformers.Trainer):
                 "that is mended."
             ) from error
 
-    def _complete(self, written: Path, final: Path) -> None:
+    def _random_states(self, written: Path) -> list[bytes]:
+        """The random states of all processes, by rank; none where there is but this one."""
+        if self.group.size == 1:
+            return []
+        return self.group.every((written / RANDOM_STATE.format(self.group.rank)).read_bytes())
+
+    def _complete(self, written: Path, final: Path, states: list[bytes]) -> None:
+        for rank, state in enumerate(states):
+            (written / RANDOM_STATE.format(rank)).write_bytes(state)
         self.state.save_to_json(str(written / transformers.trainer.TRAINER_STATE_NAME))
         self.before_save()
         (written / PROGRESS_FILE).write_text(json.dumps(asdict(self.progress)))
