@@ -2,9 +2,10 @@
 # Tunesmith in the cluster that kubectl points to: what the make targets k8s-* call.
 #
 #   k8s/k8s.sh quick-deploy | port-forward | dashboard | status | logs PART | scale PART N | cleanup
+#   k8s/k8s.sh train FILE | train --resume ID      one experiment on NODES nodes, OVERLAY=nodes deployed
 #
-# OVERLAY says which of k8s/manifests/overlays is deployed: dev (the default), prod or gpu. Exit code
-# 2 means that this machine lacks something, which the message names.
+# OVERLAY says which of k8s/manifests/overlays is deployed: dev (the default), prod, gpu or nodes. Exit
+# code 2 means that this machine lacks something, which the message names.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -144,6 +145,44 @@ scale() {
   fi
 }
 
+# A TrainJob of Kubeflow Trainer: NODES nodes with PROCESSES processes each, and as many GPUs. It
+# carries the configuration with it; data and base model must be where every node finds them.
+train() {
+  case ${1:-} in
+    --resume) [ -n "${2:-}" ] || lacks "Which one? k8s/k8s.sh train --resume ID" ;;
+    '') lacks "What? k8s/k8s.sh train FILE, or k8s/k8s.sh train --resume ID" ;;
+    *) [ -f "$1" ] || lacks "There is no file $1." ;;
+  esac
+  need_cluster
+  kubectl -n $NAMESPACE get trainingruntime tunesmith >/dev/null 2>&1 ||
+    lacks "This cluster has no training runtime of Tunesmith's: install Kubeflow Trainer, then OVERLAY=nodes make k8s-quick-deploy."
+  local name
+  name=train-$(date +%Y%m%d-%H%M%S)
+  python3 -c '
+import json, sys
+name, namespace, nodes, processes, gpus, what, *rest = sys.argv[1:]
+trainer = {"numNodes": int(nodes), "numProcPerNode": int(processes)}
+if what == "--resume":
+    trainer["args"] = ["train", what, *rest]
+else:
+    size = f"training.processes={int(nodes) * int(processes)}"
+    trainer["args"] = ["train", "--config", "/tmp/experiment.yaml", size]
+    trainer["env"] = [{"name": "EXPERIMENT", "value": open(what, encoding="utf-8").read()}]
+if int(gpus):
+    limits = {"cpu": "8", "memory": "32Gi", "nvidia.com/gpu": gpus}
+    trainer["resourcesPerNode"] = {"requests": {"cpu": "4", "memory": "16Gi"}, "limits": limits}
+runtime = {"apiGroup": "trainer.kubeflow.org", "kind": "TrainingRuntime", "name": "tunesmith"}
+print(json.dumps({
+    "apiVersion": "trainer.kubeflow.org/v1alpha1",
+    "kind": "TrainJob",
+    "metadata": {"name": name, "namespace": namespace},
+    "spec": {"runtimeRef": runtime, "trainer": trainer},
+}))
+' "$name" $NAMESPACE "${NODES:-2}" "${PROCESSES:-1}" "${GPUS:-0}" "$@" | kubectl create -f -
+  echo "Its output, each node's by its name: kubectl -n $NAMESPACE logs -f -l jobset.sigs.k8s.io/jobset-name=$name --prefix"
+  echo "End it with a checkpoint: kubectl -n $NAMESPACE delete trainjob $name"
+}
+
 cleanup() {
   need_cluster
   if [ "${DATA:-keep}" = delete ]; then
@@ -151,6 +190,7 @@ cleanup() {
     return
   fi
   kubectl -n $NAMESPACE delete scaledobjects,triggerauthentications --all 2>/dev/null || true
+  kubectl -n $NAMESPACE delete trainjobs,trainingruntimes --all 2>/dev/null || true
   kubectl -n $NAMESPACE delete deployments,statefulsets,jobs,services,networkpolicies,poddisruptionbudgets,configmaps --all
   echo "Volumes and the secret stay, so that a new deployment finds everything; DATA=delete deletes them, too."
 }
@@ -162,6 +202,7 @@ case ${1:-} in
   status) status ;;
   logs) logs "${2:-api}" ;;
   scale) scale "${2:-worker}" "${3:-}" ;;
+  train) train "${@:2}" ;;
   cleanup) cleanup ;;
-  *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -1,4 +1,4 @@
-"""`tunesmith train` as torchrun starts it: one experiment over several nodes that share no folder."""
+"""`tunesmith train` as torchrun starts it: one experiment over nodes that share no folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from tests.chaos.cluster import free_port
 
 from tunesmith.cli.main import app
-from tunesmith.errors import ConfigError, ProcessKilledError
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.store import Store
 

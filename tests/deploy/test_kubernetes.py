@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -23,8 +27,10 @@ OVERLAYS = sorted(path.name for path in (ROOT / "k8s/manifests/overlays").iterdi
 VERSION = "1.33"
 """The Kubernetes that the manifests are checked against."""
 
-OTHERS = ("keda.sh/v1alpha1",)
+OTHERS = ("keda.sh/v1alpha1", "trainer.kubeflow.org/v1alpha1")
 """APIs that clusters get by extensions, whose schemas are not among Kubernetes' own."""
+
+WORKLOADS = ("Deployment", "StatefulSet", "Job")
 
 Manifest = dict[str, Any]
 
@@ -49,11 +55,26 @@ def rendered() -> dict[str, list[Manifest]]:
     return found
 
 
+def workloads(manifests: list[Manifest]) -> Iterator[Manifest]:
+    """Everything that makes pods; of a training runtime, the jobs that Kubeflow Trainer makes."""
+    for manifest in manifests:
+        if manifest["kind"] in WORKLOADS:
+            yield manifest
+        if manifest["kind"] == "TrainingRuntime":
+            for job in manifest["spec"]["template"]["spec"]["replicatedJobs"]:
+                metadata = {**job["template"]["metadata"], "name": job["name"]}
+                yield {
+                    "apiVersion": "batch/v1",
+                    "kind": "Job",
+                    "metadata": {**metadata, "namespace": manifest["metadata"]["namespace"]},
+                    "spec": job["template"]["spec"],
+                }
+
+
 def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
     """Name and specification of the pods that manifests make."""
-    for manifest in manifests:
-        if manifest["kind"] in ("Deployment", "StatefulSet", "Job"):
-            yield manifest["metadata"]["name"], manifest["spec"]["template"]["spec"]
+    for manifest in workloads(manifests):
+        yield manifest["metadata"]["name"], manifest["spec"]["template"]["spec"]
 
 
 def containers(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
@@ -66,8 +87,8 @@ def containers(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
 def test_an_overlay_is_valid_by_the_schemas_of_the_kubernetes_api(
     rendered: dict[str, list[Manifest]], overlay: str
 ) -> None:
-    assert {"dev", "gpu", "prod"} <= set(OVERLAYS)
-    for manifest in rendered[overlay]:
+    assert {"dev", "gpu", "nodes", "prod"} <= set(OVERLAYS)
+    for manifest in [*rendered[overlay], *workloads(rendered[overlay])]:
         if manifest["apiVersion"] not in OTHERS:
             kubernetes_validate.validate(manifest, VERSION, strict=True)
         if manifest["kind"] != "Namespace":
@@ -93,7 +114,7 @@ def test_every_pod_keeps_to_the_restricted_standard_and_has_limits(
         assert context["capabilities"] == {"drop": ["ALL"]}, name
         assert {"cpu", "memory"} <= container["resources"]["limits"].keys(), name
         assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), name
-        if name != "migrations":
+        if name not in ("migrations", "node"):  # which end by themselves
             assert "readinessProbe" in container, name
 
 
@@ -137,8 +158,7 @@ def test_services_and_policies_lead_to_pods_and_deployments_keep_apart(
     rendered: dict[str, list[Manifest]], overlay: str
 ) -> None:
     manifests = rendered[overlay]
-    workloads = [m for m in manifests if m["kind"] in ("Deployment", "StatefulSet", "Job")]
-    labels = [m["spec"]["template"]["metadata"]["labels"] for m in workloads]
+    labels = [m["spec"]["template"]["metadata"]["labels"] for m in workloads(manifests)]
     for manifest in manifests:
         spec = manifest.get("spec", {})
         selector = {
@@ -226,3 +246,60 @@ def test_what_scales_workers_counts_what_waits_and_runs_in_the_store(
     store.jobs.pause("cpu", "tests")
     assert count("worker") == 1
     engine.dispose()
+
+
+def test_a_training_of_several_nodes_is_a_trainjob_that_carries_its_configuration(
+    rendered: dict[str, list[Manifest]], tmp_path: Path
+) -> None:
+    asked = tmp_path / "experiment.yaml"
+    asked.write_text("experiment_name: \"a 'b' $c\"\ndata:\n  dataset_name: reviews@3\n")
+    kubectl = tmp_path / "kubectl"  # no cluster here: keeps what would be made
+    kubectl.write_text('#!/bin/sh\ncase $* in *create*) cat >"$MADE" ;; esac\n')
+    kubectl.chmod(0o755)
+
+    def trainjob(*arguments: str, **environment: str) -> Manifest:
+        made = tmp_path / "made.json"
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        subprocess.run(
+            ["k8s/k8s.sh", "train", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PATH": path, "MADE": str(made), **environment},
+            check=True,
+            capture_output=True,
+        )
+        job: Manifest = json.loads(made.read_text(encoding="utf-8"))
+        assert (job["apiVersion"], job["kind"]) == (OTHERS[1], "TrainJob")
+        (runtime,) = (m for m in rendered["nodes"] if m["kind"] == "TrainingRuntime")
+        reference = job["spec"]["runtimeRef"]
+        assert (reference["kind"], reference["name"]) == (
+            runtime["kind"],
+            runtime["metadata"]["name"],
+        )
+        assert_is_command(job["spec"]["trainer"]["args"])
+        return job
+
+    trainer = trainjob(str(asked), NODES="4", PROCESSES="2", GPUS="2")["spec"]["trainer"]
+    assert (trainer["numNodes"], trainer["numProcPerNode"]) == (4, 2)
+    assert trainer["args"][-1] == "training.processes=8"
+    assert trainer["env"] == [{"name": "EXPERIMENT", "value": asked.read_text()}]
+    assert trainer["resourcesPerNode"]["limits"]["nvidia.com/gpu"] == "2"
+    assert trainjob("--resume", "abc")["spec"]["trainer"]["args"] == ["train", "--resume", "abc"]
+
+
+def test_nodes_that_train_together_reach_each_other_and_the_store(
+    rendered: dict[str, list[Manifest]],
+) -> None:
+    policies = {m["metadata"]["name"]: m["spec"] for m in rendered["nodes"]
+                if m["kind"] == "NetworkPolicy"}  # fmt: skip
+    itself = [{"podSelector": {"matchLabels": {"app.kubernetes.io/component": "node"}}}]
+    assert policies["node"]["ingress"] == [{"from": itself}]  # at any port: gloo chooses its own
+    assert policies["node"]["egress"] == [{"to": itself}]
+    out = policies["training"]["podSelector"]["matchExpressions"][0]
+    into = policies["postgres"]["ingress"][0]["from"][0]["podSelector"]["matchExpressions"][0]
+    assert "node" in out["values"]
+    assert "node" in into["values"]
+    (pod,) = (pod for name, pod in pods(rendered["nodes"]) if name == "node")
+    (container,) = pod["containers"]
+    timeout = re.search(r"--shutdown-timeout (\d+)", container["command"][2])
+    assert timeout
+    assert int(timeout[1]) < pod["terminationGracePeriodSeconds"]
