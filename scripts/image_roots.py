@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -53,7 +54,7 @@ class Machine:
 
     def __init__(self, base: Path | None, binds: list[Path]) -> None:
         self._base = base
-        self._binds = binds
+        self._binds = [*binds, *_folders_of_packages()]
 
     def bare(self, folder: Path) -> Path:
         """A bare Debian with Python, made once."""
@@ -91,6 +92,20 @@ class Machine:
         )
         if done.returncode:
             raise ProofError(f"exit code {done.returncode} from RUN {script}")
+
+
+def _folders_of_packages() -> list[Path]:
+    """The folders of this machine in which pip, as it is set up here, looks for packages."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
+    found = {
+        Path(word.strip("'\""))
+        for line in listed.splitlines()
+        if "find-links" in line.partition("=")[0]
+        for word in line.partition("=")[2].split()
+    }
+    return sorted(path for path in found if path.is_absolute() and path.is_dir())
 
 
 class Builder:

@@ -6,7 +6,8 @@ lets through. Then each service is started as its USER with its ENTRYPOINT and C
 is mounted read-only but for VOLUME and /tmp, and its HEALTHCHECK must succeed.
 
 What differs from Docker: the base image (Debian's Python in place of python.org's), and where
-packages come from: as pip is set up on this machine. Linux, as root, with debootstrap.
+packages come from: as pip is set up on this machine, its folders of packages included. Linux, as
+root, with debootstrap.
 
     make prove-images ARGS="api ui"
     make prove-images ARGS="worker --build-arg TORCH_BUILD="
