@@ -18,8 +18,10 @@ from safetensors.torch import load_file
 from tests.chaos.cluster import free_port
 
 from tunesmith.cli.main import app
+from tunesmith.errors import ConfigError
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.store import Store
+from tunesmith.training.place import Place
 
 
 class Nodes:
@@ -33,7 +35,7 @@ class Nodes:
             text = yaml.safe_dump(dict(asked))
             (home / "experiment.yaml").write_text(text, encoding="utf-8")
         self._port = free_port()
-        self._patch = patch
+        self.patch = patch
 
     def environment(self, rank: int) -> dict[str, str]:
         """What torchrun gives to a process, and what an operator sets for its node."""
@@ -62,7 +64,7 @@ class Nodes:
 
     def first(self, *arguments: str) -> Result:
         """What becomes of `tunesmith train ARGUMENTS` on the first node."""
-        with self._patch.context() as patch:
+        with self.patch.context() as patch:
             patch.chdir(self.homes[0])
             for name, value in self.environment(0).items():
                 patch.setenv(name, value)
@@ -97,7 +99,7 @@ def test_two_nodes_train_one_experiment_that_the_first_one_records(nodes: Nodes)
     assert ended.exit_code == 0, (ended.output, ended.exception, said)
     assert second.returncode == 0, said
     assert not (nodes.homes[1] / "results").exists()  # it alone speaks to the store and writes
-    with nodes._patch.context() as patch:
+    with nodes.patch.context() as patch:
         patch.chdir(nodes.homes[0])
         alone = CliRunner().invoke(
             app,
@@ -109,3 +111,36 @@ def test_two_nodes_train_one_experiment_that_the_first_one_records(nodes: Nodes)
     learned, wanted = adapter(together), adapter(single)
     for name, weight in wanted.items():
         assert torch.allclose(learned[name], weight, atol=1e-4), name
+
+
+def test_a_node_with_other_data_or_settings_trains_nothing_and_all_say_why(
+    nodes: Nodes, reviews: Path
+) -> None:
+    rows = reviews.read_text(encoding="utf-8")
+    for home, text in zip(nodes.homes, (rows, f"{rows}a lovely scene,good\n"), strict=True):
+        (home / "reviews.csv").write_text(text, encoding="utf-8")
+    asked = ("--config", "experiment.yaml", "data.dataset_name=reviews.csv")
+    with nodes.second(*asked, "--learning_rate", "0.5") as second:
+        ended = nodes.first(*asked)
+        said, _ = second.communicate(timeout=120)
+    assert second.returncode == 2, said
+    assert "training.learning_rate: training process 1 of 2 (pid" in said
+    assert "has 0.01; got 0.5" in said
+    assert "data.dataset_name: the rows here are not those of training process 1 of 2" in said
+    assert isinstance(ended.exception, ConfigError), ended.output
+    assert "training process 2 of 2 (pid" in str(ended.exception)
+    assert "has 0.01; got 0.5" in str(ended.exception)
+    (refused,) = nodes.experiments()
+    assert refused.status is ExperimentStatus.FAILED
+    assert not list(Path(str(refused.directory)).glob("checkpoints/*"))
+
+
+def test_as_many_processes_as_torchrun_started_must_be_asked_for(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Place, "of_torchrun", lambda: Place(0, 4, 0, 1))
+    ended = nodes.first("--config", "experiment.yaml")
+    assert "training.processes: torchrun started 4 processes; got 2; accepted: 4" in str(
+        ended.exception
+    )
+    assert not nodes.experiments()

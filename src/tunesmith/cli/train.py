@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.flags import Flags, configuration
 from tunesmith.cli.summary import command_name, print_summary
+from tunesmith.config.schema import ExperimentConfig
 from tunesmith.config.yaml import Draft, read_draft
 from tunesmith.errors import (
     ConfigError,
@@ -61,9 +62,11 @@ def train(
             "flags and SECTION.FIELD=VALUE, or start a new experiment with them."
         )
     place = Place.of_torchrun()
+    draft = read_draft(config, flags, assignments) if resume is None else None
+    if place is not None and draft is not None and draft.partial is not None:
+        _check_size(draft.partial, place)
     meets = importlib.import_module("tunesmith.training.meeting").Meeting(place) if place else None
     with meets or nullcontext():
-        draft = read_draft(config, flags, assignments) if resume is None else None
         if place is None or place.leads:
             _lead(draft, resume, settings, meets)
             return
@@ -84,26 +87,25 @@ def _lead(
             reconcile(store, settings)
             experiment = store.find(str(resume))
             prepared = resumable(experiment, settings)
-            _check_size(prepared, meeting)
+        if meeting is not None:
+            _check_size(prepared.config, meeting.place)
     else:
         with display.working("checking configuration, data and model"):
             prepared = prepare(draft, settings)
-            _check_size(prepared, meeting)
         with Store(settings.store_url) as store:
             reconcile(store, settings)
             experiment = submit(prepared, store, settings)
     run_here(experiment, prepared, settings, display, meeting)
 
 
-def _check_size(prepared: Prepared, meeting: Meeting | None) -> None:
+def _check_size(config: ExperimentConfig, place: Place) -> None:
     """Raise ConfigError unless torchrun started as many processes as the configuration names.
 
     Their number belongs to what is learned: each has a batch of its own in every step.
     """
-    if meeting is not None and prepared.config.training.processes != meeting.place.size:
-        size = meeting.place.size
-        message, asked = f"torchrun started {size} processes", prepared.config.training.processes
-        raise ConfigError([Problem("training.processes", message, asked, str(size))])
+    asked, message = config.training.processes, f"torchrun started {place.size} processes"
+    if asked != place.size:
+        raise ConfigError([Problem("training.processes", message, asked, str(place.size))])
 
 
 def run_here(
@@ -118,6 +120,8 @@ def run_here(
     Raises what ends it, with the way to go on.
     """
     display.begin(experiment)
+    command = command_name() if meeting is None else "on every node, torchrun … -m tunesmith.cli"
+    resuming = f"{command} train --resume {experiment.id}"
     with Store(settings.store_url) as store:
         try:
             with display:
@@ -131,10 +135,7 @@ def run_here(
                 )
         except (Interrupted, KeyboardInterrupt):
             ended = store.get(experiment.id)
-            how = (
-                f"experiment {experiment.id} is kept; go on with\n"
-                f"  {command_name()} train --resume {experiment.id}"
-            )
+            how = f"experiment {experiment.id} is kept; go on with\n  {resuming}"
             if ended.status is ExperimentStatus.FAILED:  # its time limit, nobody's wish
                 raise TrainingError(f"{ended.reason}\n{how}") from None
             raise Interrupted(how) from None
@@ -144,7 +145,7 @@ def run_here(
             if not isinstance(error, UserError):
                 lines.append(f"Its log: {experiment.directory}/logs.txt")
             if isinstance(error, (StorageError, ProcessKilledError)):
-                lines.append(f"Go on with: {command_name()} train --resume {experiment.id}")
+                lines.append(f"Go on with: {resuming}")
             error.args = ("\n".join(lines),)
             raise
     print_summary(display.console, experiment)

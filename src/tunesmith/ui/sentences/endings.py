@@ -86,4 +86,9 @@ SENTENCES = N_(
     "training process {rank} of {size} (pid {pid}) was killed ({name}), as the system does "
     "when memory runs out.",
     "training process {rank} of {size} (pid {pid}) crashed in native code ({name}).",
+    "training process {rank} of {size} (pid {pid} on {host}) gives no sign of life any more: it "
+    "was killed, or its node or the network between them is gone.",
+    "training process {rank} of {size} (pid {pid} on {host}): {error}",
+    "the connection between the training processes broke: {error}",
+    "the connection to the first process of the training broke: {error}",
 )
