@@ -17,7 +17,6 @@ from tests.chaos.cluster import PATIENCE, ROUNDS, free_port, wait_for
 from tests.chaos.production import KEYS
 from tests.s3_server import call, s3_server
 
-from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.files import LAST_OF_CHECKPOINT
@@ -49,6 +48,11 @@ class TwoNodes:
         }
         for name in NAMES:
             (folder / name).mkdir()
+
+    def ask(self, asked: dict[str, Any]) -> None:
+        """Leave `asked` as experiment.yaml on both nodes, and for one machine alone."""
+        for home in (self.folder, *(self.folder / name for name in NAMES)):
+            (home / "experiment.yaml").write_text(yaml.safe_dump(asked), encoding="utf-8")
 
     def start(self, *arguments: str) -> list[subprocess.Popen[bytes]]:
         """torchrun on both nodes, with `tunesmith train ARGUMENTS`."""
@@ -151,16 +155,14 @@ def training_of(node: subprocess.Popen[bytes]) -> psutil.Process:
 
 
 def test_a_lost_node_ends_the_training_with_a_word_and_both_go_on_from_the_bucket(
-    nodes: TwoNodes, classification: dict[str, Any], settings: Settings
+    nodes: TwoNodes, classification: dict[str, Any]
 ) -> None:
     training = {
         **classification["training"], "processes": 2, "per_device_train_batch_size": 4,
         "num_train_epochs": 16, "eval_strategy": "no", "save_strategy": "steps", "save_steps": 50,
         "logging_steps": 50,
     }  # fmt: skip
-    asked = {**classification, "training": training}  # with dropout, in adapter and head
-    for home in (nodes.folder, *(nodes.folder / name for name in NAMES)):
-        (home / "experiment.yaml").write_text(yaml.safe_dump(asked), encoding="utf-8")
+    nodes.ask({**classification, "training": training})  # with dropout, in adapter and head
     nodes.alone("--config", "experiment.yaml")
 
     started = nodes.start("--config", "experiment.yaml")
@@ -180,14 +182,29 @@ def test_a_lost_node_ends_the_training_with_a_word_and_both_go_on_from_the_bucke
     assert nodes.adapter(resumed) == nodes.adapter(single)
 
 
+def test_a_node_that_falls_silent_ends_the_training_though_no_connection_breaks(
+    nodes: TwoNodes, classification: dict[str, Any]
+) -> None:
+    training = {**classification["training"], "processes": 2, "num_train_epochs": 200}
+    nodes.ask({**classification, "training": training})
+    first, second = nodes.start("--config", "experiment.yaml")
+    wait_for(lambda: any(e.progress for e in nodes.store.list()), "a step", nodes.said)
+    silent = training_of(second)
+    silent.send_signal(signal.SIGSTOP)  # as when its node loses power
+    try:
+        assert first.wait(timeout=PATIENCE) != 0
+    finally:
+        silent.send_signal(signal.SIGKILL)
+    (lost,) = nodes.store.list()
+    assert lost.status is S.FAILED, nodes.said()
+    assert "training process 2 of 2 (pid" in str(lost.reason)
+
+
 def test_a_node_that_is_told_to_end_lets_all_save_a_checkpoint(
     nodes: TwoNodes, classification: dict[str, Any]
 ) -> None:
     training = {**classification["training"], "processes": 2, "num_train_epochs": 200}
-    asked = {**classification, "training": {**training, "save_strategy": "no"}}
-    for name in NAMES:
-        text = yaml.safe_dump(asked)
-        (nodes.folder / name / "experiment.yaml").write_text(text, encoding="utf-8")
+    nodes.ask({**classification, "training": {**training, "save_strategy": "no"}})
     started = nodes.start("--config", "experiment.yaml")
     wait_for(lambda: any(e.progress for e in nodes.store.list()), "a step", nodes.said)
     started[1].terminate()  # torchrun passes it on

@@ -30,7 +30,7 @@ BEAT_EVERY = 0.5
 """Seconds between two signs of life."""
 QUIET = 3.0
 """Seconds without one after which a process whose connection broke has ended."""
-SILENCE = 20.0
+SILENCE = 30.0
 """Seconds without one after which a process is gone, whether or not a connection broke."""
 
 
