@@ -27,8 +27,8 @@ from tunesmith.training.batching import Examples
 from tunesmith.training.callbacks import Progress, Report, ReportResources
 from tunesmith.training.evaluation import evaluate
 from tunesmith.training.group import Group
-from tunesmith.training.kernels import install_kernels
 from tunesmith.training.halving import free_memory, is_out_of_memory, with_rows_at_once
+from tunesmith.training.kernels import install_kernels
 from tunesmith.training.model import ModelSource, load_base, load_tokenizer
 from tunesmith.training.monitor import PerformanceMonitor
 from tunesmith.training.plan import Plan
