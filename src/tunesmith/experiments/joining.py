@@ -34,10 +34,10 @@ def join(meeting: Meeting, draft: Draft | None, settings: Settings) -> None:
     """
     wish = _Wish()
     with wish.heard():
-        (theirs,) = meeting.wait_for([TRAINING], wish.look)
+        theirs, first = meeting.wait_for([TRAINING, "name/0"], wish.look)
         prepared = prepare(draft or read_draft(theirs["config"]), settings)
         plan = make_plan(prepared.config, meeting.place)
-        _compare(prepared, plan, theirs, meeting.name(0))
+        _compare(prepared, plan, theirs, meeting.called(0, first))
         with tempfile.TemporaryDirectory(prefix="tunesmith-training-") as folder:
             dataset = prepared.dataset
             data = TrainingData(dataset.train, dataset.evaluation, dataset.columns, {})

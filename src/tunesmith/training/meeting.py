@@ -117,7 +117,10 @@ class Meeting:
 
     def name(self, rank: int) -> str:
         """What process `rank` is called in messages."""
-        where = self._others[rank].name if rank in self._others else ""
+        return self.called(rank, self._others[rank].name if rank in self._others else "")
+
+    def called(self, rank: int, where: str) -> str:
+        """What process `rank` is called in messages, `where` being its `name/` in the store."""
         return f"training process {rank + 1} of {self.place.size}" + (
             f" ({where})" if where else ""
         )
