@@ -159,14 +159,14 @@ class Meeting:
                 return
 
     def _look_at(self, rank: int, other: _Other) -> None:
+        if not other.name and self._own.check([f"name/{rank}"]):
+            other.name = json.loads(self._own.get(f"name/{rank}"))
         if self._own.check([f"failed/{rank}"]) and self._loss is None:
             said = self._own.get(f"failed/{rank}").decode()
             self._loss = told(said, self.name(rank))
         count = self._own.add(f"alive/{rank}", 0)
         if count != other.count:
             other.count, other.heard = count, time.monotonic()
-        if not other.name and self._own.check([f"name/{rank}"]):
-            other.name = json.loads(self._own.get(f"name/{rank}"))
 
 
 class _Other:
