@@ -13,7 +13,6 @@ from tunesmith.tracking.significance import (
     holm,
     mid_p_mcnemar,
     rows_needed,
-    share_interval,
     wilson,
 )
 
@@ -32,7 +31,7 @@ def test_an_interval_holds_the_true_accuracy_as_often_as_it_says(
     accuracy: float, rows: int
 ) -> None:
     counts = np.random.default_rng(0).binomial(rows, accuracy, DRAWS)
-    found = {int(right): share_interval(int(right), rows) for right in set(counts.tolist())}
+    found = {int(right): wilson(int(right), rows) for right in set(counts.tolist())}
     held = [found[right].low <= accuracy <= found[right].high for right in counts.tolist()]
     assert 0.93 <= np.mean(held) <= 0.97
 
@@ -43,14 +42,13 @@ def test_few_rows_or_few_mistakes_still_give_an_interval_that_covers(
     accuracy: float, rows: int
 ) -> None:
     # The coverage itself, summed over all that can happen; few rows make it jump.
-    intervals = [share_interval(right, rows) for right in range(rows + 1)]
+    intervals = [wilson(right, rows) for right in range(rows + 1)]
     held = [found.low <= accuracy <= found.high for found in intervals]
     assert binom.pmf(np.arange(rows + 1), rows, accuracy)[held].sum() >= 0.90
 
 
 def test_rows_that_are_all_right_leave_room_for_mistakes() -> None:
-    found = share_interval(50, 50)
-    assert found.method == "Wilson"
+    found = wilson(50, 50)
     assert 0.9 < found.low < 0.95
     assert found.high == 1.0
 

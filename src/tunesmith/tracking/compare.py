@@ -32,7 +32,7 @@ from tunesmith.tracking.significance import (
     holm,
     mid_p_mcnemar,
     rows_needed,
-    share_interval,
+    wilson,
 )
 
 TEST = "mid-p McNemar"
@@ -220,7 +220,7 @@ def _interval(
             f"No interval: {experiment.score_name} is not the share of right answers, whose "
             "interval is known."
         )
-    return share_interval(int(answers.correct.sum()), len(answers.correct)), None
+    return wilson(int(answers.correct.sum()), len(answers.correct)), None
 
 
 def is_share(experiment: Experiment, answers: Answers) -> bool:

@@ -1,8 +1,8 @@
 """How sure a share of right answers is, and whether two of them differ: intervals and tests.
 
-Everything here follows from counts. To draw n rows with replacement from n rows of which k are
-right is one draw from a binomial distribution (from a multinomial one for pairs of answers), so
-that a bootstrap over rows costs no more for a million rows than for ten.
+Everything here follows from counts. To draw n rows with replacement from n rows is one draw from a
+multinomial distribution of how their pairs of answers turned out, so that a bootstrap over rows
+costs no more for a million rows than for ten.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ RESAMPLES = 2000
 SEED = 0
 """The same counts give the same interval, always."""
 
-FEWEST_OF_A_KIND = 20
 FEWEST_APART = 10
-"""Right or wrong answers, and rows that tell two experiments apart, below which a bootstrap has too
-little to draw from; chosen by their coverage (tests/tracking/test_significance.py)."""
+"""Rows that tell two experiments apart, below which a bootstrap has too little to draw from; chosen
+by its coverage (tests/tracking/test_significance.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Interval:
 def wilson(right: int, rows: int) -> Interval:
     """Wilson's score interval (1927) of the share of `right` answers among `rows` (at least 1).
 
-    Brown, Cai and DasGupta (2001) recommend it for all sizes. `scipy.stats` has it too, but takes
+    The one interval of such a share, after a training as in a comparison. Brown, Cai and DasGupta (2001) recommend it for all sizes. `scipy.stats` has it too, but takes
     longer to import than a small training takes to evaluate.
     """
     share, squared = right / rows, _normal(LEVEL) ** 2
@@ -56,18 +55,6 @@ def wilson(right: int, rows: int) -> Interval:
     low = 0.0 if right == 0 else middle - half
     high = 1.0 if right == rows else middle + half
     return Interval(low, high, LEVEL, "Wilson", rows)
-
-
-def share_interval(right: int, rows: int) -> Interval:
-    """Interval of the share of right answers, of which there are `right` among `rows` (at least 1).
-
-    The percentile bootstrap (Efron and Tibshirani 1993, chapter 13); where fewer than
-    FEWEST_OF_A_KIND answers are right, or wrong, Wilson's score interval (Wilson 1927).
-    """
-    if min(right, rows - right) < FEWEST_OF_A_KIND:
-        return wilson(right, rows)
-    drawn = np.random.default_rng(SEED).binomial(rows, right / rows, RESAMPLES)
-    return _percentile(drawn / rows, rows, "bootstrap")
 
 
 def difference_interval(lost: int, won: int, rows: int) -> Interval:
