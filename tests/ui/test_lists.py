@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -73,6 +74,30 @@ def test_the_table_is_filtered_sorted_chosen_from_and_exported(
     names = [line.split(",")[1] for line in Path(download.value.path()).read_text().splitlines()]
     assert names[1:4] == ["tickets-00119", "reviews-00118", "tickets-00117"]  # the oldest first
     settled(page)
+
+
+def test_a_link_means_the_same_in_every_language_and_back_undoes_a_filter(
+    made: Stack, see: Seen
+) -> None:
+    fill(made, 120)
+    page = see(f"{made.url}/experiments?page=2", locale="zh-TW")
+    expect(page.get_by_text("第 101 到 120 筆，共 120 筆")).to_be_visible()
+    page.get_by_role("combobox", name="狀態").click()
+    page.get_by_role("option", name="失敗").click()
+    expect(page.get_by_text("第 1 到 24 筆，共 24 筆")).to_be_visible()
+    assert "status=failed" in page.url
+    page.get_by_role("combobox", name="排序依據").click()
+    page.get_by_role("option", name="訓練時間").click()
+    expect(page).to_have_url(re.compile("sort_by=train_runtime"))
+    shared = see(page.url)
+    expect(shared.get_by_text("1 to 24 of 24")).to_be_visible()
+    expect(shared.get_by_text("time of training")).to_be_visible()
+    shared.get_by_role("combobox", name="Status").click()
+    shared.get_by_role("option", name="succeeded").click()
+    expect(shared.get_by_text("1 to 96 of 96")).to_be_visible()
+    shared.go_back()
+    expect(shared.get_by_text("1 to 24 of 24")).to_be_visible()
+    settled(shared)
 
 
 def test_an_experiment_is_renamed_noted_and_tagged_and_found_by_that(

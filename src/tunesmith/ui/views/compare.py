@@ -18,7 +18,7 @@ from tunesmith.api.schemas.compare import (
 )
 from tunesmith.api.schemas.experiments import MetricPoint
 from tunesmith.tracking.resources import RESOURCES
-from tunesmith.ui import formats, navigation, said, session, words
+from tunesmith.ui import address, formats, said, session, words
 from tunesmith.ui.components import charts
 from tunesmith.ui.language import _, translate_number
 from tunesmith.ui.markdown import as_it_is
@@ -59,23 +59,17 @@ def page() -> None:
 
 
 def _choose() -> list[str]:
-    asked = [each for each in (navigation.parameter("ids") or "").split(",") if each][:MOST]
+    keep = address.follow_several("ids", MOST)
     client = session.client()
     known = {one.id: one for one in client.experiments(limit=CHOICES).items}
-    for each in asked:
+    for each in st.session_state["ids"]:
         if each not in known:
             known[each] = client.experiment(each)
-
-    def keep() -> None:
-        st.query_params["ids"] = ",".join(st.session_state["compare-ids"])
-
-    if "compare-ids" not in st.session_state:
-        st.session_state["compare-ids"] = asked
     return list(
         st.multiselect(
             _("Experiments"),
             list(known),
-            key="compare-ids",
+            key="ids",
             max_selections=MOST,
             on_change=keep,
             format_func=lambda each: (

@@ -10,7 +10,7 @@ import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentPage, ExperimentSummary
 from tunesmith.tracking.entities import SORT_KEYS, ExperimentStatus
-from tunesmith.ui import formats, session, words
+from tunesmith.ui import address, formats, session, words
 from tunesmith.ui.components import editing, selection
 from tunesmith.ui.language import _
 
@@ -24,12 +24,14 @@ def page() -> None:
     _stats()
     filters = _filters()
     size = filters.pop("limit")
-    number = int(st.session_state.get("experiments-page", 1))
+    turn = address.follow_number("page")
+    number = int(st.session_state["page"])
     found = session.client().experiments(**filters, limit=size, offset=(number - 1) * size)
     pages = max(1, -(-found.total // size))
-    if number > pages:
-        st.session_state["experiments-page"] = 1
-        st.rerun()
+    if number > pages:  # other filters leave fewer, or an old link names more
+        number = st.session_state["page"] = pages
+        turn()
+        found = session.client().experiments(**filters, limit=size, offset=(number - 1) * size)
     if not found.total:
         st.info(
             _("No experiment passes these filters.")
@@ -42,7 +44,7 @@ def page() -> None:
     left, right = st.columns([3, 2], vertical_alignment="center")
     with left:
         if pages > 1:
-            st.pagination(pages, key="experiments-page")
+            st.pagination(pages, key="page", on_change=turn)
     with right:
         first = (number - 1) * size + 1
         st.caption(
@@ -82,12 +84,16 @@ def _filters() -> dict[str, Any]:
         list(ExperimentStatus),
         index=None,
         key="status",
-        bind="query-params",
+        on_change=address.follow("status", list(ExperimentStatus)),
         format_func=words.status,
         placeholder=_("any"),
     )
     sort_by = third.selectbox(
-        _("Sort by"), SORT_KEYS, key="sort_by", bind="query-params", format_func=_sort_name
+        _("Sort by"),
+        SORT_KEYS,
+        key="sort_by",
+        on_change=address.follow("sort_by", SORT_KEYS, otherwise=SORT_KEYS[0]),
+        format_func=_sort_name,
     )
     falling = fourth.toggle(
         _("Descending"), value=True, key="desc", bind="query-params", help=_("The largest first.")
@@ -133,9 +139,11 @@ def _more_filters() -> dict[str, Any]:
             accept_new_options=True,
             placeholder=_("any"),
         )
-        start = columns[0].date_input(_("From"), value=None, key="start")
-        end = columns[1].date_input(_("To"), value=None, key="end")
-        size = columns[2].selectbox(_("Rows in a page"), SIZES, index=1, key="size")
+        start = columns[0].date_input(_("From"), value=None, key="start", bind="query-params")
+        end = columns[1].date_input(_("To"), value=None, key="end", bind="query-params")
+        size = columns[2].selectbox(
+            _("Rows in a page"), SIZES, index=1, key="size", bind="query-params"
+        )
     zone = session.settings().timezone
     return {
         "name": name or None,

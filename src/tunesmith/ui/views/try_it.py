@@ -11,7 +11,7 @@ import streamlit as st
 from tunesmith.api.schemas.experiments import ExperimentSummary
 from tunesmith.api.schemas.predict import PredictedAnswer, Predictions
 from tunesmith.errors import TunesmithError
-from tunesmith.ui import formats, navigation, session, trouble, words
+from tunesmith.ui import address, formats, navigation, session, trouble, words
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
 
@@ -31,7 +31,7 @@ def page() -> None:
     asked = navigation.parameter("id")
     if asked and asked not in known:
         known[asked] = session.client().experiment(asked)
-    first, second = _adapters(known, asked)
+    first, second = _adapters(known)
     one = known[first]
     text = _text(one)
     beside = st.toggle(_("The base model beside it"), value=True, key="beside")
@@ -45,24 +45,23 @@ def page() -> None:
             _ask(known[second], text, False, place)
 
 
-def _adapters(known: dict[str, ExperimentSummary], asked: str | None) -> tuple[str, str | None]:
+def _adapters(known: dict[str, ExperimentSummary]) -> tuple[str, str | None]:
     def title(each: str) -> str:
         one = known[each]
         score = f" · {formats.score(one.score)}" if one.score is not None else ""
         return f"{one.name}{score} · {formats.moment(one.created_at)}"
 
-    def keep() -> None:
-        st.query_params["id"] = st.session_state["try-first"]
-
     ids = list(known)
+    # Without an address the choice stays what it was: the newest may be another by now.
+    before = st.session_state.get("id")
+    shown = address.follow("id", ids, otherwise=before if before in ids else ids[0])
     left, right = st.columns(2)
     first = left.selectbox(
         _("Experiment"),
         ids,
-        index=ids.index(asked) if asked else 0,
         format_func=title,
-        key="try-first",
-        on_change=keep,
+        key="id",
+        on_change=shown,
     )
     others = [each for each in ids if each != first and known[each].task == known[first].task]
     second = right.selectbox(
@@ -70,7 +69,8 @@ def _adapters(known: dict[str, ExperimentSummary], asked: str | None) -> tuple[s
         others,
         index=None,
         format_func=title,
-        key="try-second",
+        key="with",
+        on_change=address.follow("with", others),
         placeholder=_("no other"),
     )
     return str(first), second
