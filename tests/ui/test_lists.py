@@ -81,10 +81,10 @@ def test_a_link_means_the_same_in_every_language_and_back_undoes_a_filter(
 ) -> None:
     fill(made, 120)
     page = see(f"{made.url}/experiments?page=2", locale="zh-TW")
-    expect(page.get_by_text("第 101 到 120 筆，共 120 筆")).to_be_visible()
+    expect(page.get_by_text("共 120 筆")).to_be_visible()
     page.get_by_role("combobox", name="狀態").click()
     page.get_by_role("option", name="失敗").click()
-    expect(page.get_by_text("第 1 到 24 筆，共 24 筆")).to_be_visible()
+    expect(page.get_by_text("共 24 筆")).to_be_visible()
     assert "status=failed" in page.url
     page.get_by_role("combobox", name="排序依據").click()
     page.get_by_role("option", name="訓練時間").click()

@@ -10,6 +10,8 @@ from string import Formatter
 import pytest
 
 import tunesmith
+from tunesmith.data.reading.files import read_file
+from tunesmith.errors import DataError
 from tunesmith.jobs.endings import CRASHES, judge_ending
 from tunesmith.ui import said
 from tunesmith.ui.markdown import as_it_is, code
@@ -41,6 +43,57 @@ def test_every_ending_of_a_process_has_a_template(number: int) -> None:
     for out_of_memory in (False, True):
         reason = judge_ending(-number, 7, "", out_of_memory=out_of_memory).reason
         assert said.is_known(f"{reason} Restart 1 of 3.", "zh_TW"), reason
+
+
+BROKEN = {
+    "empty.csv": b"",
+    "blank.csv": b"text,label\n\n\n",
+    "quote.csv": b'text,label\n"a,0\nb,1\nc,0\n',
+    "unnamed.csv": b",text\n0,a\n1,b\n",
+    "doubled.csv": b"text,text\na,b\n",
+    "semicolons.csv": b"text;label\na;1\nb;0\n",
+    "ragged.csv": b"text,label\na\nb\nc,1,2\n",
+    "latin.csv": "text,label\ncafé crème,1\n".encode("latin-1") * 9,
+    "zip.csv": b"PK\x03\x04" + bytes(40),
+    "cut.csv.gz": b"\x1f\x8b\x08" + bytes(9),
+    "sheet.xlsx": b"PK",
+    "broken.jsonl": b'{"text": \n{"text" 1}\n',
+    "array.jsonl": b'[{"text": "a"},\n{"text": "b"}]\n',
+    "number.json": b"12",
+    "mixed.json": b'[{"a": 1}, {"a": "b"}]',
+    "twice.json": b'[{"a": 1, "a": 2}]',
+    "cut.parquet": b"PAR1",
+}
+
+
+@pytest.mark.parametrize("name", [*BROKEN, "missing.csv"])
+def test_what_is_wrong_with_a_file_is_said_in_the_visitors_language(
+    name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if name in BROKEN:
+        path.write_bytes(BROKEN[name])
+    with pytest.raises(DataError) as found:
+        read_file(path)
+    assert said.is_known(str(found.value), "zh_TW"), found.value
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "no row is left after data.validation_rules:\n3 rows checked, 3 dropped, 0 left\n  "
+        "short_texts (text): 3 dropped, rows 1, 2, 3\nLoosen the rules, or name the right columns",
+        "the dataset reviews can't be written: No space left on device; free some space",
+        "logs.txt of reviews_20260131_120000 can't be copied in s3://bucket/results: Connection "
+        "refused",
+        "The store sqlite:////srv/a.db can't be used: the disk is full; free some space (SQLite "
+        "says: No space left on device).",
+        "Experiment 0123456789ab (reviews) may not be written by this process any more: another "
+        "process was given it, and runs it now by worker w-1.",
+    ],
+)
+def test_what_is_made_of_several_parts_is_known_whole(sentence: str) -> None:
+    assert said.is_known(sentence, "zh_TW")
 
 
 def test_a_sentence_that_is_unknown_is_not_taken_for_a_known_one() -> None:

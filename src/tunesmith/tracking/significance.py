@@ -45,8 +45,9 @@ class Interval:
 def wilson(right: int, rows: int) -> Interval:
     """Wilson's score interval (1927) of the share of `right` answers among `rows` (at least 1).
 
-    The one interval of such a share, after a training as in a comparison. Brown, Cai and DasGupta (2001) recommend it for all sizes. `scipy.stats` has it too, but takes
-    longer to import than a small training takes to evaluate.
+    The one interval of such a share, after a training as in a comparison. Brown, Cai and DasGupta
+    (2001) recommend it for all sizes. `scipy.stats` has it too, but takes longer to import than a
+    small training takes to evaluate.
     """
     share, squared = right / rows, _normal(LEVEL) ** 2
     middle = (share + squared / (2 * rows)) / (1 + squared / rows)

@@ -51,7 +51,7 @@ _AND, _OR = "且", f"{_COMMA}或 "
 _PROSE = re.compile(r"[A-Za-z']{2,}[,;:.]? [a-z']{2,}")
 """Two words in a row: no name and no number."""
 _JOINTS = ((", or ", _OR), ("; ", _SEMICOLON), (", ", _COMMA), (" and ", _AND))
-_END = re.compile(r"(?<=[.!?])\s+")
+_END = re.compile(r"(?<=[.!?])\s+|\n\s*")
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _filled(code: str, template: str, values: dict[str, str]) -> Pieces:
 def _value(code: str, name: str, value: str) -> Sequence[Piece]:
     if name in TEXTS:
         return _looked_up(code, value) or [Piece(value.strip(), quoted=True)]
-    return [Piece(value, quoted=not _is_value(value))]
+    return [Piece(value, quoted=not all(map(_is_value, value.split(", "))))]
 
 
 def _one_by_one(code: str, sentence: str) -> Pieces | None:
@@ -216,4 +216,4 @@ def _patterns() -> list[tuple[str, tuple[str, ...], re.Pattern[str]]]:
                 pattern += f"(?P={name})" if name in seen else f"(?P<{name}>.*?)"
                 seen.add(name)
         found.append((template, literals, re.compile(pattern, re.DOTALL)))
-    return sorted(found, key=lambda each: -sum(map(len, each[1])))
+    return sorted(found, key=lambda each: (-sum(map(len, each[1])), each[0]))

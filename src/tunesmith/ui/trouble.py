@@ -20,7 +20,7 @@ from tunesmith.errors import (
 )
 from tunesmith.ui import navigation, said, session
 from tunesmith.ui.language import _
-from tunesmith.ui.markdown import as_it_is, code
+from tunesmith.ui.markdown import as_it_is
 
 RETRY_SECONDS = 2.0
 """Seconds between two looks whether the service is there again."""
@@ -38,7 +38,7 @@ def tell(error: Exception) -> bool:
                     "itself as soon as the service answers."
                 )
                 + "\n\n"
-                + code(error),
+                + said.text(str(error)),
                 icon=":material/cloud_off:",
             )
         case NotFoundError():

@@ -99,6 +99,43 @@ def metric(name: str | None) -> str:
     return _("{metric}, held-out rows").format(metric=text) if held_out else text
 
 
+def method(name: str) -> str:
+    """How an interval was made, or the test behind a verdict."""
+    known = {
+        "Wilson": _("Wilson's method"),
+        "paired bootstrap": _("paired bootstrap"),
+        "Bonett and Price": _("Bonett and Price's method"),
+        "mid-p McNemar": _("McNemar's test (mid-p)"),
+    }
+    return known.get(name, name)
+
+
+def action(name: str) -> str:
+    """What somebody did, as the audit trail calls it."""
+    known = {
+        "dataset.import": _("data imported"),
+        "experiment.cancel": _("experiment cancelled"),
+        "experiment.delete": _("experiment deleted"),
+        "experiment.edit": _("experiment renamed, noted or tagged"),
+        "experiment.front": _("experiment moved to the front"),
+        "experiment.priority": _("priority changed"),
+        "experiment.rerun": _("experiment run again"),
+        "experiment.resume": _("experiment resumed"),
+        "experiment.retry": _("experiment retried"),
+        "experiment.submit": _("experiment submitted"),
+        "queue.continue": _("queue let go on"),
+        "queue.pause": _("queue paused"),
+        "storage.gc": _("storage cleared"),
+        "store.backup": _("store backed up"),
+        "store.restore": _("store restored"),
+        "store.upgrade": _("store upgraded"),
+        "token.create": _("token made"),
+        "token.revoke": _("token revoked"),
+        "refused": _("refused"),
+    }
+    return known.get(name, name)
+
+
 def model(name: str) -> str:
     """The last part of a base model's name, which tells it."""
     if name.startswith("package:"):

@@ -31,7 +31,7 @@ def verdict(whole: ExperimentWhole) -> None:
         formats.score(score["value"]),
         delta_description=None,
         help=_("95 % interval ({method}): {low} to {high}, over {rows} held-out rows.").format(
-            method=interval["method"],
+            method=words.method(interval["method"]),
             low=formats.score(interval["low"]),
             high=formats.score(interval["high"]),
             rows=formats.number(interval["rows"]),

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from tunesmith.ui.sentences import (
     access,
+    answers,
     checks,
     comparisons,
     configuration,
     data,
     endings,
+    files,
     foreign,
     models,
     plans,
     states,
+    storage,
+    versions,
 )
 
 OURS = tuple(
@@ -30,7 +34,11 @@ OURS = tuple(
         plans,
         checks,
         data,
+        files,
+        versions,
+        storage,
         models,
+        answers,
         comparisons,
     )
     for sentence in part.SENTENCES

@@ -20,4 +20,19 @@ SENTENCES = N_(
     "{name} stands for whoever is at this machine; choose another name.",
     "holds a character that no access token has (its value isn't shown)",
     "ts_… as it was shown when made",
+    "{what} is not this machine's own address: open http://127.0.0.1 or http://localhost, or "
+    "ask for tokens (TUNESMITH_REQUIRE_TOKENS=1).",
+    "A request without a Host",
+    "Pages of {origin} may not change anything here.",
+    "The token {name} was revoked; make another one, of another name.",
+    "the keys of {issuer} can't be read: {error}",
+    "{address} is not the document of {issuer}.",
+    "The body of the request is larger than the {n} MiB that are accepted.",
+    "The body of the request comes too slowly.",
+    "The connection ended before the body did.",
+    "The connection ended before the upload did.",
+    "{url} answered {status}, not as the API does.",
+    "{url} answered, but not as the API of this version does; the answer began: {value}. Is "
+    "the address that of tunesmith api?",
+    "{method} can't be used here; accepted: {names}.",
 )

@@ -67,4 +67,19 @@ SENTENCES = N_(
     "{name} has several configs; set data.dataset_config to one of: {names}",
     "Loosen the rules, or name the right columns",
     "can't be called {name}; accepted: {names}, without .. in it",
+    "there is no row for {kind}",
+    "eval_samples is {n}, and there are {total} rows for training and evaluation together; "
+    "{wanted} were held out",
+    "{n} rows were held out for evaluation, not {wanted}: rows with the same text stay "
+    "together, and every label keeps a text to train on",
+    "there is no split called train: name one",
+    "no row has {values} in column {column}; it holds {names}",
+    "no row{where} is left after data.validation_rules:",
+    "{n} rows checked, {dropped} dropped, {left} left",
+    "{rule} ({column}): {n} dropped, {where}",
+    "{rule} ({column}): {n} mended, {where}",
+    "{rule} ({column}): {n} kept, {where}",
+    "not looked at: {what}",
+    "task.class_weights names labels that the data don't have: {names}; there are {labels}.",
+    "row {row} has an empty answer: fill it in or remove the row.",
 )

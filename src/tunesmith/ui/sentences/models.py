@@ -36,4 +36,25 @@ SENTENCES = N_(
     "the API is stopping; nothing is answered any more.",
     "always {label}, the most frequent label",
     "always {label}, the most frequent answer",
+    "{name} holds no tokenizer: no tokenizer.json in {folder}.",
+    "{name} holds its weights as a pickle ({file}), which can run code when loaded. Only "
+    "safetensors are loaded: choose a revision that has them, or convert the model once with "
+    "save_pretrained.",
+    "model.name: {name} holds its weights as a pickle ({file}), which can run code when "
+    "loaded. Only safetensors are loaded: choose a revision that has them, or convert the "
+    "model once with save_pretrained.",
+    "model.name: {name} is no model folder: {folder} holds no config.json.",
+    "model.name: {name} holds no weights: no .safetensors file in {folder}.",
+    "model.name: there is no file or folder {name}. Did you mean {near}?",
+    "the model in {folder} can't be read: {error}",
+    "{file} is cut off",
+    "the tokenizer of {name} can't be loaded from {folder}: {error}",
+    "{name} can't be loaded: its weights don't fit its config.json ({layer}).",
+    "{name} can't be loaded: its weights don't fit its config.json ({layer} and {n} more).",
+    "{name} can't be fetched into the hub's cache: {error}",
+    "the cache folder {folder} can't be written: {error}",
+    "{name} can't be converted into the cache: {reason}",
+    "{name} can't be read as GGUF: {error}",
+    "the adapter in {folder} can't be loaded: {error}",
+    "what was saved is not whole: {error}",
 )

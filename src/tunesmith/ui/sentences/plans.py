@@ -47,4 +47,22 @@ SENTENCES = N_(
     "{name} doesn't tell its sizes",
     "more would not fit into the memory; the steps stay the same",
     "the memory was not enough for {n} at step {step}; the steps stay the same",
+    "the worker gave this training a GPU (CUDA_VISIBLE_DEVICES={visible}), and torch {version} "
+    "can't use it: compare its CUDA {cuda} with what nvidia-smi says, or set training.device "
+    "to cpu.",
+    "training.processes: {n} processes",
+    "set training.processes to 1",
+    "set training.processes to 1 (or up to {n})",
+    "set training.processes to 1, or training.device to cpu",
+    "set training.processes to 1 (or up to {n}), or training.device to cpu",
+    "{what} can't share Apple's GPU (MPS): {advice}, or training.device to cpu.",
+    "{what} need a GPU each, and training.device names one ({device}): set it to cuda, or "
+    "{advice}.",
+    "{what} need a PyTorch with torch.distributed, unlike this one: {advice}.",
+    "{what} need as many GPUs, and {n} can be seen here: {advice}.",
+    "training.processes: {n} processes can't be started: {error}",
+    "the rows for the other processes can't be written: {why}",
+    "training process {rank} of {size} (pid {pid}) was ended by {name}.",
+    "training process {rank} of {size} (pid {pid}) failed: {error}",
+    "exit code {n}, without a word",
 )

@@ -174,7 +174,7 @@ def _verdict(pair: ExperimentPair, names: dict[str, str]) -> None:
     if pair.adjusted_p_value is not None and pair.test:
         small = pair.adjusted_p_value < 0.001
         p = "p < 0.001" if small else f"p = {formats.number(pair.adjusted_p_value, 3)}"
-        facts.append(f"{pair.test}: {p}")
+        facts.append(f"{words.method(pair.test)}: {p}")
     if pair.rows_needed:
         facts.append(
             translate_number(

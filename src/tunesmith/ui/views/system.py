@@ -7,7 +7,7 @@ import streamlit as st
 
 from tunesmith.errors import TunesmithError
 from tunesmith.tracking.service_entities import Role
-from tunesmith.ui import formats, navigation, said, session, trouble
+from tunesmith.ui import formats, navigation, said, session, trouble, words
 from tunesmith.ui.components import machines, tokens
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
@@ -105,7 +105,7 @@ def _audit() -> None:
     table = {
         _("when"): [formats.moment(entry.at) for entry in found],
         _("who"): [entry.actor for entry in found],
-        _("what"): [entry.action for entry in found],
+        _("what"): [words.action(entry.action) for entry in found],
         _("to what"): [entry.target for entry in found],
         _("address"): [entry.address for entry in found],
     }

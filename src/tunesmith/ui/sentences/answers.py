@@ -1,0 +1,52 @@
+"""Asking an adapter, and why it can't answer."""
+
+from __future__ import annotations
+
+from tunesmith.ui.language import N_
+
+SENTENCES = N_(
+    "the adapter of experiment {id} is not on this machine. Ask on the machine that trained "
+    "it, or train again.",
+    "the adapter of experiment {id} is not on this machine, and TUNESMITH_ARTIFACTS names no "
+    "store to fetch it. Ask on the machine that trained it, or train again.",
+    "the adapter can't be fetched into the cache folder {folder}: {error}",
+    "the configuration of experiment {id} can't be read by this version of Tunesmith ({n} "
+    "problems).",
+    "the adapter of experiment {id} can't be read: its tunesmith.json is missing or damaged.",
+    "the adapter of experiment {id} can't be loaded onto {model}: {error}",
+    "the process for predictions ended while it answered ({how}). It is started again by the "
+    "next request.",
+    "exit code {n}",
+    "signal {n}",
+    "signal {n}, as when the machine's memory is used up",
+    "this API was installed without PyTorch, which answers need; start it from what the "
+    "workers are installed from, or ask with tunesmith predict there.",
+    "the process for predictions can't be started: {error}",
+    "{name} is too big for this machine: its {n} parameters don't fit into the memory of "
+    "{device} ({size} GiB). Ask on a larger one.",
+    "this adapter was trained on a base model in {bits} bits, which needs a CUDA GPU; here "
+    "there is {device}.",
+    "the base model {name} is not the one that {what} was trained on: it was {before} then, "
+    "and is {now} now. An adapter means nothing on other weights: put the old model back, or "
+    "train again.",
+    "{what} was trained on the base model {name}, which can't be used here: {error}",
+    "experiment {id}",
+    "the base model brings code of its own, which is not run for a request that came over the "
+    "network; at the machine itself: tunesmith predict {id}",
+    "inputs have {n} characters; at most {most} are accepted",
+    "an adapter of the task {name} can't be asked anything yet.",
+    "the model's chat template rewrites earlier turns, so the answers can't be told from the "
+    "rest; give conversations of one question and one answer.",
+    "the model's chat template refuses a conversation: {error}",
+    "{where}: ends with the {role}; end with what the user asks.",
+    "{where}: holds no turn; end with what the user asks.",
+    "{where}: the last turn is empty.",
+    "the conversation has {n} tokens, of which {most} fit beside the answer; leave out earlier "
+    "turns, or ask for a shorter answer.",
+    "a text alone can't be asked here: give the columns {what}.",
+    "there is no text in {what}.",
+    "there is no column {name} among {what}; asked for: {other}",
+    "there is no column {name} among {what}; asked for: {other}; did you mean {near} by it?",
+    "an answer of {n} tokens leaves no room for the question: the model takes {most} in all; "
+    "lower max_new_tokens.",
+)
