@@ -1,6 +1,7 @@
 """Pictures of every page, light and dark, in both languages, wide and narrow: `make screenshots`.
 
-Trains the starter and a variation of it, so that there is something to see. The pictures go to
+Trains the starter and a variation of it, so that there is something to see, and records experiments
+with long and odd names. Every tab of a page has a picture of its own. The pictures go to
 `docs/screenshots/`; those named in README are kept in git.
 """
 
@@ -11,10 +12,13 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
-from tests.ui.conftest import BROWSERS, Stack, stack
+from playwright.sync_api import Browser, Page, sync_playwright
+from tests.ui.conftest import BROWSERS, PATIENCE, Stack, stack
+
+from tunesmith.tracking.entities import Experiment, ExperimentStatus, new_experiment_id, utc_now
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 SHOWN = ("experiment-en-light-1280", "compare-en-dark-1280", "new-en-light-1280")
@@ -62,6 +66,7 @@ def _pages(made: Stack) -> Iterator[tuple[str, str]]:
         ids.append(client.train(config).experiment_id)
     for each in ids:
         client.wait(each)
+    odd = _odd(made)
     yield "home", ""
     yield "experiment", f"experiment?id={ids[0]}"
     yield "experiments", "experiments"
@@ -70,6 +75,32 @@ def _pages(made: Stack) -> Iterator[tuple[str, str]]:
     yield "try", f"try?id={ids[0]}"
     yield "data", f"data?name={client.datasets().items[0].name}"
     yield "system", "system"
+    yield "odd", f"experiment?id={odd.id}"
+    yield "gone", "experiment?id=000000000000"
+
+
+def _odd(made: Stack) -> Experiment:
+    """An experiment with the longest of everything, which the lists show too."""
+    now = utc_now()
+    odd = Experiment(
+        name="the-longest-name-that-there-may-be-with-every-parameter-in-it-".ljust(100, "x"),
+        status=ExperimentStatus.FAILED,
+        task="text-classification",
+        model_name="/srv/models/an-organisation/a-very-long-model-name-instruct-v0.3-merged",
+        dataset_name="/srv/data/customer-support-tickets-2026-cleaned-deduplicated.parquet",
+        created_at=now,
+        finished_at=now,
+        reason="The process that trained it (pid 4711) ended by itself with exit code 1 and "
+        f"recorded nothing; its last words: RuntimeError: {'0123456789abcdef' * 20}",
+        note="A *note* that is long: " + "words and words and words " * 20,
+        tags=("a-long-tag-that-goes-on-and-on-and-on", "繁體中文標籤"),
+    )
+    with made.store() as store:
+        store.create(odd)
+        store.create(
+            replace(odd, id=new_experiment_id(), name="電影評論的情緒分類", tags=(), reason=None)
+        )
+    return odd
 
 
 def _shoot(
@@ -86,15 +117,24 @@ def _shoot(
         color_scheme="dark" if dark else "light",
         locale=locale,
     )
+    context.set_default_timeout(PATIENCE * 1000)
     page = context.new_page()
     for name, address in pages.items():
         page.goto(f"{made.url}/{address}")
-        page.wait_for_selector("h1")
-        page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
-        page.wait_for_timeout(1500)  # charts draw themselves
         kind = f"{locale[:2]}-{'dark' if dark else 'light'}-{size['width']}"
-        page.screenshot(path=FOLDER / f"{name}-{kind}.png")
+        _keep(page, f"{name}-{kind}")
+        tabs = page.get_by_role("tab")
+        for number in range(1, tabs.count()):
+            tabs.nth(number).click()
+            tabs.nth(number).evaluate("tab => tab.scrollIntoView()")
+            _keep(page, f"{name}-tab{number}-{kind}")
     context.close()
+
+
+def _keep(page: Page, name: str) -> None:
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    page.wait_for_timeout(1500)  # charts draw themselves
+    page.screenshot(path=FOLDER / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,9 @@ def link(page: str, label: str, *, icon: str | None = None, **parameters: str) -
 def anchor(address: str, label: str, note: str = "") -> None:
     """A link, in this window, to an address of this server that is no page of Streamlit's."""
     after = f" · {escape(note)}" if note else ""
-    st.html(f'<a href="{escape(address)}" target="_self">{escape(label)}</a>{after}')
+    st.html(
+        f'<a class="ts-link" href="{escape(address)}" target="_self">{escape(label)}</a>{after}'
+    )
 
 
 def button(address: str, label: str) -> None:

@@ -75,10 +75,15 @@ def text(sentence: str) -> str:
     told = _told(sentence)
     if any(piece.quoted for piece in told):
         return "".join(
-            markdown.code(piece.text) if piece.quoted else markdown.as_it_is(piece.text)
-            for piece in told
+            markdown.code(piece.text) if piece.quoted else _between(piece.text) for piece in told
         )
     return markdown.as_it_is("".join(piece.text for piece in told))
+
+
+def _between(text: str) -> str:
+    """A piece that stands beside others: Markdown takes the spaces at the ends of a text away."""
+    before, after = (" " * end.isspace() for end in (text[:1], text[-1:]))
+    return f"{before}{markdown.as_it_is(text)}{after}"
 
 
 def problem(wrong: Problem) -> str:

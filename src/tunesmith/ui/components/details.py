@@ -82,7 +82,8 @@ def data(whole: ExperimentWhole) -> None:
             _("rows"): [side.get("rows") for side in splits.values()],
             _("hash"): [str(side.get("hash", ""))[:19] + "…" for side in splits.values()],
         }
-        st.dataframe(pl.DataFrame(table), hide_index=True)
+        counted = st.column_config.NumberColumn(format="localized")
+        st.dataframe(pl.DataFrame(table), hide_index=True, column_config={_("rows"): counted})
     _report(whole)
 
 
@@ -126,9 +127,10 @@ def files(whole: ExperimentWhole) -> None:
         if card and (code := re.search(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)):
             st.caption(_("Load it in Python, beside the folder final_model:"))
             st.code(code[1].strip(), language="python")
-    for entry in found:
-        place = quote(f"/download/experiments/{whole.id}/files/{entry.path}")
-        navigation.anchor(place, entry.path, formats.size(entry.size))
+    with st.container(gap="xsmall"):
+        for entry in found:
+            place = quote(f"/download/experiments/{whole.id}/files/{entry.path}")
+            navigation.anchor(place, entry.path, formats.size(entry.size))
     if not found:
         st.caption(_("There are no files yet."))
 

@@ -7,7 +7,7 @@ import streamlit as st
 from tunesmith.api.schemas.data import Estimate
 from tunesmith.errors import ConfigError
 from tunesmith.ui import formats, session
-from tunesmith.ui.components import draft
+from tunesmith.ui.components import draft, figures
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
 
@@ -22,15 +22,13 @@ def panel() -> None:
         return
     with st.container(border=True, gap="xsmall"):
         st.markdown(f"**{_('Estimate')}**")
-        left, right = st.columns(2)
+        measured: list[tuple[str, str] | tuple[str, str, str]] = []
         if found.seconds_least is not None:
-            left.metric(_("Training time"), _time(found))
+            measured.append((_("Training time"), _time(found)))
         if found.memory_bytes is not None:
-            right.metric(
-                _("Memory"),
-                formats.size(found.memory_bytes),
-                help=_("At most, for texts of data.max_length tokens."),
-            )
+            note = _("At most, for texts of data.max_length tokens.")
+            measured.append((_("Memory"), formats.size(found.memory_bytes), note))
+        figures.row("estimate", *measured)
         st.caption(_basis(found))
         if found.memory_bytes is not None and found.memory_bytes > found.memory_free_bytes:
             st.warning(

@@ -9,6 +9,7 @@ import polars as pl
 import streamlit as st
 
 from tunesmith.ui import formats, said, session
+from tunesmith.ui.components import figures
 from tunesmith.ui.language import _
 
 SHOWN = 200
@@ -20,14 +21,14 @@ def report(name: str, number: int) -> None:
     with st.spinner(_("Looking at every row …")):
         found = session.client().check_report(name, number, findings=SHOWN)
     numbers = found.report
-    columns = st.columns(4)
-    columns[0].metric(_("Rows"), formats.number(numbers["rows_in"]))
-    columns[1].metric(_("Can be used"), formats.number(numbers["rows_out"]))
-    columns[2].metric(_("Findings"), formats.number(found.findings))
     ratio = numbers.get("imbalance_ratio")
-    columns[3].metric(
-        _("Most to least frequent label"),
-        formats.NOTHING if ratio is None else f"{formats.number(ratio, 2)} : 1",
+    uneven = formats.NOTHING if ratio is None else f"{formats.number(ratio, 2)} : 1"
+    figures.row(
+        "report",
+        (_("Rows"), formats.number(numbers["rows_in"])),
+        (_("Can be used"), formats.number(numbers["rows_out"])),
+        (_("Findings"), formats.number(found.findings)),
+        (_("Most to least frequent label"), uneven),
     )
     rules(numbers["rules"])
     rows(numbers.get("findings") or [], found.findings)
@@ -44,7 +45,8 @@ def rules(found: Mapping[str, Mapping[str, Any]]) -> None:
         _("rows"): [each["findings"] for each in found.values()],
         _("first rows"): [", ".join(map(str, each["first_rows"])) for each in found.values()],
     }
-    st.dataframe(pl.DataFrame(table), hide_index=True)
+    counted = st.column_config.NumberColumn(format="localized")
+    st.dataframe(pl.DataFrame(table), hide_index=True, column_config={_("rows"): counted})
 
 
 def rows(found: list[Mapping[str, Any]], total: int) -> None:
@@ -85,10 +87,11 @@ def changes(found: Mapping[str, Any]) -> None:
         "edited": _("edited"),
         "moved": _("moved to another split"),
     }
-    columns = st.columns(len(kinds) + 1)
-    for column, (kind, title) in zip(columns, kinds.items(), strict=False):
-        column.metric(title.capitalize(), formats.number(found[kind]))
-    columns[-1].metric(_("unchanged").capitalize(), formats.number(found["unchanged"]))
+    counted = {**kinds, "unchanged": _("unchanged")}
+    figures.row(
+        "changes",
+        *((title.capitalize(), formats.number(found[kind])) for kind, title in counted.items()),
+    )
     if found.get("labels"):
         table = {
             _("label"): [shift["label"] for shift in found["labels"]],

@@ -8,10 +8,11 @@ import streamlit as st
 
 from tunesmith.settings import VERSION
 from tunesmith.ui import navigation, session
+from tunesmith.ui.components import figures
 from tunesmith.ui.language import LANGUAGES, _, language
 from tunesmith.ui.markdown import as_it_is
 
-_STYLE = """<style>
+_STYLE = """
 .block-container, [data-testid="stMainBlockContainer"] { padding-top: 3.2rem; max-width: 1240px; }
 h1 { letter-spacing: -0.02em; font-size: 2.1rem !important; }
 h1, h2, h3, p, li, .stAlert { overflow-wrap: anywhere; }
@@ -27,17 +28,19 @@ h3 { font-size: 1.2rem !important; }
 .ts-steps li.now { border-color: #3b82f6; opacity: 1; font-weight: 600; }
 .ts-steps li.bad { border-color: #ef4444; opacity: 1; font-weight: 600; }
 .ts-steps small { display: block; font-weight: 400; opacity: 0.8; }
-[data-testid="stSidebar"] a[target="_self"]:not([data-testid]) { color: inherit;
-  font-size: 0.9rem; text-underline-offset: 0.2em; }
+a.ts-link, .st-key-frame a { color: inherit; text-underline-offset: 0.2em;
+  text-decoration-color: color-mix(in srgb, currentColor 40%, transparent); }
+.st-key-frame a { font-size: 0.9rem; }
+[data-testid="stPageLink"] p, [data-testid="stPageLink"] span { text-overflow: ellipsis; }
 a.ts-button { display: block; padding: 0.55rem 1rem; border-radius: 0.5rem; text-align: center;
   background: #0f766e; color: #ffffff !important; text-decoration: none !important; }
 a.ts-button:hover, a.ts-button:focus-visible { background: #115e59; }
-</style>"""
+"""
 
 
 def style() -> None:
     """What the theme can't say."""
-    st.html(_STYLE)
+    st.html(f"<style>{_STYLE}{figures.STYLE}</style>")
 
 
 def sidebar(*, signed_in: bool) -> None:

@@ -39,7 +39,7 @@ def overview(workers: Sequence[WorkerState]) -> None:
                     ),
                 )
                 for device in usage.devices:
-                    if device.memory_total:
+                    if device.memory_total and device.kind != "cpu":  # whose memory is shown above
                         st.progress(
                             min((device.memory_used or 0) / device.memory_total, 1.0),
                             text=f"{as_it_is(device.name)}: {formats.size(device.memory_used)} / "

@@ -11,6 +11,7 @@ import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentWhole
 from tunesmith.ui import formats, said, words
+from tunesmith.ui.components import figures
 from tunesmith.ui.language import _
 
 MOST_LABELS = 30
@@ -25,27 +26,19 @@ def verdict(whole: ExperimentWhole) -> None:
     interval, name = score["interval"], score["metric"]
     untrained = score.get("untrained", {}).get(name)
     baseline = score["baseline"]
-    columns = st.columns(4)
-    columns[0].metric(
-        words.metric(name).capitalize(),
-        formats.score(score["value"]),
-        delta_description=None,
-        help=_("95 % interval ({method}): {low} to {high}, over {rows} held-out rows.").format(
-            method=words.method(interval["method"]),
-            low=formats.score(interval["low"]),
-            high=formats.score(interval["high"]),
-            rows=formats.number(interval["rows"]),
-        ),
+    low, high = formats.score(interval["low"]), formats.score(interval["high"])
+    how = _("95 % interval ({method}): {low} to {high}, over {rows} held-out rows.").format(
+        method=words.method(interval["method"]),
+        low=low,
+        high=high,
+        rows=formats.number(interval["rows"]),
     )
-    columns[1].metric(
-        _("95 % interval"),
-        _("{least} to {most}").format(
-            least=formats.score(interval["low"]), most=formats.score(interval["high"])
-        ),
-    )
-    columns[2].metric(_("Untrained model"), formats.score(untrained))
-    columns[3].metric(
-        _("Simplest answer"), formats.score(baseline["value"]), help=said.text(baseline["name"])
+    figures.row(
+        "score",
+        (words.metric(name).capitalize(), formats.score(score["value"]), how),
+        (_("95 % interval"), _("{least} to {most}").format(least=low, most=high)),
+        (_("Untrained model"), formats.score(untrained)),
+        (_("Simplest answer"), formats.score(baseline["value"]), said.text(baseline["name"])),
     )
     if score["value"] <= baseline["value"]:
         st.error(
@@ -79,17 +72,15 @@ def details(whole: ExperimentWhole) -> None:
             st.caption(_("Too many labels for a confusion matrix; metrics.json has it."))
     with right:
         st.markdown(f"**{_('Training')}**")
-        first, second = st.columns(2)
-        first.metric(_("Rows"), formats.number(metrics.get("train_samples")))
-        second.metric(_("Time"), formats.duration(metrics.get("train_runtime")))
-        first.metric(
-            _("Samples per second"), formats.number(metrics.get("train_samples_per_second"))
+        figures.row(
+            "training",
+            (_("Rows"), formats.number(metrics.get("train_samples"))),
+            (_("Time"), formats.duration(metrics.get("train_runtime"))),
+            (_("Samples per second"), formats.number(metrics.get("train_samples_per_second"))),
+            (_("Tokens per second"), formats.number(metrics.get("train_tokens_per_second"))),
+            (_("Peak memory"), formats.size(metrics.get("peak_memory_bytes"))),
+            (_("Training loss"), formats.score(metrics.get("train_loss"))),
         )
-        second.metric(
-            _("Tokens per second"), formats.number(metrics.get("train_tokens_per_second"))
-        )
-        first.metric(_("Peak memory"), formats.size(metrics.get("peak_memory_bytes")))
-        second.metric(_("Training loss"), formats.score(metrics.get("train_loss")))
     for name, title in (
         ("worst_mistakes", _("Worst mistakes")),
         ("surest_answers", _("Surest right answers")),

@@ -41,6 +41,7 @@ SENTENCES = N_(
     "Extra data",
     "Is a directory",
     "Not a directory",
+    "[Errno {n}] {error}",
     "Truncated compressed stream",
     "Parquet file size is {n} bytes, smaller than the minimum file footer ({least} bytes)",
     "Connection reset by peer",

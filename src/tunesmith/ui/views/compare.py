@@ -19,7 +19,7 @@ from tunesmith.api.schemas.compare import (
 from tunesmith.api.schemas.experiments import MetricPoint
 from tunesmith.tracking.resources import RESOURCES
 from tunesmith.ui import address, formats, said, session, words
-from tunesmith.ui.components import charts
+from tunesmith.ui.components import charts, figures
 from tunesmith.ui.language import _, translate_number
 from tunesmith.ui.markdown import as_it_is
 
@@ -251,7 +251,9 @@ def _seeds(found: ExperimentComparison, names: dict[str, str]) -> None:
     for group in found.seeds:
         with st.container(border=True):
             st.markdown(as_it_is(", ".join(names[each] for each in group.experiment_ids)))
-            left, middle, right = st.columns(3)
-            left.metric(words.metric(group.metric).capitalize(), formats.score(group.mean))
-            middle.metric(_("Standard deviation"), formats.score(group.standard_deviation))
-            right.metric(_("Seeds"), formats.number(group.number))
+            figures.row(
+                f"seeds-{group.experiment_ids[0]}",
+                (words.metric(group.metric).capitalize(), formats.score(group.mean)),
+                (_("Standard deviation"), formats.score(group.standard_deviation)),
+                (_("Seeds"), formats.number(group.number)),
+            )

@@ -10,7 +10,7 @@ import streamlit as st
 
 from tunesmith.api.schemas.data import DatasetVersionState
 from tunesmith.ui import formats, navigation, session
-from tunesmith.ui.components import findings
+from tunesmith.ui.components import figures, findings
 from tunesmith.ui.language import _, translate_number
 from tunesmith.ui.markdown import as_it_is, code
 
@@ -63,11 +63,12 @@ def _dataset(name: str) -> None:
         key=f"version-{name}",
     )
     version = next(each for each in found.items if each.number == chosen)
-    columns = st.columns(4)
-    columns[0].metric(_("Rows"), formats.number(version.rows))
-    for column, (split, rows) in zip(columns[1:3], version.splits.items(), strict=False):
-        column.metric(_split(split).capitalize(), formats.number(rows))
-    columns[3].metric(_("Labels"), formats.number(len(version.label_counts)))
+    figures.row(
+        "version",
+        (_("Rows"), formats.number(version.rows)),
+        *((_split(name).capitalize(), formats.number(n)) for name, n in version.splits.items()),
+        (_("Labels"), formats.number(len(version.label_counts))),
+    )
     facts = [code(version.reference), code(f"{version.hash[:19]}…"), as_it_is(version.source)]
     st.caption(" · ".join(facts))
     names = [_("Labels"), _("Problems"), _("Rows"), _("Changes")]

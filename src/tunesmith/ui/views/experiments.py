@@ -11,7 +11,7 @@ import streamlit as st
 from tunesmith.api.schemas.experiments import ExperimentPage, ExperimentSummary
 from tunesmith.tracking.entities import SORT_KEYS, ExperimentStatus
 from tunesmith.ui import address, formats, session, words
-from tunesmith.ui.components import editing, selection
+from tunesmith.ui.components import editing, figures, selection
 from tunesmith.ui.language import _
 
 SIZES = (25, 100, 500)
@@ -41,11 +41,9 @@ def page() -> None:
         )
         return
     chosen = _table(found)
-    left, right = st.columns([3, 2], vertical_alignment="center")
-    with left:
+    with st.container(horizontal=True, vertical_alignment="center"):
         if pages > 1:
             st.pagination(pages, key="page", on_change=turn)
-    with right:
         first = (number - 1) * size + 1
         st.caption(
             _("{first} to {last} of {total}").format(
@@ -59,13 +57,15 @@ def page() -> None:
 
 def _stats() -> None:
     stats = session.client().stats()
-    columns = st.columns(5)
-    columns[0].metric(_("All"), formats.number(stats.total))
     running = stats.by_status[ExperimentStatus.RUNNING] + stats.by_status[ExperimentStatus.QUEUED]
-    columns[1].metric(_("Running or waiting"), formats.number(running))
-    columns[2].metric(_("Best accuracy"), formats.score(stats.best_accuracy))
-    columns[3].metric(_("Mean accuracy"), formats.score(stats.mean_accuracy))
-    columns[4].metric(_("Mean time of training"), formats.duration(stats.mean_runtime))
+    figures.row(
+        "stats",
+        (_("All"), formats.number(stats.total)),
+        (_("Running or waiting"), formats.number(running)),
+        (_("Best accuracy"), formats.score(stats.best_accuracy)),
+        (_("Mean accuracy"), formats.score(stats.mean_accuracy)),
+        (_("Mean time of training"), formats.duration(stats.mean_runtime)),
+    )
 
 
 def _filters() -> dict[str, Any]:
@@ -196,7 +196,7 @@ def _table(found: ExperimentPage) -> list[ExperimentSummary]:
         "status": st.column_config.TextColumn(_("Status"), width="small"),
         "score": st.column_config.NumberColumn(_("Score"), format="%.3f", width="small"),
         "metric": st.column_config.TextColumn(_("Metric"), width="small"),
-        "runtime": st.column_config.TextColumn(_("Training time"), width="small"),
+        "runtime": st.column_config.TextColumn(_("Training time")),
         "model": st.column_config.TextColumn(_("Base model")),
         "data": st.column_config.TextColumn(_("Data")),
         "tags": st.column_config.ListColumn(_("Tags")),
@@ -217,6 +217,7 @@ def _table(found: ExperimentPage) -> list[ExperimentSummary]:
         on_select="rerun",
         selection_mode="multi-row",
         key="experiments-table",
+        placeholder="",
         height=min(38 + 35 * len(rows), 640),
     )
     return [found.items[row] for row in state.selection.rows if row < len(found.items)]

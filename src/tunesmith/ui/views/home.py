@@ -6,7 +6,7 @@ import streamlit as st
 
 from tunesmith.tracking.entities import ExperimentStatus
 from tunesmith.ui import formats, navigation, said, session, words
-from tunesmith.ui.components import lists, machines, starter
+from tunesmith.ui.components import figures, lists, machines, starter
 from tunesmith.ui.language import _, translate_number
 from tunesmith.ui.trouble import live
 
@@ -60,12 +60,12 @@ def _overview() -> None:
         st.subheader(_("Machines"))
         machines.overview(client.workers().items)
         st.subheader(_("All experiments"))
-        first, second = st.columns(2)
-        first.metric(_("Experiments"), formats.number(stats.total))
-        second.metric(_("Best accuracy"), formats.score(stats.best_accuracy))
-        first.metric(
-            words.status(ExperimentStatus.SUCCEEDED).capitalize(),
-            formats.number(stats.by_status[ExperimentStatus.SUCCEEDED]),
+        succeeded = ExperimentStatus.SUCCEEDED
+        figures.row(
+            "all",
+            (_("Experiments"), formats.number(stats.total)),
+            (_("Best accuracy"), formats.score(stats.best_accuracy)),
+            (words.status(succeeded).capitalize(), formats.number(stats.by_status[succeeded])),
+            (_("Time of all trainings"), formats.duration(stats.total_runtime)),
         )
-        second.metric(_("Time of all trainings"), formats.duration(stats.total_runtime))
         navigation.link("experiments", _("All experiments"), icon=":material/arrow_forward:")
