@@ -10,15 +10,18 @@ _INDENTED = re.compile(r"^[ \t]+", re.MULTILINE)
 _LINES = re.compile(r"\s*\n\s*\n\s*")
 _SHORTCODE = re.compile(r":(?=[\w/+-]+:|\w+\\?\[)")
 
+_EMAIL = re.compile(r"(?<=[\w.+-])@(?=[\w-]+(?:\.[\w-]+)+)")
+
 _JOINER = "\N{WORD JOINER}"
-"""Of no width. Streamlit looks for `:material/name:` after backslashes were read: they don't help.
-"""
+"""Of no width. Streamlit looks for `:material/name:` and addresses of mail after backslashes were
+read: they don't help."""
 
 
 def as_it_is(text: object) -> str:
     """`text` as Markdown that shows exactly it: no emphasis, formula, link, HTML, icon or list."""
     plain = _INDENTED.sub(lambda found: "\N{NO-BREAK SPACE}" * len(found[0]), str(text).strip())
     plain = _SHORTCODE.sub(f":{_JOINER}", plain)
+    plain = _EMAIL.sub(f"{_JOINER}@", plain)
     plain = _MARKUP.sub(r"\\\g<0>", plain)
     plain = _NUMBERED.sub(r"\1\\.", plain)
     return _LINES.sub("\n\n", plain).replace("\n", "  \n").replace("  \n  \n", "\n\n")

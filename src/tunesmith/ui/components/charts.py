@@ -99,10 +99,12 @@ def _costs(histories: Mapping[str, Sequence[MetricPoint]]) -> list[_Chart]:
 
 
 def _two_a_row(charts: Sequence[_Chart]) -> None:
-    columns = st.columns(2, gap="large")
-    for number, (title, series) in enumerate(charts):
-        with columns[number % 2]:
-            curves(series, title=title)
+    for first in range(0, len(charts), 2):  # row by row: a phone shows them in this order
+        for column, (title, series) in zip(
+            st.columns(2, gap="large"), charts[first : first + 2], strict=False
+        ):
+            with column:
+                curves(series, title=title)
 
 
 def _legend(count: int) -> alt.Legend:

@@ -126,6 +126,7 @@ def _upload() -> None:
             strict=False,
         ),
         hide_index=True,
+        placeholder="",
     )
     task, roles = _mapping(look)
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -62,7 +62,7 @@ def rows(found: list[Mapping[str, Any]], total: int) -> None:
         },
         strict=False,
     )
-    st.dataframe(table, hide_index=True)
+    st.dataframe(table, hide_index=True, placeholder="")
     if total > len(found):
         st.caption(
             _("The first {n} of {total}.").format(
@@ -104,7 +104,7 @@ def changes(found: Mapping[str, Any]) -> None:
         examples = found["examples"].get(kind) or []
         if examples:
             st.markdown(f"**{title.capitalize()}**")
-            st.dataframe(_examples(examples), hide_index=True)
+            st.dataframe(_examples(examples), hide_index=True, placeholder="")
 
 
 def _examples(examples: list[Mapping[str, Any]]) -> pl.DataFrame:

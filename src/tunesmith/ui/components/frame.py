@@ -31,7 +31,7 @@ h3 { font-size: 1.2rem !important; }
 a.ts-link, .st-key-frame a { color: inherit; text-underline-offset: 0.2em;
   text-decoration-color: color-mix(in srgb, currentColor 40%, transparent); }
 .st-key-frame a { font-size: 0.9rem; }
-[data-testid="stPageLink"] p, [data-testid="stPageLink"] span { text-overflow: ellipsis; }
+[data-testid="stPageLink"] p { overflow: hidden; text-overflow: ellipsis; }
 a.ts-button { display: block; padding: 0.55rem 1rem; border-radius: 0.5rem; text-align: center;
   background: #0f766e; color: #ffffff !important; text-decoration: none !important; }
 a.ts-button:hover, a.ts-button:focus-visible { background: #115e59; }

@@ -140,7 +140,8 @@ def _scores(found: ExperimentComparison, names: dict[str, str]) -> None:
         _("data"): [words.dataset(one.dataset) for one in found.experiments],
         _("held-out rows"): [formats.number(one.evaluation_rows) for one in found.experiments],
     }
-    st.dataframe(pl.DataFrame(table), hide_index=True)
+    names_of = st.column_config.TextColumn(width="medium")
+    st.dataframe(pl.DataFrame(table), hide_index=True, column_config={_("experiment"): names_of})
 
 
 def _verdict(pair: ExperimentPair, names: dict[str, str]) -> None:

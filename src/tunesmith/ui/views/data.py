@@ -129,7 +129,8 @@ def _preview(version: DatasetVersionState) -> None:
         {_("split"): _split(row.split), _("row"): row.row, **_texts(row.values)}
         for row in found.rows
     ]
-    st.dataframe(pl.DataFrame(table, infer_schema_length=None, strict=False), hide_index=True)
+    shown = pl.DataFrame(table, infer_schema_length=None, strict=False)
+    st.dataframe(shown, hide_index=True, placeholder="")
 
 
 def _texts(values: dict[str, Any]) -> dict[str, Any]:
