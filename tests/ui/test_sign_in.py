@@ -197,6 +197,7 @@ def test_one_signs_in_with_the_provider_stays_so_and_signs_out(tmp_path: Path, s
         provider.claims.update(tunesmith_role="member", name="Maria *Curie*")
         page = see(f"{made.url}/system")
         page.get_by_role("link", name="Sign in with localhost").click()
+        page.wait_for_url("**prompt=select_account**")
         page.get_by_role("link", name="Continue").click()
         expect(page.get_by_text("Maria *Curie* · member")).to_be_visible()
         assert page.url == f"{made.url}/system"
@@ -210,8 +211,13 @@ def test_one_signs_in_with_the_provider_stays_so_and_signs_out(tmp_path: Path, s
         assert not [c for c in page.context.cookies() if c["name"] == TOKEN]
         expired = cookie | {"value": provider.token(aud=CLIENT, exp=1)}
         page.context.add_cookies([expired])  # type: ignore[list-item]
-        page.goto(made.url)
+        page.goto(f"{made.url}/experiments?status=failed")
         expect(page.get_by_text("Your sign-in has ended")).to_be_visible()
         settled(page)
+        page.get_by_role("link", name="Sign in with localhost").click()
+        assert "prompt=" not in page.url, "who was signed in isn't asked again who they are"
+        page.get_by_role("link", name="Continue").click()
+        expect(page.get_by_text("Maria *Curie* · member")).to_be_visible()
+        assert page.url == f"{made.url}/experiments?status=failed"
         said = "".join(file.read_text() for file in made.folder.glob("*.txt"))
         assert str(cookie["value"]) not in said

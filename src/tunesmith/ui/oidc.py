@@ -40,6 +40,10 @@ DONE = "/sign-in/done"
 TROUBLE = "sign_in"
 """Parameter of the page's address that says why nobody is signed in: one of the words below."""
 
+AGAIN = "again"
+"""Parameter of `/sign-in` of who was signed in until their token expired: where the provider still
+knows them, it sends them back at once."""
+
 REFUSED, STALE, UNREACHABLE, UNKNOWN, TOO_LARGE = (
     "refused", "stale", "unreachable", "unknown", "too-large",
 )  # fmt: skip
@@ -127,12 +131,13 @@ class SignIn:
         )
 
     async def begin(self, request: Request) -> Response:
-        """Send the browser to the provider."""
+        """Send the browser to the provider, which asks for the account unless one comes back."""
         request.session["back"] = own_path(request.query_params.get("back"))
+        asked = {} if AGAIN in request.query_params else {"prompt": "select_account"}
         try:
             await self._read_document()
             answer: Response = await self._provider.authorize_redirect(
-                request, self._settings.ui_public_url + DONE, prompt="select_account"
+                request, self._settings.ui_public_url + DONE, **asked
             )
         except UNANSWERED as error:
             return self._give_up(request, UNREACHABLE, error)

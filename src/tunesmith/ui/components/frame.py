@@ -14,6 +14,7 @@ from tunesmith.ui.markdown import as_it_is
 
 _STYLE = """
 .block-container, [data-testid="stMainBlockContainer"] { padding-top: 3.2rem; max-width: 1240px; }
+@media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding-top: 4.2rem; } }
 h1 { letter-spacing: -0.02em; font-size: 2.1rem !important; }
 h1, h2, h3, p, li, .stAlert { overflow-wrap: anywhere; }
 h3 { font-size: 1.2rem !important; }

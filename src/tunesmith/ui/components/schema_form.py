@@ -107,11 +107,12 @@ def _without_null(found: Schema, definitions: Mapping[str, Schema]) -> tuple[Sch
 
 def widgets(found: Sequence[Field], problems: Mapping[str, Sequence[Problem]]) -> None:
     """A widget for each field, two a row, each with its problems below it."""
-    columns = st.columns(2, gap="medium")
-    for number, field in enumerate(found):
-        with columns[number % 2]:
-            widget(field)
-            show_problems(problems.get(field.path, ()))
+    for first in range(0, len(found), 2):  # row by row: a phone shows them in this order
+        columns = st.columns(2, gap="medium")
+        for column, field in zip(columns, found[first : first + 2], strict=False):
+            with column:
+                widget(field)
+                show_problems(problems.get(field.path, ()))
 
 
 def show_problems(problems: Sequence[Problem]) -> None:

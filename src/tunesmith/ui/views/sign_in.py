@@ -23,7 +23,10 @@ def page(refusal: AccessError) -> None:
         _tell(refusal)
         if oidc.is_offered(session.settings()):
             _provider()
-        _access_token()
+            with st.expander(_("With an access token instead")):
+                _access_token()
+        else:
+            _access_token()
 
 
 def _tell(refusal: AccessError) -> None:
@@ -64,11 +67,12 @@ def _provider() -> None:
     settings = session.settings()
     # The whole address: the browser has to come back to the name under which it left.
     back = quote(_back(), safe="")
+    # Whom the API refused may want another account; whose time is over wants to go on.
+    again = session.was_signed_in() and oidc.TROUBLE not in st.query_params
     navigation.button(
-        f"{settings.ui_public_url}{oidc.PATH}?back={back}",
+        f"{settings.ui_public_url}{oidc.PATH}?back={back}{f'&{oidc.AGAIN}=1' if again else ''}",
         _("Sign in with {provider}").format(provider=oidc.provider_name(settings)),
     )
-    st.caption(_("or, with an access token:"))
 
 
 def _back() -> str:
@@ -92,7 +96,7 @@ def _access_token() -> None:
         with Client(session.api_url(), token) as trial:
             trial.whoami()
     except AccessError as error:
-        st.error(str(error), icon=":material/key_off:")
+        st.error(said.text(str(error)), icon=":material/key_off:")
         return
     ticket = tickets.issue(token)
     st.html(
