@@ -10,7 +10,7 @@ import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentPage, ExperimentSummary
 from tunesmith.tracking.entities import SORT_KEYS, ExperimentStatus
-from tunesmith.ui import address, formats, session, words
+from tunesmith.ui import address, formats, navigation, session, words
 from tunesmith.ui.components import editing, figures, selection
 from tunesmith.ui.language import _
 
@@ -39,6 +39,8 @@ def page() -> None:
             else _("There are no experiments yet."),
             icon=":material/science:",
         )
+        if not _is_filtered(filters):
+            navigation.link("new", _("New experiment"), icon=":material/add_circle:")
         return
     chosen = _table(found)
     with st.container(horizontal=True, vertical_alignment="center"):
