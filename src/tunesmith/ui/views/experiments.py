@@ -30,7 +30,6 @@ def page() -> None:
     pages = max(1, -(-found.total // size))
     if number > pages:  # other filters leave fewer, or an old link names more
         number = st.session_state["page"] = pages
-        turn()
         found = session.client().experiments(**filters, limit=size, offset=(number - 1) * size)
     if not found.total:
         st.info(

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from tunesmith.api.schemas.data import Validation
 from tunesmith.errors import ConfigError, Problem, TunesmithError
 from tunesmith.tracking.service_entities import Role
-from tunesmith.ui import navigation, session, trouble
+from tunesmith.ui import navigation, said, session, trouble
 from tunesmith.ui.components import choose_data, choose_model, draft, estimates, yaml_editor
 from tunesmith.ui.components import schema_form as form
 from tunesmith.ui.language import _, translate_number
@@ -163,10 +164,13 @@ def _submit(problems: Mapping[str, Sequence[Problem]]) -> None:
         if not (send or look):
             return
         with st.spinner(_("Looking at data and model …")):
-            if not _check():
+            answer = _check()
+            if not answer.valid:
                 st.rerun()
         if look:
             st.success(_("Data and model fit. It can be trained."), icon=":material/verified:")
+            for left in answer.unchecked:
+                st.caption(said.text(left))
             return
         try:
             submitted = session.client().train(draft.current())
@@ -176,7 +180,7 @@ def _submit(problems: Mapping[str, Sequence[Problem]]) -> None:
         navigation.go("experiment", id=submitted.experiment_id)
 
 
-def _check() -> bool:
+def _check() -> Validation:
     """Hold the draft against data and model; keeps the problems for their fields."""
     answer = session.client().validate(draft.current())
     problems = [
@@ -189,4 +193,4 @@ def _check() -> bool:
         for each in answer.problems
     ]
     st.session_state["_checked"] = {draft.pack(draft.current()): problems}
-    return answer.valid
+    return answer
