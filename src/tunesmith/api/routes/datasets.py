@@ -177,7 +177,8 @@ def inspect(
     if received.path is None:
         raise ConfigError([Problem("file", "required, and not given", accepted="a file")])
     path = named_by_content(received.path, received.name)
-    found = inspect_data(str(path), service.settings)
+    with told_as(path, received.given_name):
+        found = inspect_data(str(path), service.settings)
     return DataInspection.model_validate(
         {
             **to_json(asdict(found)),
