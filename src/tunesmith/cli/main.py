@@ -28,6 +28,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "analyze": ("tunesmith.cli.analyze", "Report over many experiments, in groups."),
     "rerun": ("tunesmith.cli.rerun", "Make an experiment again: does it match?"),
     "predict": ("tunesmith.cli.predict", "Ask the adapter of an experiment."),
+    "export": (
+        "tunesmith.cli.export",
+        "Export an adapter: merged, ONNX, GGUF, the hub, an archive.",
+    ),
     "queue": ("tunesmith.cli.queue", "Show what waits, and why; pause and continue a queue."),
     "up": ("tunesmith.cli.up", "Start broker, API, worker and web page on this machine."),
     "down": ("tunesmith.cli.up", "Stop what `tunesmith up` started."),

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
 from tunesmith.errors import ConfigError, DataError, NotFoundError, Problem
 from tunesmith.settings import Settings
-from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.compare import Answers, Comparison, compare
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
+from tunesmith.tracking.predictions import PREDICTIONS, prediction_lines
 
 FEWEST, MOST = 2, 20
 """How many experiments can stand beside each other."""
-
-PREDICTIONS = "artifacts/predictions.jsonl"
 
 
 def compare_experiments(experiments: Sequence[Experiment], settings: Settings) -> Comparison:
@@ -61,7 +57,7 @@ def read_answers(experiment: Experiment, settings: Settings) -> Answers:
     the object store doesn't answer.
     """
     rows, expected, correct = [], [], []
-    for number, line in enumerate(_lines(experiment, settings), 1):
+    for number, line in enumerate(prediction_lines(experiment, settings.artifacts), 1):
         try:
             answer = json.loads(line)
             rows.append(int(answer["row"]))
@@ -84,33 +80,3 @@ def _digest(expected: object) -> int:
     """64 bits of an expected answer: enough to see that it is another, and small for long ones."""
     text = json.dumps(expected, sort_keys=True)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
-
-
-def _lines(experiment: Experiment, settings: Settings) -> Iterator[bytes]:
-    folder = Path(experiment.directory) if experiment.directory else None
-    if folder is not None:
-        if settings.artifacts and experiment.host != platform.node():
-            copies = Artifacts(settings.artifacts)
-            if PREDICTIONS in copies.files(folder.name):
-                yield from _split(copies.read(folder.name, PREDICTIONS))
-                return
-        file = folder / PREDICTIONS
-        try:
-            if file.is_file():
-                with file.open("rb") as stream:
-                    yield from stream
-                return
-        except OSError as error:
-            raise DataError(
-                f"{PREDICTIONS} of experiment {experiment.id} can't be read: {error.strerror}"
-            ) from error
-    raise NotFoundError(f"experiment {experiment.id} has no file {PREDICTIONS}")
-
-
-def _split(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest

@@ -42,11 +42,6 @@ def stamp(folder: Path, pattern: str) -> list[tuple[str, int, int]]:
     return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in found]
 
 
-def short(identity: str) -> str:
-    """The beginning of a model's identity, which tells it from another's."""
-    return identity[:19] + "…" if len(identity) > 20 else identity
-
-
 def too_big(source: ModelSource, parameters: int, device: str) -> ModelError:
     """The error for a base model that `device` can't hold."""
     return ModelError(

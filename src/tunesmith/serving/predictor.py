@@ -23,10 +23,10 @@ from peft import PeftModel
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import DataError, ModelError
 from tunesmith.serving.adapters import SavedAdapter
+from tunesmith.serving.bases import check_base, find_base
 from tunesmith.serving.placement import (
     changes_base,
     for_device,
-    short,
     stamp,
     too_big,
     total_memory,
@@ -37,7 +37,7 @@ from tunesmith.tracking.files import WEIGHTS
 from tunesmith.training.adapter import load_adapter
 from tunesmith.training.evaluation import autocast, by_length, in_given_order
 from tunesmith.training.fitting import base_model, eval_batch_size, quiet
-from tunesmith.training.model import ModelSource, inspect_model, load_tokenizer, locate_model
+from tunesmith.training.model import ModelSource, inspect_model, load_tokenizer
 from tunesmith.training.plan import Plan, choose_device, make_plan
 
 MOST_ADAPTERS = 16
@@ -291,32 +291,13 @@ class Predictor:
 
     def _source(self, adapter: SavedAdapter, config: ExperimentConfig) -> ModelSource:
         """The base model, which must be the one that the adapter was trained on."""
-        model, who = config.model, f"experiment {adapter.experiment_id}"
-        key = model.model_dump_json(include={"name", "revision", "trust_remote_code"})
+        key = config.model.model_dump_json(include={"name", "revision", "trust_remote_code"})
         known = self._sources.get(key)
         if known is None or known[0] != stamp(known[1].folder, "*"):
-            try:
-                source = locate_model(
-                    model.name,
-                    cache=self._settings.cache_dir,
-                    revision=model.revision,
-                    token=self._settings.token,
-                    trust_remote_code=model.trust_remote_code,
-                )
-            except ModelError as error:
-                raise ModelError(
-                    f"{who} was trained on the base model {model.name}, which can't be used here: "
-                    f"{error}"
-                ) from error
+            source = find_base(adapter, config, self._settings)
             self._sources[key] = known = (stamp(source.folder, "*"), source)
-        source = known[1]
-        if adapter.identity not in (None, source.identity):
-            raise ModelError(
-                f"the base model {model.name} is not the one that {who} was trained on: it was "
-                f"{short(str(adapter.identity))} then, and is {short(source.identity)} now. An "
-                "adapter means nothing on other weights: put the old model back, or train again."
-            )
-        return source
+        check_base(adapter, known[1])
+        return known[1]
 
     def _check_memory(self, source: ModelSource, parameters: int, plan: Plan) -> None:
         """Raises ModelError before a load that this machine can't hold, even with nothing else."""

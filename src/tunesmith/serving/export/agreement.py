@@ -1,0 +1,118 @@
+"""Whether an export answers as the adapter does: what may differ, what differed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tunesmith.errors import VerificationError
+from tunesmith.tasks.base import Prediction
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What may differ between an export and the adapter."""
+
+    score: float
+    """Largest difference of a score: a logit, or nats of a whole answer."""
+    answers: float
+    """Smallest share of the answers that are the same, 0 to 1."""
+
+
+TOLERANCES: Mapping[str, Tolerance] = {
+    "float32": Tolerance(1e-3, 1.0),
+    "float16": Tolerance(0.1, 0.99),
+    "bfloat16": Tolerance(0.5, 0.98),
+    "q8_0": Tolerance(0.5, 0.95),
+}
+"""By the format that an export holds its numbers in.
+
+Merging adds the same numbers in another order: in float32 that changes the sixth digit. The others
+keep 11, 8 and 8 bits of every weight, so answers that were nearly another one may become that.
+"""
+
+RECORD = 0.95
+"""Share of the recorded predictions that the adapter must give here too: it was judged in another
+number format, perhaps on another device, which moves the answers that were close."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What came of holding an export against the adapter."""
+
+    rows: int
+    same: int
+    """Rows with the same answer."""
+    largest: float
+    """The largest difference of a score."""
+    tolerance: Tolerance
+    same_as_recorded: int
+    """Rows whose answer is also the one in `predictions.jsonl`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.same:,} of {self.rows:,} held-out rows get the adapter's own answer (at least "
+            f"{self.tolerance.answers:.0%} must); scores differ by at most {self.largest:.2g} "
+            f"(allowed {self.tolerance.score:g}); {self.same_as_recorded:,} answers are those "
+            "recorded when it was trained"
+        )
+
+
+def check_record(
+    own: Sequence[Prediction], recorded: Sequence[Mapping[str, Any]], experiment_id: str
+) -> None:
+    """Raises VerificationError when the adapter isn't here what it was when it was judged."""
+    same = _same(own, recorded)
+    if same < RECORD * len(own):
+        raise VerificationError(
+            f"the adapter of experiment {experiment_id} gives {len(own) - same} of {len(own)} "
+            "held-out rows another answer here than when it was trained: its files, its base model "
+            "or the packages that run it have changed. Nothing was exported."
+        )
+
+
+def compare(
+    own: Sequence[Prediction],
+    exported: Sequence[Prediction],
+    recorded: Sequence[Mapping[str, Any]],
+    tolerance: Tolerance,
+) -> Agreement:
+    """Hold what the export predicts against the adapter's `own` predictions, row by row.
+
+    Raises VerificationError when more differs than `tolerance` allows.
+    """
+    gaps = [
+        abs(a - b)
+        for one, other in zip(own, exported, strict=True)
+        for a, b in zip(one.scores, other.scores, strict=True)
+    ]
+    differing = [a.row for a, b in zip(own, exported, strict=True) if a.predicted != b.predicted]
+    found = Agreement(
+        rows=len(own),
+        same=len(own) - len(differing),
+        largest=max(gaps, default=0.0),
+        tolerance=tolerance,
+        same_as_recorded=_same(exported, recorded),
+    )
+    # Said so that a NaN is a difference: no comparison with one is true.
+    close = all(gap <= tolerance.score for gap in gaps)
+    if not close or found.same < tolerance.answers * found.rows:
+        rows = ", ".join(map(str, differing[:5])) + (" …" if len(differing) > 5 else "")
+        raise VerificationError(
+            f"the export doesn't answer as the adapter does: {found}"
+            + (f"; other answers in rows {rows}" if differing else "")
+            + ". Nothing was exported."
+        )
+    return found
+
+
+def _same(predictions: Sequence[Prediction], recorded: Sequence[Mapping[str, Any]]) -> int:
+    return sum(
+        one.predicted == other["predicted"]
+        for one, other in zip(predictions, recorded, strict=True)
+    )
