@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 STARTER = Path(__file__).resolve().parent.parent / "requirements-starter.txt"
-OPTIONAL = ("bench", "postgres", "quantization")
+OPTIONAL = ("bench", "export", "postgres", "quantization")
 # What optional parts need is checked where it is installed, and named where it isn't.
 ROOTS = ("tunesmith", *(f"tunesmith[{extra}]" for extra in OPTIONAL))
 

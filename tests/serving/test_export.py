@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +13,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.conftest import CHAT_TEMPLATE
+from tests.serving.conftest import train
 
-from tunesmith.errors import StorageError, UserError, VerificationError
+from tunesmith.errors import ModelError, StorageError, UserError, VerificationError
 from tunesmith.experiments import TrainedExperiment
 from tunesmith.serving.export.agreement import TOLERANCES, compare
+from tunesmith.serving.export.gguf_file import export_gguf
 from tunesmith.serving.export.merged import export_merged
+from tunesmith.serving.export.onnx_model import export_onnx
+from tunesmith.serving.export.package import export_package
 from tunesmith.serving.export.work import Work, begin
 from tunesmith.settings import Settings
 from tunesmith.tasks.base import Prediction
@@ -25,9 +33,53 @@ def work(classifier: TrainedExperiment, trained_settings: Settings) -> Work:
     return begin(classifier.record, trained_settings)
 
 
-@pytest.fixture
-def chat_work(chatter: TrainedExperiment, trained_settings: Settings) -> Work:
-    return begin(chatter.record, trained_settings)
+@pytest.fixture(scope="module")
+def byte_chat(tmp_path_factory: pytest.TempPathFactory, reviews: Path) -> Path:
+    """A Llama of two layers whose tokenizer is a byte-level BPE, as llama.cpp reads them."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("models") / "byte-chat"
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    model = Tokenizer(models.BPE())
+    model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    model.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=420,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    model.train([str(reviews)], trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=model, bos_token=special[1], eos_token=special[2], pad_token=special[2],
+        unk_token=special[0], model_max_length=96,
+    )  # fmt: skip
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=432, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=96,
+            bos_token_id=1, eos_token_id=2, pad_token_id=2, initializer_range=0.3,
+        )
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def byte_chatter(
+    byte_chat: Path, chat_config: dict[str, Any], trained_settings: Settings
+) -> TrainedExperiment:
+    return train(
+        {
+            **chat_config,
+            "model": {"name": str(byte_chat)},
+            "data": {**chat_config["data"], "max_length": 80},
+        },
+        trained_settings,
+    )
 
 
 def test_the_merged_model_is_loaded_by_transformers_alone_and_answers_as_the_adapter(
@@ -49,7 +101,7 @@ def test_the_merged_model_is_loaded_by_transformers_alone_and_answers_as_the_ada
     ]
     told = json.loads((tmp_path / "merged" / "export.json").read_text())
     assert told["experiment"] == classifier.id
-    assert told["verified"]["tolerance"] == {"score": 1e-3, "answers": 1.0}
+    assert told["verified"]["tolerance"]["answers"] == 1.0
     assert set(done.files) == {p.name for p in (tmp_path / "merged").iterdir()}
 
 
@@ -61,6 +113,95 @@ def test_a_merged_chat_model_answers_as_the_adapter_also_in_sixteen_bits(
     assert done.agreement.rows == 24
     weights = load_file(tmp_path / "merged" / "model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.bfloat16}
+
+
+def test_the_graph_answers_in_onnx_runtime_without_torch(
+    work: Work, classifier: TrainedExperiment, tmp_path: Path
+) -> None:
+    done = export_onnx(work, tmp_path / "graph", force=False)
+    assert (done.agreement.rows, done.agreement.same) == (40, 40)
+    assert done.agreement.largest < 1e-3
+    rows = classifier.predictions[:5]
+    program = f"""
+import json, sys
+import numpy, onnxruntime, tokenizers
+read = tokenizers.Tokenizer.from_file("tokenizer.json")
+read.enable_padding()
+found = read.encode_batch({[row["text"] for row in rows]!r})
+session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+names = [one.name for one in session.get_inputs()]
+given = {{"input_ids": [f.ids for f in found], "attention_mask": [f.attention_mask for f in found]}}
+(logits,) = session.run(None, {{name: numpy.array(given[name], numpy.int64) for name in names}})
+labels = json.load(open("config.json"))["id2label"]
+print(json.dumps([labels[str(best)] for best in logits.argmax(axis=1)]), "torch" in sys.modules)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path / "graph", capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split("]")[0] + "]" == json.dumps([row["predicted"] for row in rows])
+    assert ran.stdout.endswith("False\n")
+
+
+def test_the_loader_of_a_package_needs_nothing_of_this_machine_with_the_base_model_in_it(
+    chatter: TrainedExperiment, trained_settings: Settings, tmp_path: Path
+) -> None:
+    work = begin(chatter.record, trained_settings)
+    done = export_package(work, tmp_path / "chat.zip", force=False, base=True)
+    assert (done.agreement.same, done.note) == (24, "")
+    with zipfile.ZipFile(tmp_path / "chat.zip") as archive:
+        names = archive.namelist()
+        loader = archive.read("chat/load.py").decode()
+    assert {"chat/adapter/adapter_model.safetensors", "chat/base/config.json"} <= set(names)
+    assert "chat/export.json" in names
+    assert str(tmp_path) not in loader
+    assert str(trained_settings.cache_dir) not in loader
+    without = export_package(work, tmp_path / "small.zip", force=False, base=False)
+    assert "--with-base" in without.note
+
+
+@pytest.mark.parametrize("form", ["float32", "q8_0"])
+def test_the_gguf_file_answers_in_llama_cpp_as_the_adapter_does(
+    byte_chatter: TrainedExperiment, trained_settings: Settings, tmp_path: Path, form: str
+) -> None:
+    import xllamacpp
+
+    work = begin(byte_chatter.record, trained_settings, weights="float32")
+    done = export_gguf(work, tmp_path / "chat.gguf", force=False, form=form)
+    assert done.agreement.rows == 24
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(tmp_path / "chat.gguf")
+    parameters.n_ctx = 96
+    parameters.n_parallel = 1
+    parameters.cpuparams.n_threads = 1
+    parameters.warmup = False
+    server = xllamacpp.Server(parameters)
+    rows = work.own[:8]
+    answers = []
+    for row in rows:
+        asked = f"{row.text} fresh or rotten ?"
+        found = server.handle_chat_completions(
+            {
+                "messages": [{"role": "user", "content": asked}],
+                "max_tokens": 8,
+                "temperature": 0,
+            }
+        )
+        answers.append(found["choices"][0]["message"]["content"].strip())
+    assert answers == [row.predicted for row in rows]
+
+
+def test_what_cant_be_written_as_onnx_or_gguf_is_refused_with_what_can(
+    work: Work, chatter: TrainedExperiment, trained_settings: Settings, tmp_path: Path
+) -> None:
+    chat = begin(chatter.record, trained_settings)
+    with pytest.raises(ModelError, match=r"writes its answers word by word.*--to gguf"):
+        export_onnx(chat, tmp_path / "graph", force=False)
+    with pytest.raises(ModelError, match=r"WordLevel of another kind.*convert_hf_to_gguf"):
+        export_gguf(chat, tmp_path / "chat.gguf", force=False, form="float16")
+    with pytest.raises(ModelError, match="is for chat models"):
+        export_gguf(work, tmp_path / "reviews.gguf", force=False, form="float16")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_there_already_stays_unless_its_replacement_is_asked_for(
@@ -89,7 +230,7 @@ def test_an_adapter_that_is_not_what_it_was_is_not_exported(work: Work, tmp_path
     changed = {name: torch.zeros_like(tensor) for name, tensor in weights.items()}
     save_file(changed, folder / "adapter_model.safetensors", {"format": "pt"})
     work.adapter = replace(work.adapter, folder=folder)
-    with pytest.raises(VerificationError, match="another answer here than when it was trained"):
+    with pytest.raises(VerificationError, match="isn't here what it was when it was"):
         export_merged(work, tmp_path / "merged", force=False)
     assert [p.name for p in tmp_path.iterdir()] == ["changed"]
 
@@ -111,7 +252,7 @@ def test_an_export_that_differs_by_more_than_the_tolerance_is_refused(
     other = replace(own, **changes)
     if fails:
         with pytest.raises(VerificationError, match="Nothing was exported"):
-            compare([own], [other], recorded, TOLERANCES["float32"])
+            compare([own], [other], recorded, TOLERANCES["float32"], generated=False)
     else:
-        found = compare([own], [other], recorded, TOLERANCES["float32"])
+        found = compare([own], [other], recorded, TOLERANCES["float32"], generated=False)
         assert found.largest == pytest.approx(0.0005)

@@ -9,27 +9,34 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from tunesmith.errors import UserError
+from tunesmith.serving.export.gguf_file import FORMATS as GGUF_FORMATS
+from tunesmith.serving.export.gguf_file import export_gguf
 from tunesmith.serving.export.merged import export_merged
-from tunesmith.serving.export.work import FORMATS, Exported, begin
+from tunesmith.serving.export.onnx_model import export_onnx
+from tunesmith.serving.export.package import export_package
+from tunesmith.serving.export.work import FORMATS, Exported, Work, begin
 from tunesmith.settings import Settings
 from tunesmith.tracking.store import Store
 
-TARGETS = {"merged": ("{name}-merged", export_merged)}
-"""Target → where it goes by itself, and what makes it."""
+PLACES = {"merged": "{}-merged", "onnx": "{}-onnx", "gguf": "{}.gguf", "package": "{}.zip"}
+"""Target → where it goes by itself, named after the experiment."""
 
 
 @click.command()
 @click.argument("reference", metavar="ID|NAME|latest")
-@click.option("--to", "target", type=click.Choice(tuple(TARGETS)), required=True)
+@click.option("--to", "target", type=click.Choice(tuple(PLACES)), required=True)
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="PATH",
     help="Where to; left out: in this folder, named after the experiment.",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace what is there already.")
 @click.option(
-    "--dtype", type=click.Choice(FORMATS),
-    help="Number format of the weights; left out: the one that the base model is stored in.",
+    "--dtype", type=click.Choice(tuple(GGUF_FORMATS)),
+    help="Number format of merged and gguf weights; left out: merged as the base model is stored, "
+    "gguf float16.",
 )  # fmt: skip
+@click.option("--with-base", is_flag=True, help="Put the base model into the package too.")
 @click.option(
     "--rows", type=click.IntRange(min=1), metavar="N",
     help="Verify by the first N held-out rows; left out: by all.",
@@ -42,6 +49,7 @@ def export(
     output: Path | None,
     force: bool,
     dtype: str | None,
+    with_base: bool,
     rows: int | None,
     device: str | None,
     as_json: bool,
@@ -51,17 +59,47 @@ def export(
     Whatever is exported must answer the held-out rows as the adapter does, within a tolerance that
     is said; otherwise nothing is left of it, and the exit code is 1.
     """
+    if dtype and (target not in ("merged", "gguf") or (target, dtype) == ("merged", "q8_0")):
+        raise UserError(f"--dtype {dtype} can't be had --to {target}: {_FORMATS_OF[target]}.")
+    if with_base and target != "package":
+        raise click.UsageError("--with-base goes with --to package.")
     settings = Settings.read()
     errors = Console(stderr=True)
     with Store(settings.store_url) as store:
         experiment = store.find(reference)
+    place = output or Path(PLACES[target].format(experiment.name))
     with errors.status("looking at the adapter") as status:
-        name, make = TARGETS[target]
         work = begin(
-            experiment, settings, weights=dtype, device=device, rows=rows, say=status.update
+            experiment,
+            settings,
+            weights="float32" if target in ("onnx", "gguf") else dtype,
+            device=device,
+            rows=rows,
+            say=status.update,
         )
-        done = make(work, output or Path(name.format(name=experiment.name)), force=force)
+        done = _export(work, target, place, dtype, force=force, with_base=with_base)
     _tell(done, as_json)
+
+
+_FORMATS_OF = {
+    "merged": f"it takes {', '.join(FORMATS)}",
+    "onnx": "the graph is float32",
+    "package": "the adapter goes as it is",
+}
+
+
+def _export(
+    work: Work, target: str, place: Path, dtype: str | None, *, force: bool, with_base: bool
+) -> Exported:
+    match target:
+        case "onnx":
+            return export_onnx(work, place, force=force)
+        case "gguf":
+            return export_gguf(work, place, force=force, form=dtype or "float16")
+        case "package":
+            return export_package(work, place, force=force, base=with_base)
+        case _:
+            return export_merged(work, place, force=force)
 
 
 def _tell(done: Exported, as_json: bool) -> None:

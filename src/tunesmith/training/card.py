@@ -70,7 +70,7 @@ A LoRA adapter for `{source.name}`, trained with Tunesmith for {task.name}.
 ## Use
 
 ```python
-{_imports(source.expression)}{task.usage(source.expression)}
+{imports_for(source.expression)}{task.usage(source.expression)}
 ```
 
 ## Data
@@ -88,8 +88,8 @@ The base model is identified by `{source.identity}`.
 """
 
 
-def _imports(expression: str) -> str:
-    """The import that the expression of the base model needs."""
+def imports_for(expression: str) -> str:
+    """The import that the expression of a base model needs, and an empty line."""
     for module in ("importlib.resources", "os"):
         if expression.startswith((f"str({module}", f"{module}.")):
             return f"import {module}\n\n"

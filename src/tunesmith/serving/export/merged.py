@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tunesmith.serving.export.whole import placed
+from tunesmith.training.placing import placed
 from tunesmith.serving.export.work import Exported, Work, free
 
 TARGET = "merged"

@@ -19,7 +19,7 @@ from tunesmith.serving.adapters import SavedAdapter, locate_adapter
 from tunesmith.serving.bases import check_base, find_base
 from tunesmith.serving.export.agreement import TOLERANCES, Agreement, check_record, compare
 from tunesmith.serving.export.held_out import HeldOut, held_out
-from tunesmith.serving.export.whole import hashes
+from tunesmith.training.placing import hashes
 from tunesmith.serving.placement import for_device, too_big, total_memory
 from tunesmith.settings import Settings
 from tunesmith.tasks.base import Columns, Example, Prediction, Task
@@ -133,7 +133,8 @@ class Work:
         `form` is the number format of the export, where it isn't that of the weights.
         """
         tolerance = TOLERANCES[form or self.weights]
-        return compare(self.own, exported, self.given.recorded, tolerance)
+        generated = self.task.auto_class == "AutoModelForCausalLM"
+        return compare(self.own, exported, self.given.recorded, tolerance, generated=generated)
 
     def describe(self, folder: Path) -> None:
         """Put what is known of the adapter into `folder`: its task, its card, its tokenizer."""

@@ -1,4 +1,4 @@
-"""An export's place: free, writable, and filled whole or not at all."""
+"""The place of what is made for a user: free, writable, and filled whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,0 +1,173 @@
+"""`--to gguf`: one file for llama.cpp and what is built on it, weights, tokenizer and chat format.
+
+Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md; names by the `gguf` package.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tunesmith.errors import ModelError, VerificationError
+from tunesmith.serving.export.gguf_tokens import check_tokenizer, write_tokenizer
+from tunesmith.training.placing import hashes, placed
+from tunesmith.serving.export.work import Exported, Work, free
+
+TARGET = "gguf"
+FORMATS = {
+    "float32": ("F32", "ALL_F32"),
+    "float16": ("F16", "MOSTLY_F16"),
+    "bfloat16": ("BF16", "MOSTLY_BF16"),
+    "q8_0": ("Q8_0", "MOSTLY_Q8_0"),
+}
+"""Number format → its names in GGUF: of a tensor, and of a file."""
+
+FAMILY = "llama"
+
+_CONVERTER = (
+    "For others export --to merged and give that folder to llama.cpp's own converter: "
+    "python convert_hf_to_gguf.py FOLDER --outfile model.gguf"
+)
+
+
+def check_gguf(work: Work) -> None:
+    """Raises ModelError for a model or tokenizer that this export can't write."""
+    if work.task.auto_class != "AutoModelForCausalLM":
+        raise ModelError(
+            f"--to gguf is for chat models; this adapter's task is {work.task.name}: export "
+            "--to onnx or --to merged."
+        )
+    settings = json.loads((work.source.folder / "config.json").read_text(encoding="utf-8"))
+    kind = settings.get("model_type")
+    rope = settings.get("rope_parameters") or settings.get("rope_scaling") or {}
+    if kind != FAMILY:
+        raise ModelError(
+            f"--to gguf writes models of the {FAMILY} family (Llama, SmolLM2, TinyLlama …); "
+            f"{work.source.name} is {kind}. {_CONVERTER}"
+        )
+    if rope.get("rope_type", "default") != "default":
+        raise ModelError(
+            f"--to gguf doesn't write the position scaling {rope['rope_type']!r} of "
+            f"{work.source.name}. {_CONVERTER}"
+        )
+    check_tokenizer(work.tokenizer, _CONVERTER)
+
+
+def export_gguf(work: Work, place: Path, *, force: bool, form: str) -> Exported:
+    """Write the merged model as `place`, its matrices in the format `form`, once it answers as the
+    adapter does.
+
+    It is read back by transformers' own GGUF reader. Raises what `check_gguf` raises,
+    VerificationError when the answers differ, StorageError when it can't be written.
+    """
+    check_gguf(work)
+    with placed(place, force=force) as staging:
+        model = work.merged()
+        work.say("writing the GGUF file")
+        _write(model, work, staging, form)
+        del model
+        free()
+        work.say("reading it again, and asking it the same")
+        agreement = work.compare(work.judge(*_read(staging, work)), form)
+    files = hashes(place)
+    return Exported(TARGET, str(place), files, agreement)
+
+
+def _write(model: Any, work: Work, file: Path, form: str) -> None:
+    import gguf
+
+    settings = model.config
+    heads = settings.num_attention_heads
+    kv_heads = settings.num_key_value_heads or heads
+    head = getattr(settings, "head_dim", None) or settings.hidden_size // heads
+    writer = gguf.GGUFWriter(file, FAMILY)
+    writer.add_type(gguf.GGUFType.MODEL)
+    writer.add_name(work.experiment.name)
+    writer.add_description(f"Tunesmith experiment {work.experiment.id}")
+    writer.add_file_type(gguf.LlamaFileType[FORMATS[form][1]])
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    writer.add_block_count(settings.num_hidden_layers)
+    writer.add_context_length(settings.max_position_embeddings)
+    writer.add_embedding_length(settings.hidden_size)
+    writer.add_feed_forward_length(settings.intermediate_size)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(kv_heads)
+    writer.add_key_length(head)
+    writer.add_value_length(head)
+    writer.add_rope_dimension_count(head)
+    writer.add_rope_freq_base(float(settings.rope_parameters["rope_theta"]))
+    writer.add_layer_norm_rms_eps(settings.rms_norm_eps)
+    writer.add_vocab_size(settings.vocab_size)
+    write_tokenizer(writer, work.tokenizer, settings.vocab_size)
+    for name, values, kind in _tensors(model, form, heads, kv_heads):
+        writer.add_tensor(name, values, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _tensors(
+    model: Any, form: str, heads: int, kv_heads: int
+) -> Iterator[tuple[str, npt.NDArray[Any], Any]]:
+    """GGUF's name, values and format of each weight; vectors stay float32, as llama.cpp wants."""
+    import gguf
+
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, model.config.num_hidden_layers)
+    wanted = gguf.GGMLQuantizationType[FORMATS[form][0]]
+    for name, tensor in model.state_dict().items():
+        if name == "lm_head.weight" and model.config.tie_word_embeddings:
+            continue  # the same matrix as the embedding, which stands for it
+        ours = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if ours is None:
+            raise ModelError(f"--to gguf knows no place for the weight {name}. {_CONVERTER}")
+        values = tensor.detach().cpu().float().numpy()
+        if ".q_proj." in name:
+            values = _interleaved(values, heads)
+        elif ".k_proj." in name:
+            values = _interleaved(values, kv_heads)
+        kind = wanted
+        if values.ndim < 2:
+            kind = gguf.GGMLQuantizationType.F32
+        elif form == "q8_0" and values.shape[-1] % 32:  # a block is 32 numbers of a row
+            kind = gguf.GGMLQuantizationType.F16
+        yield ours, gguf.quants.quantize(np.ascontiguousarray(values), kind), kind
+
+
+def _interleaved(values: npt.NDArray[Any], heads: int) -> npt.NDArray[Any]:
+    """Rows of a query or key matrix in the order in which llama.cpp rotates them.
+
+    transformers turns the first half of a head against the second, llama.cpp each even row against
+    the next.
+    """
+    halves = values.reshape(heads, 2, values.shape[0] // heads // 2, *values.shape[1:])
+    return halves.swapaxes(1, 2).reshape(values.shape)
+
+
+def _read(file: Path, work: Work) -> tuple[Any, list[Any]]:
+    """The model in `file` and the held-out rows as its own tokenizer encodes them.
+
+    Raises VerificationError when that differs from what the adapter reads.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    work.task.prepare_tokenizer(tokenizer)
+    facts = work.task.facts()
+    examples = work.task.encode(
+        work.given.rows, work.columns, tokenizer, work.config.data.max_length
+    )
+    work.task.restore(facts)
+    for row, one, other in zip(work.given.rows, work.examples, examples, strict=True):
+        if one["input_ids"] != other["input_ids"]:
+            raise VerificationError(
+                f"the tokenizer in the GGUF file reads row {row['_row']} as other tokens than the "
+                "adapter's does. Nothing was exported."
+            )
+    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
+    return model.to(work.plan.device).eval(), examples

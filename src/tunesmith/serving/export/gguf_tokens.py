@@ -1,0 +1,84 @@
+"""A byte-level BPE tokenizer, as llama.cpp reads it from a GGUF file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tunesmith.errors import ModelError
+
+_LLAMA_3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+    r"\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""The pattern by which Llama 3 cuts texts into words."""
+
+
+def check_tokenizer(tokenizer: Any, otherwise: str) -> None:
+    """Raises ModelError, ending with `otherwise`, when this is no tokenizer that can be written."""
+    told = _told(tokenizer)
+    if told["model"]["type"] == "BPE" and _cutting(told) and not told.get("normalizer"):
+        return
+    raise ModelError(
+        "--to gguf writes byte-level BPE tokenizers that cut texts as those of GPT-2, SmolLM or "
+        f"Llama 3 do; this model's is {told['model']['type']} of another kind. {otherwise}"
+    )
+
+
+def write_tokenizer(writer: Any, tokenizer: Any, size: int) -> None:
+    """Put vocabulary, merges, special tokens and chat format into the GGUF `writer`.
+
+    `size` is the number of rows of the model's embedding: rows without a token get a name.
+    """
+    import gguf
+
+    told = _told(tokenizer)
+    tokens = [f"[PAD{number}]" for number in range(size)]
+    kinds = [gguf.TokenType.UNUSED] * size
+    for token, number in tokenizer.get_vocab().items():
+        tokens[number], kinds[number] = token, gguf.TokenType.NORMAL
+    for added in told["added_tokens"]:
+        special = gguf.TokenType.CONTROL if added["special"] else gguf.TokenType.USER_DEFINED
+        tokens[added["id"]], kinds[added["id"]] = added["content"], special
+    merges = told["model"]["merges"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(str(_cutting(told)))
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in merges])
+    for add, number in (
+        (writer.add_bos_token_id, tokenizer.bos_token_id),
+        (writer.add_eos_token_id, tokenizer.eos_token_id),
+        (writer.add_unk_token_id, tokenizer.unk_token_id),
+        (writer.add_pad_token_id, tokenizer.pad_token_id),
+    ):
+        if number is not None:
+            add(number)
+    # Chats were learned as the template writes them, which says itself where a text begins.
+    writer.add_add_bos_token(False)
+    writer.add_add_space_prefix(False)
+    writer.add_chat_template(tokenizer.chat_template)
+
+
+def _told(tokenizer: Any) -> dict[str, Any]:
+    """What stands in tokenizer.json."""
+    told: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    return told
+
+
+def _cutting(told: dict[str, Any]) -> str | None:
+    """llama.cpp's name for how texts are cut into words before BPE; None for what isn't known."""
+    steps = told.get("pre_tokenizer") or {}
+    steps = steps.get("pretokenizers", [steps])
+    last = steps[-1]
+    if last.get("type") != "ByteLevel" or last.get("add_prefix_space"):
+        return None
+    match steps[:-1]:
+        case [] if last.get("use_regex", True):
+            return "gpt-2"
+        case [{"type": "Digits", "individual_digits": True}] if last.get("use_regex", True):
+            return "smollm"
+        case [{"type": "Split", "pattern": {"Regex": pattern}}] if pattern == _LLAMA_3:
+            return "llama-bpe"
+        case _:
+            return None

@@ -1,0 +1,96 @@
+"""`--to package`: one zip file with the adapter and a loader of a few lines.
+
+It holds what training left, nothing converted, and runs with transformers and PEFT alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from tunesmith.training.placing import placed
+from tunesmith.serving.export.work import Exported, Work, free
+from tunesmith.training.card import imports_for
+
+TARGET = "package"
+
+LOADER = """\
+import pathlib
+{imports}
+import peft, transformers
+
+HERE = pathlib.Path(__file__).parent / "adapter"
+tokenizer = transformers.AutoTokenizer.from_pretrained(HERE)
+base = transformers.{auto_class}.from_pretrained(
+    {base}, ignore_mismatched_sizes=True{arguments})
+model = peft.PeftModel.from_pretrained(base, HERE).eval()
+"""
+"""load.py: `model` and `tokenizer`, ready to answer."""
+
+
+def export_package(work: Work, place: Path, *, force: bool, base: bool) -> Exported:
+    """Write the archive `place`, once what its loader loads answers as the adapter does.
+
+    With `base`, the base model's folder is in it, so that it needs nothing of this machine. Raises
+    VerificationError when it doesn't answer so, StorageError when it can't be written.
+    """
+    with placed(place, force=force) as staging:
+        work.adapted()
+        free()
+        work.say("packing the adapter")
+        content = staging.with_name("content")
+        shutil.copytree(work.adapter.folder, content / "adapter")
+        if base:
+            shutil.copytree(work.source.folder, content / "base", symlinks=False)
+        (content / "load.py").write_text(_loader(work, base=base), encoding="utf-8")
+        _pack(content, staging, place.stem)
+        shutil.rmtree(content)
+        work.say("unpacking it, and asking what its loader loads the same")
+        with zipfile.ZipFile(staging) as archive:
+            archive.extractall(content)
+        agreement = work.compare(work.judge(_load(content / place.stem / "load.py", work)))
+        files = work.certify(content / place.stem, TARGET, agreement)
+        staging.unlink()
+        _pack(content / place.stem, staging, place.stem)
+    return Exported(TARGET, str(place), files, agreement, "" if base else _needs(work))
+
+
+def _loader(work: Work, *, base: bool) -> str:
+    where = 'HERE.parent / "base"' if base else work.source.expression
+    arguments = "".join(f", {k}={v!r}" for k, v in work.task.model_arguments().items())
+    return LOADER.format(
+        imports=imports_for(where).strip(),
+        auto_class=work.task.auto_class,
+        base=where,
+        arguments=arguments,
+    ).replace("\n\nimport peft", "\nimport peft")
+
+
+def _load(loader: Path, work: Work) -> Any:
+    """What `loader` calls its model, moved to where the adapter is asked."""
+    spec = importlib.util.spec_from_file_location("tunesmith_exported_loader", loader)
+    if spec is None or spec.loader is None:  # a file that was just written always has both
+        raise ImportError(loader)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.model.to(work.plan.device)
+
+
+def _pack(folder: Path, archive: Path, top: str) -> None:
+    """The files of `folder` as `archive`, below the folder `top`; weights don't get smaller."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                packed.write(file, f"{top}/{file.relative_to(folder).as_posix()}")
+
+
+def _needs(work: Work) -> str:
+    if work.source.from_hub:
+        return ""
+    return (
+        f"its loader takes the base model from {work.source.expression}; where that isn't there, "
+        "export with --with-base"
+    )
