@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tunesmith.cli import experiment_control
+from tunesmith.cli import experiment_archive, experiment_control
 from tunesmith.cli.following import follow_log, show_log
 from tunesmith.cli.summary import print_summary
 from tunesmith.cli.waiting import standing
-from tunesmith.errors import DataError
-from tunesmith.experiments.importing import import_folder
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import SORT_KEYS, Experiment, ExperimentStatus, Filters
-from tunesmith.tracking.files import ExperimentFiles, finite
+from tunesmith.tracking.files import finite
 from tunesmith.tracking.store import Store
 
 _STYLES = {
@@ -38,7 +35,7 @@ WIDE = 100
 
 @click.group()
 def experiments() -> None:
-    """List, show and follow experiments; cancel, resume, repeat, edit, delete and import them."""
+    """List, show, follow, cancel, resume, repeat, edit, delete, export and import experiments."""
 
 
 @experiments.command("list")
@@ -119,31 +116,8 @@ def logs(reference: str, follow: bool, lines: int) -> None:
             show_log(experiment, store, settings, lines)
 
 
-@experiments.command("import")
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
-def import_(folders: tuple[Path, ...]) -> None:
-    """Put experiments into the store from their folders, for example after the database was lost.
-
-    FOLDERS are experiment folders, or folders that hold some, such as results/.
-    """
-    found = [inner for folder in folders for inner in _experiment_folders(folder)]
-    with Store(Settings.read().store_url) as store:
-        for folder in found:
-            experiment = import_folder(folder, store)
-            click.echo(f"{experiment.id}  {experiment.status:<9}  {folder}")
-
-
-for _command in experiment_control.COMMANDS:
+for _command in (*experiment_control.COMMANDS, *experiment_archive.COMMANDS):
     experiments.add_command(_command)
-
-
-def _experiment_folders(folder: Path) -> list[Path]:
-    if ExperimentFiles(folder).record.is_file():
-        return [folder]
-    inner = sorted(record.parent for record in folder.glob("*/experiment.json"))
-    if not inner:
-        raise DataError(f"{folder} is no experiment's folder (experiment.json), and holds none.")
-    return inner
 
 
 def _table(found: list[Experiment], settings: Settings, width: int) -> Table:

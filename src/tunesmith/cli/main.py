@@ -22,7 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("tunesmith.cli.data", "Check, analyze, import, compare and export data."),
     "experiments": (
         "tunesmith.cli.experiments",
-        "List, show, follow, cancel, resume, delete, import.",
+        "List, show, follow, cancel, resume, delete, export, import.",
     ),
     "compare": ("tunesmith.cli.compare", "Compare experiments: which is better, or is it luck?"),
     "analyze": ("tunesmith.cli.analyze", "Report over many experiments, in groups."),

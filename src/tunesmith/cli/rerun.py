@@ -12,11 +12,9 @@ from rich.text import Text
 
 from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.train import run_here
-from tunesmith.config.yaml import read_draft
 from tunesmith.errors import StateError, shorten
-from tunesmith.experiments.prepare import prepare
 from tunesmith.experiments.reconcile import reconcile
-from tunesmith.experiments.repetition import Repetition, compare_repetition
+from tunesmith.experiments.repetition import Repetition, compare_repetition, prepare_again
 from tunesmith.experiments.submission import submit
 from tunesmith.settings import Settings
 from tunesmith.tracking.differences import Difference
@@ -50,7 +48,7 @@ def rerun(context: click.Context, reference: str, as_json: bool) -> None:
                 f"tunesmith experiments rerun {before.id}"
             )
         with display.working("checking configuration, data and model"):
-            prepared = prepare(read_draft(before.config), settings)
+            prepared = prepare_again(before, settings)
         again = submit(prepared, store, settings)
         run_here(again, prepared, settings, display)
         found = compare_repetition(before, store.get(again.id), store, settings)

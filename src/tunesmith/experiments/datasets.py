@@ -261,11 +261,8 @@ def export_version(
                 f"{version.reference} has no split {split!r}; it has {', '.join(tables)}{hint}"
             )
         tables = {split: tables[split]}
-    elif version.split_by:
-        together = pa.concat_tables(
-            [tables.pop(version.split_by.get("split", "train")), tables.pop(HELD_OUT)]
-        )
-        tables = {"train": together.sort_by(ROW), **tables}
+    else:
+        tables = whole_tables(tables, version.split_by)
     if ending(target.name) != ("", "") or target.suffix.lower() in UNREAD:
         if len(tables) > 1:
             raise DataError(
@@ -281,6 +278,18 @@ def export_version(
     for path, table in files.items():
         write_table(table, path)
     return list(files)
+
+
+def whole_tables(
+    tables: Mapping[str, pa.Table], split_by: Mapping[str, Any]
+) -> dict[str, pa.Table]:
+    """A version's splits as its source had them: held-out rows where they were."""
+    tables = dict(tables)
+    if not split_by:
+        return tables
+    split = split_by.get("split", "train")
+    together = pa.concat_tables([tables.pop(split), tables.pop(HELD_OUT)])
+    return {split: together.sort_by(ROW), **tables}
 
 
 def record_version(

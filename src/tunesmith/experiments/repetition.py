@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunesmith.config.yaml import read_draft
+from tunesmith.errors import ConfigError, DataError, NotFoundError, StorageError
+from tunesmith.experiments.datasets import open_versions
+from tunesmith.experiments.prepare import Prepared, prepare
 from tunesmith.experiments.states import local_folder
 from tunesmith.settings import Settings
 from tunesmith.tracking.differences import (
@@ -15,7 +19,7 @@ from tunesmith.tracking.differences import (
     data_differences,
     environment_differences,
 )
-from tunesmith.tracking.entities import Experiment, Metric
+from tunesmith.tracking.entities import DatasetVersion, Experiment, Metric
 from tunesmith.tracking.files import WEIGHTS, ExperimentFiles
 from tunesmith.tracking.resources import RESOURCES
 from tunesmith.tracking.store import Store
@@ -54,6 +58,37 @@ class Repetition:
     def matched(self) -> bool:
         """Whether nothing that was learned differs."""
         return self.same_adapter is not False and self.same_score and not self.first_difference
+
+
+def prepare_again(before: Experiment, settings: Settings) -> Prepared:
+    """What `before` was trained with, to be trained once more.
+
+    Where its data aren't to be had any more where they came from, as on another machine, the
+    version that was recorded of them is taken, known by its content. Raises ConfigError as
+    `prepare` does.
+    """
+    try:
+        return prepare(read_draft(before.config), settings)
+    except ConfigError:
+        version = _version_of(before, settings)
+        if version is None or version.reference == before.dataset_name:
+            raise
+    data = {
+        **before.config["data"],
+        "dataset_name": version.reference,
+        "dataset_config": None,
+        "revision": None,
+    }
+    return prepare(read_draft({**before.config, "data": data}), settings)
+
+
+def _version_of(before: Experiment, settings: Settings) -> DatasetVersion | None:
+    """The version here that has the content which `before` was trained on."""
+    try:
+        known = open_versions(settings).list(str(before.data.get("dataset")))
+    except (NotFoundError, DataError, StorageError):
+        return None
+    return next((each for each in known if each.hash == before.dataset_hash), None)
 
 
 def compare_repetition(

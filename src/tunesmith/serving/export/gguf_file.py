@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from tunesmith.errors import ModelError, VerificationError
 from tunesmith.serving.export.gguf_tokens import check_tokenizer, write_tokenizer
-from tunesmith.training.placing import hashes, placed
 from tunesmith.serving.export.work import Exported, Work, free
+from tunesmith.training.placing import hashes, placed
 
 TARGET = "gguf"
 FORMATS = {

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tunesmith.training.placing import placed
 from tunesmith.serving.export.work import Exported, Work, free
+from tunesmith.training.placing import placed
 
 TARGET = "merged"
 

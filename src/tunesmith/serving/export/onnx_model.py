@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from tunesmith.errors import ModelError, UserError
-from tunesmith.training.placing import placed
 from tunesmith.serving.export.work import Exported, Work, free
+from tunesmith.training.placing import placed
 
 TARGET = "onnx"
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")

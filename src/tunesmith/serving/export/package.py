@@ -11,9 +11,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from tunesmith.training.placing import placed
 from tunesmith.serving.export.work import Exported, Work, free
 from tunesmith.training.card import imports_for
+from tunesmith.training.placing import placed
 
 TARGET = "package"
 

@@ -19,7 +19,6 @@ from tunesmith.serving.adapters import SavedAdapter, locate_adapter
 from tunesmith.serving.bases import check_base, find_base
 from tunesmith.serving.export.agreement import TOLERANCES, Agreement, check_record, compare
 from tunesmith.serving.export.held_out import HeldOut, held_out
-from tunesmith.training.placing import hashes
 from tunesmith.serving.placement import for_device, too_big, total_memory
 from tunesmith.settings import Settings
 from tunesmith.tasks.base import Columns, Example, Prediction, Task
@@ -29,6 +28,7 @@ from tunesmith.training.adapter import load_adapter
 from tunesmith.training.evaluation import evaluate
 from tunesmith.training.fitting import base_model, eval_batch_size, quiet
 from tunesmith.training.model import ModelSource, inspect_model, load_base, load_tokenizer
+from tunesmith.training.placing import hashes
 from tunesmith.training.plan import Plan, make_plan
 
 FORMATS = ("float32", "float16", "bfloat16")

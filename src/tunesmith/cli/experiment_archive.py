@@ -1,0 +1,76 @@
+"""`tunesmith experiments export|import`: an experiment as one file, and back from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tunesmith.errors import DataError
+from tunesmith.experiments.archive import export_experiment, import_archive
+from tunesmith.experiments.importing import import_folder
+from tunesmith.settings import Settings
+from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.store import Store
+
+
+@click.command("export")
+@click.argument("reference", metavar="ID|NAME|latest")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Where to; left out: in this folder, named after the experiment's folder.",
+)  # fmt: skip
+@click.option(
+    "--data/--no-data", default=None,
+    help="Whether the rows of its data come along; left out: up to 100 MiB do.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace what is there already.")
+def export(reference: str, output: Path | None, data: bool | None, force: bool) -> None:
+    """Pack an ended experiment into one file, with data, adapter, predictions and log.
+
+    Another machine takes it in with `tunesmith experiments import FILE`, and repeats it with
+    `tunesmith rerun`.
+    """
+    settings = Settings.read()
+    with Store(settings.store_url) as store:
+        experiment = store.find(reference)
+    name = f"{Path(experiment.directory or experiment.name).name}.zip"
+    packed = export_experiment(experiment, output or Path(name), settings, data=data, force=force)
+    rows = "with the rows of its data"
+    if not packed.with_data:
+        rows = f"without the rows of its data: {packed.why_no_data}"
+    click.echo(f"{experiment.id}  {packed.path}  {packed.files} files, {rows}")
+
+
+@click.command("import")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+def import_(sources: tuple[Path, ...]) -> None:
+    """Put experiments into the store, for example after the database was lost.
+
+    SOURCES are experiment folders, folders that hold some, such as results/, or files that
+    `tunesmith experiments export` made: they are unpacked into the results folder.
+    """
+    settings = Settings.read()
+    found = [inner for source in sources for inner in _each(source)]
+    with Store(settings.store_url) as store:
+        for source in found:
+            if source.is_file():
+                experiment = import_archive(source, store, settings)
+            else:
+                experiment = import_folder(source, store)
+            click.echo(f"{experiment.id}  {experiment.status:<9}  {experiment.directory}")
+
+
+COMMANDS = (export, import_)
+
+
+def _each(source: Path) -> list[Path]:
+    if source.is_file() or ExperimentFiles(source).record.is_file():
+        return [source]
+    inner = sorted(record.parent for record in source.glob("*/experiment.json"))
+    if not inner:
+        raise DataError(
+            f"{source} is neither an experiment's folder (experiment.json), nor holds any, nor an "
+            "archive of one."
+        )
+    return inner
