@@ -5,6 +5,8 @@ https://huggingface.co/docs/hub/api
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,3 +68,77 @@ def hub_server(
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def uploading_hub(token: str) -> Iterator[tuple[str, dict[str, dict[str, bytes]]]]:
+    """The address of a hub that takes uploads with `token`, and its repositories: name → files."""
+    repositories: dict[str, dict[str, bytes]] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name, rest = self.repository()
+            if name not in repositories:
+                self.send(404, {}, code="RepoNotFound")
+            elif rest.startswith("tree/"):
+                self.send(200, [tree_entry(*file) for file in repositories[name].items()])
+            else:
+                self.send(200, {"id": name, "sha": COMMIT, "siblings": [], "tags": []})
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            name, rest = self.repository()
+            if self.headers.get("Authorization") != f"Bearer {token}":
+                self.send(403, {"error": "Forbidden"})
+            elif self.path == "/api/repos/create":
+                asked = json.loads(body)
+                made = "/".join(filter(None, (asked.get("organization"), asked["name"])))
+                repositories[made] = {}
+                self.send(200, {"url": f"http://{self.headers['Host']}/{made}", "name": made})
+            elif rest.startswith("preupload/"):
+                files = [
+                    {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                    for file in json.loads(body)["files"]
+                ]
+                self.send(200, {"files": files})
+            elif rest.startswith("commit/"):
+                for line in map(json.loads, body.splitlines()):
+                    if line["key"] == "file":
+                        content = base64.b64decode(line["value"]["content"])
+                        repositories[name][line["value"]["path"]] = content
+                url = f"http://{self.headers['Host']}/{name}/commit/{COMMIT}"
+                self.send(200, {"commitUrl": url, "commitOid": COMMIT})
+            else:
+                self.send(200, {"warnings": [], "errors": []})
+
+        def repository(self) -> tuple[str, str]:
+            parts = self.path.partition("?")[0].removeprefix("/api/models/").split("/")
+            return "/".join(parts[:2]), "/".join(parts[2:])
+
+        def send(self, status: int, value: Any, code: str = "") -> None:
+            body = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            if code:
+                self.send_header("X-Error-Code", code)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is overridden
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", repositories
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def tree_entry(path: str, content: bytes) -> dict[str, Any]:
+    """A file as the hub lists it."""
+    named = hashlib.sha1(b"blob %d\0%s" % (len(content), content), usedforsecurity=False)
+    return {"type": "file", "path": path, "size": len(content), "oid": named.hexdigest()}

@@ -16,19 +16,50 @@ from tests.conftest import write_reviews
 
 import tunesmith
 from tunesmith.config.yaml import read_draft
+from tunesmith.experiments import TrainedExperiment
 from tunesmith.experiments.prepare import check, prepare
+from tunesmith.serving.export.gguf_file import export_gguf
+from tunesmith.serving.export.merged import export_merged
+from tunesmith.serving.export.onnx_model import export_onnx
+from tunesmith.serving.export.work import begin
 from tunesmith.settings import Settings
 
 CONFIG = Path(__file__).parent.parent / "config"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def both_cores() -> Any:
     """The real models are large enough for every core."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of the machine that trains the real models."""
+    folder = tmp_path_factory.mktemp("starter")
+    return Settings(
+        _env_file=None,
+        TUNESMITH_RESULTS_DIR=folder / "results",
+        TUNESMITH_DATABASE_URL=f"sqlite:///{folder / 'experiments.db'}",
+        TUNESMITH_CACHE_DIR=folder / "cache",
+    )
+
+
+@pytest.fixture(scope="module")
+def starter(kept: Settings, both_cores: None) -> TrainedExperiment:
+    return tunesmith.train(
+        CONFIG / "default.yaml", settings=kept, train_samples=960, eval_samples=300
+    )
+
+
+@pytest.fixture(scope="module")
+def smollm(kept: Settings, both_cores: None) -> TrainedExperiment:
+    return tunesmith.train(
+        CONFIG / "smollm2-sft.yaml", settings=kept, train_samples=64, eval_samples=12
+    )
 
 
 @pytest.mark.parametrize("name", ["default.yaml", "smollm2-sft.yaml"])
@@ -49,29 +80,54 @@ def test_the_starter_drops_plot_summaries_and_keeps_every_text_on_one_side(
     assert not any(" ".join(row["text"].casefold().split()) in train for row in dataset.evaluation)
 
 
-def test_a_short_starter_training_beats_the_untrained_model(
-    settings: Settings, both_cores: None
+def test_a_short_starter_training_beats_the_untrained_model(starter: TrainedExperiment) -> None:
+    score = starter.metrics["score"]
+    assert starter.metrics["reload_verified"] is True
+    assert starter.metrics["eval_accuracy"] > score["untrained"]["accuracy"] + 0.1
+    assert starter.metrics["eval_accuracy"] > score["baseline"]["value"]
+
+
+def test_the_starters_merged_model_and_graph_agree_with_the_adapter_on_every_held_out_label(
+    starter: TrainedExperiment, kept: Settings, tmp_path: Path
 ) -> None:
-    experiment = tunesmith.train(
-        CONFIG / "default.yaml", settings=settings, train_samples=960, eval_samples=300
-    )
-    score = experiment.metrics["score"]
-    assert experiment.metrics["reload_verified"] is True
-    assert experiment.metrics["eval_accuracy"] > score["untrained"]["accuracy"] + 0.1
-    assert experiment.metrics["eval_accuracy"] > score["baseline"]["value"]
+    for name, export in (("merged", export_merged), ("graph", export_onnx)):
+        done = export(begin(starter.record, kept), tmp_path / name, force=False)
+        assert (done.agreement.rows, done.agreement.same) == (300, 300)
+        assert done.agreement.largest < 1e-3
 
 
 def test_the_gguf_chat_model_is_converted_once_and_learns(
-    settings: Settings, both_cores: None
+    smollm: TrainedExperiment, kept: Settings
 ) -> None:
-    experiment = tunesmith.train(
-        CONFIG / "smollm2-sft.yaml", settings=settings, train_samples=64, eval_samples=12
-    )
-    (converted,) = (settings.cache_dir / "models").iterdir()
+    (converted,) = (kept.cache_dir / "models").iterdir()
     assert (converted / "model.safetensors").is_file()
-    assert experiment.metrics["score"]["untrained"]["exact_match"] == 0
-    assert experiment.metrics["eval_exact_match"] > 0
-    assert experiment.metrics["reload_verified"] is True
+    assert smollm.metrics["score"]["untrained"]["exact_match"] == 0
+    assert smollm.metrics["eval_exact_match"] > 0
+    assert smollm.metrics["reload_verified"] is True
+
+
+def test_the_chat_adapters_gguf_answers_in_llama_cpp_as_the_adapter_does(
+    smollm: TrainedExperiment, kept: Settings, tmp_path: Path
+) -> None:
+    import xllamacpp
+
+    work = begin(smollm.record, kept, weights="float32")
+    export_gguf(work, tmp_path / "reviews.gguf", force=False, form="float16")
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(tmp_path / "reviews.gguf")
+    parameters.n_ctx = 512
+    parameters.n_parallel = 1
+    parameters.cpuparams.n_threads = 2
+    parameters.warmup = False
+    server = xllamacpp.Server(parameters)
+    template = str(smollm.record.config["task"]["prompt_template"])
+    answers = []
+    for row in work.own[:4]:
+        turns = [{"role": "user", "content": template.replace("{text}", row.text)}]
+        asked = {"messages": turns, "max_tokens": 8, "temperature": 0}
+        found = server.handle_chat_completions(asked)
+        answers.append(found["choices"][0]["message"]["content"].strip())
+    assert answers == [row.predicted for row in work.own[:4]]
 
 
 def test_the_contracts_recipe_trains_on_what_the_hubs_cache_holds(

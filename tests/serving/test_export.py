@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -12,18 +13,22 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import SecretStr
 from safetensors.torch import load_file, save_file
+from tests import hub_server
 from tests.conftest import CHAT_TEMPLATE
+from tests.hub_server import tree_entry, uploading_hub
 from tests.serving.conftest import train
 
 from tunesmith.errors import ModelError, StorageError, UserError, VerificationError
 from tunesmith.experiments import TrainedExperiment
 from tunesmith.serving.export.agreement import TOLERANCES, compare
 from tunesmith.serving.export.gguf_file import export_gguf
+from tunesmith.serving.export.hub import export_hub
 from tunesmith.serving.export.merged import export_merged
 from tunesmith.serving.export.onnx_model import export_onnx
 from tunesmith.serving.export.package import export_package
-from tunesmith.serving.export.work import Work, begin
+from tunesmith.serving.export.work import Exported, Work, begin
 from tunesmith.settings import Settings
 from tunesmith.tasks.base import Prediction
 
@@ -189,6 +194,58 @@ def test_the_gguf_file_answers_in_llama_cpp_as_the_adapter_does(
         )
         answers.append(found["choices"][0]["message"]["content"].strip())
     assert answers == [row.predicted for row in rows]
+
+
+def test_the_hub_gets_the_adapter_with_its_card_and_lists_what_was_sent(
+    work: Work,
+    trained_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from huggingface_hub import constants
+
+    def settings(token: str | None) -> Settings:
+        given = SecretStr(token) if token else None
+        return trained_settings.model_copy(update={"hf_token": given})
+
+    def send(token: str | None, *, force: bool = False) -> Exported:
+        return export_hub(work, "us/reviews", settings(token), force=force, private=True)
+
+    with pytest.raises(UserError, match="needs HF_TOKEN"):
+        send(None)
+    with uploading_hub("hf_right") as (address, repositories):
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        with pytest.raises(UserError, match="doesn't let HF_TOKEN write"):
+            send("hf_wrong")
+        assert repositories == {}
+        done = send("hf_right")
+        sent = repositories["us/reviews"]
+        with pytest.raises(UserError, match="has us/reviews already"):
+            send("hf_right")
+        assert send("hf_right", force=True).files == done.files
+        # A hub that keeps something else than it was given is found out.
+        monkeypatch.setattr(hub_server, "tree_entry", lambda path, _: tree_entry(path, b"other"))
+        with pytest.raises(VerificationError, match="otherwise than it was sent"):
+            send("hf_right", force=True)
+    assert done.place == f"{address}/us/reviews"
+    assert set(sent) == set(done.files)
+    own = (work.adapter.folder / "adapter_model.safetensors").read_bytes()
+    assert sent["adapter_model.safetensors"] == own
+    assert b"A LoRA adapter for" in sent["README.md"]
+    assert str(work.source.folder) not in sent["adapter_config.json"].decode()
+
+
+def test_the_adapters_folder_is_what_vllm_loads(byte_chatter: TrainedExperiment) -> None:
+    # https://docs.vllm.ai/en/latest/features/lora.html: PEFT's own two files, weights of A and B
+    # alone, named after the layers, no DoRA, no biases, no layers saved whole.
+    told = json.loads((byte_chatter.adapter / "adapter_config.json").read_text())
+    assert (told["peft_type"], told["bias"], told["use_dora"]) == ("LORA", "none", False)
+    assert told["modules_to_save"] is None
+    assert {"r", "lora_alpha", "target_modules", "base_model_name_or_path"} <= set(told)
+    names = load_file(byte_chatter.adapter / "adapter_model.safetensors")
+    pattern = r"base_model\.model\.model\.layers\.\d+\.\w+\.\w+\.lora_[AB]\.weight"
+    assert all(re.fullmatch(pattern, name) for name in names)
+    assert (byte_chatter.adapter / "tokenizer.json").is_file()
 
 
 def test_what_cant_be_written_as_onnx_or_gguf_is_refused_with_what_can(

@@ -12,6 +12,7 @@ from rich.console import Console
 from tunesmith.errors import UserError
 from tunesmith.serving.export.gguf_file import FORMATS as GGUF_FORMATS
 from tunesmith.serving.export.gguf_file import export_gguf
+from tunesmith.serving.export.hub import check_hub, export_hub
 from tunesmith.serving.export.merged import export_merged
 from tunesmith.serving.export.onnx_model import export_onnx
 from tunesmith.serving.export.package import export_package
@@ -25,7 +26,7 @@ PLACES = {"merged": "{}-merged", "onnx": "{}-onnx", "gguf": "{}.gguf", "package"
 
 @click.command()
 @click.argument("reference", metavar="ID|NAME|latest")
-@click.option("--to", "target", type=click.Choice(tuple(PLACES)), required=True)
+@click.option("--to", "target", type=click.Choice((*PLACES, "hub")), required=True)
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="PATH",
     help="Where to; left out: in this folder, named after the experiment.",
@@ -36,6 +37,8 @@ PLACES = {"merged": "{}-merged", "onnx": "{}-onnx", "gguf": "{}.gguf", "package"
     help="Number format of merged and gguf weights; left out: merged as the base model is stored, "
     "gguf float16.",
 )  # fmt: skip
+@click.option("--repo", metavar="OWNER/NAME", help="The repository of the hub, for --to hub.")
+@click.option("--private", is_flag=True, help="Make that repository private.")
 @click.option("--with-base", is_flag=True, help="Put the base model into the package too.")
 @click.option(
     "--rows", type=click.IntRange(min=1), metavar="N",
@@ -49,6 +52,8 @@ def export(
     output: Path | None,
     force: bool,
     dtype: str | None,
+    repo: str | None,
+    private: bool,
     with_base: bool,
     rows: int | None,
     device: str | None,
@@ -63,11 +68,14 @@ def export(
         raise UserError(f"--dtype {dtype} can't be had --to {target}: {_FORMATS_OF[target]}.")
     if with_base and target != "package":
         raise click.UsageError("--with-base goes with --to package.")
+    if (repo is None) == (target == "hub"):
+        raise click.UsageError("--repo OWNER/NAME goes with --to hub, and --to hub with it.")
     settings = Settings.read()
+    if repo is not None:
+        check_hub(repo, settings)
     errors = Console(stderr=True)
     with Store(settings.store_url) as store:
         experiment = store.find(reference)
-    place = output or Path(PLACES[target].format(experiment.name))
     with errors.status("looking at the adapter") as status:
         work = begin(
             experiment,
@@ -77,7 +85,11 @@ def export(
             rows=rows,
             say=status.update,
         )
-        done = _export(work, target, place, dtype, force=force, with_base=with_base)
+        if repo is not None:
+            done = export_hub(work, repo, settings, force=force, private=private)
+        else:
+            place = output or Path(PLACES[target].format(experiment.name))
+            done = _export(work, target, place, dtype, force=force, with_base=with_base)
     _tell(done, as_json)
 
 
@@ -85,6 +97,7 @@ _FORMATS_OF = {
     "merged": f"it takes {', '.join(FORMATS)}",
     "onnx": "the graph is float32",
     "package": "the adapter goes as it is",
+    "hub": "the adapter goes as it is",
 }
 
 

@@ -169,5 +169,5 @@ def _read(file: Path, work: Work) -> tuple[Any, list[Any]]:
                 f"the tokenizer in the GGUF file reads row {row['_row']} as other tokens than the "
                 "adapter's does. Nothing was exported."
             )
-    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
+    model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
     return model.to(work.plan.device).eval(), examples

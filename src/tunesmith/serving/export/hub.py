@@ -1,0 +1,157 @@
+"""`--to hub`: the adapter with its model card, as a repository of the Hugging Face hub.
+
+What is sent is what training left, nothing converted; the base model stays a reference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils.tqdm import disable_progress_bars
+
+from tunesmith.errors import ServiceError, UserError, VerificationError
+from tunesmith.serving.export.work import Exported, Work, free
+from tunesmith.settings import Settings
+
+TARGET = "hub"
+
+
+def check_hub(repository: str, settings: Settings) -> None:
+    """Raises UserError where a token is missing, or `repository` is no OWNER/NAME."""
+    if settings.token is None:
+        raise UserError(
+            "--to hub needs HF_TOKEN: a token of your account that may write, from the hub's "
+            "settings, in the environment or .env."
+        )
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise UserError(f"{repository!r} is no repository of the hub: {error}") from error
+    if repository.count("/") != 1:
+        raise UserError(f"{repository!r} is no repository of the hub: give OWNER/NAME.")
+
+
+def export_hub(
+    work: Work, repository: str, settings: Settings, *, force: bool, private: bool
+) -> Exported:
+    """Send the adapter to `repository` in one commit, and compare what the hub then lists.
+
+    Raises what `check_hub` raises; UserError when the repository is there already, unless `force`
+    (which commits onto it), or the token may not write; VerificationError when the adapter isn't
+    what it was, or the hub lists other files than were sent; ServiceError when it can't be reached.
+    A repository that was made for it goes again when something fails.
+    """
+    check_hub(repository, settings)
+    work.adapted()
+    free()
+    agreement = work.compare(work.own)
+    hub = HfApi(token=settings.token)
+    disable_progress_bars()
+    with tempfile.TemporaryDirectory(prefix="tunesmith-hub-") as room:
+        folder = Path(room) / "adapter"
+        shutil.copytree(work.adapter.folder, folder)
+        _name_base(folder / "adapter_config.json", work)
+        files = work.certify(folder, TARGET, agreement)
+        work.say(f"sending {len(files)} files to {repository}")
+        with _told(repository), _made(hub, repository, force=force, private=private):
+            done = hub.upload_folder(
+                repo_id=repository,
+                folder_path=folder,
+                commit_message=f"{work.experiment.name}, experiment {work.experiment.id}",
+            )
+            _verify(hub, repository, str(done.oid), folder, files)
+    note = (
+        ""
+        if work.source.from_hub
+        else (
+            f"its base model, {work.source.name}, is on no hub: who loads the adapter needs it too"
+        )
+    )
+    return Exported(TARGET, f"{hub.endpoint}/{repository}", files, agreement, note)
+
+
+def _name_base(file: Path, work: Work) -> None:
+    """A folder of this machine is nobody else's base model, and no business of theirs."""
+    if work.source.from_hub:
+        return
+    settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = work.source.folder.name
+    file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _made(hub: HfApi, repository: str, *, force: bool, private: bool) -> Iterator[None]:
+    """The repository, made unless it is there; one that was made goes where something fails."""
+    try:
+        hub.repo_info(repository)
+        there = True
+    except RepositoryNotFoundError:
+        there = False
+    if there and not force:
+        raise UserError(
+            f"the hub has {repository} already; --force adds a commit to it, which replaces files "
+            "of the same names."
+        )
+    if not there:
+        hub.create_repo(repository, private=private)
+    try:
+        yield
+    except BaseException:
+        if not there:
+            hub.delete_repo(repository, missing_ok=True)
+        raise
+
+
+def _verify(hub: HfApi, repository: str, commit: str, folder: Path, files: dict[str, str]) -> None:
+    """Every file that was sent must be listed with the hash of what was sent."""
+    listed = {
+        entry.path: entry
+        for entry in hub.list_repo_tree(repository, recursive=True, revision=commit)
+        if hasattr(entry, "blob_id")
+    }
+    for name, digest in files.items():
+        entry = listed.get(name)
+        if entry is not None and entry.lfs is not None:
+            same = entry.lfs.sha256 == digest
+        else:
+            same = entry is not None and entry.blob_id == _git_hash(folder / name)
+        if not same:
+            raise VerificationError(
+                f"the hub lists {name} of {repository} otherwise than it was sent. Try again."
+            )
+
+
+def _git_hash(file: Path) -> str:
+    """What git calls a file's content: SHA-1 of its kind, length and bytes."""
+    content = file.read_bytes()
+    return hashlib.sha1(b"blob %d\0%s" % (len(content), content), usedforsecurity=False).hexdigest()
+
+
+@contextmanager
+def _told(repository: str) -> Iterator[None]:
+    """Turns the hub's refusals into sentences."""
+    try:
+        yield
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else None
+        if status in (401, 403):
+            raise UserError(
+                f"the hub doesn't let HF_TOKEN write to {repository}: take a token that may write, "
+                "and a repository of that account or organization."
+            ) from error
+        raise ServiceError(
+            f"the hub refused {repository}: {str(error).strip().splitlines()[0]}"
+        ) from error
+    except (httpx2.HTTPError, OSError) as error:
+        raise ServiceError(f"the hub can't be reached: {error}") from error
