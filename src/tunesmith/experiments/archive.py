@@ -13,13 +13,13 @@ import shutil
 import tempfile
 import zipfile
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tunesmith import __version__
 from tunesmith.data.content import dataset_hash
 from tunesmith.data.writing import write_table
 from tunesmith.errors import DataError, NotFoundError, StateError, StorageError
@@ -89,7 +89,7 @@ def export_experiment(
             content / MANIFEST,
             {
                 "format": FORMAT,
-                "tunesmith": __version__,
+                "tunesmith": metadata.version("tunesmith"),
                 "experiment": experiment.id,
                 "folder": Path(str(experiment.directory)).name,
                 "files": {path.relative_to(content).as_posix(): sha256(path) for path in files},
