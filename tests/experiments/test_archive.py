@@ -98,7 +98,7 @@ def _damage(whole: Path, folder: Path) -> None:
         entries = {name: archive.read(name) for name in archive.namelist()}
     manifest = json.loads(entries[MANIFEST])
     config = "experiment/config.yaml"
-    cases = {
+    cases: dict[str, dict[str, bytes | None]] = {
         "is not what was packed": {config: b"other"},
         f"{config} is missing": {config: None},
         "is not to be trusted": {

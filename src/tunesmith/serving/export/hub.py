@@ -17,7 +17,8 @@ from typing import Any
 import httpx2
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils._validators import validate_repo_id
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from tunesmith.errors import ServiceError, UserError, VerificationError
@@ -118,7 +119,7 @@ def _verify(hub: HfApi, repository: str, commit: str, folder: Path, files: dict[
     listed = {
         entry.path: entry
         for entry in hub.list_repo_tree(repository, recursive=True, revision=commit)
-        if hasattr(entry, "blob_id")
+        if isinstance(entry, RepoFile)
     }
     for name, digest in files.items():
         entry = listed.get(name)
@@ -144,7 +145,7 @@ def _told(repository: str) -> Iterator[None]:
     try:
         yield
     except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else None
+        status = error.response.status_code
         if status in (401, 403):
             raise UserError(
                 f"the hub doesn't let HF_TOKEN write to {repository}: take a token that may write, "
