@@ -12,6 +12,8 @@ from torch import nn
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
@@ -224,11 +226,48 @@ def test_a_classifier_attends_as_before(tiny: Any) -> None:
         return logits, gradients(model, (logits * weigh).sum())
 
     plain, expected = outcome()
-    assert install_kernels(model.eval(), EXACT)["attention"] == 1
+    installed = install_kernels(model.eval(), EXACT)
+    assert (installed["attention"], installed["last layer for one token"]) == (1, 1)
     model.train()
+    widths: list[int] = []
+    last = model.get_base_model().bert.encoder.layer[-1]
+    hook = last.register_forward_hook(lambda _, __, result: widths.append(result.shape[1]))
     ours, found = outcome()
+    hook.remove()
+    assert widths == [1]
     torch.testing.assert_close(ours, plain, rtol=1e-10, atol=1e-12)
     assert_same(found, expected)
+
+
+def test_a_distilbert_computes_its_last_layer_for_the_first_token_alone() -> None:
+    torch.manual_seed(0)
+    small: dict[str, Any] = {
+        "vocab_size": 64, "dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4, "dropout": 0.0,
+        "max_position_embeddings": 64, "attention_dropout": 0.0, "seq_classif_dropout": 0.0,
+        "attn_implementation": "eager",
+    }  # fmt: skip
+    config = DistilBertConfig(**small)
+    model = adapted(DistilBertForSequenceClassification(config), ["q_lin", "v_lin"], "SEQ_CLS")
+    ids = torch.randint(1, 64, (3, 9), generator=torch.Generator().manual_seed(3))
+    mask = torch.ones_like(ids)
+    mask[2, 5:] = 0
+
+    def outcome() -> dict[str, torch.Tensor]:
+        return gradients(model, model(input_ids=ids, attention_mask=mask).logits.square().sum())
+
+    expected = (model.train(), outcome())[1]
+    assert install_kernels(model.eval(), EXACT)["last layer for one token"] == 1
+    model.train()
+    assert_same(outcome(), expected)
+
+
+def test_a_head_that_reads_every_token_gets_every_token(tiny: Any) -> None:
+    model = adapted(tiny(0.0), ["query", "value"], "SEQ_CLS")
+    bert = model.get_base_model().bert
+    bert.pooler.forward = lambda states: states.mean(dim=1)  # as sentence encoders pool
+    assert "last layer for one token" not in install_kernels(model, EXACT)
+    ids = torch.randint(1, 64, (3, 9))
+    assert bert.train()(input_ids=ids).last_hidden_state.shape == (3, 9, 32)
 
 
 def test_a_judged_model_computes_as_without_kernels(tiny: Any) -> None:

@@ -8,7 +8,9 @@ accumulation doubled, without the sampler seeing another batch size.
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -38,6 +40,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 def free_memory() -> None:
     """Let go of what nothing names any more, on the GPU too."""
     gc.collect()
+    if sys.platform == "linux":
+        # glibc keeps what it was given back, in pieces too small for the next phase's tensors.
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

@@ -7,8 +7,6 @@ for every group of heads, and draws dropout's random numbers one by one.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,10 +16,10 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from tunesmith.tasks.packing import ATTENTION, Layout, packed
 from tunesmith.training.kernels import dropout as cheap
+from tunesmith.training.kernels import trial
 
 _SPECIAL = ("softcap", "s_aux", "position_bias", "head_mask")
 """What some models add to the scores, and this doesn't know."""
-_always = False
 
 
 def attention(
@@ -45,21 +43,22 @@ def attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if layout is not None:
         return _packed(query * scale, key, value, layout, dropout), None
-    if special or not (module.training or _always):
+    if special or not trial.in_use(module):
         eager = sys.modules[type(module).__module__].eager_attention_forward
         return eager(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
         )
-    return _padded(query * scale, key, value, attention_mask, dropout), None
+    return padded(query * scale, key, value, attention_mask, dropout), None
 
 
-def _padded(
+def padded(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     mask: torch.Tensor | None,
     share: float,
 ) -> torch.Tensor:
+    """Attention as in `attention`, of scaled queries, with a share of `share` dropped."""
     rows, heads, tokens, size = query.shape
     groups = key.shape[1]
     # The heads of one group read the same keys: they stand below each other.
@@ -130,54 +129,24 @@ def use(model: Any) -> bool:
     """
     AttentionInterface.register(ATTENTION, attention)
     AttentionMaskInterface.register(ATTENTION, ALL_MASK_ATTENTION_FUNCTIONS["eager"])
-    texts = _texts(model)
-    before = _states(model, {"input_ids": texts, "attention_mask": torch.ones_like(texts)})
-    model.set_attn_implementation(ATTENTION)
-    try:
-        with _forced():
-            padded = {"input_ids": texts, "attention_mask": torch.ones_like(texts)}
-            same = _agree(before, _states(model, padded))
-            if same and model.can_generate():
-                found = _states(model, packed(texts, _SHARED))[0]
-                rest = found[_SHARED:].view(len(texts), -1, found.shape[-1])
-                first = found[:_SHARED].expand(len(texts), -1, -1)
-                same = _agree(before, torch.cat([first, rest], dim=1))
-    except (TypeError, ValueError, RuntimeError):  # takes no layout, or other shapes
-        same = False
-    if not same:
-        model.set_attn_implementation("eager")
-    return same
+    texts = trial.texts(model)
+    ids = texts["input_ids"]
 
+    def states(**inputs: Any) -> torch.Tensor:
+        return model.base_model(**inputs)[0]  # type: ignore[no-any-return]
 
-_SHARED = 5
+    def ours() -> torch.Tensor:
+        model.set_attn_implementation(ATTENTION)
+        return states(**texts)
 
+    def ours_packed() -> torch.Tensor:
+        found = states(**packed(ids, trial.SHARED))[0]
+        rest = found[trial.SHARED :].view(len(ids), -1, found.shape[-1])
+        first = found[: trial.SHARED].expand(len(ids), -1, -1)
+        return torch.cat([first, rest], dim=1)
 
-def _texts(model: Any) -> torch.Tensor:
-    """Three texts made up, of ten tokens each, the first `_SHARED` of them the same."""
-    generator = torch.Generator().manual_seed(0)
-    size = model.get_input_embeddings().num_embeddings
-    texts = torch.randint(size, (3, 10), generator=generator)
-    texts[:, :_SHARED] = texts[0, :_SHARED]
-    return texts.to(model.device)
-
-
-def _states(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    """What the model's body makes of `inputs`, before any head: (rows, tokens, size)."""
-    with torch.inference_mode():
-        return model.base_model(**inputs)[0].float()  # type: ignore[no-any-return]
-
-
-def _agree(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether they differ by no more than rounding does in the model's number format."""
-    return bool((one - other).norm() <= 0.05 * one.norm())
-
-
-@contextmanager
-def _forced() -> Iterator[None]:
-    """Within this it is used though the model doesn't train, so that nothing is left to chance."""
-    global _always
-    _always = True
-    try:
-        yield
-    finally:
-        _always = False
+    tried = (ours, ours_packed) if model.can_generate() else (ours,)
+    if trial.agrees(lambda: states(**texts), *tried):
+        return True
+    model.set_attn_implementation("eager")
+    return False

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from tunesmith.training.kernels import attention, dropout, lora, norm
+from tunesmith.training.kernels import attention, dropout, last_layer, lora, norm
 from tunesmith.training.plan import Plan
 
 
@@ -31,4 +31,5 @@ def install_kernels(model: Any, plan: Plan) -> dict[str, int]:
             count["dropouts"] += 1
     if plan.own_attention and attention.use(model.get_base_model()):
         count["attention"] = 1
+        count["last layer for one token"] = int(last_layer.use(model))
     return {name: number for name, number in count.items() if number}

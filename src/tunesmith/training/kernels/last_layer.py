@@ -1,0 +1,109 @@
+"""The last layer of a classifier that reads the first token alone: computed for that token.
+
+Encoders after BERT's pattern classify a text by what their last layer makes of its first token.
+The others' states there are read by nobody; only their keys and values are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from tunesmith.training.kernels import trial
+from tunesmith.training.kernels.attention import padded
+
+
+class _FirstToken:
+    """Put before a class of layers: (rows, tokens, size) to (rows, 1, size) while it trains."""
+
+    def forward(
+        self, hidden_states: torch.Tensor, attention_mask: Any = None, *more: Any, **kwargs: Any
+    ) -> Any:
+        """The layer's output for the first token; `attention_mask` as the models' own."""
+        if not trial.in_use(self):  # type: ignore[arg-type]
+            return super().forward(hidden_states, attention_mask, *more, **kwargs)  # type: ignore[misc]
+        return self.first(hidden_states, attention_mask)
+
+    def first(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """What the layer makes of the first token of `states`."""
+        raise NotImplementedError
+
+
+class _Bert(_FirstToken):
+    attention: Any
+    intermediate: Any
+    output: Any
+
+    def first(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        own, token = self.attention.self, states[:, :1]
+        found = _attend(own, own.query(token), own.key(states), own.value(states), mask)
+        attended = self.attention.output(found, token)
+        return self.output(self.intermediate(attended), attended)  # type: ignore[no-any-return]
+
+
+class _DistilBert(_FirstToken):
+    attention: Any
+    sa_layer_norm: Any
+    ffn: Any
+    output_layer_norm: Any
+
+    def first(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        own, token = self.attention, states[:, :1]
+        found = _attend(own, own.q_lin(token), own.k_lin(states), own.v_lin(states), mask)
+        attended = self.sa_layer_norm(own.out_lin(found) + token)
+        return self.output_layer_norm(self.ffn(attended) + attended)  # type: ignore[no-any-return]
+
+
+_PATTERNS = {
+    _Bert: ("attention.self.query", "attention.output.dense", "intermediate.dense", "output.dense"),
+    _DistilBert: ("attention.q_lin", "attention.out_lin", "sa_layer_norm", "ffn.lin1"),
+}
+"""Kind of layer → modules by which it is known."""
+
+
+def use(model: Any) -> bool:
+    """Compute the last layer of `model`, a classifier with an adapter, for the first token alone.
+
+    Left as it is, and False returned, where there is no such layer, or where the model's answers on
+    texts made up are others then: its head may read more than the first token.
+    """
+    if not (found := _last_layer(model)):
+        return False
+    layer, kernel = found
+    kind = type(layer)
+    inputs = trial.texts(model)
+    inputs["attention_mask"][1, 7:] = 0
+
+    def logits() -> torch.Tensor:
+        return model(**inputs).logits  # type: ignore[no-any-return]
+
+    layer.__class__ = type(kind.__name__, (kernel, kind), {})
+    if trial.agrees(logits, logits):
+        return True
+    layer.__class__ = kind
+    return False
+
+
+def _last_layer(model: nn.Module) -> tuple[Any, type[_FirstToken]] | None:
+    """The last layer after one of the patterns, and what computes it."""
+    found = None
+    for module in model.modules():
+        names = {name for name, _ in module.named_modules()}
+        for kernel, pattern in _PATTERNS.items():
+            if names.issuperset(pattern) and not getattr(module, "is_decoder", False):
+                found = module, kernel
+    return found
+
+
+def _attend(
+    own: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any
+) -> torch.Tensor:
+    """Attention of the queries' tokens: all given as (rows, tokens, heads x size)."""
+    size = own.attention_head_size
+    q, k, v = (p.view(*p.shape[:-1], -1, size).transpose(1, 2) for p in (query, key, value))
+    if mask is not None and mask.shape[-2] > 1:
+        mask = mask[..., :1, :]
+    share = own.dropout.p if own.training else 0.0
+    return padded(q * size**-0.5, k, v, mask, share).flatten(2)
