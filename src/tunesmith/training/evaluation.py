@@ -78,8 +78,9 @@ def in_given_order(found: Sequence[T], batches: Sequence[Sequence[int]]) -> list
 def autocast(plan: Plan) -> torch.autocast:
     """The context in which matrix products have the plan's precision."""
     kind = plan.device.partition(":")[0]
+    fewer_bits = plan.precision in ("bfloat16", "float16")
     return torch.autocast(
-        kind, dtype=getattr(torch, plan.precision), enabled=plan.precision != "float32"
+        kind, dtype=getattr(torch, plan.precision) if fewer_bits else None, enabled=fewer_bits
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from tunesmith.training.evaluation import autocast
 from tunesmith.training.kernels import attention, dropout, last_layer, lora, norm
 from tunesmith.training.plan import Plan
 
@@ -29,7 +30,8 @@ def install_kernels(model: Any, plan: Plan) -> dict[str, int]:
         elif on_cpu and dropout.fits(module):
             module.__class__ = dropout.Dropout
             count["dropouts"] += 1
-    if plan.own_attention and attention.use(model.get_base_model()):
-        count["attention"] = 1
-        count["last layer for one token"] = int(last_layer.use(model))
+    with autocast(plan):
+        if plan.own_attention and attention.use(model.get_base_model()):
+            count["attention"] = 1
+            count["last layer for one token"] = int(last_layer.use(model))
     return {name: number for name, number in count.items() if number}
