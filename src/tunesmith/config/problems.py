@@ -38,6 +38,19 @@ def known_fields(task: str | None = None) -> list[str]:
     return [*_paths(ExperimentConfig, ""), *(f"task.{field}" for field in options)]
 
 
+def field_schema(path: str, task: str) -> Mapping[str, Any] | None:
+    """The JSON schema of the value at the dotted `path`; None where there is no such value."""
+    owner = _owner(path, task)
+    return None if owner is None or _section(owner) else _schema(owner)
+
+
+def nearest_field(path: str, task: str) -> str | None:
+    """The dotted path that an unknown one was most probably meant to be."""
+    section = path.rpartition(".")[0]
+    found = _nearest_field(path, task)
+    return f"{section}.{found}" if found and "." not in found and section else found
+
+
 def explain(error: ValidationError, values: Mapping[str, Any]) -> list[Problem]:
     """Pydantic's errors as problems, one for each field, in the order found."""
     found: dict[str, list[ErrorDetails]] = {}

@@ -146,6 +146,14 @@ def read_draft(
     return _validate(values, problems, places)
 
 
+def read_mapping(path: Path, places: dict[str, str], problems: list[Problem]) -> dict[str, Any]:
+    """What a YAML file says, right or wrong; notes the line of every field in `places`.
+
+    Keys written twice are added to `problems`. Raises ConfigError for what can't be read at all.
+    """
+    return _read_file(path, places, problems)
+
+
 def to_yaml(config: ExperimentConfig) -> str:
     """The complete configuration as YAML, in the schema's order."""
     return yaml.safe_dump(

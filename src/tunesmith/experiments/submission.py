@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -57,14 +57,17 @@ def enqueue(
     owner: str = "",
     runs_after: str | None = None,
     confined: bool = False,
+    experiment_id: str | None = None,
+    tags: Collection[str] = (),
 ) -> Experiment:
     """Queue an experiment for the workers: milliseconds, because its data are read by the worker.
 
     `runs_after` is the id of an experiment that must have ended first. `confined`: only data and
     models under `settings.data_dir` may be named, and versions that are there, as for all that
-    comes over the network.
+    comes over the network. `experiment_id` is one that was chosen before: it is queued once.
 
-    Raises ConfigError with every problem that the configuration shows by itself, and StorageError.
+    Raises ConfigError with every problem that the configuration shows by itself, StateError when
+    there is an experiment with this id, and StorageError.
     """
     if draft.partial is None:
         raise draft.error()
@@ -89,6 +92,8 @@ def enqueue(
                 queue=queue_of(config),
                 priority=config.job.priority,
                 runs_after=runs_after,
+                tags=tuple(tags),
+                **({} if experiment_id is None else {"id": experiment_id}),
             )
         )
     write_record(experiment)

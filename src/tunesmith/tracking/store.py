@@ -50,6 +50,7 @@ from tunesmith.tracking.rows import (
     require_lease,
     with_tags,
 )
+from tunesmith.tracking.sweeps import Sweeps
 from tunesmith.tracking.tags import count_tags, write_tags
 
 _VERSION_FIELDS = tuple(field.name for field in fields(DatasetVersion) if field.name != "tags")
@@ -71,6 +72,8 @@ class Store:
         self._database = Database(url)
         self.jobs = Jobs(self._database)
         """The queue: experiments that wait or run, and the workers that take them."""
+        self.sweeps = Sweeps(self._database)
+        """Sweeps and their trials."""
         self.access = Access(self._database)
         """Access tokens and the audit trail."""
 

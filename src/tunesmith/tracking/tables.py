@@ -38,6 +38,7 @@ from tunesmith.tracking.column_types import (
 )
 from tunesmith.tracking.entities import ExperimentStatus
 from tunesmith.tracking.service_entities import Role
+from tunesmith.tracking.sweep_entities import SweepStatus, TrialState
 
 metadata = MetaData(
     # Constraints with names can be changed by later migrations, on SQLite too.
@@ -191,6 +192,37 @@ class AuditColumns(TypedColumns):
     address: Named[str] = Column(Text, nullable=False)
 
 
+class SweepColumns(TypedColumns):
+    """One row, one Sweep."""
+
+    id: Named[str] = Column(Text, primary_key=True)
+    name: Named[str] = Column(Text, nullable=False)
+    status: Named[SweepStatus] = Column(Word(SweepStatus), nullable=False)
+    owner: Named[str] = Column(Text, nullable=False)
+    confined: Named[bool] = Column(Boolean, nullable=False)
+    reason: Named[str | None] = Column(Text)
+    created_at: Named[datetime] = Column(UTCDateTime, nullable=False)
+    finished_at: Named[datetime | None] = Column(UTCDateTime)
+    asked: Named[Any] = Column(Document, nullable=False)
+
+
+class SweepTrialColumns(TypedColumns):
+    """One row, one Trial."""
+
+    sweep_id: Named[str] = Column(
+        Text, ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    state: Named[TrialState] = Column(Word(TrialState), nullable=False)
+    value: Named[float | None] = Column(Finite)
+    epoch: Named[float | None] = Column(Finite)
+    reason: Named[str | None] = Column(Text)
+    created_at: Named[datetime] = Column(UTCDateTime, nullable=False)
+    finished_at: Named[datetime | None] = Column(UTCDateTime)
+    parameters: Named[Any] = Column(Document, nullable=False)
+    experiments: Named[Any] = Column(Document, nullable=False)
+
+
 experiments = Table("experiments", metadata, ExperimentColumns)
 
 # One per filter and sort key; each ends with `id` so that it gives the whole order by itself.
@@ -233,6 +265,12 @@ audit = Table("audit", metadata, AuditColumns)
 
 Index(None, audit.c.actor, audit.c.id)
 Index(None, audit.c.target, audit.c.id)
+
+sweeps = Table("sweeps", metadata, SweepColumns)
+
+Index(None, sweeps.c.status, sweeps.c.created_at, sweeps.c.id)
+
+sweep_trials = Table("sweep_trials", metadata, SweepTrialColumns)
 
 _REFUSAL = "the audit trail can only grow"
 

@@ -1,0 +1,335 @@
+"""A sweep file: the base configuration, what is varied in it, how it is searched and judged."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from tunesmith.config.problems import field_schema, in_words, nearest_field
+from tunesmith.config.schema import ExperimentConfig, ExperimentName, Section
+from tunesmith.config.yaml import Draft, read_draft, read_mapping
+from tunesmith.errors import ConfigError, Problem, nearest
+from tunesmith.tasks import TASKS
+
+MOST_TRIALS = 1000
+DEFAULT_TRIALS = 20
+"""Where neither `trials` nor a grid says how many."""
+
+FALLING = ("loss", "perplexity")
+"""Metrics of which less is better."""
+
+Values = Mapping[str, Any]
+"""Dotted field → value: one setting."""
+
+
+class Parameter(Section):
+    """The values that one field may take: a range, or choices."""
+
+    low: float | None = Field(None, description="Smallest value.")
+    high: float | None = Field(None, description="Largest value.")
+    log: bool = Field(False, description="Search by magnitude, as for a learning rate.")
+    step: float | None = Field(None, gt=0.0, description="Distance of two values of a range.")
+    choices: list[Any] | None = Field(None, min_length=1, description="All values.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.choices is None) == (self.low is None or self.high is None):
+            raise ValueError("needs either choices, or low and high")
+        if self.choices is not None and (self.low, self.high, self.step, self.log) != (
+            None, None, None, False,
+        ):  # fmt: skip
+            raise ValueError("has choices, which stand for themselves: no low, high, log, step")
+        if self.low is not None and self.high is not None:
+            if self.low >= self.high:
+                raise ValueError("needs a low below its high")
+            if self.log and self.low <= 0:
+                raise ValueError("needs a low above 0 with log")
+            if self.log and self.step is not None:
+                raise ValueError("takes log or step, not both")
+        return self
+
+    def listed(self) -> list[Any] | None:
+        """Every value, where they can be counted: choices, or a range with a step."""
+        if self.choices is not None:
+            return list(self.choices)
+        if self.low is None or self.high is None or self.step is None:
+            return None
+        count = int((self.high - self.low) / self.step + 1e-9) + 1
+        values = [self.low + number * self.step for number in range(count)]
+        return [int(v) if float(v).is_integer() else v for v in values]
+
+
+class SweepConfig(Section):
+    """Everything that is asked of one sweep."""
+
+    sweep_name: ExperimentName = Field(
+        "sweep", description="Name of the sweep, and the beginning of its experiments' names."
+    )
+    base: dict[str, Any] | str = Field(
+        description="The configuration that is varied: a YAML file beside this one, or its fields."
+    )
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="Dotted field → value, for all trials."
+    )
+    parameters: dict[str, Parameter] = Field(
+        min_length=1, description="Dotted field → {low, high}, with log or step, or {choices}."
+    )
+    sampler: Literal["grid", "random", "tpe"] = Field(
+        "tpe", description="How settings are chosen: all of them, at random, or by what was found."
+    )
+    pruner: Literal["none", "median", "asha"] = Field(
+        "none", description="How trials that look bad are ended early, by evaluations in training."
+    )
+    reduction_factor: int = Field(
+        3, ge=2, le=16, description="asha goes on with one trial of so many at each rung."
+    )
+    metric: str | None = Field(
+        None, description="What it is judged by; null: the task's main metric, or its own for best."
+    )
+    direction: Literal["maximize", "minimize"] | None = Field(
+        None, description="null: minimize a loss or perplexity, maximize anything else."
+    )
+    trials: int | None = Field(
+        None, ge=1, le=MOST_TRIALS, description="Settings to try; null: the whole grid, else 20."
+    )
+    parallel: int | None = Field(
+        None, ge=1, le=256, description="Trials at once; null: as many as workers have slots."
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the choice of settings.")
+    seeds: int = Field(
+        1, ge=1, le=20, description="Times each setting is trained, with a seed each; their mean "
+        "counts.",
+    )  # fmt: skip
+    baseline: bool = Field(
+        True, description="Train the base configuration first, never pruned, to compare with it."
+    )
+
+    @property
+    def experiment(self) -> ExperimentConfig:
+        """The base configuration, once it was read."""
+        return ExperimentConfig.model_validate(self.base)
+
+    @property
+    def base_values(self) -> dict[str, Any]:
+        """The base configuration's own setting: its values of the parameters."""
+        return {path: value_at(self.base, path) for path in self.parameters}
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Every setting of a grid but the base configuration's, where that is tried anyway."""
+        listed = [parameter.listed() or [] for parameter in self.parameters.values()]
+        every = [
+            dict(zip(self.parameters, values, strict=True)) for values in itertools.product(*listed)
+        ]
+        return [each for each in every if not self.baseline or each != self.base_values]
+
+    @property
+    def total(self) -> int:
+        """How many trials it has, the baseline among them."""
+        if self.sampler == "grid":
+            most = len(self.grid()) + self.baseline
+            return most if self.trials is None else min(self.trials, most)
+        return self.trials or DEFAULT_TRIALS
+
+    @property
+    def startup(self) -> int:
+        """Trials before anything is learned from them: a quarter, but 3 to 10."""
+        return max(3, min(10, self.total // 4))
+
+    def setting(self, values: Values, number: int, repetition: int) -> Draft:
+        """The configuration of trial `number` with these values, trained for the nth time."""
+        seed = {"training.seed": self.experiment.training.seed + repetition} if repetition else {}
+        name = f"{self.sweep_name}-{number}" + (f"-{repetition}" if self.seeds > 1 else "")
+        fields = {"experiment_name": name, **values, **seed}
+        return read_draft(dict(self.base) if isinstance(self.base, dict) else {}, fields=fields)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a sweep was read from."""
+
+    values: Mapping[str, Any]
+    folder: Path | None
+    """Where a base file is looked for; None over the network, where there is none."""
+    places: Mapping[str, str]
+
+
+def read_sweep(source: Path | Mapping[str, Any]) -> SweepConfig:
+    """Read a sweep from a YAML file or a mapping; its base configuration is read with it.
+
+    Raises ConfigError with every problem, each with its line.
+    """
+    places: dict[str, str] = {}
+    problems: list[Problem] = []
+    if isinstance(source, Path):
+        found = _Source(read_mapping(source, places, problems), source.parent, places)
+    else:
+        found = _Source(dict(source), None, places)
+    try:
+        sweep = SweepConfig.model_validate(found.values)
+    except ValidationError as error:
+        told = {each.field: each for each in map(_explained, error.errors(include_url=False))}
+        problems += told.values()  # several of one field are one for each kind that it may be
+        raise ConfigError(problems).located(places) from None
+    draft = _base(sweep, found, problems)
+    if draft is not None and draft.partial is not None:
+        problems += _parameter_problems(sweep, draft.partial)
+        if not problems:
+            sweep = _completed(sweep, draft.partial)
+            problems += _choice_problems(sweep)
+    if problems:
+        raise ConfigError(problems).located(places)
+    return sweep
+
+
+def value_at(values: Any, path: str) -> Any:
+    """What stands at the dotted `path`; None where nothing does."""
+    for name in path.split("."):
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values
+
+
+def _base(sweep: SweepConfig, source: _Source, problems: list[Problem]) -> Draft | None:
+    """The base configuration with what is set for all; its problems are added to `problems`."""
+    base: Path | Mapping[str, Any]
+    if isinstance(sweep.base, str):
+        if source.folder is None:
+            message = "must be the fields of a configuration; files are read from disk only"
+            problems.append(Problem("base", message, sweep.base))
+            return None
+        base = source.folder / sweep.base
+    else:
+        base = sweep.base
+    try:
+        draft = read_draft(base, fields=sweep.set)
+    except ConfigError as error:
+        problems += error.problems
+        return None
+    for wrong in draft.problems:
+        if wrong.field in sweep.set:
+            problems.append(replace(_moved(wrong, f"set.{wrong.field}"), place=None))
+        else:
+            problems.append(wrong if wrong.place else _moved(wrong, f"base.{wrong.field}"))
+    return draft
+
+
+def _parameter_problems(sweep: SweepConfig, base: ExperimentConfig) -> Iterator[Problem]:
+    """Parameters that are no fields, and values that their fields don't take."""
+    values = base.model_dump(mode="json")
+    for path, parameter in sweep.parameters.items():
+        field = f"parameters.{path}"
+        if field_schema(path, base.task_name) is None or path == "experiment_name":
+            near = nearest_field(path, base.task_name)
+            suggestion = near if near != path else None
+            yield Problem(field, "is no field that can be varied", suggestion=suggestion)
+            continue
+        if sweep.seeds > 1 and path == "training.seed":
+            yield Problem(field, "is varied by seeds already: choose one of the two")
+        ends = {"low": parameter.low, "high": parameter.high}
+        tried = [("choices", value) for value in parameter.choices or ()]
+        tried += [(name, end) for name, end in ends.items() if end is not None]
+        for name, value in tried:
+            given = as_field(value, path, base.task_name)
+            for wrong in read_draft(values, fields={path: given}).problems:
+                if wrong.field == path:
+                    yield _moved(wrong, f"{field}.{name}")
+        if sweep.sampler == "grid" and parameter.listed() is None:
+            yield Problem(field, "has no end of values for a grid", accepted="choices, or a step")
+
+
+def as_field(value: Any, path: str, task: str) -> Any:
+    """`value` of a range as the field at `path` takes it: a whole number where it needs one."""
+    if isinstance(value, float) and value.is_integer() and is_whole(path, task):
+        return int(value)
+    return value
+
+
+def is_whole(path: str, task: str) -> bool:
+    """Whether the field at `path` takes whole numbers only."""
+    schema = field_schema(path, task) or {}
+    kinds = {branch.get("type") for branch in schema.get("anyOf", [schema])}
+    return "integer" in kinds and "number" not in kinds
+
+
+def _completed(sweep: SweepConfig, base: ExperimentConfig) -> SweepConfig:
+    """The sweep with its base inside, and the metric and direction that it left open."""
+    task = TASKS[base.task_name]
+    asked = sweep.metric or base.training.metric_for_best_model
+    live = sweep.pruner == "none" or task.main_metric in task.quick_metrics
+    metric = (asked or (task.main_metric if live else task.best_metric)).removeprefix("eval_")
+    falls = metric in FALLING
+    if sweep.metric is None and asked and base.training.greater_is_better is not None:
+        falls = not base.training.greater_is_better
+    return sweep.model_copy(
+        update={
+            "base": base.model_dump(mode="json"),
+            "set": {},
+            "metric": metric,
+            "direction": sweep.direction or ("minimize" if falls else "maximize"),
+        }
+    )
+
+
+def _choice_problems(sweep: SweepConfig) -> Iterator[Problem]:
+    """A metric that nothing gives, and pruning without anything to prune by."""
+    base, training = sweep.experiment, sweep.experiment.training
+    task = TASKS[base.task_name]
+    known = task.quick_metrics if sweep.pruner != "none" else (*task.quick_metrics, task.main_metric)
+    if sweep.metric not in known:
+        accepted = ", ".join(dict.fromkeys(known))
+        when = " during training" if sweep.pruner != "none" else ""
+        yield Problem(
+            "metric", f"evaluation{when} gives no such metric", sweep.metric, accepted,
+            nearest(str(sweep.metric), known),
+        )  # fmt: skip
+    varied = {"training.eval_strategy", "training.num_train_epochs"} & sweep.parameters.keys()
+    once = training.eval_strategy == "epoch" and training.num_train_epochs <= 1
+    if sweep.pruner != "none" and not varied and (training.eval_strategy == "no" or once):
+        yield Problem(
+            "pruner",
+            "nothing is evaluated before the end of training, so that nothing could be pruned",
+            sweep.pruner,
+            "none, or set: {training.eval_strategy: steps}",
+        )
+
+
+def _explained(error: ErrorDetails) -> Problem:
+    """Pydantic's error in the user's words."""
+    parts = [str(part) for part in error["loc"] if part not in ("str", "dict[str,any]")]
+    field, kind = ".".join(parts), error["type"]
+    model: type[BaseModel] = Parameter if parts[:1] == ["parameters"] and len(parts) > 2 else (
+        SweepConfig
+    )  # fmt: skip
+    name = parts[-1] if parts else ""
+    if kind == "extra_forbidden":
+        return Problem(field, "unknown field", suggestion=nearest(name, model.model_fields))
+    if kind == "missing":
+        description = (model.model_fields[name].description or "").rstrip(".")
+        return Problem(field, "required, and not given", accepted=description)
+    properties = model.model_json_schema()["properties"]
+    accepted = in_words(properties[name]) if _is_plain(properties.get(name)) else None
+    message = "unknown value" if kind == "literal_error" else error["msg"]
+    message = message[:1].lower() + message[1:]
+    message = message.removeprefix("value error, ").replace("input should", "must")
+    value = error["input"]
+    choices = properties.get(name, {}).get("enum", ())
+    return Problem(field, message, value, accepted, nearest(str(value), choices))
+
+
+def _is_plain(schema: Mapping[str, Any] | None) -> bool:
+    """Whether a schema is of a value that `in_words` can describe."""
+    text = json.dumps(schema or {"$ref": ""})
+    return not any(mark in text for mark in ('"$ref"', '"object"', '"array"'))
+
+
+def _moved(problem: Problem, field: str) -> Problem:
+    """`problem`, told of the field of the sweep from which its value came."""
+    return replace(problem, field=field)
+
+
