@@ -425,9 +425,9 @@ def test_deleting_takes_this_machines_folder_and_the_copy_and_then_the_other_mac
     assert control.delete(experiment.id, store, mirrored) is True
     copies = Artifacts(str(mirrored.artifacts))
     assert (ours.exists(), copies.files(ours.name), store.count()) == (False, {}, 1)
-    assert control.sweep(store, there) == [theirs.name]
+    assert control.delete_left_over(store, there) == [theirs.name]
     assert (theirs.exists(), beside.is_dir()) == (False, True)
-    assert control.sweep(store, there) == []
+    assert control.delete_left_over(store, there) == []
 
 
 def test_sweeping_leaves_what_a_lost_database_does_not_know_and_what_was_imported_again(
@@ -436,10 +436,10 @@ def test_sweeping_leaves_what_a_lost_database_does_not_know_and_what_was_importe
     there = mirrored.model_copy(update={"results_dir": tmp_path / "there"})
     experiment, _, theirs = on_two_machines(classification, mirrored, there, store)
     with Store(f"sqlite:///{tmp_path / 'new.db'}") as new:
-        assert control.sweep(new, there) == []
+        assert control.delete_left_over(new, there) == []
     control.delete(experiment.id, store, mirrored)
     store.put(experiment)
-    assert control.sweep(store, there) == []
+    assert control.delete_left_over(store, there) == []
     assert theirs.is_dir()
 
 

@@ -280,7 +280,9 @@ def _choice_problems(sweep: SweepConfig) -> Iterator[Problem]:
     """A metric that nothing gives, and pruning without anything to prune by."""
     base, training = sweep.experiment, sweep.experiment.training
     task = TASKS[base.task_name]
-    known = task.quick_metrics if sweep.pruner != "none" else (*task.quick_metrics, task.main_metric)
+    known = (
+        task.quick_metrics if sweep.pruner != "none" else (*task.quick_metrics, task.main_metric)
+    )
     if sweep.metric not in known:
         accepted = ", ".join(dict.fromkeys(known))
         when = " during training" if sweep.pruner != "none" else ""
@@ -331,5 +333,3 @@ def _is_plain(schema: Mapping[str, Any] | None) -> bool:
 def _moved(problem: Problem, field: str) -> Problem:
     """`problem`, told of the field of the sweep from which its value came."""
     return replace(problem, field=field)
-
-

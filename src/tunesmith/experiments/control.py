@@ -24,12 +24,15 @@ log = logging.getLogger("tunesmith")
 _one_writer = threading.Lock()
 
 
-def cancel(experiment_id: str, store: Store, *, by: str = "") -> Experiment:
+def cancel(
+    experiment_id: str, store: Store, *, by: str = "", reason: str | None = None
+) -> Experiment:
     """Cancel a waiting experiment at once; ask a running one to save a checkpoint and stop.
 
-    Asking twice is harmless. Raises NotFoundError, and StateError when it has ended.
+    `reason` is by default that it was cancelled, and who did so. Asking twice is harmless. Raises
+    NotFoundError, and StateError when it has ended.
     """
-    reason = f"Cancelled by {by}." if by else "Cancelled."
+    reason = reason or (f"Cancelled by {by}." if by else "Cancelled.")
     while True:
         experiment = store.get(experiment_id)
         if experiment.cancel_requested_at is not None and experiment.status is S.RUNNING:
@@ -109,8 +112,9 @@ def delete(experiment_id: str, store: Store, settings: Settings) -> bool:
     """Delete an ended experiment, its metrics and its files; returns whether the files went too.
 
     Its copy in the object store goes first, so that none is left without a record; what other
-    machines have is left to `sweep`. A folder that was imported from elsewhere stays. Raises
-    NotFoundError, StateError while it waits or runs, and StorageError when files can't be deleted.
+    machines have is left to `delete_left_over`. A folder that was imported from elsewhere stays.
+    Raises NotFoundError, StateError while it waits or runs, and StorageError when files can't be
+    deleted.
     """
     experiment = store.get(experiment_id)
     if experiment.status.is_live:
@@ -139,7 +143,7 @@ def delete(experiment_id: str, store: Store, settings: Settings) -> bool:
     return ours or copied
 
 
-def sweep(store: Store, settings: Settings) -> list[str]:
+def delete_left_over(store: Store, settings: Settings) -> list[str]:
     """Delete what this machine has of experiments that were deleted on another one.
 
     Only what was deleted on purpose, and is not recorded again: losing the database loses nothing.

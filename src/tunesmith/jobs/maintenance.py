@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 
 from tunesmith.errors import StorageError
-from tunesmith.experiments.control import sweep
+from tunesmith.experiments.control import delete_left_over
 from tunesmith.experiments.reconcile import Reconciler
+from tunesmith.experiments.sweeps import advance_all
 from tunesmith.jobs.logs import about, log
 from tunesmith.jobs.queue import Notifier
 from tunesmith.settings import Settings
@@ -18,7 +19,7 @@ from tunesmith.tracking.store import Store
 INTERVAL = 2.0
 """Seconds between two rounds."""
 
-SWEEP_INTERVAL = 600.0
+LEFT_OVER_INTERVAL = 600.0
 """Seconds between two looks for what was deleted elsewhere."""
 
 FORGETS_AFTER = 20
@@ -43,7 +44,7 @@ class Maintenance:
     ) -> None:
         self._store = store
         self._settings = settings
-        self._sweep_due = time.monotonic()
+        self._left_over_due = time.monotonic()
         self._notifier = notifier
         self._also = also
         self._reconciler = Reconciler(store, settings)
@@ -77,9 +78,10 @@ class Maintenance:
             if self._store.jobs.takeable([queue]) and self._notifier.waiting(queue) == 0:
                 self._notifier.notify(queue)
         self._forget_workers()
-        self._sweep()
+        self._delete_left_over()
         if self._also is not None:
             self._also()
+        advance_all(self._store, self._settings)
 
     def _keep(self) -> None:
         while True:
@@ -101,13 +103,13 @@ class Maintenance:
             if self._done.wait(INTERVAL):
                 return
 
-    def _sweep(self) -> None:
+    def _delete_left_over(self) -> None:
         """Now and then, delete what this machine has of experiments that were deleted elsewhere."""
-        if time.monotonic() < self._sweep_due:
+        if time.monotonic() < self._left_over_due:
             return
-        self._sweep_due = time.monotonic() + SWEEP_INTERVAL
+        self._left_over_due = time.monotonic() + LEFT_OVER_INTERVAL
         try:
-            for name in sweep(self._store, self._settings):
+            for name in delete_left_over(self._store, self._settings):
                 log.info("%s was deleted elsewhere: so is its folder here", name)
         except StorageError as error:
             log.warning("%s", error)

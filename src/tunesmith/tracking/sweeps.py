@@ -6,7 +6,7 @@ who do the same at once, one succeeds and the others are told. So anyone may dri
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import builtins
 from dataclasses import asdict
 from typing import Any
 
@@ -31,10 +31,11 @@ class Sweeps:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, sweep: Sweep) -> None:
-        """Record a new sweep."""
+    def create(self, sweep: Sweep, first: Trial) -> None:
+        """Record a new sweep with its first trial."""
         with self._database.writing() as connection:
             connection.execute(sweeps.insert(), asdict(sweep))
+            connection.execute(sweep_trials.insert(), asdict(first))
 
     def find(self, reference: str) -> Sweep:
         """The sweep that a person means: an id, its beginning, a name (the newest), `latest`.
@@ -62,7 +63,9 @@ class Sweeps:
             raise NotFoundError(f"There is no sweep {shorten(sweep_id)}.")
         return Sweep(**row)
 
-    def list(self, status: SweepStatus | None = None, limit: int | None = None) -> list[Sweep]:
+    def list(
+        self, status: SweepStatus | None = None, limit: int | None = None
+    ) -> builtins.list[Sweep]:
         """The sweeps, or those with this status, the newest first."""
         query = select(sweeps).order_by(*_NEWEST_FIRST).limit(limit)
         if status is not None:
@@ -70,22 +73,52 @@ class Sweeps:
         with self._database.reading() as connection:
             return [Sweep(**row) for row in connection.execute(query).mappings()]
 
-    def change_status(
-        self,
-        sweep_id: str,
-        to: SweepStatus,
-        expected: Collection[SweepStatus],
-        reason: str | None = None,
-    ) -> Sweep:
-        """Give a sweep the status `to` if its status is one of `expected`; returns it then.
+    def unsettled(self) -> builtins.list[Sweep]:
+        """The sweeps that run, and those that have ended while trials of them go on."""
+        open_ = select(sweep_trials.c.sweep_id).where(sweep_trials.c.state == TrialState.RUNNING)
+        query = select(sweeps).where(
+            (sweeps.c.status == SweepStatus.RUNNING) | sweeps.c.id.in_(open_)
+        )
+        with self._database.reading() as connection:
+            return [Sweep(**row) for row in connection.execute(query).mappings()]
 
-        Raises StateError when it is none of them, NotFoundError when there is no such sweep.
+    def reopen(self, sweep_id: str) -> Sweep:
+        """Let a failed or cancelled sweep run again, with its cancelled trials.
+
+        Raises StateError when it is neither, NotFoundError when there is no such sweep.
         """
-        ended = None if to is SweepStatus.RUNNING else utc_now()
+        again = {"finished_at": None, "reason": None}
+        ended = [SweepStatus.FAILED, SweepStatus.CANCELLED]
         statement = (
             update(sweeps)
-            .where(sweeps.c.id == sweep_id, sweeps.c.status.in_(list(expected)))
-            .values(status=to, reason=reason, finished_at=ended)
+            .where(sweeps.c.id == sweep_id, sweeps.c.status.in_(ended))
+            .values(status=SweepStatus.RUNNING, **again)
+        )
+        trials = (
+            update(sweep_trials)
+            .where(
+                sweep_trials.c.sweep_id == sweep_id,
+                sweep_trials.c.state == TrialState.CANCELLED,
+            )
+            .values(state=TrialState.RUNNING, **again)
+        )
+        with self._database.writing() as connection:
+            if changed := connection.execute(statement).rowcount:
+                connection.execute(trials)
+        sweep = self.get(sweep_id)
+        if not changed:
+            raise StateError(f"Sweep {sweep_id} ({sweep.name}) is {sweep.status}.")
+        return sweep
+
+    def end(self, sweep_id: str, to: SweepStatus, reason: str | None = None) -> Sweep:
+        """End a sweep that runs with the status `to`; returns it then.
+
+        Raises StateError when it doesn't run, NotFoundError when there is no such sweep.
+        """
+        statement = (
+            update(sweeps)
+            .where(sweeps.c.id == sweep_id, sweeps.c.status == SweepStatus.RUNNING)
+            .values(status=to, reason=reason, finished_at=utc_now())
         )
         with self._database.writing() as connection:
             changed = connection.execute(statement).rowcount
@@ -96,7 +129,7 @@ class Sweeps:
 
     # -- trials -----------------------------------------------------------------------------
 
-    def trials(self, sweep_id: str) -> list[Trial]:
+    def trials(self, sweep_id: str) -> builtins.list[Trial]:
         """The trials of a sweep, by number; none for an unknown sweep."""
         columns = sweep_trials.c
         query = select(sweep_trials).where(columns.sweep_id == sweep_id).order_by(columns.number)
