@@ -18,6 +18,8 @@ from tunesmith.loading import load
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("tunesmith.cli.train", "Train an experiment here and now."),
     "submit": ("tunesmith.cli.submit", "Queue an experiment for the workers."),
+    "sweep": ("tunesmith.cli.sweep", "Search for the best setting, trial by trial."),
+    "sweeps": ("tunesmith.cli.sweeps", "List, show, resume and cancel sweeps."),
     "config": ("tunesmith.cli.config", "Check, show and describe configurations."),
     "data": ("tunesmith.cli.data", "Check, analyze, import, compare and export data."),
     "experiments": (

@@ -21,7 +21,7 @@ from tunesmith.experiments.datasets import open_versions, record_version
 from tunesmith.experiments.prepare import Prepared, contradictions
 from tunesmith.experiments.states import this_process, write_record
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.entities import Experiment, new_experiment_id
 from tunesmith.tracking.environment import describe_environment
 from tunesmith.tracking.files import ExperimentFiles, write_json, write_text
 from tunesmith.tracking.store import Store
@@ -82,6 +82,7 @@ def enqueue(
         write_text(files.config, to_yaml(config))
         experiment = store.jobs.enqueue(
             Experiment(
+                id=experiment_id or new_experiment_id(),
                 name=config.experiment_name,
                 task=config.task_name,
                 model_name=config.model.name,
@@ -93,7 +94,6 @@ def enqueue(
                 priority=config.job.priority,
                 runs_after=runs_after,
                 tags=tuple(tags),
-                **({} if experiment_id is None else {"id": experiment_id}),
             )
         )
     write_record(experiment)

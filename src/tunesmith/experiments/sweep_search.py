@@ -182,14 +182,15 @@ def _tell(study: optuna.Study, asked: optuna.Trial, trial: Trial) -> None:
 
 def _pruner(sweep: SweepConfig, seen: Evaluations) -> optuna.pruners.BasePruner:
     pruners = _optuna().pruners
+    pruner: optuna.pruners.BasePruner = pruners.NopPruner()
     if sweep.pruner == "median":
-        return pruners.MedianPruner(n_startup_trials=sweep.startup)
-    if sweep.pruner == "asha":
+        pruner = pruners.MedianPruner(n_startup_trials=sweep.startup)
+    elif sweep.pruner == "asha":
         first = min((found[0].place for found in seen.values() if found), default=1)
-        return pruners.SuccessiveHalvingPruner(
+        pruner = pruners.SuccessiveHalvingPruner(
             min_resource=first, reduction_factor=sweep.reduction_factor
         )
-    return pruners.NopPruner()
+    return pruner
 
 
 def _holds(parameter: Parameter, value: Any) -> bool:
