@@ -27,6 +27,7 @@ from tunesmith.api.routes import (
     health,
     predict,
     queue,
+    sweeps,
     train,
 )
 from tunesmith.api.service import Service
@@ -34,7 +35,8 @@ from tunesmith.settings import VERSION, Settings
 
 # The one that has a path of its own before the one that would take it for an experiment's id.
 ROUTERS = (
-    train, compare, experiments, files, predict, datasets, configuration, queue, health, access,
+    train, compare, experiments, sweeps, files, predict, datasets, configuration, queue, health,
+    access,
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
+from tunesmith.tracking.sweep_entities import Sweep
 
 FAILURES = RateLimitItemPerMinute(10)
 """So often one token, or tokens that begin alike, may be wrong from one address."""
@@ -62,13 +63,16 @@ class Identity:
                 "with: tunesmith tokens create NAME --role ROLE"
             )
 
-    def require_change(self, experiment: Experiment) -> None:
-        """Raises AccessError when they may not change `experiment`."""
+    def require_change(self, thing: Experiment | Sweep) -> None:
+        """Raises AccessError when they may not change an experiment, or a sweep."""
         self.require(Role.MEMBER)
-        if self.role is not Role.ADMIN and experiment.owner != self.owner:
-            whose = experiment.owner or "whoever is at the machine itself"
+        if self.role is not Role.ADMIN and thing.owner != self.owner:
+            whose = thing.owner or "whoever is at the machine itself"
             raise AccessError(
-                f"experiment {experiment.id} belongs to {whose}; {self.name} may change only "
+                f"sweep {thing.id} belongs to {whose}; {self.name} may change only sweeps of "
+                "their own."
+                if isinstance(thing, Sweep)
+                else f"experiment {thing.id} belongs to {whose}; {self.name} may change only "
                 "experiments of their own."
             )
 

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from tunesmith.api.problems import MEDIA_TYPE
 from tunesmith.api.schemas.problem import ProblemDetails
 from tunesmith.config.schema import ExperimentConfig
+from tunesmith.config.sweep import SweepConfig
 from tunesmith.experiments.edits import ExperimentEdit
 from tunesmith.settings import VERSION
 
@@ -32,6 +33,7 @@ with `GET /experiments/{experiment_id}/events`, and fetch what it left.
 TAGS = [
     {"name": "train", "description": "Submit an experiment and see how far it is."},
     {"name": "experiments", "description": "List, read, change and delete experiments."},
+    {"name": "sweeps", "description": "Search for the best setting, trial by trial."},
     {"name": "files", "description": "Metrics, logs and files of an experiment."},
     {"name": "predict", "description": "Ask the adapter that an experiment left."},
     {"name": "datasets", "description": "Upload data; versions, reports and comparisons."},
@@ -94,6 +96,30 @@ def configuration_body(example: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def sweep_body() -> dict[str, Any]:
+    """The documentation of a body that is a sweep."""
+    return {
+        "requestBody": {
+            "required": True,
+            "description": "A sweep, as its file says it, with the base configuration inside.",
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": f"#/components/schemas/{SweepConfig.__name__}"},
+                    "example": {
+                        "sweep_name": "rates",
+                        "base": EXAMPLE,
+                        "parameters": {
+                            "training.learning_rate": {"low": 5e-4, "high": 1e-2, "log": True},
+                            "lora.r": {"choices": [4, 8, 16]},
+                        },
+                        "trials": 12,
+                    },
+                }
+            },
+        }
+    }
+
+
 def edit_body() -> dict[str, Any]:
     """The documentation of a body that says what to change of an experiment."""
     schema = {"$ref": f"#/components/schemas/{ExperimentEdit.__name__}"}
@@ -134,10 +160,12 @@ def document(app: FastAPI) -> dict[str, Any]:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     known = schema.setdefault("components", {}).setdefault("schemas", {})
-    for model in (ExperimentConfig, ExperimentEdit, ProblemDetails):
+    for model in (ExperimentConfig, ExperimentEdit, SweepConfig, ProblemDetails):
         own = model.model_json_schema(ref_template="#/components/schemas/{model}")
         known.update(own.pop("$defs", {}))
         known[model.__name__] = own
+    # Files are read from disk only: over the network the base is a configuration.
+    known["SweepConfig"]["properties"]["base"] = {"$ref": "#/components/schemas/ExperimentConfig"}
     known["ExperimentConfig"] = _optional_task(known["ExperimentConfig"])
     is_open = app.state.service.authenticator.open
     for path in schema["paths"].values():

@@ -20,13 +20,14 @@ from tunesmith.client.data import Data
 from tunesmith.client.experiments import Experiments
 from tunesmith.client.following import Event, Following
 from tunesmith.client.service import Service
+from tunesmith.client.sweeps import Sweeps
 
 __all__ = ["DEFAULT_URL", "Client", "Event"]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
-class Client(Following, Experiments, Data, Service):
+class Client(Following, Experiments, Sweeps, Data, Service):
     """A connection to the API at `url`, to be closed or used with `with`.
 
     `token` is an access token, where the API asks for one; `timeout` is in seconds, and longer for

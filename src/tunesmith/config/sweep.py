@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,14 +56,21 @@ class Parameter(Section):
                 raise ValueError("takes log or step, not both")
         return self
 
-    def listed(self) -> list[Any] | None:
-        """Every value, where they can be counted: choices, or a range with a step."""
+    @property
+    def count(self) -> float:
+        """How many values it has; infinite for a range without a step."""
+        if self.choices is not None:
+            return len(self.choices)
+        if self.low is None or self.high is None or self.step is None:
+            return math.inf
+        return math.floor((self.high - self.low) / self.step + 1e-9) + 1
+
+    def listed(self) -> list[Any]:
+        """Every value; there must be an end of them."""
         if self.choices is not None:
             return list(self.choices)
-        if self.low is None or self.high is None or self.step is None:
-            return None
-        count = int((self.high - self.low) / self.step + 1e-9) + 1
-        values = [self.low + number * self.step for number in range(count)]
+        low, step = self.low or 0.0, self.step or 1.0
+        values = [low + number * step for number in range(int(self.count))]
         return [int(v) if float(v).is_integer() else v for v in values]
 
 
@@ -123,7 +131,7 @@ class SweepConfig(Section):
 
     def grid(self) -> list[dict[str, Any]]:
         """Every setting of a grid but the base configuration's, where that is tried anyway."""
-        listed = [parameter.listed() or [] for parameter in self.parameters.values()]
+        listed = [parameter.listed() for parameter in self.parameters.values()]
         every = [
             dict(zip(self.parameters, values, strict=True)) for values in itertools.product(*listed)
         ]
@@ -239,8 +247,24 @@ def _parameter_problems(sweep: SweepConfig, base: ExperimentConfig) -> Iterator[
             for wrong in read_draft(values, fields={path: given}).problems:
                 if wrong.field == path:
                     yield _moved(wrong, f"{field}.{name}")
-        if sweep.sampler == "grid" and parameter.listed() is None:
-            yield Problem(field, "has no end of values for a grid", accepted="choices, or a step")
+        yield from _range_problems(sweep, path, parameter, base.task_name)
+    size = math.prod(parameter.count for parameter in sweep.parameters.values())
+    if sweep.sampler == "grid" and MOST_TRIALS < size < math.inf:
+        most = f"at most {MOST_TRIALS:,} settings; random and tpe try some of more"
+        yield Problem("sampler", f"this grid has {size:,.0f} settings", "grid", most)
+
+
+def _range_problems(
+    sweep: SweepConfig, path: str, parameter: Parameter, task: str
+) -> Iterator[Problem]:
+    """What is wrong with a range for this field."""
+    field = f"parameters.{path}"
+    if parameter.choices is None and not _kinds(path, task) & {"integer", "number"}:
+        yield Problem(field, "is no number: it has no range", accepted="choices")
+    if parameter.step is not None and is_whole(path, task) and parameter.step % 1:
+        yield Problem(f"{field}.step", "must be a whole number", parameter.step)
+    if sweep.sampler == "grid" and math.isinf(parameter.count):
+        yield Problem(field, "has no end of values for a grid", accepted="choices, or a step")
 
 
 def as_field(value: Any, path: str, task: str) -> Any:
@@ -252,9 +276,14 @@ def as_field(value: Any, path: str, task: str) -> Any:
 
 def is_whole(path: str, task: str) -> bool:
     """Whether the field at `path` takes whole numbers only."""
-    schema = field_schema(path, task) or {}
-    kinds = {branch.get("type") for branch in schema.get("anyOf", [schema])}
+    kinds = _kinds(path, task)
     return "integer" in kinds and "number" not in kinds
+
+
+def _kinds(path: str, task: str) -> set[str]:
+    """JSON's names of the types that the field at `path` takes."""
+    schema = field_schema(path, task) or {}
+    return {str(branch.get("type")) for branch in schema.get("anyOf", [schema])}
 
 
 def _completed(sweep: SweepConfig, base: ExperimentConfig) -> SweepConfig:
@@ -290,6 +319,10 @@ def _choice_problems(sweep: SweepConfig) -> Iterator[Problem]:
             "metric", f"evaluation{when} gives no such metric", sweep.metric, accepted,
             nearest(str(sweep.metric), known),
         )  # fmt: skip
+    longest = sweep.setting({}, MOST_TRIALS, sweep.seeds)
+    if any(problem.field == "experiment_name" for problem in longest.problems):
+        message = "is too long: its experiments' names begin with it"
+        yield Problem("sweep_name", message, sweep.sweep_name)
     varied = {"training.eval_strategy", "training.num_train_epochs"} & sweep.parameters.keys()
     once = training.eval_strategy == "epoch" and training.num_train_epochs <= 1
     if sweep.pruner != "none" and not varied and (training.eval_strategy == "no" or once):

@@ -17,7 +17,7 @@ from typing import Any
 from tunesmith.config.sweep import SweepConfig
 from tunesmith.errors import ConfigError, NotFoundError, StateError
 from tunesmith.experiments.control import cancel, resume
-from tunesmith.experiments.submission import enqueue, with_absolute_paths
+from tunesmith.experiments.submission import enqueue, queue_of, with_absolute_paths
 from tunesmith.experiments.sweep_search import (
     Evaluated,
     evaluations,
@@ -337,3 +337,8 @@ def _slots(store: Store, settings: Settings) -> int:
         if worker.silence.total_seconds() <= settings.lease_seconds
     ]
     return max(1, sum(worker.slots for worker in alive))
+
+
+def queue_of_sweep(sweep: Sweep) -> str:
+    """The queue in which the sweep's experiments wait, unless a trial asks for another."""
+    return queue_of(SweepConfig.model_validate(sweep.asked).experiment)

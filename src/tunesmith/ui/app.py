@@ -16,6 +16,7 @@ from tunesmith.ui.views import (
     home,
     new,
     sign_in,
+    sweeps,
     system,
     try_it,
 )
@@ -58,6 +59,9 @@ def main() -> None:
         ),
         "compare": st.Page(
             compare.page, title=_("Compare"), icon=":material/compare_arrows:", url_path="compare"
+        ),
+        "sweeps": st.Page(
+            sweeps.page, title=_("Sweeps"), icon=":material/tune:", url_path="sweeps"
         ),
         "try": st.Page(try_it.page, title=_("Try it"), icon=":material/chat:", url_path="try"),
         "data": st.Page(data.page, title=_("Data"), icon=":material/table:", url_path="data"),

@@ -8,6 +8,7 @@ from typing import Literal
 from tunesmith.api.schemas.experiments import TaskStatus
 from tunesmith.tracking.entities import ExperimentStatus
 from tunesmith.tracking.resources import Resource
+from tunesmith.tracking.sweep_entities import SweepStatus, TrialState
 from tunesmith.ui.language import _
 
 S = ExperimentStatus
@@ -44,6 +45,27 @@ def status(value: ExperimentStatus) -> str:
         S.SUCCEEDED: _("succeeded"),
         S.FAILED: _("failed"),
         S.CANCELLED: _("cancelled"),
+    }[value]
+
+
+def trial(value: TrialState) -> str:
+    """The state of a trial in the visitor's language."""
+    return {
+        TrialState.RUNNING: _("running"),
+        TrialState.SUCCEEDED: _("succeeded"),
+        TrialState.PRUNED: _("pruned"),
+        TrialState.FAILED: _("failed"),
+        TrialState.CANCELLED: _("cancelled"),
+    }[value]
+
+
+def sweep(value: SweepStatus) -> str:
+    """The status of a sweep in the visitor's language."""
+    return {
+        SweepStatus.RUNNING: _("running"),
+        SweepStatus.SUCCEEDED: _("succeeded"),
+        SweepStatus.FAILED: _("failed"),
+        SweepStatus.CANCELLED: _("cancelled"),
     }[value]
 
 

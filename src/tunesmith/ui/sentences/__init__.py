@@ -22,6 +22,7 @@ from tunesmith.ui.sentences import (
     states,
     storage,
     versions,
+    sweeps,
 )
 
 OURS = tuple(
@@ -40,6 +41,7 @@ OURS = tuple(
         models,
         answers,
         comparisons,
+        sweeps,
     )
     for sentence in part.SENTENCES
 )
