@@ -27,7 +27,7 @@ SHORTER = """
 [[operations]]
 include-operation-id = [
     "configuration_validate", "configuration_resolve", "configuration_check_rows",
-    "configuration_rejected_rows",
+    "configuration_rejected_rows", "sweeps_begin_sweep",
 ]
 phases.coverage.enabled = false
 """

@@ -13,7 +13,9 @@ from tunesmith.config.sweep import SweepConfig, read_sweep
 from tunesmith.experiments import sweeps
 from tunesmith.experiments.control import cancel
 from tunesmith.experiments.states import new_lease
+from tunesmith.experiments.submission import enqueue
 from tunesmith.experiments.sweep_report import SweepReport, sweep_report
+from tunesmith.experiments.sweep_search import propose
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, Filters, Metric
 from tunesmith.tracking.store import Store
@@ -40,10 +42,8 @@ def asked(base: dict[str, Any], **changes: Any) -> SweepConfig:
 
 def accuracy(experiment: Experiment, place: int) -> float:
     """The accuracy of an experiment at its nth evaluation: 0.01 is the best learning rate."""
-    rate, seed = (
-        experiment.config["training"]["learning_rate"],
-        experiment.config["training"]["seed"],
-    )
+    asked = experiment.config["training"]
+    rate, seed = float(asked["learning_rate"]), int(asked["seed"])
     return 0.9 - 10 * abs(rate - 0.01) - 0.05 / place + 0.001 * (seed - 42)
 
 
@@ -101,7 +101,7 @@ def run(
 def test_what_looks_bad_is_pruned_and_the_best_beats_the_base_configuration(
     classification: dict[str, Any], store: Store, settings: Settings
 ) -> None:
-    classification["training"] = {**classification["training"], "learning_rate": 0.02}  # type: ignore[dict-item]
+    classification["training"] = {**classification["training"], "learning_rate": 0.02}
     sweep = sweeps.begin(asked(classification, pruner="asha"), store, settings, owner="ada")
     report = run(sweep, store, settings)
     assert report.status is SweepStatus.SUCCEEDED
@@ -150,8 +150,8 @@ def test_two_who_drive_and_one_who_is_killed_between_any_two_writes_lose_and_dou
     other = Store(settings.store_url)
     for name in ("add_trial", "end_trial", "end"):
         monkeypatch.setattr(store.sweeps, name, mortal(getattr(store.sweeps, name)))
-    monkeypatch.setattr(sweeps, "enqueue", mortal(sweeps.enqueue))
-    monkeypatch.setattr(sweeps, "cancel", mortal(sweeps.cancel))
+    monkeypatch.setattr(sweeps, "enqueue", mortal(enqueue))
+    monkeypatch.setattr(sweeps, "cancel", mortal(cancel))
     trainers = Trainers(other)
     for turn in range(200):
         if other.sweeps.get(sweep.id).status is not SweepStatus.RUNNING:
@@ -180,9 +180,9 @@ def test_the_same_store_gives_the_same_next_setting_whoever_asks(
     sweep = sweeps.begin(config, store, settings)
     run(sweep, store, settings)
     trials = store.sweeps.trials(sweep.id)
-    again = sweeps.propose(config, trials, {}, 6)
-    assert again == sweeps.propose(config, trials, {}, 6)
-    assert again != sweeps.propose(config, trials, {}, 7)
+    again = propose(config, trials, {}, 6)
+    assert again == propose(config, trials, {}, 6)
+    assert again != propose(config, trials, {}, 7)
 
 
 def test_each_setting_is_trained_with_every_seed_and_judged_by_their_mean(

@@ -314,11 +314,11 @@ def _choice_problems(sweep: SweepConfig) -> Iterator[Problem]:
     )
     if sweep.metric not in known:
         accepted = ", ".join(dict.fromkeys(known))
-        when = " during training" if sweep.pruner != "none" else ""
-        yield Problem(
-            "metric", f"evaluation{when} gives no such metric", sweep.metric, accepted,
-            nearest(str(sweep.metric), known),
-        )  # fmt: skip
+        message = "evaluation gives no such metric"
+        if sweep.pruner != "none":
+            message = "evaluation during training gives no such metric"
+        near = nearest(str(sweep.metric), known)
+        yield Problem("metric", message, sweep.metric, accepted, near)
     longest = sweep.setting({}, MOST_TRIALS, sweep.seeds)
     if any(problem.field == "experiment_name" for problem in longest.problems):
         message = "is too long: its experiments' names begin with it"

@@ -137,7 +137,7 @@ def _play(sweep: SweepConfig, trials: Sequence[Trial], seen: Evaluations) -> _Pl
         sampler=optuna.samplers.RandomSampler(seed=0),
         pruner=_pruner(sweep, seen),
     )
-    asked: dict[int, optuna.Trial] = {}
+    asked: dict[int, optuna.trial.Trial] = {}
     for trial in trials:
         if all(_holds(sweep.parameters[path], value) for path, value in trial.parameters.items()):
             coded = {path: _coded(value, sweep, path) for path, value in trial.parameters.items()}
@@ -170,7 +170,7 @@ def _events(trials: Sequence[Trial], seen: Evaluations) -> Iterator[tuple[Trial,
         yield trial, evaluated
 
 
-def _tell(study: optuna.Study, asked: optuna.Trial, trial: Trial) -> None:
+def _tell(study: optuna.Study, asked: optuna.trial.Trial, trial: Trial) -> None:
     states = _optuna().trial.TrialState
     if trial.state is TrialState.SUCCEEDED and trial.value is not None:
         study.tell(asked, trial.value)

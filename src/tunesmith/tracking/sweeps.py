@@ -63,13 +63,9 @@ class Sweeps:
             raise NotFoundError(f"There is no sweep {shorten(sweep_id)}.")
         return Sweep(**row)
 
-    def list(
-        self, status: SweepStatus | None = None, limit: int | None = None
-    ) -> builtins.list[Sweep]:
-        """The sweeps, or those with this status, the newest first."""
+    def list(self, limit: int | None = None) -> builtins.list[Sweep]:
+        """The sweeps, the newest first."""
         query = select(sweeps).order_by(*_NEWEST_FIRST).limit(limit)
-        if status is not None:
-            query = query.where(sweeps.c.status == status)
         with self._database.reading() as connection:
             return [Sweep(**row) for row in connection.execute(query).mappings()]
 

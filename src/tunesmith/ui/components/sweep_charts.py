@@ -18,8 +18,6 @@ from tunesmith.ui.language import _
 HEIGHT = 260
 """Pixels."""
 
-SHADE = "tealblues"
-
 
 def best_so_far(found: SweepState) -> None:
     """Every trial that ended by itself, and the best until then."""
@@ -93,7 +91,7 @@ def side_by_side(found: SweepState) -> None:
         color=alt.Color(
             "value:Q",
             title=metric,
-            scale=alt.Scale(scheme=SHADE, reverse=found.direction == "minimize"),
+            scale=alt.Scale(scheme="tealblues", reverse=found.direction == "minimize"),
         ),
         opacity=alt.condition("datum.whole", alt.value(1.0), alt.value(0.35)),
         tooltip=[
