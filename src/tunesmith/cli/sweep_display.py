@@ -63,7 +63,7 @@ def print_findings(console: Console, report: SweepReport) -> None:
         console.print(report.verdict.replace("than the first", "than the base configuration")
                       .replace("from the first", "from the base configuration"))  # fmt: skip
     ended = sum(trial.state is TrialState.SUCCEEDED for trial in report.trials)
-    if ended > 1:
+    if ended > 1 and report.best != report.baseline:
         console.print(
             f"The best of {ended} was chosen by the same rows that judge it here: on new rows "
             "expect a little less.",
@@ -117,7 +117,7 @@ def _state(trial: TrialReport) -> Text:
     if trial.state is TrialState.RUNNING:
         text += f" {trial.progress:.0%}"
     elif trial.epoch is not None:
-        text += f" at {trial.epoch:.2g}"
+        text += f" at epoch {trial.epoch:.2g}"
     return Text(text, STYLES[trial.state])
 
 

@@ -130,11 +130,11 @@ class _Played:
 
 
 def _play(sweep: SweepConfig, trials: Sequence[Trial], seen: Evaluations) -> _Played:
-    optuna = _optuna()
+    library = _optuna()
     distributions = _distributions(sweep)
-    study = optuna.create_study(
+    study = library.create_study(
         direction=sweep.direction,
-        sampler=optuna.samplers.RandomSampler(seed=0),
+        sampler=library.samplers.RandomSampler(seed=0),
         pruner=_pruner(sweep, seen),
     )
     asked: dict[int, optuna.trial.Trial] = {}

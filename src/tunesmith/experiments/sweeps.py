@@ -164,7 +164,7 @@ class _Step:
         for trial in trials:
             if trial.state is T.RUNNING:
                 self._queue(trial)
-        self._go_on(trials, seen)
+        self._go_on(seen)
 
     def _trials(self) -> list[Trial]:
         return self.store.sweeps.trials(self.sweep.id)
@@ -224,9 +224,9 @@ class _Step:
         except ConfigError as error:
             self.store.sweeps.end_trial(trial, T.FAILED, reason=str(error))
 
-    def _go_on(self, trials: Sequence[Trial], seen: Mapping[int, Sequence[Evaluated]]) -> None:
+    def _go_on(self, seen: Mapping[int, Sequence[Evaluated]]) -> None:
         """Begin the next trials where there is room, or end the sweep."""
-        trials = list(self._trials())
+        trials = self._trials()
         running = sum(trial.state is T.RUNNING for trial in trials)
         if reason := _hopeless(trials):
             self._end(SweepStatus.FAILED, reason)
