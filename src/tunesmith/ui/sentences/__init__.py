@@ -21,8 +21,8 @@ from tunesmith.ui.sentences import (
     plans,
     states,
     storage,
-    versions,
     sweeps,
+    versions,
 )
 
 OURS = tuple(
