@@ -18,7 +18,7 @@ from tunesmith.tracking.sweep_entities import SweepStatus, TrialState
 
 pytestmark = pytest.mark.skipif(ROUNDS == 1, reason="make chaos runs it: twelve trainings")
 
-FILE = Path(__file__).resolve().parents[2] / "config" / "sweep-starter.yaml"
+FILE = Path(__file__).resolve().parents[2] / "config" / "sweeps" / "starter.yaml"
 PATIENCE = float(os.environ.get("TUNESMITH_SWEEP_PATIENCE", "3600"))
 """Seconds for the twelve trials."""
 

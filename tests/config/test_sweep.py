@@ -23,7 +23,7 @@ def problems(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_the_recipe_is_valid_and_its_trials_differ_from_the_starter_in_what_is_varied() -> None:
-    sweep = read_sweep(CONFIG / "sweep-starter.yaml")
+    sweep = read_sweep(CONFIG / "sweeps" / "starter.yaml")
     assert (sweep.total, sweep.metric, sweep.direction) == (12, "accuracy", "maximize")
     assert sweep.base_values["training.learning_rate"] == 2e-3
     config = sweep.setting({**sweep.base_values, "lora.r": 4}, 3, 0).config()

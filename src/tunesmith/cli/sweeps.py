@@ -43,7 +43,7 @@ def list_(limit: int, as_json: bool) -> None:
         return
     console = Console(highlight=False)
     if not reports:
-        console.print("No sweep yet; begin one with: tunesmith sweep config/sweep-starter.yaml")
+        console.print("No sweep yet; begin one with: tunesmith sweep config/sweeps/starter.yaml")
         return
     console.print(sweeps_table(reports))
 

@@ -30,7 +30,7 @@ def page() -> None:
             _("A sweep searches for the best setting, trial by trial. Begin one with:"),
             icon=":material/tune:",
         )
-        st.code("tunesmith sweep config/sweep-starter.yaml", language="bash")
+        st.code("tunesmith sweep config/sweeps/starter.yaml", language="bash")
         return
     chosen = _choose(known)
     live = next((each for each in known if each.id == chosen), None)
