@@ -27,7 +27,7 @@ SHORTER = """
 [[operations]]
 include-operation-id = [
     "configuration_validate", "configuration_resolve", "configuration_check_rows",
-    "configuration_rejected_rows", "sweeps_begin_sweep",
+    "configuration_rejected_rows", "sweeps_begin_sweep", "configuration_estimate",
 ]
 phases.coverage.enabled = false
 """

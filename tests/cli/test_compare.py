@@ -48,7 +48,7 @@ def test_a_comparison_gives_verdicts_reasons_and_what_differs(run: Run, three: l
     done = run("first", three[1].id, "third")
     assert done.exit_code == 0, done.output
     text = " ".join(done.output.split())
-    assert "0.600 0.500 to 0.700" in text
+    assert "0.600 0.502 to 0.691" in text
     assert "+0.300 (" in text
     assert "Better than the first: 30 of 100 rows right that the first has wrong" in text
     assert "(mid-p McNemar, p < 0.001)" in text

@@ -21,6 +21,7 @@ from tunesmith.errors import (
     StateError,
     StorageError,
     TunesmithError,
+    UnreachableError,
 )
 from tunesmith.experiments.lease import Lease, Stop
 from tunesmith.experiments.mirroring import Mirroring
@@ -181,8 +182,12 @@ class _Run:
     def _prepared(self, experiment: Experiment, prepared: Prepared | None) -> Prepared:
         """What is to be trained; a first start writes it down, a later one finds it unchanged."""
         if prepared is None and experiment.dataset_hash is not None:
-            return _prepare_again(experiment, self.settings)
-        prepared = prepared or prepare(read_draft(experiment.config), self.settings)
+            return self._patiently(
+                lambda: _prepare_again(experiment, self.settings), of=UnreachableError
+            )
+        prepared = prepared or self._patiently(
+            lambda: prepare(read_draft(experiment.config), self.settings), of=UnreachableError
+        )
         if experiment.dataset_hash is None:
             shutil.rmtree(self.files.checkpoints, ignore_errors=True)
             self.files.history.unlink(missing_ok=True)
@@ -298,16 +303,21 @@ class _Run:
     def _write(self, experiment: Experiment, **changes: Any) -> None:
         self._patiently(lambda: self.store.jobs.write(experiment.id, self.held.token, **changes))
 
-    def _patiently(self, write: Callable[[], T], seconds: float | None = None) -> T:
+    def _patiently(
+        self,
+        write: Callable[[], T],
+        seconds: float | None = None,
+        of: type[StorageError] = StorageError,
+    ) -> T:
         """`write`, tried again while a store can't be reached and the lease may still hold.
 
-        `seconds` are by default those after which the lease is lost.
+        `seconds` are by default those after which the lease is lost; `of` is what is waited out.
         """
         until = time.monotonic() + (seconds or self.settings.lease_seconds)
         while True:
             try:
                 return write()
-            except StorageError:
+            except of:
                 if time.monotonic() > until or self.held.stop is Stop.LEASE_LOST:
                     raise
                 time.sleep(1.0)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from deltalake.exceptions import DeltaError
 from polars.exceptions import PanicException, PolarsError
 
-from tunesmith.errors import DataError, StorageError
+from tunesmith.errors import DataError, StorageError, UnreachableError
 
 READ_ERRORS = (DeltaError, PolarsError, PanicException, pa.ArrowException)
 """What reading raises when the files are not what they should be; OSError aside."""
@@ -24,6 +24,9 @@ _S3_CODE = re.compile(r"<Code>(.*?)</Code>")
 _S3_MESSAGE = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
 _STATUS = re.compile(r"\b[45]\d\d [A-Z][A-Za-z ]+")
 _PREFIX = re.compile(r"^((Kernel|Generic|Generic delta kernel) error: )+")
+_UNREACHABLE = re.compile(
+    r"Connection (refused|reset)|dns error|timed out|error sending request", re.IGNORECASE
+)
 _LONGEST = 300
 
 _ADVICE = {
@@ -45,15 +48,16 @@ _ADVICE = {
 def told(what: str, doing: Literal["read", "written"]) -> Iterator[None]:
     """Turn what the libraries raise into an error of ours that begins with `what`.
 
-    Raises DataError for damaged files, StorageError when the storage doesn't answer, refuses, or
-    can't be written.
+    Raises DataError for damaged files, UnreachableError when the storage doesn't answer,
+    StorageError when it refuses or can't be written.
     """
     try:
         yield
     except OSError as error:
         if doing == "read" and isinstance(error, FileNotFoundError):
             raise DataError(f"{what} is damaged: {reason(error)}") from error
-        raise StorageError(f"{what} can't be {doing}: {reason(error)}") from error
+        kind = UnreachableError if _UNREACHABLE.search(str(error)) else StorageError
+        raise kind(f"{what} can't be {doing}: {reason(error)}") from error
     except READ_ERRORS as error:
         if doing == "written":
             raise StorageError(f"{what} can't be written: {reason(error)}") from error
