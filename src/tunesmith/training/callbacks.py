@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import psutil
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tunesmith.training.group import Group
@@ -31,6 +33,8 @@ class Progress:
     """Training time so far."""
     usage: Usage = field(default_factory=Usage)
     """What it took of the machine so far."""
+    first_step: float | None = None
+    """Seconds from the start of the process to the end of the first step."""
     rows_at_once: int | None = None
     """Rows of a batch that are computed at once, where not all of them fit into memory."""
 
@@ -69,6 +73,8 @@ class Report(TrainerCallback):
     ) -> TrainerControl:
         """Report the step; log whenever a checkpoint is due, so that no loss falls between two."""
         self.reporter.progress(state.global_step, state.max_steps)
+        if state.global_step == 1:
+            self.progress.first_step = time.time() - psutil.Process().create_time()
         ends = _ends_epoch(state) or state.global_step >= state.max_steps
         self.group.check()
         if self.group.any(self.reporter.should_stop()):  # all stop after the same step

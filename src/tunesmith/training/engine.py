@@ -159,7 +159,10 @@ def _metrics(
         "train_samples": len(work.train_examples or []),
         "train_samples_per_second": progress.samples / max(progress.seconds, 1e-9),
         "train_tokens_per_second": progress.tokens / max(progress.seconds, 1e-9),
-        "resources": progress.usage.to_metrics(),
+        "resources": {
+            **progress.usage.to_metrics(),
+            "seconds_to_first_step": progress.first_step,
+        },
         **{f"eval_{name}": value for name, value in score.metrics.items()},
         "eval_samples": len(predictions),
         "score": {
