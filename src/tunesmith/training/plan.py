@@ -290,7 +290,7 @@ def _kernels(config: ExperimentConfig, device: str, *, quantized: bool) -> tuple
 
 def _kernels_in_words(kernels: bool, own_attention: bool, liger: bool) -> str:
     parts = ["LoRA, norms, dropout"] if kernels else []
-    parts += ["attention over packed texts"] if own_attention else []
+    parts += ["attention"] if own_attention else []
     parts += ["Liger's"] if liger else []
     return ", ".join(parts) or "those of PyTorch and PEFT"
 

@@ -50,7 +50,7 @@ SENTENCES = N_(
     "never measured on Apple's GPU",
     "the same results in fewer passes over memory, while it trains",
     "LoRA, norms, dropout",
-    "LoRA, norms, dropout, attention over packed texts",
+    "LoRA, norms, dropout, attention",
     "LoRA, norms, dropout, Liger's",
     "those of PyTorch and PEFT",
     "as PyTorch has it",
