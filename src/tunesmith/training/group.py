@@ -38,6 +38,7 @@ class Group:
         *,
         control: distributed.ProcessGroup | None = None,
         check: Callable[[float], None] | None = None,
+        connections: frozenset[int] = frozenset(),
     ) -> None:
         self.place = place or Place()
         self.rank = self.place.rank
@@ -45,6 +46,8 @@ class Group:
         self._control = control
         """A group of its own: on the CPU, so that waiting costs no GPU, and without a time-out."""
         self._check = check
+        self._connections = connections
+        """The descriptors of its connections to the others."""
 
     @property
     def leads(self) -> bool:
@@ -60,10 +63,18 @@ class Group:
             self._check(patience)
 
     def abort(self) -> None:
-        """End what this process waits for from others; what it would give is lost."""
+        """End what this process waits for from others; what it would give is lost.
+
+        NCCL can be told. Gloo can't, and waits as long as its connections stand: they are cut, and
+        it raises RuntimeError as when the others had gone.
+        """
         abort_traffic()
-        if self._control is not None:
-            self._control._get_backend(torch.device("cpu")).abort()
+        for descriptor in self._connections:
+            try:
+                with socket.socket(fileno=os.dup(descriptor)) as connection:
+                    connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue  # it is gone already
 
     def wait(self) -> None:
         """Return when every process has called this."""
@@ -151,6 +162,7 @@ def joined(
             torch.cuda.set_device(torch.device(device))
         else:
             torch.set_num_threads(threads)
+        before = _connections()
         distributed.init_process_group(
             "nccl" if cuda else "gloo",
             store=store,
@@ -160,7 +172,8 @@ def joined(
         )
         try:
             control = distributed.new_group(backend="gloo", timeout=WAIT_TIMEOUT)
-            yield Group(place, control=control, check=check)
+            made = frozenset(_connections() - before)
+            yield Group(place, control=control, check=check, connections=made)
         except BaseException:
             if cuda:  # leaving in peace would wait for those that are gone
                 abort_traffic()
@@ -177,6 +190,12 @@ def abort_traffic() -> None:
     if group is not None:
         device = "cuda" if distributed.get_backend(group) == "nccl" else "cpu"
         group._get_backend(torch.device(device)).abort()
+
+
+def _connections() -> set[int]:
+    """The descriptors of this process' TCP connections."""
+    found = psutil.Process().net_connections("tcp")
+    return {each.fd for each in found if each.status == psutil.CONN_ESTABLISHED}
 
 
 def _loopback() -> dict[str, str | None]:
