@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gc
 import random
+import signal
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,12 @@ def pytest_collection_finish() -> None:
 
 
 LONGEST = ("tests/ui/", "tests/test_starter", "tests/chaos/", "tests/api/test_schemathesis")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start: a shell starts a command in the background without it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -186,7 +193,8 @@ def classification(tiny_distilbert: Path, reviews: Path) -> dict[str, object]:
         "lora": {"r": 8, "lora_dropout": 0.05},
         "data": {"dataset_name": str(reviews), "eval_samples": 40, "max_length": 32},
         "training": {
-            "learning_rate": 1e-2,
+            "learning_rate": 3e-3,
+            "warmup_steps": 0.1,
             "num_train_epochs": 5,
             "per_device_train_batch_size": 8,
             "logging_steps": 5,

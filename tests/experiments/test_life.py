@@ -48,7 +48,7 @@ def test_training_ends_with_a_verified_adapter_and_every_promised_file(
     experiment = tunesmith.train(classification, settings=settings)
     assert experiment.status == "succeeded"
     assert experiment.metrics["reload_verified"] is True
-    assert experiment.metrics["eval_accuracy"] > 0.7  # by chance 0.5; the rate is bold
+    assert experiment.metrics["eval_accuracy"] > 0.9
     assert experiment.path.name.startswith("reviews_2")
     there = {str(p.relative_to(experiment.path)) for p in experiment.path.rglob("*") if p.is_file()}
     assert there == {

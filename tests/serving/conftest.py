@@ -35,7 +35,8 @@ def reviews_config(tiny_distilbert: Path, reviews: Path) -> dict[str, Any]:
         "lora": {"r": 8},
         "data": {"dataset_name": str(reviews), "eval_samples": 40, "max_length": 32},
         "training": {
-            "learning_rate": 1e-2,
+            "learning_rate": 3e-3,
+            "warmup_steps": 0.1,
             "num_train_epochs": 5,
             "logging_steps": 50,
             "device": "cpu",
