@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import gc
 import random
-import signal
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
