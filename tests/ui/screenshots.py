@@ -74,6 +74,7 @@ def _pages(made: Stack) -> Iterator[tuple[str, str]]:
     yield "new", f"new?clone={ids[0]}"
     yield "try", f"try?id={ids[0]}"
     yield "data", f"data?name={client.datasets().items[0].name}"
+    yield "sweeps", "sweeps"
     yield "system", "system"
     yield "odd", f"experiment?id={odd.id}"
     yield "gone", "experiment?id=000000000000"
