@@ -125,11 +125,11 @@ def test_a_node_with_other_data_or_settings_trains_nothing_and_all_say_why(
         said, _ = second.communicate(timeout=120)
     assert second.returncode == 2, said
     assert "training.learning_rate: training process 1 of 2 (pid" in said
-    assert "has 0.003; got 0.5" in said
+    assert "has 0.01; got 0.5" in said
     assert "data.dataset_name: the rows here are not those of training process 1 of 2" in said
     assert isinstance(ended.exception, ConfigError), ended.output
     assert "training process 2 of 2 (pid" in str(ended.exception)
-    assert "has 0.003; got 0.5" in str(ended.exception)
+    assert "has 0.01; got 0.5" in str(ended.exception)
     (refused,) = nodes.experiments()
     assert refused.status is ExperimentStatus.FAILED
     assert not list(Path(str(refused.directory)).glob("checkpoints/*"))

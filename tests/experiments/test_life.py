@@ -51,9 +51,9 @@ def test_training_ends_with_a_verified_adapter_and_every_promised_file(
     assert experiment.metrics["eval_accuracy"] > 0.9
     assert experiment.path.name.startswith("reviews_2")
     there = {str(p.relative_to(experiment.path)) for p in experiment.path.rglob("*") if p.is_file()}
-    assert there == {
+    assert there - {"artifacts/label_errors.csv"} == {  # there where a label looks wrong
         "logs.txt", "config.yaml", "metrics.json", "experiment.json", "history.jsonl",
-        "data_report.json", "artifacts/predictions.jsonl", "artifacts/label_errors.csv",
+        "data_report.json", "artifacts/predictions.jsonl",
         *(f"artifacts/final_model/{name}" for name in (
             "adapter_model.safetensors", "adapter_config.json", "tokenizer.json",
             "tokenizer_config.json", "README.md", "tunesmith.json",
