@@ -18,6 +18,19 @@ COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 
 
 @contextmanager
+def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address at which `handler` answers, on a port of its own."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
 def hub_server(
     files: Mapping[str, bytes], models: Sequence[Mapping[str, Any]] = (), moved: str = ""
 ) -> Iterator[tuple[str, list[str]]]:
@@ -60,14 +73,8 @@ def hub_server(
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is overridden
             """Nothing: what was asked is in the list."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(Handler) as address:
+        yield address, asked
 
 
 @contextmanager
@@ -128,14 +135,8 @@ def uploading_hub(token: str) -> Iterator[tuple[str, dict[str, dict[str, bytes]]
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is overridden
             """Nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", repositories
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(Handler) as address:
+        yield address, repositories
 
 
 def tree_entry(path: str, content: bytes) -> dict[str, Any]:

@@ -6,6 +6,7 @@ The others' states there are read by nobody; only their keys and values are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ from tunesmith.training.kernels.attention import padded
 class _FirstToken:
     """Put before a class of layers: (rows, tokens, size) to (rows, 1, size) while it trains."""
 
+    first: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
+    """What the layer makes of the first token of the states, given them and the mask."""
+
     def forward(
         self, hidden_states: torch.Tensor, attention_mask: Any = None, *more: Any, **kwargs: Any
     ) -> Any:
@@ -25,10 +29,6 @@ class _FirstToken:
         if not trial.in_use(self):  # type: ignore[arg-type]
             return super().forward(hidden_states, attention_mask, *more, **kwargs)  # type: ignore[misc]
         return self.first(hidden_states, attention_mask)
-
-    def first(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """What the layer makes of the first token of `states`."""
-        raise NotImplementedError
 
 
 class _Bert(_FirstToken):
