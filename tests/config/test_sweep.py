@@ -46,6 +46,23 @@ def test_every_problem_is_told_at_once_with_its_line_and_the_nearest_name(tmp_pa
     assert "sweep.yaml:2 prunner: unknown field; did you mean pruner?" in found
 
 
+def test_what_is_wrong_in_the_file_hides_nothing_of_what_is_wrong_with_its_fields(
+    tmp_path: Path,
+) -> None:
+    text = "\n".join(
+        [
+            "sampler: tp",
+            "parameters:",
+            "  lora.r: {choices: [0]}",
+            "  lora.lora_alpha: {low: 5}",
+            "  training.learning_rat: {low: 0.1, high: 0.2}",
+        ]
+    )
+    told = problems(tmp_path, BASE + text)
+    for place in (":2 sampler", ":4 parameters.lora.r", ":5 parameters.lora.lora_alpha", ":6 para"):
+        assert any(f"sweep.yaml{place}" in each for each in told), (place, told)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

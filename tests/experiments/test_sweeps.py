@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tunesmith.config.sweep import SweepConfig, read_sweep
+from tunesmith.errors import StateError
 from tunesmith.experiments import sweeps
 from tunesmith.experiments.control import cancel
 from tunesmith.experiments.states import new_lease
@@ -230,6 +232,20 @@ def test_a_sweep_whose_first_trials_all_fail_ends_with_the_reason(
     assert report.status is SweepStatus.FAILED
     assert "No such file." in str(report.reason)
     assert len(report.trials) < 8
+
+
+def test_a_sweep_of_a_version_to_come_is_told_of_and_holds_up_no_other(
+    classification: dict[str, Any], store: Store, settings: Settings
+) -> None:
+    sweep = sweeps.begin(asked(classification), store, settings)
+    (first,) = store.sweeps.trials(sweep.id)
+    stranger = replace(sweep, id="0" * len(sweep.id), asked={**sweep.asked, "of_tomorrow": 1})
+    store.sweeps.create(stranger, replace(first, sweep_id=stranger.id))
+    cancel(first.experiments[0], store)
+    with pytest.raises(StateError, match=f"can't read what was asked of sweep {stranger.id}"):
+        sweeps.advance_all(store, settings)
+    assert store.sweeps.trials(sweep.id)[0].state is T.CANCELLED
+    assert store.sweeps.get(stranger.id).status is SweepStatus.RUNNING
 
 
 def test_a_trial_whose_experiment_somebody_cancels_is_cancelled_and_the_next_comes(

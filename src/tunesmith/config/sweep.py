@@ -179,21 +179,41 @@ def read_sweep(source: Path | Mapping[str, Any]) -> SweepConfig:
         found = _Source(read_mapping(source, places, problems), source.parent, places)
     else:
         found = _Source(dict(source), None, places)
-    try:
-        sweep = SweepConfig.model_validate(found.values)
-    except ValidationError as error:
-        told = {each.field: each for each in map(_explained, error.errors(include_url=False))}
-        problems += told.values()  # several of one field are one for each kind that it may be
-        raise ConfigError(problems).located(places) from None
-    draft = _base(sweep, found, problems)
-    if draft is not None and draft.partial is not None:
+    sweep = _own_fields(found.values, problems)
+    draft = None if sweep is None else _base(sweep, found, problems)
+    if sweep is not None and draft is not None and draft.partial is not None:
         problems += _parameter_problems(sweep, draft.partial)
         if not problems:
             sweep = _completed(sweep, draft.partial)
             problems += _choice_problems(sweep)
-    if problems:
+    if sweep is None or problems:
         raise ConfigError(problems).located(places)
     return sweep
+
+
+def _own_fields(values: Mapping[str, Any], problems: list[Problem]) -> SweepConfig | None:
+    """The sweep; its fields' problems are added to `problems`.
+
+    With problems, it is the sweep without the fields that have them, so that the rest can be
+    checked as well; None where too little is left.
+    """
+    try:
+        return SweepConfig.model_validate(values)
+    except ValidationError as error:
+        told = {each.field: each for each in map(_explained, error.errors(include_url=False))}
+        problems += told.values()  # several of one field are one for each kind that it may be
+        wrong = {field.partition(".")[0] for field in told} - {"parameters"}
+        bad = {
+            str(each["loc"][1]) for each in error.errors()
+            if each["loc"][0] == "parameters" and len(each["loc"]) > 1
+        }  # fmt: skip
+    rest = {name: value for name, value in values.items() if name not in wrong}
+    if isinstance(rest.get("parameters"), Mapping):
+        rest["parameters"] = {k: v for k, v in rest["parameters"].items() if k not in bad}
+    try:
+        return SweepConfig.model_validate(rest)
+    except ValidationError:
+        return None
 
 
 def value_at(values: Any, path: str) -> Any:

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from tunesmith.config.sweep import SweepConfig
 from tunesmith.errors import ConfigError, NotFoundError, StateError
 from tunesmith.experiments.control import cancel, resume
@@ -79,9 +81,20 @@ def advance(sweep: Sweep, store: Store, settings: Settings) -> None:
 
 
 def advance_all(store: Store, settings: Settings) -> None:
-    """One step of every sweep that has something to do. Raises StorageError."""
+    """One step of every sweep that has something to do.
+
+    Raises StorageError, and StateError, once all others were advanced, naming the sweeps that this
+    version can't read: another one, which could be on its way, may.
+    """
+    unreadable: list[str] = []
     for sweep in store.sweeps.unsettled():
-        advance(sweep, store, settings)
+        try:
+            advance(sweep, store, settings)
+        except ValidationError:
+            unreadable.append(sweep.id)
+    if unreadable:
+        which = ", ".join(unreadable)
+        raise StateError(f"This version of Tunesmith can't read what was asked of sweep {which}.")
 
 
 def cancel_sweep(sweep_id: str, store: Store, *, by: str = "") -> Sweep:
