@@ -8,6 +8,8 @@ from sqlalchemy import Connection, select
 
 from tunesmith.errors import NotFoundError, nearest, shorten
 from tunesmith.tracking.entities import ID_LENGTH
+from tunesmith.tracking.registry_entities import AdapterVersion
+from tunesmith.tracking.registry_queries import find_version, unknown_name
 from tunesmith.tracking.tables import experiments
 
 LATEST = "latest"
@@ -22,11 +24,17 @@ _NEWEST_FIRST = (experiments.c.created_at.desc(), experiments.c.id.desc())
 
 
 def find_id(connection: Connection, reference: str) -> str:
-    """The id of the experiment that `reference` means: an id, `latest`, a name, part of an id.
+    """The id of the experiment that `reference` means: an id, `latest`, a name, part of an id, or
+    a version of a registered adapter such as `reviews@3`.
 
     Raises NotFoundError when there is none, or several whose ids begin so.
     """
     wanted = reference.strip()
+    if "@" in wanted:  # which stands in no name
+        version = find_version(connection, wanted)
+        if version is None:
+            raise unknown_name(connection, wanted)
+        return _experiment_of(connection, version)
     newest = select(experiments.c.id).order_by(*_NEWEST_FIRST).limit(1)
     for query in (
         newest.where(experiments.c.id == wanted),
@@ -38,6 +46,32 @@ def find_id(connection: Connection, reference: str) -> str:
     if _PREFIX.fullmatch(wanted):
         return _by_prefix(connection, wanted)
     raise not_found(connection, reference)
+
+
+def find_for_use(connection: Connection, reference: str) -> tuple[str, AdapterVersion | None]:
+    """The same for who wants the adapter: there the name of a registered adapter alone means its
+    version in production, and goes before an experiment's. Returns that version too.
+
+    Raises NotFoundError.
+    """
+    wanted = reference.strip()
+    exact = select(experiments.c.id).where(experiments.c.id == wanted)
+    if wanted != LATEST and connection.scalar(exact) is None:
+        version = find_version(connection, wanted)
+        if version is not None:
+            return _experiment_of(connection, version), version
+    return find_id(connection, reference), None
+
+
+def _experiment_of(connection: Connection, version: AdapterVersion) -> str:
+    query = select(experiments.c.id).where(experiments.c.id == version.experiment_id)
+    found = connection.scalar(query)
+    if found is None:
+        raise NotFoundError(
+            f"{version.reference} ({version.stage}) is gone: its experiment "
+            f"{version.experiment_id} was deleted."
+        )
+    return found
 
 
 def not_found(connection: Connection, reference: str) -> NotFoundError:

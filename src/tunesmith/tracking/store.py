@@ -41,6 +41,8 @@ from tunesmith.tracking.entities import (
 from tunesmith.tracking.jobs import Jobs
 from tunesmith.tracking.queries import DETAILS, count_query, ended_query, list_query, stats_query
 from tunesmith.tracking.references import find_id
+from tunesmith.tracking.registry import Registry
+from tunesmith.tracking.registry_queries import require_free
 from tunesmith.tracking.rows import (
     checked,
     experiment_row,
@@ -74,6 +76,8 @@ class Store:
         """The queue: experiments that wait or run, and the workers that take them."""
         self.sweeps = Sweeps(self._database)
         """Sweeps and their trials."""
+        self.registry = Registry(self._database)
+        """Registered adapters, their versions and stages."""
         self.access = Access(self._database)
         """Access tokens and the audit trail."""
 
@@ -122,7 +126,7 @@ class Store:
         """The experiment that a person means by `reference`.
 
         In this order: a whole id; `latest`, the newest; a name, of which the newest; the first 4
-        or more characters of an id.
+        or more characters of an id. With @, a version of a registered adapter: `reviews@3`.
 
         Raises NotFoundError naming the nearest, or every match of an ambiguous beginning.
         """
@@ -236,12 +240,16 @@ class Store:
     def delete(self, experiment_id: str) -> None:
         """Delete an experiment that has ended, with its metrics.
 
-        Raises StateError when it waits or runs, NotFoundError when there is no such experiment.
+        Raises StateError when it waits or runs, or a registered version rests on it, NotFoundError
+        when there is no such experiment.
         """
         table = tables.experiments
         ended = [status for status in ExperimentStatus if status.is_finished]
         statement = delete(table).where(table.c.id == experiment_id, table.c.status.in_(ended))
+        mine = select(table.c.id).where(table.c.id == experiment_id)
         with self._database.writing() as connection:
+            connection.scalar(mine.with_for_update())  # so that nobody registers it meanwhile
+            require_free(connection, experiment_id)
             if connection.execute(statement).rowcount:
                 return
             experiment = get_experiment(connection, experiment_id)

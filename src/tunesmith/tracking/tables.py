@@ -18,6 +18,7 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
@@ -37,6 +38,7 @@ from tunesmith.tracking.column_types import (
     Word,
 )
 from tunesmith.tracking.entities import ExperimentStatus
+from tunesmith.tracking.registry_entities import Stage
 from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.sweep_entities import SweepStatus, TrialState
 
@@ -223,6 +225,71 @@ class SweepTrialColumns(TypedColumns):
     experiments: Named[Any] = Column(Document, nullable=False)
 
 
+class AdapterColumns(TypedColumns):
+    """One row, one RegisteredAdapter without its tags."""
+
+    name: Named[str] = Column(Text, primary_key=True)
+    description: Named[str] = Column(Text, nullable=False)
+    language: Named[str | None] = Column(Text)
+    owner: Named[str] = Column(Text, nullable=False)
+    created_at: Named[datetime] = Column(UTCDateTime, nullable=False)
+    given: Named[int] = Column(BigInteger, nullable=False)
+    demands: Named[Any] = Column(Document, nullable=False)
+
+
+class AdapterTagColumns(TypedColumns):
+    """One row for each tag of each registered adapter; `folded` as in `experiment_tags`."""
+
+    name: Named[str] = Column(
+        Text, ForeignKey("adapters.name", ondelete="CASCADE"), primary_key=True
+    )
+    folded: Named[str] = Column(Text, primary_key=True)
+    tag: Named[str] = Column(Text, nullable=False)
+
+
+class AdapterVersionColumns(TypedColumns):
+    """One row, one AdapterVersion. Its experiment may be gone, once it is archived."""
+
+    name: Named[str] = Column(
+        Text, ForeignKey("adapters.name", ondelete="CASCADE"), primary_key=True
+    )
+    number: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    stage: Named[Stage] = Column(Word(Stage), nullable=False)
+    experiment_id: Named[str] = Column(Text, nullable=False)
+    comment: Named[str] = Column(Text, nullable=False)
+    created_at: Named[datetime] = Column(UTCDateTime, nullable=False)
+    created_by: Named[str] = Column(Text, nullable=False)
+    task: Named[str] = Column(Text, nullable=False)
+    model_name: Named[str] = Column(Text, nullable=False)
+    model_identity: Named[str | None] = Column(Text)
+    score_name: Named[str | None] = Column(Text)
+    score: Named[float | None] = Column(Finite)
+    low: Named[float | None] = Column(Finite)
+    high: Named[float | None] = Column(Finite)
+    method: Named[str | None] = Column(Text)
+    rows: Named[int | None] = Column(BigInteger)
+    dataset: Named[str] = Column(Text, nullable=False)
+    dataset_hash: Named[str | None] = Column(Text)
+    evaluation_hash: Named[str | None] = Column(Text)
+    reload_verified: Named[bool] = Column(Boolean, nullable=False)
+    weights_hash: Named[str] = Column(Text, nullable=False)
+
+
+class AdapterStageColumns(TypedColumns):
+    """One row, one StageChange."""
+
+    name: Named[str] = Column(Text, primary_key=True)
+    number: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    step: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    at: Named[datetime] = Column(UTCDateTime, nullable=False)
+    actor: Named[str] = Column(Text, nullable=False)
+    was: Named[Stage | None] = Column(Word(Stage))
+    stage: Named[Stage] = Column(Word(Stage), nullable=False)
+    comment: Named[str] = Column(Text, nullable=False)
+    forced: Named[bool] = Column(Boolean, nullable=False)
+    unmet: Named[Any] = Column(Document, nullable=False)
+
+
 experiments = Table("experiments", metadata, ExperimentColumns)
 
 # One per filter and sort key; each ends with `id` so that it gives the whole order by itself.
@@ -271,6 +338,34 @@ sweeps = Table("sweeps", metadata, SweepColumns)
 Index(None, sweeps.c.status, sweeps.c.created_at, sweeps.c.id)
 
 sweep_trials = Table("sweep_trials", metadata, SweepTrialColumns)
+
+adapters = Table("adapters", metadata, AdapterColumns)
+
+adapter_tags = Table("adapter_tags", metadata, AdapterTagColumns)
+
+adapter_versions = Table("adapter_versions", metadata, AdapterVersionColumns)
+
+Index(None, adapter_versions.c.name, adapter_versions.c.experiment_id, unique=True)
+Index(None, adapter_versions.c.experiment_id)
+# The database itself keeps to one version in production, whatever a program forgets.
+Index(
+    "ix_adapter_versions_production",
+    adapter_versions.c.name,
+    unique=True,
+    sqlite_where=text("stage = 'production'"),
+    postgresql_where=text("stage = 'production'"),
+)
+
+adapter_stages = Table(
+    "adapter_stages",
+    metadata,
+    AdapterStageColumns,
+    ForeignKeyConstraint(
+        ["name", "number"],
+        ["adapter_versions.name", "adapter_versions.number"],
+        ondelete="CASCADE",
+    ),
+)
 
 _REFUSAL = "the audit trail can only grow"
 

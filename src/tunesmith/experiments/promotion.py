@@ -1,0 +1,201 @@
+"""Registering an experiment's adapter, and moving a version through its stages by what is demanded.
+
+Demands are held against a version when it is to go into production, and nowhere else. Each that
+isn't met is told, with its figures; whoever may, can promote all the same, with a reason, and the
+history says so for as long as the version is there.
+"""
+
+from __future__ import annotations
+
+from tunesmith.errors import NotFoundError, StateError, UserError
+from tunesmith.experiments.comparison import compare_experiments
+from tunesmith.settings import Settings
+from tunesmith.tasks import TASKS
+from tunesmith.tracking.compare import Verdict
+from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.registry_entities import (
+    AdapterVersion,
+    Demands,
+    RegisteredAdapter,
+    Stage,
+)
+from tunesmith.tracking.significance import LEVEL
+from tunesmith.tracking.store import Store
+
+
+class DemandsNotMetError(StateError):
+    """Raised when a version doesn't meet what is demanded of its name; carries each in words."""
+
+    def __init__(self, version: AdapterVersion, unmet: tuple[str, ...]) -> None:
+        self.unmet = unmet
+        lines = "".join(f"\n- {each}" for each in unmet)
+        super().__init__(
+            f"{version.reference} doesn't go into production: it doesn't meet what is demanded of "
+            f"{version.name}.{lines}"
+        )
+
+
+def version_of(
+    experiment: Experiment, name: str, weights_hash: str, *, comment: str = "", by: str = ""
+) -> AdapterVersion:
+    """What is to be registered of `experiment` under `name`; the store gives the number.
+
+    `weights_hash` is the SHA-256 of its adapter_model.safetensors.
+    """
+    interval = (experiment.metrics.get("score") or {}).get("interval") or {}
+    base = experiment.environment.get("base_model") or {}
+    evaluation = (experiment.data.get("splits") or {}).get("evaluation") or {}
+    data = experiment.data.get("dataset") or experiment.dataset_name
+    number = experiment.dataset_version
+    return AdapterVersion(
+        name=name,
+        number=0,
+        experiment_id=experiment.id,
+        comment=comment,
+        created_by=by,
+        task=experiment.task,
+        model_name=experiment.model_name,
+        model_identity=base.get("identity"),
+        score_name=experiment.score_name,
+        score=experiment.score,
+        low=interval.get("low"),
+        high=interval.get("high"),
+        method=interval.get("method"),
+        rows=interval.get("rows"),
+        dataset=str(data) if number is None else f"{data}@{number}",
+        dataset_hash=experiment.dataset_hash,
+        evaluation_hash=evaluation.get("hash"),
+        reload_verified=experiment.metrics.get("reload_verified") is True,
+        weights_hash=weights_hash,
+    )
+
+
+def register(version: AdapterVersion, store: Store, *, owner: str = "") -> AdapterVersion:
+    """Record the next version of a name, which is made where there is none; returns it.
+
+    Raises StateError when the experiment hasn't succeeded or is a version of this name already,
+    NotFoundError when it isn't there any more.
+    """
+    if not store.registry.knows(version.name):
+        adapter = RegisteredAdapter(name=version.name, owner=owner)
+        try:
+            store.registry.create(adapter, version)
+        except StateError:
+            if not store.registry.knows(version.name):
+                raise  # else another made the name in this moment
+        else:
+            return store.registry.version(version.name, 1)
+    return store.registry.add(version)
+
+
+def change_stage(
+    version: AdapterVersion,
+    to: Stage,
+    store: Store,
+    settings: Settings,
+    *,
+    by: str = "",
+    comment: str = "",
+    force: bool = False,
+    fault: str | None = None,
+) -> tuple[AdapterVersion, AdapterVersion | None]:
+    """Give `version` another stage; returns it as it is then, and the one whose place it took.
+
+    `fault` says, in words, why its adapter can't be used as it was registered, which nobody can
+    force. `force` promotes against unmet demands and needs a `comment`. Raises DemandsNotMetError
+    with every demand that isn't met, StateError when it is in that stage already or the registry
+    changed meanwhile, UserError when a forced promotion has no comment, NotFoundError.
+    """
+    if version.stage is to:
+        raise StateError(f"{version.reference} is in {to} already.")
+    if force and not comment.strip():
+        raise UserError("A forced promotion needs a comment: it stays in the history as its reason.")
+    adapter = store.registry.get(version.name)
+    versions = store.registry.versions(version.name)[version.name]
+    standing = next((each for each in versions if each.stage is Stage.PRODUCTION), None)
+    unmet: tuple[str, ...] = ()
+    if to is Stage.PRODUCTION:
+        if fault is not None:
+            raise StateError(f"{version.reference} doesn't go into production: {fault}")
+        unmet = unmet_demands(version, adapter.demands, standing, store, settings)
+        if unmet and not force:
+            raise DemandsNotMetError(version, unmet)
+    return store.registry.change_stage(
+        version.name,
+        version.number,
+        to,
+        expected=version.stage,
+        in_production=None if standing is None else standing.number,
+        demands=adapter.demands,
+        actor=by,
+        comment=comment,
+        forced=bool(unmet),
+        unmet=unmet,
+    )
+
+
+def unmet_demands(
+    version: AdapterVersion,
+    demands: Demands,
+    standing: AdapterVersion | None,
+    store: Store,
+    settings: Settings,
+) -> tuple[str, ...]:
+    """What of `demands` the version doesn't meet, each in words with its figures.
+
+    `standing` is the version that is in production. Raises StorageError when the answers that the
+    paired test needs lie in an object store that doesn't answer.
+    """
+    found = []
+    if demands.minimum_score is not None:
+        found.append(_score_below(version, demands.minimum_score))
+    if demands.verified and not version.reload_verified:
+        found.append(
+            "verified: nothing is recorded of its adapter having been loaded again and having given "
+            "the same predictions."
+        )
+    if demands.better_than_production and standing is not None:
+        found.append(_not_better(version, standing, store, settings))
+    return tuple(each for each in found if each is not None)
+
+
+def _score_below(version: AdapterVersion, minimum: float) -> str | None:
+    metric = version.score_name or "score"
+    if version.score is None:
+        return f"minimum_score {minimum:g}: it has no score."
+    if metric in _lower_is_better(version.task):
+        return f"minimum_score {minimum:g}: of {metric} less is better, so that no least one is met."
+    if version.low is None or version.high is None:
+        return (
+            f"minimum_score {minimum:g}: its {metric} of {version.score:.4f} has no interval, whose "
+            "lower end is what counts."
+        )
+    if version.low >= minimum:
+        return None
+    rows = "" if version.rows is None else f" from {version.rows:,} rows"
+    return (
+        f"minimum_score {minimum:g}: its {metric} is {version.score:.4f}, with a {LEVEL:.0%} "
+        f"interval of {version.low:.4f} to {version.high:.4f}{rows}; the lower end is what counts."
+    )
+
+
+def _lower_is_better(task: str) -> frozenset[str]:
+    known = TASKS.get(task)
+    return frozenset() if known is None else frozenset(known.lower_is_better)
+
+
+def _not_better(
+    version: AdapterVersion, standing: AdapterVersion, store: Store, settings: Settings
+) -> str | None:
+    """Why `version` isn't better than the one in production by the paired test."""
+    try:
+        pair_of = [store.get(each.experiment_id) for each in (standing, version)]
+    except NotFoundError as error:
+        return f"better_than_production: {error}"
+    (pair,) = compare_experiments(pair_of, settings).pairs
+    if pair.verdict is Verdict.BETTER:
+        return None
+    return (
+        f"better_than_production: held against {standing.reference}, here the first: "
+        f"{pair.explanation}"
+    )
