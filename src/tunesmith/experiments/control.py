@@ -113,14 +113,15 @@ def delete(experiment_id: str, store: Store, settings: Settings) -> bool:
 
     Its copy in the object store goes first, so that none is left without a record; what other
     machines have is left to `delete_left_over`. A folder that was imported from elsewhere stays.
-    Raises NotFoundError, StateError while it waits or runs, and StorageError when files can't be
-    deleted.
+    Raises NotFoundError, StateError while it waits or runs or a registered version rests on it, and
+    StorageError when files can't be deleted.
     """
     experiment = store.get(experiment_id)
     if experiment.status.is_live:
         raise StateError(
             f"experiment {experiment_id} is {experiment.status}: cancel it before deleting it."
         )
+    store.registry.require_free(experiment_id)  # before its copy goes; the store asks once more
     folder = local_folder(experiment, settings)
     ours = is_ours(folder, experiment_id, settings)
     hidden = folder.with_name(f".deleted-{folder.name}")

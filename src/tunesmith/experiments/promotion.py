@@ -28,7 +28,7 @@ class DemandsNotMetError(StateError):
 
     def __init__(self, version: AdapterVersion, unmet: tuple[str, ...]) -> None:
         self.unmet = unmet
-        lines = "".join(f"\n- {each}" for each in unmet)
+        lines = "".join(f"\n{each}" for each in unmet)
         super().__init__(
             f"{version.reference} doesn't go into production: it doesn't meet what is demanded of "
             f"{version.name}.{lines}"
@@ -109,7 +109,7 @@ def change_stage(
     if version.stage is to:
         raise StateError(f"{version.reference} is in {to} already.")
     if force and not comment.strip():
-        raise UserError("A forced promotion needs a comment: it stays in the history as its reason.")
+        raise UserError("A forced promotion needs a comment: the history keeps it as the reason.")
     adapter = store.registry.get(version.name)
     versions = store.registry.versions(version.name)[version.name]
     standing = next((each for each in versions if each.stage is Stage.PRODUCTION), None)
@@ -151,8 +151,7 @@ def unmet_demands(
         found.append(_score_below(version, demands.minimum_score))
     if demands.verified and not version.reload_verified:
         found.append(
-            "verified: nothing is recorded of its adapter having been loaded again and having given "
-            "the same predictions."
+            "verified: it isn't recorded that its adapter, loaded again, gave the same predictions."
         )
     if demands.better_than_production and standing is not None:
         found.append(_not_better(version, standing, store, settings))
@@ -164,11 +163,11 @@ def _score_below(version: AdapterVersion, minimum: float) -> str | None:
     if version.score is None:
         return f"minimum_score {minimum:g}: it has no score."
     if metric in _lower_is_better(version.task):
-        return f"minimum_score {minimum:g}: of {metric} less is better, so that no least one is met."
+        return f"minimum_score {minimum:g}: of {metric} less is better, so no least one is met."
     if version.low is None or version.high is None:
         return (
-            f"minimum_score {minimum:g}: its {metric} of {version.score:.4f} has no interval, whose "
-            "lower end is what counts."
+            f"minimum_score {minimum:g}: its {metric} of {version.score:.4f} has no interval, and "
+            "the lower end is what counts."
         )
     if version.low >= minimum:
         return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,6 +62,15 @@ class SavedAdapter:
             values["experiment_id"], Path(values["folder"]), values["config"], values["identity"]
         )
 
+    def weights_hash(self) -> str:
+        """SHA-256 of the weights. Raises StorageError when they can't be read."""
+        path = self.folder / WEIGHTS
+        try:
+            state = path.stat()
+            return _sha256(path, state.st_size, state.st_mtime_ns, state.st_ino)
+        except OSError as error:
+            raise StorageError(f"{path} can't be read: {error.strerror or error}") from error
+
     def read_config(self) -> ExperimentConfig:
         """The configuration. Raises ModelError when this version can't read it."""
         try:
@@ -88,11 +99,14 @@ class SavedAdapter:
             ) from error
 
 
-def locate_adapter(experiment: Experiment, settings: Settings) -> SavedAdapter:
+def locate_adapter(
+    experiment: Experiment, settings: Settings, weights_hash: str | None = None
+) -> SavedAdapter:
     """The adapter of `experiment`, brought from the object store where this machine lacks it.
 
-    Raises StateError when it hasn't succeeded, NotFoundError when its files are nowhere,
-    StorageError when they can't be fetched.
+    With a `weights_hash` it must be the very one that was registered. Raises StateError when it
+    hasn't succeeded, NotFoundError when its files are nowhere, ModelError when its weights are
+    others, StorageError when they can't be fetched or read.
     """
     if experiment.status is not ExperimentStatus.SUCCEEDED:
         raise StateError(f"experiment {experiment.id} can't answer: {_ADVICE[experiment.status]}.")
@@ -104,7 +118,13 @@ def locate_adapter(experiment: Experiment, settings: Settings) -> SavedAdapter:
             + ". Ask on the machine that trained it, or train again."
         )
     trained_on = experiment.environment.get("base_model") or {}
-    return SavedAdapter(experiment.id, folder, experiment.config, trained_on.get("identity"))
+    found = SavedAdapter(experiment.id, folder, experiment.config, trained_on.get("identity"))
+    if weights_hash is not None and (now := found.weights_hash()) != weights_hash:
+        raise ModelError(
+            f"the adapter of experiment {experiment.id} is not the one that was registered: its "
+            f"{WEIGHTS} had the SHA-256 {weights_hash[:12]}… then, and has {now[:12]}… now."
+        )
+    return found
 
 
 def _folder(experiment: Experiment, settings: Settings) -> Path | None:
@@ -119,6 +139,13 @@ def _folder(experiment: Experiment, settings: Settings) -> Path | None:
         mark_as_used(kept)
         return kept
     return _fetch(directory, here, kept, settings) if settings.artifacts else None
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, changed: int, inode: int) -> str:
+    """Read once for each state of the file, so that asking a registered adapter stays quick."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _is_whole(folder: Path) -> bool:

@@ -32,6 +32,7 @@ from tunesmith.tracking.registry_queries import (
     find_version,
     read_tags,
     read_versions,
+    require_free,
     resting_on,
     unknown_name,
     version_of,
@@ -174,6 +175,11 @@ class Registry:
         """The versions for which the experiment is kept: those that aren't archived."""
         with self._database.reading() as connection:
             return resting_on(connection, experiment_id)
+
+    def require_free(self, experiment_id: str) -> None:
+        """Raises StateError when a version that isn't archived rests on the experiment."""
+        with self._database.reading() as connection:
+            require_free(connection, experiment_id)
 
     def add(self, version: AdapterVersion) -> AdapterVersion:
         """Record the next version of a name, whatever its number says; returns it as it is then.
