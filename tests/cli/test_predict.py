@@ -17,10 +17,14 @@ from tests.serving.conftest import reviews_config as reviews_config
 from tests.serving.conftest import trained_settings as trained_settings
 
 from tunesmith.cli import predict as command
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, NotFoundError
 from tunesmith.experiments import TrainedExperiment
+from tunesmith.experiments.promotion import change_stage, register, version_of
+from tunesmith.serving.adapters import locate_adapter
 from tunesmith.serving.streams import LONGEST_LINE, read_stream
 from tunesmith.settings import Settings
+from tunesmith.tracking.registry_entities import Stage
+from tunesmith.tracking.store import Store
 
 GOOD, BAD = "a superb film with a lovely plot", "a dull and awful story"
 
@@ -50,6 +54,21 @@ def test_one_text_is_answered(classifier: TrainedExperiment) -> None:
     assert line["probabilities"]["good"] > 0.5
     assert "has no answer of its own" in done.stderr
     assert done.exit_code == 0
+
+
+def test_the_version_in_production_is_asked_by_its_name(
+    classifier: TrainedExperiment, trained_settings: Settings
+) -> None:
+    weights = locate_adapter(classifier.record, trained_settings).weights_hash()
+    with Store(trained_settings.store_url) as store:
+        version = register(version_of(classifier.record, "films", weights), store)
+        with pytest.raises(NotFoundError, match="no version of films in production"):
+            call("films", "--text", GOOD)
+        change_stage(version, Stage.PRODUCTION, store, trained_settings)
+    for reference in ("films", "films@1", "films@production"):
+        done = call(reference, "--text", GOOD)
+        assert answers(done) == ["good"]
+        assert f"films@1 (production), experiment {classifier.id}" in done.stderr
 
 
 def test_lines_of_standard_input_are_answered_in_their_order(

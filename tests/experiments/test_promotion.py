@@ -17,7 +17,7 @@ from tunesmith.experiments.promotion import (
 )
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
-from tunesmith.tracking.files import ExperimentFiles, write_lines
+from tunesmith.tracking.files import WEIGHTS, ExperimentFiles, write_lines
 from tunesmith.tracking.registry_entities import AdapterVersion, Demands, Stage
 from tunesmith.tracking.significance import wilson
 from tunesmith.tracking.store import Store
@@ -41,6 +41,9 @@ def trained(
     )  # fmt: skip
     lines = ({"row": n, "expected": "good", "correct": n <= right} for n in range(1, rows + 1))
     write_lines(files.predictions, lines)
+    files.final_model.mkdir(parents=True)
+    for name in ("adapter_config.json", "tunesmith.json", WEIGHTS):
+        (files.final_model / name).write_text(f"{right} of {rows}", encoding="utf-8")
     files.write_record(one)
     store.create(one)
     return one
@@ -63,8 +66,8 @@ class Shelf:
 
     def promote(self, version: AdapterVersion, **fields: Any) -> AdapterVersion:
         """Into production."""
-        moved, _ = change_stage(version, Stage.PRODUCTION, self.store, self.settings, **fields)
-        return moved
+        moved = change_stage(version, Stage.PRODUCTION, self.store, self.settings, **fields)
+        return moved.version
 
 
 @pytest.fixture
@@ -138,7 +141,7 @@ def test_every_unmet_demand_is_told_at_once_and_forcing_needs_a_reason_that_stay
 def test_demands_are_held_against_production_alone(shelf: Shelf) -> None:
     version = shelf.add(50)
     shelf.demand(minimum_score=0.9)
-    staged, _ = change_stage(version, Stage.STAGING, shelf.store, shelf.settings, by="ada")
+    staged = change_stage(version, Stage.STAGING, shelf.store, shelf.settings, by="ada").version
     assert staged.stage is Stage.STAGING
     with pytest.raises(StateError, match="is in staging already"):
         change_stage(staged, Stage.STAGING, shelf.store, shelf.settings)

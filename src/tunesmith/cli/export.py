@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from tunesmith.cli.usable import USABLE, find_usable
 from tunesmith.errors import UserError
 from tunesmith.serving.export.gguf_file import FORMATS as GGUF_FORMATS
 from tunesmith.serving.export.gguf_file import export_gguf
@@ -21,15 +22,15 @@ from tunesmith.settings import Settings
 from tunesmith.tracking.store import Store
 
 PLACES = {"merged": "{}-merged", "onnx": "{}-onnx", "gguf": "{}.gguf", "package": "{}.zip"}
-"""Target → where it goes by itself, named after the experiment."""
+"""Target → where it goes by itself, named after the experiment or the version."""
 
 
 @click.command()
-@click.argument("reference", metavar="ID|NAME|latest")
+@click.argument("reference", metavar=USABLE)
 @click.option("--to", "target", type=click.Choice((*PLACES, "hub")), required=True)
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="PATH",
-    help="Where to; left out: in this folder, named after the experiment.",
+    help="Where to; left out: in this folder, named after the experiment or the version.",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace what is there already.")
 @click.option(
@@ -59,7 +60,7 @@ def export(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Export the adapter of an experiment.
+    """Export the adapter of an experiment, or a version of a registered one.
 
     Whatever is exported must answer the held-out rows as the adapter does, within a tolerance that
     is said; otherwise nothing is left of it, and the exit code is 1.
@@ -75,7 +76,7 @@ def export(
         check_hub(repo, settings)
     errors = Console(stderr=True)
     with Store(settings.store_url) as store:
-        experiment = store.find(reference)
+        experiment, version = find_usable(reference, store, errors)
     with errors.status("looking at the adapter") as status:
         work = begin(
             experiment,
@@ -83,12 +84,14 @@ def export(
             weights="float32" if target in ("onnx", "gguf") else dtype,
             device=device,
             rows=rows,
+            weights_hash=None if version is None else version.weights_hash,
             say=status.update,
         )
         if repo is not None:
             done = export_hub(work, repo, settings, force=force, private=private)
         else:
-            place = output or Path(PLACES[target].format(experiment.name))
+            name = experiment.name if version is None else f"{version.name}-{version.number}"
+            place = output or Path(PLACES[target].format(name))
             done = _export(work, target, place, dtype, force=force, with_base=with_base)
     _tell(done, as_json)
 

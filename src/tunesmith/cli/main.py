@@ -29,6 +29,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("tunesmith.cli.compare", "Compare experiments: which is better, or is it luck?"),
     "analyze": ("tunesmith.cli.analyze", "Report over many experiments, in groups."),
     "rerun": ("tunesmith.cli.rerun", "Make an experiment again: does it match?"),
+    "adapters": (
+        "tunesmith.cli.adapters",
+        "Register adapters under names, promote versions, find them.",
+    ),
     "predict": ("tunesmith.cli.predict", "Ask the adapter of an experiment."),
     "export": (
         "tunesmith.cli.export",

@@ -13,6 +13,7 @@ from typing import BinaryIO, TextIO
 import click
 from rich.console import Console
 
+from tunesmith.cli.usable import USABLE, find_usable
 from tunesmith.errors import DataError, StorageError
 from tunesmith.serving.adapters import SavedAdapter, locate_adapter
 from tunesmith.serving.predictor import Answers, Predictor, Question
@@ -28,7 +29,7 @@ _ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl",
 
 
 @click.command()
-@click.argument("reference", metavar="ID|NAME|latest")
+@click.argument("reference", metavar=USABLE)
 @click.argument("file", metavar="[FILE|-]", required=False)
 @click.option("--text", help="Ask this one text.")
 @click.option(
@@ -61,7 +62,7 @@ def predict(
     max_new_tokens: int | None,
     device: str | None,
 ) -> None:
-    """Ask the adapter of an experiment.
+    """Ask the adapter of an experiment, or a version of a registered one.
 
     FILE holds a text a line, or a CSV, TSV or JSON Lines with the columns that it was trained on
     (for chats, a column messages); - is standard input. A row that can't be answered gets its
@@ -70,9 +71,11 @@ def predict(
     if (file is None) == (text is None):
         raise click.UsageError("give --text, a FILE, or - for standard input: one of them.")
     settings = Settings.read()
-    with Store(settings.store_url) as store:
-        adapter = locate_adapter(store.find(reference), settings)
     errors = Console(stderr=True)
+    with Store(settings.store_url) as store:
+        experiment, version = find_usable(reference, store, errors)
+    weights = None if version is None else version.weights_hash
+    adapter = locate_adapter(experiment, settings, weights)
     with ExitStack() as stack:
         asked = _asked(file, text, input_format, stack)
         predictor = Predictor(settings, device=device)

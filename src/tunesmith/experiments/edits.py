@@ -92,7 +92,8 @@ def read_edit(values: Mapping[str, Any]) -> ExperimentEdit:
     try:
         return ExperimentEdit.model_validate(values)
     except ValidationError as error:
-        raise ConfigError([_problem(found) for found in error.errors(include_url=False)]) from None
+        found = error.errors(include_url=False)
+        raise ConfigError([problem_of(each) for each in found]) from None
 
 
 def without(unwanted: Iterable[str], tags: Iterable[str]) -> tuple[str, ...]:
@@ -116,16 +117,16 @@ def differences(before: Experiment, after: Experiment) -> dict[str, Any]:
     return {"changed": changed, **names}
 
 
-def _problem(found: ErrorDetails) -> Problem:
+def problem_of(found: ErrorDetails, also: Mapping[str, str] | None = None) -> Problem:
+    """What Pydantic found wrong, as a problem; `also` says what further fields accept."""
+    accepts = {**_ACCEPTED, **(also or {})}
     field, value = ".".join(map(str, found["loc"])), found["input"]
     if found["type"] == "extra_forbidden":
-        return Problem(
-            field, "unknown field", value, ", ".join(_ACCEPTED), nearest(field, _ACCEPTED)
-        )
+        return Problem(field, "unknown field", value, ", ".join(accepts), nearest(field, accepts))
     message = found["msg"][:1].lower() + found["msg"][1:]
     for ours in ("string should", "input should", "list should"):
         message = message.replace(ours, "must").replace(" after validation", "")
     if found["type"] == "string_pattern_mismatch":
         message = "not a valid value"
-    accepted = _ACCEPTED.get(str(found["loc"][0])) if found["loc"] else None
+    accepted = accepts.get(field) or (accepts.get(str(found["loc"][0])) if found["loc"] else None)
     return Problem(field, message.removeprefix("value error, "), value, accepted)

@@ -7,8 +7,12 @@ history says so for as long as the version is there.
 
 from __future__ import annotations
 
-from tunesmith.errors import NotFoundError, StateError, UserError
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.errors import AccessError, NotFoundError, StateError, UserError
 from tunesmith.experiments.comparison import compare_experiments
+from tunesmith.experiments.registration import AdapterEdit
 from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tracking.compare import Verdict
@@ -33,6 +37,28 @@ class DemandsNotMetError(StateError):
             f"{version.reference} doesn't go into production: it doesn't meet what is demanded of "
             f"{version.name}.{lines}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What became of a version."""
+
+    version: AdapterVersion
+    was: Stage
+    replaced: AdapterVersion | None
+    """The one that was in production before, now archived."""
+    unmet: tuple[str, ...]
+    """The demands against which it was forced into production."""
+    comment: str
+
+    def details(self) -> dict[str, Any]:
+        """The same for the audit trail."""
+        told: dict[str, Any] = {"was": self.was, "stage": self.version.stage}
+        if self.replaced is not None:
+            told["archived"] = self.replaced.reference
+        if self.unmet:
+            told |= {"forced": True, "unmet": self.unmet}
+        return told | ({"comment": self.comment} if self.comment else {})
 
 
 def version_of(
@@ -98,8 +124,8 @@ def change_stage(
     comment: str = "",
     force: bool = False,
     fault: str | None = None,
-) -> tuple[AdapterVersion, AdapterVersion | None]:
-    """Give `version` another stage; returns it as it is then, and the one whose place it took.
+) -> Moved:
+    """Give `version` another stage; returns what became of it.
 
     `fault` says, in words, why its adapter can't be used as it was registered, which nobody can
     force. `force` promotes against unmet demands and needs a `comment`. Raises DemandsNotMetError
@@ -120,7 +146,7 @@ def change_stage(
         unmet = unmet_demands(version, adapter.demands, standing, store, settings)
         if unmet and not force:
             raise DemandsNotMetError(version, unmet)
-    return store.registry.change_stage(
+    moved, replaced = store.registry.change_stage(
         version.name,
         version.number,
         to,
@@ -132,6 +158,39 @@ def change_stage(
         forced=bool(unmet),
         unmet=unmet,
     )
+    return Moved(moved, version.stage, replaced, unmet, comment)
+
+
+def edit(
+    name: str, wanted: AdapterEdit, store: Store, *, may_demand_less: bool = True
+) -> dict[str, Any]:
+    """Change what is said and demanded of a name; returns what changed, for the audit trail.
+
+    Raises AccessError when less is to be demanded than now by who may not, NotFoundError.
+    """
+    before = store.registry.get(name)
+    demands = None
+    if wanted.demands is not None:
+        demands = wanted.demands.applied_to(before.demands)
+        if not may_demand_less and demands.asks_less_than(before.demands):
+            raise AccessError(
+                f"less would be demanded of {name} than now; that is for an admin to say."
+            )
+    after = store.registry.edit(
+        name,
+        description=wanted.description,
+        language=wanted.language,
+        tags=wanted.tags,
+        demands=demands,
+    )
+    fields = ("description", "language", "tags", "demands")
+    changed = [each for each in fields if getattr(before, each) != getattr(after, each)]
+    if not changed:
+        return {}
+    told: dict[str, Any] = {"changed": changed}
+    if "demands" in changed:
+        told |= {"demands": after.demands.as_stored(), "demanded": before.demands.as_stored()}
+    return told
 
 
 def unmet_demands(

@@ -127,6 +127,18 @@ def locate_adapter(
     return found
 
 
+def fault_of(experiment: Experiment, settings: Settings, weights_hash: str) -> str | None:
+    """Why the adapter can't be used as it was registered, in words; None where it can.
+
+    Raises StorageError when that can't be told now.
+    """
+    try:
+        locate_adapter(experiment, settings, weights_hash)
+    except (NotFoundError, ModelError, StateError) as error:
+        return str(error)
+    return None
+
+
 def _folder(experiment: Experiment, settings: Settings) -> Path | None:
     if not experiment.directory:
         return None

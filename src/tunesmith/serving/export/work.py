@@ -172,6 +172,7 @@ def begin(
     weights: str | None = None,
     device: str | None = None,
     rows: int | None = None,
+    weights_hash: str | None = None,
     say: Say = lambda _: None,
 ) -> Work:
     """Find everything that an export of `experiment` needs, before anything heavy is loaded.
@@ -181,7 +182,7 @@ def begin(
     DeviceError.
     """
     quiet()
-    adapter = locate_adapter(experiment, settings)
+    adapter = locate_adapter(experiment, settings, weights_hash)
     config = for_device(_without_quantization(adapter.read_config()), device or "cpu")
     task, columns = adapter.read_task()
     say("looking for the base model")
