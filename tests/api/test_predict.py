@@ -22,7 +22,7 @@ from tests.serving.conftest import reviews_config as reviews_config
 from tests.serving.conftest import trained_settings as trained_settings
 
 import tunesmith
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, NotFoundError
 from tunesmith.experiments import TrainedExperiment
 from tunesmith.serving.adapters import locate_adapter
 from tunesmith.serving.companion import Companion
@@ -57,6 +57,12 @@ def test_texts_rows_and_conversations_are_answered_and_torch_stays_out_of_the_ap
     assert "classifier" in body["base_reason"]
     pid = trained.service.companion.pid
     with tunesmith.Client(f"http://127.0.0.1:{trained.port}") as client:
+        client.register_adapter("films", classifier.id)
+        client.set_stage("films", 1, "production")
+        for reference in ("films", "films@1", "films@production"):
+            assert client.predict(reference, [BAD]).answers[0].answer == "bad"
+        with pytest.raises(NotFoundError, match="no version of films in staging"):
+            client.predict("films@staging", [BAD])
         turns = [{"role": "user", "content": f"{BAD} fresh or rotten ?"}]
         found = client.predict(chatter.id, [GOOD, {"messages": turns}], base=True, max_new_tokens=3)
         assert [a.answer for a in found.answers] == ["good", "bad"]

@@ -19,6 +19,7 @@ from tunesmith.api.guard import Guard
 from tunesmith.api.requests import RequestLog
 from tunesmith.api.routes import (
     access,
+    adapters,
     compare,
     configuration,
     datasets,
@@ -35,8 +36,8 @@ from tunesmith.settings import VERSION, Settings
 
 # The one that has a path of its own before the one that would take it for an experiment's id.
 ROUTERS = (
-    train, compare, experiments, sweeps, files, predict, datasets, configuration, queue, health,
-    access,
+    train, compare, experiments, sweeps, adapters, files, predict, datasets, configuration, queue,
+    health, access,
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from tunesmith.errors import (
 )
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.registry_entities import RegisteredAdapter
 from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
 from tunesmith.tracking.sweep_entities import Sweep
@@ -63,11 +64,16 @@ class Identity:
                 "with: tunesmith tokens create NAME --role ROLE"
             )
 
-    def require_change(self, thing: Experiment | Sweep) -> None:
-        """Raises AccessError when they may not change an experiment, or a sweep."""
+    def require_change(self, thing: Experiment | Sweep | RegisteredAdapter) -> None:
+        """Raises AccessError when they may not change an experiment, a sweep, an adapter's name."""
         self.require(Role.MEMBER)
         if self.role is not Role.ADMIN and thing.owner != self.owner:
             whose = thing.owner or "whoever is at the machine itself"
+            if isinstance(thing, RegisteredAdapter):
+                raise AccessError(
+                    f"adapter {thing.name} belongs to {whose}; {self.name} may change only "
+                    "adapters of their own."
+                )
             raise AccessError(
                 f"sweep {thing.id} belongs to {whose}; {self.name} may change only sweeps of "
                 "their own."

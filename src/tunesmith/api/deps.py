@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
@@ -152,6 +153,36 @@ def find_experiment(experiment_id: str, store: Store) -> Experiment:
     return store.get(experiment_id)
 
 
+UsableReference = Annotated[
+    str,
+    Path(
+        description="Id of an experiment, or a registered adapter: its name (the version in "
+        "production), `reviews@3`, `reviews@staging`.",
+        examples=["3f9c21d07a4e", "reviews@production"],
+        max_length=200,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Usable:
+    """An experiment whose adapter is to be used."""
+
+    experiment: Experiment
+    weights_hash: str | None
+    """What the adapter must be, where a registered version was named."""
+
+
+def get_usable(experiment_id: UsableReference, store: StoreDep, _: Viewer) -> Usable:
+    """The experiment in the path, or that of the version. Raises NotFoundError."""
+    if re.fullmatch(EXPERIMENT_ID, experiment_id) is None:
+        name = experiment_id.partition("@")[0]
+        if "@" in experiment_id or store.registry.knows(name):
+            experiment, version = store.registry.find_for_use(experiment_id)
+            return Usable(experiment, None if version is None else version.weights_hash)
+    return Usable(find_experiment(experiment_id, store), None)
+
+
 def get_changeable(experiment_id: ExperimentId, store: StoreDep, identity: Member) -> Experiment:
     """The experiment in the path, where who asks may change it. Raises AccessError."""
     experiment = find_experiment(experiment_id, store)
@@ -160,5 +191,6 @@ def get_changeable(experiment_id: ExperimentId, store: StoreDep, identity: Membe
 
 
 ExperimentDep = Annotated[Experiment, Depends(get_experiment)]
+UsableDep = Annotated[Usable, Depends(get_usable)]
 ChangeableDep = Annotated[Experiment, Depends(get_changeable)]
 JsonObject = Annotated[dict[str, Any], Depends(read_json_object)]

@@ -16,6 +16,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from tunesmith.client.adapters import Adapters
 from tunesmith.client.data import Data
 from tunesmith.client.experiments import Experiments
 from tunesmith.client.following import Event, Following
@@ -27,7 +28,7 @@ __all__ = ["DEFAULT_URL", "Client", "Event"]
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
-class Client(Following, Experiments, Sweeps, Data, Service):
+class Client(Following, Experiments, Sweeps, Adapters, Data, Service):
     """A connection to the API at `url`, to be closed or used with `with`.
 
     `token` is an access token, where the API asks for one; `timeout` is in seconds, and longer for

@@ -180,8 +180,9 @@ class Experiments(Connected):
     ) -> Predictions:
         """Ask its adapter: texts, rows by column, or `{"messages": [...]}`; 64 at most.
 
-        With `base` the base model answers too. Raises NotFoundError, StateError, ConfigError,
-        DataError, ModelError.
+        A registered adapter may be named instead, such as `reviews@production`. With `base` the
+        base model answers too. Raises NotFoundError, StateError, ConfigError, DataError,
+        ModelError.
         """
         asked = {"inputs": list(inputs), "base": base, "max_new_tokens": max_new_tokens}
         path = path_of("experiments", experiment_id, "predict")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from tunesmith.api.deps import ExperimentDep, ServiceDep
+from tunesmith.api.deps import ServiceDep, UsableDep
 from tunesmith.api.documentation import BODY, errors
 from tunesmith.api.problems import UnavailableError
 from tunesmith.api.schemas.predict import Predictions, Questions, plain
@@ -15,10 +15,12 @@ router = APIRouter(prefix="/experiments/{experiment_id}", tags=["predict"])
 
 
 @router.post("/predict", responses=errors(404, 409, *BODY), summary="Ask the adapter")
-def predict(experiment: ExperimentDep, body: Questions, service: ServiceDep) -> Predictions:
+def predict(usable: UsableDep, body: Questions, service: ServiceDep) -> Predictions:
     """Answers of the trained adapter to texts, rows or conversations, and on request those of its
-    base model beside them. The first request loads the model; the next ones find it warm."""
-    adapter = locate_adapter(experiment, service.settings)
+    base model beside them. Instead of an experiment a registered adapter may be named. The first
+    request loads the model; the next ones find it warm."""
+    experiment = usable.experiment
+    adapter = locate_adapter(experiment, service.settings, usable.weights_hash)
     if (experiment.config.get("model") or {}).get("trust_remote_code"):
         raise AccessError(
             "the base model brings code of its own, which is not run for a request that came over "
