@@ -75,6 +75,14 @@ def _pages(made: Stack) -> Iterator[tuple[str, str]]:
     yield "try", f"try?id={ids[0]}"
     yield "data", f"data?name={client.datasets().items[0].name}"
     yield "sweeps", "sweeps"
+    client.register_adapter(
+        "film-reviews", ids[0], description="Whether a review likes the film.", language="en",
+        tags=["films"], demands={"minimum_score": 0.7, "verified": True},
+    )  # fmt: skip
+    client.set_stage("film-reviews", 1, "production", comment="The first one.")
+    client.register_version("film-reviews", ids[1])
+    yield "adapters", "adapters"
+    yield "adapter", "adapters?name=film-reviews"
     yield "system", "system"
     yield "odd", f"experiment?id={odd.id}"
     yield "gone", "experiment?id=000000000000"

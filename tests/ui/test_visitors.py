@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "translations.py"
 ENGLISH_ONLY = {"{s}", "{verb}", "{kind}"}
 """Places in the service's sentences that hold no more than an English ending or word."""
 
-PAGES = ("", "new", "experiments", "compare", "sweeps", "try", "data", "system")
+PAGES = ("", "new", "experiments", "compare", "sweeps", "adapters", "try", "data", "system")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from tunesmith.errors import ConfigError
 from tunesmith.experiments.edits import MOST_TAGS, Note, Tag, problem_of
@@ -46,12 +46,13 @@ class DemandsEdit(BaseModel):
         None,
         ge=0,
         le=1,
+        strict=True,
         description="What the lower end of the score's 95 % interval must reach; null: nothing.",
     )
-    verified: bool = Field(
+    verified: StrictBool = Field(
         False, description="The saved adapter, loaded again, must have given the same predictions."
     )
-    better_than_production: bool = Field(
+    better_than_production: StrictBool = Field(
         False,
         description="It must be better than the version in production, by the paired test on the "
         "same evaluation rows; not distinguishable isn't better.",

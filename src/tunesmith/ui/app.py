@@ -9,6 +9,7 @@ from tunesmith.ui import navigation, session, trouble
 from tunesmith.ui.components import frame
 from tunesmith.ui.language import _
 from tunesmith.ui.views import (
+    adapters,
     compare,
     data,
     experiment,
@@ -62,6 +63,9 @@ def main() -> None:
         ),
         "sweeps": st.Page(
             sweeps.page, title=_("Sweeps"), icon=":material/tune:", url_path="sweeps"
+        ),
+        "adapters": st.Page(
+            adapters.page, title=_("Adapters"), icon=":material/inventory_2:", url_path="adapters"
         ),
         "try": st.Page(try_it.page, title=_("Try it"), icon=":material/chat:", url_path="try"),
         "data": st.Page(data.page, title=_("Data"), icon=":material/table:", url_path="data"),

@@ -7,6 +7,7 @@ from typing import Literal
 
 from tunesmith.api.schemas.experiments import TaskStatus
 from tunesmith.tracking.entities import ExperimentStatus
+from tunesmith.tracking.registry_entities import Stage
 from tunesmith.tracking.resources import Resource
 from tunesmith.tracking.sweep_entities import SweepStatus, TrialState
 from tunesmith.ui.language import _
@@ -66,6 +67,16 @@ def sweep(value: SweepStatus) -> str:
         SweepStatus.SUCCEEDED: _("succeeded"),
         SweepStatus.FAILED: _("failed"),
         SweepStatus.CANCELLED: _("cancelled"),
+    }[value]
+
+
+def stage(value: Stage) -> str:
+    """The stage of a registered version in the visitor's language."""
+    return {
+        Stage.CANDIDATE: _("candidate"),
+        Stage.STAGING: _("staging"),
+        Stage.PRODUCTION: _("production"),
+        Stage.ARCHIVED: _("archived"),
     }[value]
 
 
@@ -135,6 +146,10 @@ def method(name: str) -> str:
 def action(name: str) -> str:
     """What somebody did, as the audit trail calls it."""
     known = {
+        "adapter.edit": _("registered adapter edited"),
+        "adapter.register": _("adapter registered"),
+        "adapter.remove": _("registered adapter removed"),
+        "adapter.stage": _("adapter promoted or archived"),
         "dataset.import": _("data imported"),
         "experiment.cancel": _("experiment cancelled"),
         "experiment.delete": _("experiment deleted"),

@@ -11,7 +11,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.tracking.entities import ExperimentStatus
 from tunesmith.tracking.service_entities import Role
 from tunesmith.ui import navigation, session, trouble
-from tunesmith.ui.components import editing
+from tunesmith.ui.components import editing, registering
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
 
@@ -59,6 +59,16 @@ def bar(one: ExperimentSummary) -> None:
             navigation.go("new", clone=one.id)
         if one.status is S.SUCCEEDED and st.button(_("Try it"), icon=":material/chat:"):
             navigation.go("try", id=one.id)
+        if (
+            one.status is S.SUCCEEDED
+            and session.may(Role.MEMBER)
+            and st.button(
+                _("Register"),
+                icon=":material/inventory_2:",
+                help=_("Give its adapter a name, or make it another version of one."),
+            )
+        ):
+            registering.ask_register(one)
         if one.status is S.SUCCEEDED and st.button(_("Compare"), icon=":material/compare_arrows:"):
             navigation.go("compare", ids=one.id)
         if session.may_change(one.owner) and st.button(
