@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
 
@@ -123,17 +122,24 @@ def find_version(connection: Connection, reference: str) -> AdapterVersion | Non
         stands = version.stage is not Stage.ARCHIVED if wanted == NEWEST else False
         if wanted in (str(version.number), version.stage) or stands:
             return version
-    if at and not which.isdigit() and which not in (*Stage, NEWEST):
-        accepted = ", ".join(("a number", *Stage, NEWEST))
-        near = nearest(which, (*Stage, NEWEST))
-        hint = f"; did you mean {name}@{near}?" if near else ""
-        raise NotFoundError(
-            f"There is no version {shorten(reference)}; after @ stands one of {accepted}{hint}"
-        )
-    what = f"{name}@{which}" if which.isdigit() else f"of {name} in {wanted}"
-    if wanted == NEWEST:
-        what = f"of {name} that isn't archived"
-    raise NotFoundError(f"There is no version {what}; {_there_is(name, versions)}")
+    raise _no_version(name, which if at else Stage.PRODUCTION, versions)
+
+
+def _no_version(name: str, which: str, versions: Collection[AdapterVersion]) -> NotFoundError:
+    """The error for a version that a name doesn't have, or never could."""
+    there = _there_is(name, versions)
+    if which == NEWEST:
+        return NotFoundError(f"There is no version of {name} that isn't archived; {there}")
+    if which in tuple(Stage):
+        return NotFoundError(f"There is no version of {name} in {which}; {there}")
+    if which.isdigit():
+        return NotFoundError(f"There is no version {name}@{which}; {there}")
+    accepted = ", ".join(("a number", *Stage, NEWEST))
+    near = nearest(which, (*Stage, NEWEST))
+    hint = f"; did you mean {name}@{near}?" if near else ""
+    return NotFoundError(
+        f"There is no version {shorten(f'{name}@{which}')}; after @ stands one of {accepted}{hint}"
+    )
 
 
 def unknown_name(connection: Connection, reference: str) -> NotFoundError:
@@ -144,7 +150,7 @@ def unknown_name(connection: Connection, reference: str) -> NotFoundError:
     return NotFoundError(f"There is no registered adapter {shorten(name)}; {hint}")
 
 
-def _there_is(name: str, versions: Collection[Any]) -> str:
+def _there_is(name: str, versions: Collection[AdapterVersion]) -> str:
     if not versions:
         return f"{name} has none."
     shown = ", ".join(f"{each.reference} ({each.stage})" for each in list(versions)[:5])
