@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, sel
 from tunesmith.errors import NotFoundError, StateError, nearest, shorten
 from tunesmith.tracking.containing import contains
 from tunesmith.tracking.registry_entities import AdapterFilters, AdapterVersion, Stage
-from tunesmith.tracking.tables import adapter_tags, adapter_versions, adapters
+from tunesmith.tracking.tables import adapter_tags, adapter_versions, adapters, experiments
 from tunesmith.tracking.tags import folded
 
 NEWEST = "latest"
@@ -104,6 +104,13 @@ def require_free(connection: Connection, experiment_id: str) -> None:
             f"Experiment {experiment_id} is kept: {names} rests on it. Archive or remove that "
             f"first: tunesmith adapters archive {resting[0].reference}"
         )
+
+
+def hold_free(connection: Connection, experiment_id: str) -> None:
+    """The same, and nobody registers the experiment until the transaction ends."""
+    mine = select(experiments.c.id).where(experiments.c.id == experiment_id)
+    connection.scalar(mine.with_for_update())
+    require_free(connection, experiment_id)
 
 
 def find_version(connection: Connection, reference: str) -> AdapterVersion | None:

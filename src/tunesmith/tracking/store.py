@@ -42,7 +42,7 @@ from tunesmith.tracking.jobs import Jobs
 from tunesmith.tracking.queries import DETAILS, count_query, ended_query, list_query, stats_query
 from tunesmith.tracking.references import find_id
 from tunesmith.tracking.registry import Registry
-from tunesmith.tracking.registry_queries import require_free
+from tunesmith.tracking.registry_queries import hold_free
 from tunesmith.tracking.rows import (
     checked,
     experiment_row,
@@ -246,10 +246,8 @@ class Store:
         table = tables.experiments
         ended = [status for status in ExperimentStatus if status.is_finished]
         statement = delete(table).where(table.c.id == experiment_id, table.c.status.in_(ended))
-        mine = select(table.c.id).where(table.c.id == experiment_id)
         with self._database.writing() as connection:
-            connection.scalar(mine.with_for_update())  # so that nobody registers it meanwhile
-            require_free(connection, experiment_id)
+            hold_free(connection, experiment_id)
             if connection.execute(statement).rowcount:
                 return
             experiment = get_experiment(connection, experiment_id)

@@ -11,7 +11,7 @@ from tunesmith.api.schemas.adapters import AdapterState, AdapterVersionState, Ad
 from tunesmith.tracking.registry_entities import Stage
 from tunesmith.ui import formats, navigation, said, session, words
 from tunesmith.ui.components import registering
-from tunesmith.ui.language import _
+from tunesmith.ui.language import _, language
 from tunesmith.ui.markdown import as_it_is, code, in_badge
 
 MOST = 200
@@ -183,6 +183,8 @@ def _history(found: AdapterWhole) -> None:
         if step.forced:
             st.badge(_("forced"), icon=":material/warning:", color="orange")
         if step.comment:
-            st.caption(said.text(step.comment) if not step.forced else as_it_is(step.comment))
+            # The registry's own words in the visitor's language, people's as they wrote them.
+            known = said.is_known(step.comment, language())
+            st.caption(said.text(step.comment) if known else as_it_is(step.comment))
         for each in step.unmet:
             st.caption(said.text(each))
