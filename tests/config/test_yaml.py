@@ -97,6 +97,17 @@ def test_numbers_of_yaml_1_2_are_numbers(tmp_path: Path) -> None:
     assert config.training.adam_epsilon == 1e-9
 
 
+def test_yes_and_no_are_words_where_words_are_wanted(tmp_path: Path) -> None:
+    text = (
+        f"{START}task: {{name: text-classification, labels: [yes, no, Off, true]}}\n"
+        "training: {eval_strategy: no, gradient_checkpointing: on}\nlora: {use_rslora: yes}\n"
+    )
+    config = read_draft(write(tmp_path, text), assignments=["training.save_strategy=no"]).config()
+    assert config.model_dump()["task"]["labels"] == ["yes", "no", "Off", True]
+    assert (config.training.eval_strategy, config.training.save_strategy) == ("no", "no")
+    assert config.lora.use_rslora is True
+
+
 def test_flags_win_over_the_file_and_assignments_over_flags(tmp_path: Path) -> None:
     text = f"{START}training: {{learning_rate: 0.1, seed: 1, logging_steps: 7}}\n"
     config = read_draft(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ FLAGS: dict[str, str] = {
 COMMAND_LINE = "command line"
 
 
+_BOOLEAN = "tag:yaml.org,2002:bool"
+
 DEEPEST = 100
 """Levels of lists and mappings within each other that plain YAML may have."""
 
@@ -39,7 +42,25 @@ class PlainYamlError(yaml.MarkedYAMLError):
     """Raised when YAML that must be plain repeats itself by an alias, or is nested too deeply."""
 
 
-class PlainLoader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
+    """Loads YAML in which `yes`, `no`, `on` and `off` are words, as YAML 1.2 has it.
+
+    They are labels of people's data, and `eval_strategy: no` means what it says. A field that is
+    true or false takes these words all the same.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own declaration
+        first: [each for each in found if each[0] != _BOOLEAN]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+Loader.add_implicit_resolver(
+    _BOOLEAN, re.compile("(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+class PlainLoader(Loader):
     """Loads YAML that came over the network: what is short there is short when it is loaded.
 
     A few aliases within aliases stand for billions of values, thousands of brackets take seconds to
@@ -234,7 +255,7 @@ def _read_file(path: Path, places: dict[str, str], problems: list[Problem]) -> d
         raise ConfigError([Problem("", f"no such file: {path}", suggestion=hint)]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([Problem("", f"can't read {path}: {error}")]) from error
-    return _parse(text, str(path), places, problems, yaml.SafeLoader)
+    return _parse(text, str(path), places, problems, Loader)
 
 
 def parse_yaml(text: str) -> dict[str, Any]:
