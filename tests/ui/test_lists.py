@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
+import yaml
 from playwright.sync_api import expect
 from tests.ui.conftest import Seen, Stack, settled, stack
 
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
 
 S = ExperimentStatus
+CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 
-def fill(made: Stack, number: int) -> list[Experiment]:
+def fill(
+    made: Stack, number: int, config: Mapping[str, Any] = MappingProxyType({})
+) -> list[Experiment]:
     """So many experiments in the store, every fifth failed."""
     now = utc_now()
     experiments = [
@@ -33,6 +39,7 @@ def fill(made: Stack, number: int) -> list[Experiment]:
             score_name="accuracy",
             score=None if i % 5 == 0 else 0.5 + (i % 40) / 100,
             reason="The disk is full." if i % 5 == 0 else None,
+            config=config,
         )
         for i in range(number)
     ]
@@ -152,3 +159,23 @@ def test_while_the_api_is_away_the_page_says_so_and_goes_on_by_itself(
     for each in (page, fresh):
         expect(each.get_by_text("Last results")).to_be_visible()
         expect(each.get_by_text("The service can't be reached.")).to_have_count(0)
+
+
+def test_a_sweep_is_begun_from_an_experiment_and_what_is_wrong_in_it_is_told(
+    made: Stack, see: Seen
+) -> None:
+    starter = yaml.safe_load((CONFIG / "default.yaml").read_text(encoding="utf-8"))
+    (one,) = fill(made, 1, starter)
+    page = see(f"{made.url}/sweeps?vary={one.id}")
+    text = page.get_by_role("textbox", name="The sweep: fields")
+    right = text.input_value()
+    text.fill(right.replace("learning_rate:", "learning_rat:"))
+    page.get_by_role("button", name="Begin", exact=True).click()
+    expect(page.get_by_text("did you mean training.learning_rate?")).to_be_visible()
+    text.fill(right)
+    page.get_by_role("button", name="Begin", exact=True).click()
+    expect(page.get_by_text("0 of 8 trials have ended")).to_be_visible()
+    with made.store() as store:
+        (sweep,) = store.sweeps.unsettled()
+    assert sweep.name == "learning-rate"
+    assert sweep.id in page.url

@@ -57,6 +57,12 @@ def bar(one: ExperimentSummary) -> None:
             help=_("A new experiment that begins with this configuration."),
         ):
             navigation.go("new", clone=one.id)
+        if session.may(Role.MEMBER) and st.button(
+            _("Sweep"),
+            icon=":material/tune:",
+            help=_("A search for a better setting of this experiment."),
+        ):
+            navigation.go("sweeps", vary=one.id)
         if one.status is S.SUCCEEDED and st.button(_("Try it"), icon=":material/chat:"):
             navigation.go("try", id=one.id)
         if (

@@ -10,7 +10,7 @@ import streamlit as st
 from tunesmith.api.schemas.sweeps import SweepState, SweepTrial, SweepWhole
 from tunesmith.tracking.sweep_entities import SweepStatus, TrialState
 from tunesmith.ui import formats, navigation, said, session, words
-from tunesmith.ui.components import sweep_charts
+from tunesmith.ui.components import sweep_charts, sweep_form
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is, code
 
@@ -27,10 +27,12 @@ def page() -> None:
     known = session.client().sweeps(limit=CHOICES).items
     if not known:
         st.info(
-            _("A sweep searches for the best setting, trial by trial. Begin one with:"),
+            _("A sweep searches for the best setting, trial by trial. Begin one here, or with:"),
             icon=":material/tune:",
         )
         st.code("tunesmith sweep config/sweeps/starter.yaml", language="bash")
+    sweep_form.panel(expanded=not known)
+    if not known:
         return
     chosen = _choose(known)
     live = next((each for each in known if each.id == chosen), None)
