@@ -112,6 +112,13 @@ class Settings(BaseSettings):
         description="Address at which browsers find the web page, as behind a server that speaks "
         "HTTPS; by default this machine's.",
     )
+    serve_port: int = Field(
+        8080,
+        ge=1,
+        le=65535,
+        validation_alias="SERVE_PORT",
+        description="Port of `tunesmith serve`.",
+    )
     artifacts: str | None = Field(
         None,
         validation_alias="TUNESMITH_ARTIFACTS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from fastapi import Request
@@ -12,10 +12,11 @@ from pydantic_core import from_json
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tunesmith.api.problems import UnsupportedTypeError, problem_response
-from tunesmith.errors import ConfigError, Problem
+from tunesmith.api.problems import TooLargeError, UnsupportedTypeError, error_response
+from tunesmith.errors import ConfigError, Problem, TunesmithError
 
 MAX_JSON = 1 << 20
 """Bytes of a body of JSON, at most."""
@@ -31,20 +32,25 @@ LEAST_RATE = 1024
 
 
 class BodyLimits:
-    """Ends requests whose body is too large (413) or comes too slowly (408)."""
+    """Ends requests whose body is too large (413) or comes too slowly (408).
+
+    `refuse` makes the answer of an error and the path.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        upload_paths: Collection[str],
-        max_upload: int,
+        upload_paths: Collection[str] = (),
+        max_upload: int = 0,
         patience: float = PATIENCE,
+        refuse: Callable[[TunesmithError, str], Response] = error_response,
     ) -> None:
         self.app = app
         self.upload_paths = frozenset(upload_paths)
         self.max_upload = max_upload
         self.patience = patience
+        self.refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,10 +60,8 @@ class BodyLimits:
         most = self.max_upload + MULTIPART if is_upload else MAX_JSON
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length[:30]) > most:
-            response = problem_response(
-                413, "too-large", "Too large", _too_large(most),
-                instance=scope["path"], headers={"Connection": "close"},
-            )  # fmt: skip
+            response = self.refuse(TooLargeError(_too_large(most)), scope["path"])
+            response.headers["Connection"] = "close"
             await response(scope, receive, send)
             return
         begun, read, complete = time.monotonic(), 0, False

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from tunesmith.api.auth import Identity
+from tunesmith.api.auth import Authenticator, Identity
 from tunesmith.api.bodies import read_json_object
 from tunesmith.api.schemas.base import EXPERIMENT_ID, TEXT
 from tunesmith.api.service import Service
@@ -22,7 +22,7 @@ from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
 
-_BEARER = HTTPBearer(
+BEARER = HTTPBearer(
     auto_error=False,
     scheme_name="token",
     description="An access token, `ts_…`, or a token of the OpenID Connect provider. Not needed "
@@ -56,14 +56,22 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 def identify(
     request: Request,
     service: ServiceDep,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
 ) -> Identity:
     """Who asks. Raises UnauthenticatedError, TooManyAttemptsError."""
-    given = request.headers.get("authorization")
-    token = credentials.credentials if credentials else given
+    return identified(request, service.authenticator, shown_token(request, credentials))
+
+
+def shown_token(request: Request, credentials: HTTPAuthorizationCredentials | None) -> str | None:
+    """The token that `request` shows; its whole header where that is none of Bearer's."""
+    return credentials.credentials if credentials else request.headers.get("authorization")
+
+
+def identified(request: Request, authenticator: Authenticator, token: str | None) -> Identity:
+    """Who sent `request` with `token`. Raises as `Authenticator.identify` does."""
     client = request.client.host if request.client else None
     server = request.scope.get("server")
-    identity = service.authenticator.identify(token, client, server[0] if server else None)
+    identity = authenticator.identify(token, client, server[0] if server else None)
     request.state.actor = identity.name
     return identity
 
@@ -71,7 +79,7 @@ def identify(
 def get_identify(
     request: Request,
     service: ServiceDep,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
 ) -> Callable[[], Identity]:
     """What tells again who asks, for answers that last: their token may be revoked meanwhile."""
     return partial(identify, request, service, credentials)

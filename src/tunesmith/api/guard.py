@@ -7,15 +7,17 @@ stranger can point there (DNS rebinding, so `Host` is checked).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunesmith.api.auth import is_loopback
 from tunesmith.api.headers import secure
 from tunesmith.api.problems import error_response
-from tunesmith.errors import AccessError
+from tunesmith.errors import AccessError, TunesmithError
 
 READING = ("GET", "HEAD", "OPTIONS")
 
@@ -23,12 +25,20 @@ READING = ("GET", "HEAD", "OPTIONS")
 class Guard:
     """Refuses requests of strange origin where the API is open; adds the security headers.
 
-    No header of CORS is ever sent, so no other page may read an answer.
+    No header of CORS is ever sent, so no other page may read an answer. `refuse` makes the answer
+    of an error and the path.
     """
 
-    def __init__(self, app: ASGIApp, *, is_open: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        is_open: bool,
+        refuse: Callable[[TunesmithError, str], Response] = error_response,
+    ) -> None:
         self.app = app
         self.is_open = is_open
+        self.refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,7 +52,7 @@ class Guard:
 
         trouble = strangeness(scope) if self.is_open else None
         if trouble is not None:
-            response = error_response(AccessError(trouble), scope["path"])
+            response = self.refuse(AccessError(trouble), scope["path"])
             await response(scope, receive, send_guarded)
             return
         await self.app(scope, receive, send_guarded)

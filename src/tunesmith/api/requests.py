@@ -19,7 +19,7 @@ UNKNOWN = "unknown"
 class RequestLog:
     """Measures and logs each request; what is after `?` and in headers stays out of the log."""
 
-    def __init__(self, app: ASGIApp, *, measurements: Measurements) -> None:
+    def __init__(self, app: ASGIApp, *, measurements: Measurements | None = None) -> None:
         self.app = app
         self.measurements = measurements
 
@@ -42,7 +42,8 @@ class RequestLog:
         finally:
             seconds = time.perf_counter() - begun
             route = _route(scope)
-            self.measurements.request(scope["method"], route, status, seconds)
+            if self.measurements is not None:
+                self.measurements.request(scope["method"], route, status, seconds)
             level = logging.INFO if scope["method"] != "GET" or status >= 400 else logging.DEBUG
             if log.isEnabledFor(level):
                 extra = _facts(scope, route, status, seconds, state.get("actor", ""))

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Register adapters under names, promote versions, find them.",
     ),
     "predict": ("tunesmith.cli.predict", "Ask the adapter of an experiment."),
+    "serve": ("tunesmith.cli.serve", "Keep adapters loaded, for chats as OpenAI's API has them."),
     "export": (
         "tunesmith.cli.export",
         "Export an adapter: merged, ONNX, GGUF, the hub, an archive.",

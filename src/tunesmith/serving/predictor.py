@@ -12,18 +12,20 @@ import json
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psutil
 import torch
-from peft import PeftModel
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import DataError, ModelError
 from tunesmith.serving.adapters import SavedAdapter
+from tunesmith.serving.asking import TooLongError
 from tunesmith.serving.bases import check_base, find_base
+from tunesmith.serving.generation import Chat
+from tunesmith.serving.loaded import Base, Loaded
 from tunesmith.serving.placement import (
     changes_base,
     for_device,
@@ -46,6 +48,9 @@ MOST_ADAPTERS = 16
 SHARE_OF_MEMORY = 0.5
 """Share of the device's memory that loaded models may take together, likewise."""
 
+WHOLE = 1 << 40
+"""More tokens than any question has: it is encoded whole."""
+
 Question = str | Mapping[str, Any]
 """A text, columns by name, or `{"messages": [...]}`."""
 
@@ -59,42 +64,6 @@ class Answers:
     """The base model's own answers, where they were asked for and it has any."""
     base_reason: str | None = None
     """Why it has none."""
-
-
-@dataclass
-class _Base:
-    """A loaded base model, with the adapters that are on it now."""
-
-    model: Any
-    fresh: list[str]
-    source: ModelSource
-    tokenizer: Any
-    longest: int | None
-    plan: Plan
-    adapters: set[str]
-    """Names of its adapters; a base that answers alone has none."""
-
-    @property
-    def adapted(self) -> bool:
-        """Whether an adapter is on it."""
-        return isinstance(self.model, PeftModel)
-
-    @property
-    def size(self) -> int:
-        """Bytes of its weights and those of its adapters."""
-        return sum(p.numel() * p.element_size() for p in self.model.parameters())
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """An adapter that can answer."""
-
-    base_key: str
-    name: str | None
-    """Its name on the base model; None stands for the base model alone."""
-    task: Task
-    columns: Columns
-    config: ExperimentConfig
 
 
 class Predictor:
@@ -117,8 +86,8 @@ class Predictor:
         self._device = choose_device(device)[0]
         self._most_adapters = most_adapters
         self._most_bytes = most_bytes or int(total_memory(self._device) * SHARE_OF_MEMORY)
-        self._bases: dict[str, _Base] = {}
-        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._bases: dict[str, Base] = {}
+        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         """The least recently used first."""
         self._sources: dict[str, tuple[Any, ModelSource]] = {}
         self._numbers = itertools.count(1)
@@ -179,23 +148,65 @@ class Predictor:
             return str(error)
         return None
 
+    def load(self, adapter: SavedAdapter, *, base: bool = False) -> tuple[Task, str | None]:
+        """Load `adapter`, and with `base` what its base model needs to answer alone.
+
+        Its task, and why the base model has no answer of its own. Raises as `answer` does.
+        """
+        loaded = self._load(adapter)
+        task, reason = self._of_base(loaded)
+        if base and task is not None and changes_base(loaded.config):
+            self._load_alone(adapter, loaded)
+        return loaded.task, reason
+
+    def chat(
+        self,
+        adapter: SavedAdapter,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        base: bool = False,
+        max_new_tokens: int | None = None,
+    ) -> Chat:
+        """A conversation as the adapter, or with `base` its base model, can answer it by tokens.
+
+        Raises TooLongError where it leaves no room for the answer, DataError where the task can't
+        be asked it, and ModelError as `answer` does.
+        """
+        loaded = self._load(adapter)
+        task: Task | None = loaded.task
+        if base:
+            task, reason = self._of_base(loaded)
+            if task is None:
+                raise DataError(str(reason))
+            if changes_base(loaded.config):
+                loaded = self._load_alone(adapter, loaded)
+        assert task is not None
+        most = max_new_tokens or task.longest_generated()
+        if most is None:
+            raise DataError(f"an adapter of the task {task.name} answers no conversations.")
+        holder = self._bases[loaded.base_key]
+        room = task.question_length(loaded.config.data.max_length, holder.longest, most)
+        row = task.question({"messages": list(messages)}, loaded.columns)
+        (example,) = task.encode_questions([row], loaded.columns, holder.tokenizer, WHOLE)
+        prompt = example["input_ids"]
+        if len(prompt) > room:
+            raise TooLongError(len(prompt), room, most)
+        model = holder.model.get_base_model() if holder.adapted else holder.model
+        activate = partial(holder.activate, "" if base else loaded.name or "")
+        return Chat(prompt, most, model, holder.tokenizer, holder.plan, activate)
+
     # -- answering --------------------------------------------------------------------------
 
     def _ask(
-        self, loaded: _Loaded, task: Task, rows: Sequence[Row], limit: int | None, *, alone: bool
+        self, loaded: Loaded, task: Task, rows: Sequence[Row], limit: int | None, *, alone: bool
     ) -> list[Answer]:
         """Answers of the adapter, or with `alone` of the base model under it."""
         base = self._bases[loaded.base_key]
         length = task.question_length(loaded.config.data.max_length, base.longest, limit)
         examples = task.encode_questions(rows, loaded.columns, base.tokenizer, length)
         batches = by_length(examples, eval_batch_size(loaded.config, task))
-        if loaded.name is not None:
-            base.model.set_adapter(loaded.name)
-        # A base model that is asked alone may carry adapters of others.
-        with_base: AbstractContextManager[Any] = (
-            base.model.disable_adapter() if alone and base.adapted else nullcontext()
-        )
-        with torch.inference_mode(), autocast(base.plan), with_base:
+        base.activate("" if alone else loaded.name or "")
+        with torch.inference_mode(), autocast(base.plan):
             found = [
                 answer
                 for batch in batches
@@ -209,23 +220,30 @@ class Predictor:
         return in_given_order(found, batches)
 
     def _ask_base(
-        self, loaded: _Loaded, adapter: SavedAdapter, rows: Sequence[Row], limit: int | None
+        self, loaded: Loaded, adapter: SavedAdapter, rows: Sequence[Row], limit: int | None
     ) -> tuple[list[Answer] | None, str | None]:
-        base = self._bases[loaded.base_key]
-        settings = json.loads((base.source.folder / "config.json").read_text(encoding="utf-8"))
-        task = loaded.task.of_base(settings, base.fresh)
+        task, reason = self._of_base(loaded)
         if task is None:
-            return None, (
-                f"{base.source.name} has no answer of its own: {', '.join(base.fresh)} came with "
-                "the adapter, and without it would be random numbers."
-            )
+            return None, reason
         if changes_base(loaded.config):
             loaded = self._load_alone(adapter, loaded)
         return self._ask(loaded, task, rows, limit, alone=True), None
 
+    def _of_base(self, loaded: Loaded) -> tuple[Task | None, str | None]:
+        """The task as the base model under `loaded` answers it; None, and why, where it can't."""
+        base = self._bases[loaded.base_key]
+        settings = json.loads((base.source.folder / "config.json").read_text(encoding="utf-8"))
+        task = loaded.task.of_base(settings, base.fresh)
+        if task is not None:
+            return task, None
+        return None, (
+            f"{base.source.name} has no answer of its own: {', '.join(base.fresh)} came with "
+            "the adapter, and without it would be random numbers."
+        )
+
     # -- loading ----------------------------------------------------------------------------
 
-    def _load(self, adapter: SavedAdapter) -> _Loaded:
+    def _load(self, adapter: SavedAdapter) -> Loaded:
         """The adapter, loaded unless it is, now the most recently used one."""
         key = f"{adapter.experiment_id}:{adapter.folder}:{stamp(adapter.folder, WEIGHTS)}"
         if key not in self._loaded:
@@ -247,17 +265,19 @@ class Predictor:
                     f"the adapter of experiment {adapter.experiment_id} can't be loaded onto "
                     f"{base.source.name}: {str(error).splitlines()[0]}"
                 ) from error
+            finally:
+                base.active = None
             base.adapters.add(name)
-            self._loaded[key] = _Loaded(base_key, name, task, columns, config)
+            self._loaded[key] = Loaded(base_key, name, task, columns, config)
         self._loaded.move_to_end(key)
         self._make_room()
         return self._loaded[key]
 
-    def _load_alone(self, adapter: SavedAdapter, loaded: _Loaded) -> _Loaded:
+    def _load_alone(self, adapter: SavedAdapter, loaded: Loaded) -> Loaded:
         """The untouched base model of an adapter that changes the weights under it."""
         base_key = self._load_base(adapter, loaded.config, loaded.task, owner="")
         key = f"base:{base_key}"
-        self._loaded[key] = _Loaded(base_key, None, loaded.task, loaded.columns, loaded.config)
+        self._loaded[key] = Loaded(base_key, None, loaded.task, loaded.columns, loaded.config)
         self._bases[base_key].adapters.add(key)
         self._loaded.move_to_end(key)
         self._make_room()
@@ -286,7 +306,7 @@ class Predictor:
                 model, fresh = base_model(config, task, source, plan)
             except torch.OutOfMemoryError as error:
                 raise too_big(source, facts.parameters, self._device) from error
-            self._bases[key] = _Base(model, fresh, source, tokenizer, facts.max_length, plan, set())
+            self._bases[key] = Base(model, fresh, source, tokenizer, facts.max_length, plan, set())
         return key
 
     def _source(self, adapter: SavedAdapter, config: ExperimentConfig) -> ModelSource:
@@ -327,7 +347,9 @@ class Predictor:
             gc.collect()
             if self._device.startswith("cuda"):
                 torch.cuda.empty_cache()
-        elif gone.name is not None and len(base.model.peft_config) > 1:
+            return
+        base.active = None
+        if gone.name is not None and len(base.model.peft_config) > 1:
             base.model.delete_adapter(gone.name)
         elif gone.name is not None:
             base.model = base.model.unload()

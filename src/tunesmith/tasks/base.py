@@ -276,6 +276,13 @@ class Task(ABC):
         """
         return min(trained, longest or trained)
 
+    def longest_generated(self) -> int | None:
+        """Most tokens of an answer that is text, where nothing else is asked for.
+
+        None where the task answers no conversations.
+        """
+        return None
+
     def encode_questions(
         self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
     ) -> list[Example]:

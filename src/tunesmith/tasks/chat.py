@@ -201,7 +201,7 @@ def generate(
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=sorted(end_tokens(model, tokenizer)),
     )
-    with _head_on_whole_memory(model):
+    with head_on_whole_memory(model):
         output = model.generate(
             **{name: tensor.to(device) for name, tensor in inputs.items()},
             generation_config=config,
@@ -210,7 +210,7 @@ def generate(
 
 
 @contextmanager
-def _head_on_whole_memory(model: Any) -> Iterator[None]:
+def head_on_whole_memory(model: Any) -> Iterator[None]:
     """Give the language-model head its input as one piece of memory.
 
     While generating it sees the last token of every text, with the others' memory between them; for

@@ -332,7 +332,7 @@ class SupervisedFineTuning(Task):
         last of them ends an answer, greedy decoding gives exactly these tokens: only the other rows
         are generated.
         """
-        limit, ends = self._longest_generated(), end_tokens(model, tokenizer)
+        limit, ends = self.longest_generated(), end_tokens(model, tokenizer)
         tokens: dict[int, list[int]] = {}
         for number in range(len(batch["input_ids"])):
             mine = hits[owners == number]
@@ -349,7 +349,7 @@ class SupervisedFineTuning(Task):
         )
         return [text.strip() for text in texts]
 
-    def _longest_generated(self) -> int:
+    def longest_generated(self) -> int:
         """Most tokens of a generated answer, its end included."""
         return self.options.max_new_tokens or min(self.longest_answer + 2, 512)
 
@@ -363,7 +363,7 @@ class SupervisedFineTuning(Task):
             batch["input_ids"][number, : batch["prompt_length"][number]].tolist()
             for number in wanted
         ]
-        return generate(model, prompts, tokenizer, self._longest_generated())
+        return generate(model, prompts, tokenizer, self.longest_generated())
 
     def score(self, predictions: Sequence[Prediction]) -> Score:
         tokens = max(sum(p.tokens for p in predictions), 1)
@@ -410,7 +410,7 @@ class SupervisedFineTuning(Task):
         self, trained: int, longest: int | None, max_new_tokens: int | None = None
     ) -> int:
         longest = longest or max(trained, 2048)  # a chat may be longer than those learned from
-        most = max_new_tokens or self._longest_generated()
+        most = max_new_tokens or self.longest_generated()
         if most > longest - 4:
             raise DataError(
                 f"an answer of {most:,} tokens leaves no room for the question: the model takes "
@@ -433,7 +433,7 @@ class SupervisedFineTuning(Task):
         max_new_tokens: int | None = None,
     ) -> list[Answer]:
         prompts = [example["input_ids"] for example in examples]
-        most = max_new_tokens or self._longest_generated()
+        most = max_new_tokens or self.longest_generated()
         tokens = generate(model, prompts, tokenizer, most)
         texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [

@@ -1,0 +1,127 @@
+"""`tunesmith serve`: adapters kept loaded, answered for as OpenAI's chat completions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import click
+import uvicorn
+from rich.console import Console
+
+from tunesmith.api.auth import Authenticator
+from tunesmith.api.openai.app import create_app
+from tunesmith.errors import ConfigError, Problem
+from tunesmith.jobs.logs import log_to_terminal
+from tunesmith.jobs.ports import port_is_free, port_taken
+from tunesmith.loading import load
+from tunesmith.serving.adapters import SavedAdapter, locate_adapter
+from tunesmith.serving.asking import Served
+from tunesmith.settings import Settings
+from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.store import Store
+
+CLOSING = 5
+"""Seconds that answers get to end."""
+
+
+@click.command()
+@click.argument("references", metavar="[MODEL=]ID|NAME|latest…", nargs=-1, required=True)
+@click.option("--base", is_flag=True, help="The base models answer too, as MODEL:base.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True,
+    help="Address to listen on; any but this machine's own needs tokens.",
+)  # fmt: skip
+@click.option("--port", type=click.IntRange(1, 65535), help="Port; by default SERVE_PORT.")
+@click.option("--require-tokens", is_flag=True, help="Ask for tokens on this machine too.")
+@click.option("--device", help="cpu, cuda, cuda:N or mps; left out: the best one here.")
+def serve(
+    references: tuple[str, ...],
+    base: bool,
+    host: str,
+    port: int | None,
+    require_tokens: bool,
+    device: str | None,
+) -> None:
+    """Keep the adapters of experiments loaded and answer for them, until Ctrl-C.
+
+    Adapters with the same base model share it. POST /v1/chat/completions is OpenAI's, for adapters
+    of chat models; POST /predict/MODEL asks any. A model is called by what stands before =, else
+    by its experiment's name; its id always does too.
+
+    \b
+    tunesmith serve latest
+    tunesmith serve support=3f9c21d07a4e sales=2b7e15162a6f --base
+    """  # noqa: D301 - click's mark of lines to leave alone is a real backspace
+    settings = Settings.read()
+    given = {"api_port": port or settings.serve_port, "api_host": host}
+    given |= {"require_tokens": True} if require_tokens else {}
+    settings = settings.model_copy(update=given)
+    log_to_terminal(settings, "serve")
+    console = Console(stderr=True)
+    with Store(settings.store_url) as store:
+        authenticator = Authenticator(settings, store)
+        if not port_is_free(host, settings.api_port):
+            raise port_taken("models", settings.api_port, "SERVE_PORT")
+        adapters = _adapters(references, store, settings)
+        with console.status("loading") as status:
+            engine = load("tunesmith.serving.engine").Engine(
+                settings, adapters, base=base, device=device,
+                loading=lambda name: status.update(f"loading {name}"),
+            )  # fmt: skip
+        _announce(console, engine.models, engine.notes, settings.api_address)
+        uvicorn.run(
+            create_app(engine, authenticator),
+            host=host,
+            port=settings.api_port,
+            log_config=None,
+            access_log=False,  # the application logs each request, without what is secret in it
+            server_header=False,
+            ws="none",
+            timeout_graceful_shutdown=CLOSING,
+        )
+
+
+def _adapters(
+    references: Sequence[str], store: Store, settings: Settings
+) -> dict[str, tuple[SavedAdapter, int]]:
+    """The adapters by the names that they are called by, and when each was trained.
+
+    Raises ConfigError when two would have one name.
+    """
+    asked: list[tuple[str, Experiment]] = []
+    for reference in references:
+        name, mark, wanted = reference.rpartition("=")
+        asked.append((name if mark else "", store.find(wanted)))
+    often = Counter(name or experiment.name for name, experiment in asked)
+    found: dict[str, tuple[SavedAdapter, int]] = {}
+    for name, experiment in asked:
+        called = name or (experiment.name if often[experiment.name] == 1 else experiment.id)
+        if called in found:
+            raise ConfigError(
+                [
+                    Problem(
+                        "MODEL", "two models are called this", called, "a name for each, MODEL=ID"
+                    )
+                ]
+            )
+        trained = experiment.finished_at or experiment.created_at
+        found[called] = (locate_adapter(experiment, settings), int(trained.timestamp()))
+    return found
+
+
+def _announce(
+    console: Console, models: Sequence[Served], notes: Mapping[str, str], address: str
+) -> None:
+    """Say what can be asked, and where."""
+    for model in models:
+        where = "/v1/chat/completions" if model.chats else f"/predict/{model.name}"
+        kind = f"the base model {model.base_model}" if model.base else f"{model.task}"
+        console.print(f"  {model.name}  {kind}, POST {where}", highlight=False, soft_wrap=True)
+    for name, note in notes.items():
+        console.print(f"note: no {name}:base: {note}", highlight=False, soft_wrap=True)
+    console.print(
+        f"  address  {address}/v1, its page {address}/docs; stop it with Ctrl-C",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,62 @@
+"""What a predictor holds in memory: base models, and the adapters that are on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from peft import PeftModel
+
+from tunesmith.config.schema import ExperimentConfig
+from tunesmith.tasks.base import Columns, Task
+from tunesmith.training.model import ModelSource
+from tunesmith.training.plan import Plan
+
+
+@dataclass
+class Base:
+    """A loaded base model, with the adapters that are on it now."""
+
+    model: Any
+    fresh: list[str]
+    source: ModelSource
+    tokenizer: Any
+    longest: int | None
+    plan: Plan
+    adapters: set[str]
+    """Names of its adapters; a base that answers alone has none."""
+    active: str | None = None
+    """The adapter that answers now; "" stands for none, None for not known."""
+
+    @property
+    def adapted(self) -> bool:
+        """Whether an adapter is on it."""
+        return isinstance(self.model, PeftModel)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights and those of its adapters."""
+        return sum(p.numel() * p.element_size() for p in self.model.parameters())
+
+    def activate(self, name: str) -> None:
+        """Let the adapter `name` answer; "": the base model alone, whatever is on it."""
+        if not self.adapted or self.active == name:
+            return
+        if name:
+            self.model.base_model.enable_adapter_layers()
+            self.model.set_adapter(name)
+        else:
+            self.model.base_model.disable_adapter_layers()
+        self.active = name
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An adapter that can answer."""
+
+    base_key: str
+    name: str | None
+    """Its name on the base model; None stands for the base model alone."""
+    task: Task
+    columns: Columns
+    config: ExperimentConfig
