@@ -34,7 +34,8 @@ def environment(trained_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("TUNESMITH_DATABASE_URL", trained_settings.store_url)
     monkeypatch.setenv("TUNESMITH_RESULTS_DIR", str(trained_settings.results_dir))
     monkeypatch.setenv("TUNESMITH_CACHE_DIR", str(trained_settings.cache_dir))
-    monkeypatch.setattr(command, "AT_ONCE", 3)  # so that a few rows are several portions
+    monkeypatch.setattr(command, "FIRST", 2)  # so that a few rows are several portions
+    monkeypatch.setattr(command, "AT_ONCE", 3)
 
 
 def call(*arguments: str, stdin: str | bytes = "") -> Result:

@@ -19,6 +19,7 @@ from tunesmith.serving.predictor import Predictor
 from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import ExperimentStatus
+from tunesmith.training.plan import make_plan
 
 GOOD, BAD = "a superb film with a lovely plot", "a dull and awful story"
 
@@ -129,6 +130,22 @@ def test_adapters_share_one_base_model_and_answer_as_they_do_alone(
     assert predictor.answer(one, texts) == alone
     by_itself = Predictor(trained_settings, device="cpu").answer(other, texts)
     assert predictor.answer(other, texts) == by_itself
+
+
+def test_matrices_kept_in_the_format_of_their_products_change_no_bit_of_an_answer(
+    predictor: Predictor,
+    classifier: TrainedExperiment,
+    trained_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    adapter = saved(classifier, trained_settings)
+    texts = [row["text"] for row in classifier.predictions]
+    kept = predictor.answer(adapter, texts)
+    monkeypatch.setattr("tunesmith.serving.predictor.lighten", lambda *_: None)
+    as_saved = Predictor(trained_settings, device="cpu")
+    assert as_saved.answer(adapter, texts) == kept
+    if make_plan(adapter.read_config()).precision == "bfloat16":
+        assert predictor.size < as_saved.size
 
 
 def test_the_least_recently_used_adapter_goes_first(

