@@ -134,10 +134,13 @@ def memory(folder: Path, experiment_id: str, texts: list[str]) -> dict[str, floa
         adapter = locate_adapter(store.get(experiment_id), settings)
     predictor, process = Predictor(settings), psutil.Process()
     libraries = process.memory_info().rss / 1e6
-    held = []
+    held, weights = [], []
     for number in range(ADAPTERS):
-        predictor.answer(_copy(adapter, folder, number), texts[:64])
+        copied = _copy(adapter, folder, number)
+        for _ in range(5):  # until the allocator takes no more
+            predictor.answer(copied, texts[:64])
         held.append(process.memory_info().rss / 1e6)
+        weights.append(predictor.size / 1e6)
     if predictor.bases != 1 or len(predictor.loaded) != ADAPTERS:
         raise SystemExit("the adapters don't share one base model")
     return {
@@ -145,6 +148,8 @@ def memory(folder: Path, experiment_id: str, texts: list[str]) -> dict[str, floa
         "one_mb": held[0],
         "all_mb": held[-1],
         "each_more_mb": (held[-1] - held[0]) / (ADAPTERS - 1),
+        "weights_one_mb": weights[0],
+        "weights_each_more_mb": (weights[-1] - weights[0]) / (ADAPTERS - 1),
     }
 
 
