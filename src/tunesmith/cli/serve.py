@@ -16,7 +16,7 @@ from tunesmith.jobs.logs import log_to_terminal
 from tunesmith.jobs.ports import port_is_free, port_taken
 from tunesmith.loading import load
 from tunesmith.serving.adapters import SavedAdapter, locate_adapter
-from tunesmith.serving.asking import Served
+from tunesmith.serving.asking import BASE, Served
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.store import Store
@@ -87,7 +87,7 @@ def _adapters(
 ) -> dict[str, tuple[SavedAdapter, int]]:
     """The adapters by the names that they are called by, and when each was trained.
 
-    Raises ConfigError when two would have one name.
+    Raises ConfigError when two would have one name, or one that of a base model.
     """
     asked: list[tuple[str, Experiment]] = []
     for reference in references:
@@ -97,6 +97,9 @@ def _adapters(
     found: dict[str, tuple[SavedAdapter, int]] = {}
     for name, experiment in asked:
         called = name or (experiment.name if often[experiment.name] == 1 else experiment.id)
+        if called.endswith(BASE):
+            message = f"a name that ends with {BASE} is a base model's"
+            raise ConfigError([Problem("MODEL", message, called, "another name, as MODEL=ID")])
         if called in found:
             raise ConfigError(
                 [

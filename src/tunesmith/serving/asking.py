@@ -10,6 +10,9 @@ from typing import Literal
 from tunesmith.errors import DataError
 from tunesmith.serving.adapters import SavedAdapter
 
+BASE = ":base"
+"""What follows an adapter's name in that of its base model."""
+
 
 class TooLongError(DataError):
     """Raised when a conversation leaves no room for the answer in what the model takes."""

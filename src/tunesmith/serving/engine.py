@@ -16,14 +16,11 @@ import torch
 
 from tunesmith.errors import ModelError, NotFoundError, ServiceError, nearest, shorten
 from tunesmith.serving.adapters import SavedAdapter
-from tunesmith.serving.asking import Asking, Served, Spoken
+from tunesmith.serving.asking import BASE, Asking, Served, Spoken
 from tunesmith.serving.generation import Chat, Wording, speak
 from tunesmith.serving.predictor import Answers, Predictor, Question
 from tunesmith.settings import Settings
 from tunesmith.tasks.chat import end_tokens
-
-BASE = ":base"
-"""What follows an adapter's name in that of its base model."""
 
 
 class Engine:
