@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import click
 import uvicorn
@@ -22,7 +25,7 @@ from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.store import Store
 
 CLOSING = 5
-"""Seconds that answers get to end."""
+"""Seconds that answers get to end; then they are broken off."""
 
 
 @click.command()
@@ -70,7 +73,7 @@ def serve(
                 loading=lambda name: status.update(f"loading {name}"),
             )  # fmt: skip
         _announce(console, engine.models, engine.notes, settings.api_address)
-        uvicorn.run(
+        config = uvicorn.Config(
             create_app(engine, authenticator),
             host=host,
             port=settings.api_port,
@@ -78,8 +81,23 @@ def serve(
             access_log=False,  # the application logs each request, without what is secret in it
             server_header=False,
             ws="none",
-            timeout_graceful_shutdown=CLOSING,
+            timeout_graceful_shutdown=CLOSING + 5,
         )
+        with suppress(KeyboardInterrupt):  # it has stopped by then
+            _Server(config, engine.close).run()
+
+
+class _Server(uvicorn.Server):
+    """Breaks off answers that take too long when it stops: who waits for one is told why."""
+
+    def __init__(self, config: uvicorn.Config, break_off: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._break_off = break_off
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let answers end, for `CLOSING` seconds."""
+        asyncio.get_running_loop().call_later(CLOSING, self._break_off)
+        await super().shutdown(sockets)
 
 
 def _adapters(
