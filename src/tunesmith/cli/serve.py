@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tunesmith.api.auth import Authenticator
 from tunesmith.api.openai.app import create_app
+from tunesmith.cli.usable import USABLE, find_usable
 from tunesmith.errors import ConfigError, Problem
 from tunesmith.jobs.logs import log_to_terminal
 from tunesmith.jobs.ports import port_is_free, port_taken
@@ -29,7 +30,7 @@ CLOSING = 5
 
 
 @click.command()
-@click.argument("references", metavar="[MODEL=]ID|NAME|latest…", nargs=-1, required=True)
+@click.argument("references", metavar=f"[MODEL=]{USABLE}…", nargs=-1, required=True)
 @click.option("--base", is_flag=True, help="The base models answer too, as MODEL:base.")
 @click.option(
     "--host", default="127.0.0.1", show_default=True,
@@ -50,7 +51,7 @@ def serve(
 
     Adapters with the same base model share it. POST /v1/chat/completions is OpenAI's, for adapters
     of chat models; POST /predict/MODEL asks any. A model is called by what stands before =, else
-    by its experiment's name; its id always does too.
+    by its registered name or its experiment's; the experiment's id always does too.
 
     \b
     tunesmith serve latest
@@ -66,7 +67,7 @@ def serve(
         authenticator = Authenticator(settings, store)
         if not port_is_free(host, settings.api_port):
             raise port_taken("models", settings.api_port, "SERVE_PORT")
-        adapters = _adapters(references, store, settings)
+        adapters = _adapters(references, store, settings, console)
         with console.status("loading") as status:
             engine = load("tunesmith.serving.engine").Engine(
                 settings, adapters, base=base, device=device,
@@ -101,20 +102,22 @@ class _Server(uvicorn.Server):
 
 
 def _adapters(
-    references: Sequence[str], store: Store, settings: Settings
+    references: Sequence[str], store: Store, settings: Settings, console: Console
 ) -> dict[str, tuple[SavedAdapter, int]]:
     """The adapters by the names that they are called by, and when each was trained.
 
     Raises ConfigError when two would have one name, or one that of a base model.
     """
-    asked: list[tuple[str, Experiment]] = []
+    asked: list[tuple[str, Experiment, str | None]] = []
     for reference in references:
-        name, mark, wanted = reference.rpartition("=")
-        asked.append((name if mark else "", store.find(wanted)))
-    often = Counter(name or experiment.name for name, experiment in asked)
+        name, _, wanted = reference.rpartition("=")
+        experiment, version = find_usable(wanted, store, console)
+        weights = None if version is None else version.weights_hash
+        asked.append((name or (version.name if version else experiment.name), experiment, weights))
+    often = Counter(name for name, *_ in asked)
     found: dict[str, tuple[SavedAdapter, int]] = {}
-    for name, experiment in asked:
-        called = name or (experiment.name if often[experiment.name] == 1 else experiment.id)
+    for name, experiment, weights in asked:
+        called = experiment.id if often[name] > 1 and name == experiment.name else name
         if called.endswith(BASE):
             message = f"a name that ends with {BASE} is a base model's"
             raise ConfigError([Problem("MODEL", message, called, "another name, as MODEL=ID")])
@@ -127,7 +130,7 @@ def _adapters(
                 ]
             )
         trained = experiment.finished_at or experiment.created_at
-        found[called] = (locate_adapter(experiment, settings), int(trained.timestamp()))
+        found[called] = (locate_adapter(experiment, settings, weights), int(trained.timestamp()))
     return found
 
 
