@@ -1,6 +1,6 @@
 """What every task promises: one suite for all of them, also for those that come later.
 
-A new task needs an entry in `EXAMPLES`, nothing else.
+A new task needs a function in `samples.py`, nothing else.
 """
 
 from __future__ import annotations
@@ -11,95 +11,30 @@ import math
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import peft
 import pytest
 import torch
 import transformers
+from tests.tasks.samples import Sample, samples_of
 
 from tunesmith.errors import ConfigError
 from tunesmith.tasks import TASKS, default_task
 from tunesmith.tasks.base import Batch, Columns, Prediction, Row, Task
 
-
-@dataclass(frozen=True)
-class Example:
-    """Options and rows that a task can learn from, and a model that it can teach."""
-
-    model: str
-    """Fixture of `tests/conftest.py`: the folder of a tiny model."""
-    columns: dict[str, list[Any]]
-    """Column name → its values; their words are those of the tiny models."""
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> list[Row]:
-        count = len(next(iter(self.columns.values())))
-        return [
-            {"_row": n + 1, **{name: values[n] for name, values in self.columns.items()}}
-            for n in range(count)
-        ]
-
-
-TEXTS = [
-    "a good film", "the plot was very dull", "great", "not a bad story but rather poor in it",
-    "superb scene ?", "awful .", "fine movie", "dreadful actor",
-]  # fmt: skip
-VERDICTS = ["good", "bad", "good", "bad", "good", "bad", "good", "bad"]
-
-EXAMPLES: dict[str, list[Example]] = {
-    "text-classification": [
-        Example("tiny_distilbert", {"text": TEXTS, "label": VERDICTS}),
-        Example(
-            "tiny_distilbert",
-            {"text": TEXTS, "label": [1, 2, 3, 1, 2, 3, 1, 1]},
-            {"class_weights": "balanced"},
-        ),
-        Example(
-            "tiny_distilbert",
-            {"text": TEXTS, "label": ["a,b", "", "a", "b", "b", "a", "a", "b,a"]},
-            {"multi_label": True},
-        ),
-        Example(
-            "tiny_distilbert",
-            {"one": TEXTS, "two": TEXTS[::-1], "label": VERDICTS},
-            {"text_column": "one", "text_pair_column": "two"},
-        ),
-        Example("tiny_chat", {"text": TEXTS, "label": VERDICTS}),
-    ],
-    "sft": [
-        Example("tiny_chat", {"prompt": TEXTS, "completion": VERDICTS}),
-        Example(
-            "tiny_chat",
-            {"review": TEXTS, "verdict": VERDICTS},
-            {
-                "prompt_template": "{review} fresh or rotten ?",
-                "completion_column": "verdict",
-                "system_prompt": "answer in one word",
-                "max_new_tokens": 3,
-            },
-        ),
-        Example(
-            "tiny_chat",
-            {
-                "messages": [
-                    [{"role": "user", "content": t}, {"role": "assistant", "content": v}]
-                    for t, v in zip(TEXTS, VERDICTS, strict=True)
-                ]
-            },
-        ),
-    ],
-}
-"""Task name → what it is tried with."""
+WITHOUT_SAMPLES = (
+    "task {name!r} has no samples: give options and rows that it can learn from in a function "
+    "{function}() of tests/tasks/samples.py, so that it is held to what every task promises"
+)
 
 
 @dataclass(frozen=True)
 class Bound:
     """A task that has seen its rows, with a model and a tokenizer."""
 
-    example: Example
+    example: Sample
     task: Task
     columns: Columns
     model: Any
@@ -126,19 +61,10 @@ class Bound:
             )
 
 
-def examples_of(name: str) -> list[Example]:
-    if name not in EXAMPLES:
-        pytest.fail(
-            f"task {name!r} has no entry in EXAMPLES of tests/tasks/test_contract.py: give options "
-            "and rows that it can learn from, so that it is held to what every task promises"
-        )
-    return EXAMPLES[name]
-
-
 CASES = [
     pytest.param((name, number), id=f"{name}-{number}")
     for name in TASKS
-    for number in range(max(len(EXAMPLES.get(name, [])), 1))
+    for number in range(max(len(samples_of(name)), 1))
 ]
 
 
@@ -146,7 +72,10 @@ CASES = [
 def bound(request: pytest.FixtureRequest) -> Bound:
     """Each task with each of its examples."""
     name, number = request.param
-    example = examples_of(name)[number]
+    samples = samples_of(name)
+    if not samples:
+        pytest.fail(WITHOUT_SAMPLES.format(name=name, function=name.replace("-", "_")))
+    example = samples[number]
     folder = request.getfixturevalue(example.model)
     task = TASKS[name](TASKS[name].Options(**example.options))
     columns = task.columns(list(example.rows[0]), example.rows)
@@ -165,12 +94,8 @@ def bound(request: pytest.FixtureRequest) -> Bound:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_has_an_example(name: str) -> None:
-    assert examples_of(name)
-
-
-def test_no_example_is_left_over_from_a_task_that_is_gone() -> None:
-    assert set(EXAMPLES) <= set(TASKS)
+def test_every_task_has_samples(name: str) -> None:
+    assert samples_of(name), WITHOUT_SAMPLES.format(name=name, function=name.replace("-", "_"))
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -281,15 +206,19 @@ def test_no_example_is_longer_than_the_limit(bound: Bound) -> None:
 
 def test_a_batch_is_tensors_padded_to_its_longest_row(bound: Bound) -> None:
     examples, batch = bound.encode(), bound.batch()
-    longest = max(len(example["input_ids"]) for example in examples)
-    assert batch["input_ids"].shape == batch["attention_mask"].shape == (len(examples), longest)
     for name, tensor in batch.items():
         assert isinstance(tensor, torch.Tensor), name
         assert len(tensor) == len(examples), name
-    for number, example in enumerate(examples):
-        there = batch["attention_mask"][number].bool()
-        assert batch["input_ids"][number][there].tolist() == example["input_ids"]
-        assert set(batch["input_ids"][number][~there].tolist()) <= {bound.tokenizer.pad_token_id}
+    ids = [name for name in batch if name.endswith("input_ids")]
+    assert ids
+    for name in ids:
+        there = batch[name.replace("input_ids", "attention_mask")].bool()
+        assert batch[name].shape == there.shape
+        assert set(batch[name][~there].tolist()) <= {bound.tokenizer.pad_token_id}
+        if name == "input_ids" and batch[name].ndim == 2:
+            lists = [row[kept].tolist() for row, kept in zip(batch[name], there, strict=True)]
+            assert lists == [example["input_ids"] for example in examples]
+            assert batch[name].shape[1] == max(map(len, lists))
 
 
 # -- the loss -----------------------------------------------------------------------------------
@@ -359,18 +288,55 @@ def test_the_score_is_finite_numbers_with_the_main_one_among_them(bound: Bound) 
     assert json.loads(json.dumps(dict(score.details))) == dict(score.details)
 
 
-def test_the_main_metric_is_the_share_of_correct_predictions(bound: Bound) -> None:
+def test_the_main_metric_is_what_the_rows_add_to_it(bound: Bound) -> None:
     predictions = bound.predictions()
-    score = bound.task.score(predictions)
-    share = sum(p.correct for p in predictions) / len(predictions)
-    assert score.metrics[score.main] == pytest.approx(share)
+    metric = bound.task.score(predictions).metrics[bound.task.main_metric]
+    weights = sum(p.weight for p in predictions)
+    assert all(p.weight >= 0 for p in predictions)
+    assert weights > 0
+    assert metric == pytest.approx(sum(p.earned for p in predictions) / weights)
+    assert bound.task.main_metric not in bound.task.lower_is_better
 
 
 def test_the_baseline_is_a_score_that_can_be_compared(bound: Bound) -> None:
     baseline = bound.task.baseline(bound.rows, bound.rows, bound.columns)
     assert set(baseline) == {"name", "metric", "value"}
     assert baseline["metric"] == bound.task.main_metric
-    assert 0 < baseline["value"] <= 1
+    assert baseline["value"] <= 1
+    assert math.isfinite(baseline["value"])
+
+
+# -- answers to something new -------------------------------------------------------------------
+
+
+def test_a_row_that_is_asked_gets_the_answer_that_was_predicted_for_it(bound: Bound) -> None:
+    task, texts = bound.task, bound.task.text_columns(bound.columns)
+    ask = bound.example.question or (lambda row: {name: row[name] for name in texts})
+    questions = [task.question(ask(row), bound.columns) for row in bound.rows]
+    examples = task.encode_questions(questions, bound.columns, bound.tokenizer, 64)
+    assert not any(example["cut"] for example in examples)
+    with torch.inference_mode():
+        answers = task.answer(bound.model, examples, bound.tokenizer)
+    assert len(answers) == len(bound.rows)
+    assert json.dumps([answer.answer for answer in answers])
+    if bound.example.answers_as_predicted:
+        predicted = [prediction.predicted for prediction in bound.predictions()]
+        assert [answer.answer for answer in answers] == predicted
+
+
+def test_a_question_longer_than_the_limit_is_answered_and_said_to_be_cut(bound: Bound) -> None:
+    task, texts = bound.task, bound.task.text_columns(bound.columns)
+    ask = bound.example.question or (lambda row: {name: row[name] for name in texts})
+    longest = max(bound.rows, key=lambda row: len(bound.task.key(row, bound.columns)))
+    question = task.question(ask(longest), bound.columns)
+    (whole,) = task.encode_questions([question], bound.columns, bound.tokenizer, 64)
+    limit = len(whole["input_ids"]) - 2
+    (example,) = task.encode_questions([question], bound.columns, bound.tokenizer, limit)
+    assert example["cut"]
+    assert len(example["input_ids"]) <= limit
+    with torch.inference_mode():
+        (answer,) = task.answer(bound.model, [example], bound.tokenizer)
+    assert answer.cut
 
 
 def test_the_usage_is_python_that_names_the_base_model(bound: Bound) -> None:

@@ -66,6 +66,15 @@ class Prediction:
     tokens_correct: int = 0
     """Targets that the model gave when shown the answer up to there."""
     scores: tuple[float, ...] = ()
+    points: float | None = None
+    """What the row adds to the main metric's numerator; None: 1 where it is correct, else 0."""
+    weight: float = 1.0
+    """What the row adds to the main metric's denominator, 0 or more."""
+
+    @property
+    def earned(self) -> float:
+        """`points` as a number."""
+        return float(self.correct) if self.points is None else self.points
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,12 @@ class Task(ABC):
     auto_class: ClassVar[str]
     """The transformers class that loads its base model."""
     main_metric: ClassVar[str]
-    """The metric that says best how good it is: the one with an interval."""
+    """The metric that says best how good it is, higher is better: the one with an interval.
+
+    It is the sum of the predictions' `points` over the sum of their `weight`: of such a ratio, an
+    interval and a test need nothing but what each row adds. By default that is the share of rows
+    that are correct.
+    """
     best_metric: ClassVar[str] = "loss"
     """The metric that early stopping and the best checkpoint use unless told otherwise."""
     lower_is_better: ClassVar[frozenset[str]] = frozenset({"loss"})

@@ -1,0 +1,96 @@
+"""What each task is tried with by `test_contract.py`: one function a task.
+
+The function's name is the task's, with underscores for hyphens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith.tasks.base import Row
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Options and rows that a task can learn from, and a model that it can teach."""
+
+    model: str
+    """Fixture of `tests/conftest.py`: the folder of a tiny model."""
+    columns: dict[str, list[Any]]
+    """Column name → its values; their words are those of the tiny models."""
+    options: dict[str, Any] = field(default_factory=dict)
+    question: Callable[[Row], Any] | None = None
+    """What an adapter is asked of a row; None: its text columns, by name."""
+    answers_as_predicted: bool = True
+    """Whether the answer to a row's question is what is predicted for the row."""
+
+    @property
+    def rows(self) -> list[Row]:
+        count = len(next(iter(self.columns.values())))
+        return [
+            {"_row": n + 1, **{name: values[n] for name, values in self.columns.items()}}
+            for n in range(count)
+        ]
+
+
+TEXTS = [
+    "a good film", "the plot was very dull", "great", "not a bad story but rather poor in it",
+    "superb scene ?", "awful .", "fine movie", "dreadful actor",
+]  # fmt: skip
+VERDICTS = ["good", "bad", "good", "bad", "good", "bad", "good", "bad"]
+
+
+def samples_of(name: str) -> list[Sample]:
+    """The samples of the task `name`; none where nobody wrote them."""
+    samples = globals().get(name.replace("-", "_"))
+    return [] if samples is None else list(samples())
+
+
+def text_classification() -> list[Sample]:
+    return [
+        Sample("tiny_distilbert", {"text": TEXTS, "label": VERDICTS}),
+        Sample(
+            "tiny_distilbert",
+            {"text": TEXTS, "label": [1, 2, 3, 1, 2, 3, 1, 1]},
+            {"class_weights": "balanced"},
+        ),
+        Sample(
+            "tiny_distilbert",
+            {"text": TEXTS, "label": ["a,b", "", "a", "b", "b", "a", "a", "b,a"]},
+            {"multi_label": True},
+        ),
+        Sample(
+            "tiny_distilbert",
+            {"one": TEXTS, "two": TEXTS[::-1], "label": VERDICTS},
+            {"text_column": "one", "text_pair_column": "two"},
+        ),
+        Sample("tiny_chat", {"text": TEXTS, "label": VERDICTS}),
+    ]
+
+
+def sft() -> list[Sample]:
+    return [
+        Sample("tiny_chat", {"prompt": TEXTS, "completion": VERDICTS}),
+        Sample(
+            "tiny_chat",
+            {"review": TEXTS, "verdict": VERDICTS},
+            {
+                "prompt_template": "{review} fresh or rotten ?",
+                "completion_column": "verdict",
+                "system_prompt": "answer in one word",
+                "max_new_tokens": 3,
+            },
+        ),
+        Sample(
+            "tiny_chat",
+            {
+                "messages": [
+                    [{"role": "user", "content": t}, {"role": "assistant", "content": v}]
+                    for t, v in zip(TEXTS, VERDICTS, strict=True)
+                ]
+            },
+            question=lambda row: {"messages": row["messages"][:-1]},
+        ),
+    ]
