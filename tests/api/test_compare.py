@@ -177,7 +177,7 @@ def test_what_cannot_be_compared_says_why_and_gives_no_number(api: Api) -> None:
     assert "the recorded one" in notes["lost"][1]
     assert "predictions.jsonl" in notes["damaged"][1]
     assert notes["weighted"][0] is None
-    assert "not the share of right answers" in notes["weighted"][1]
+    assert "doesn't follow from what its rows add" in notes["weighted"][1]
 
 
 def test_only_fields_that_differ_are_listed_by_their_dotted_names(api: Api) -> None:

@@ -70,6 +70,21 @@ def text_classification() -> list[Sample]:
     ]
 
 
+def regression() -> list[Sample]:
+    return [
+        Sample("tiny_distilbert", {"text": TEXTS, "score": [4.5, 1, 5, 2.5, 4, 1, 3.5, 0.5]}),
+        Sample(
+            "tiny_chat",
+            {
+                "one": TEXTS,
+                "two": TEXTS[::-1],
+                "alike": list("01732094"),
+            },
+            {"text_column": "one", "text_pair_column": "two", "target_column": "alike"},
+        ),
+    ]
+
+
 def sft() -> list[Sample]:
     return [
         Sample("tiny_chat", {"prompt": TEXTS, "completion": VERDICTS}),

@@ -12,7 +12,14 @@ from tunesmith.tracking.significance import (
     fewest_rows_that_differ,
     holm,
     mid_p_mcnemar,
+    randomization,
+    ratio,
+    ratio_difference_interval,
+    ratio_gains,
+    ratio_interval,
+    ratio_rows_needed,
     rows_needed,
+    unsteadiness,
     wilson,
 )
 
@@ -124,3 +131,56 @@ def test_several_tests_are_adjusted_as_holm_says() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.6]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+# -- ratios of sums over rows, as F1 and R² are ------------------------------------------------
+
+
+def entities(rows: int, found: float, seed: int) -> npt.NDArray[np.float64]:
+    """Twice the entities found and all expected or predicted ones of each row: F1's parts."""
+    random = np.random.default_rng(seed)
+    expected = random.poisson(2, rows)
+    hits = random.binomial(expected, found)
+    return np.stack([2.0 * hits, expected + hits + random.binomial(1, 0.3, rows)], axis=1)
+
+
+def test_an_interval_of_f1_holds_the_true_one_as_often_as_it_says() -> None:
+    truth = ratio(*entities(1_000_000, 0.8, 10_000).T)
+    drawn = [ratio_interval(*entities(200, 0.8, seed).T) for seed in range(200)]
+    assert 0.91 <= np.mean([found.low <= truth <= found.high for found in drawn]) <= 0.99
+    assert {(found.method, found.rows) for found in drawn} == {("bootstrap", 200)}
+
+
+def test_two_metrics_that_are_equal_are_told_apart_one_time_in_twenty() -> None:
+    p_values = []
+    for seed in range(200):
+        first, second = entities(150, 0.8, seed), entities(150, 0.8, seed + 5_000)
+        p_values.append(randomization(first, second))
+    assert 0.01 <= np.mean(np.array(p_values) <= 0.05) <= 0.09
+
+
+def test_a_metric_that_is_better_is_found_with_an_interval_that_says_so() -> None:
+    first, second = entities(400, 0.6, 1), entities(400, 0.8, 1)
+    interval = ratio_difference_interval(first, second)
+    difference = ratio(*second.T) - ratio(*first.T)
+    assert 0 < interval.low < difference < interval.high
+    assert randomization(first, second) < 0.001
+    assert randomization(second, first) == randomization(first, second)
+    gains = ratio_gains(first, second)
+    assert gains.sum() > 0
+    needed = ratio_rows_needed(unsteadiness(gains))
+    assert needed is not None
+    assert 1 <= needed < 400
+
+
+def test_a_share_of_right_rows_is_a_ratio_like_others() -> None:
+    right = (np.arange(1000) < 800).astype(np.float64)
+    found, known = ratio_interval(right, np.ones(1000)), wilson(800, 1000)
+    assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=0.003)
+
+
+def test_rows_without_a_weight_have_the_metric_0_and_no_difference_to_find() -> None:
+    nothing = np.zeros((5, 2))
+    assert ratio(*nothing.T) == ratio_interval(*nothing.T).high == 0.0
+    assert randomization(nothing, nothing) == 1.0
+    assert ratio_rows_needed(unsteadiness(ratio_gains(nothing, nothing))) is None

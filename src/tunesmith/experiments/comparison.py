@@ -56,7 +56,7 @@ def read_answers(experiment: Experiment, settings: Settings) -> Answers:
     Raises NotFoundError when there are none, DataError when they can't be read, StorageError when
     the object store doesn't answer.
     """
-    rows, expected, correct = [], [], []
+    rows, expected, correct, parts, weighed = [], [], [], [], False
     for number, line in enumerate(prediction_lines(experiment, settings.artifacts), 1):
         try:
             answer = json.loads(line)
@@ -65,6 +65,9 @@ def read_answers(experiment: Experiment, settings: Settings) -> Answers:
             if not isinstance(answer["correct"], bool):
                 raise TypeError("correct must be true or false")
             correct.append(answer["correct"])
+            points, weight = answer.get("points"), answer.get("weight", 1.0)
+            weighed = weighed or points is not None or weight != 1.0
+            parts.append((float(answer["correct"] if points is None else points), float(weight)))
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(
                 f"line {number} of {PREDICTIONS} of experiment {experiment.id} can't be read"
@@ -73,6 +76,7 @@ def read_answers(experiment: Experiment, settings: Settings) -> Answers:
         np.array(rows, dtype=np.int64),
         np.array(expected, dtype=np.uint64),
         np.array(correct, dtype=np.bool_),
+        np.array(parts, dtype=np.float64) if weighed else None,
     )
 
 

@@ -77,12 +77,20 @@ class Prediction:
         return float(self.correct) if self.points is None else self.points
 
 
+def same_answer(one: Any, other: Any) -> bool:
+    """Whether two models, or one in two formats, say the same of a row.
+
+    Numbers are never equal to the last digit: how far they lie apart is told by their `scores`.
+    """
+    return bool(one == other) or (isinstance(one, float) and isinstance(other, float))
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the model says to something new."""
 
     answer: Any
-    """A label, a list of labels, or a text."""
+    """A label, a list of labels, a text, a number, or a list of entities."""
     probabilities: Mapping[str, float] | None = None
     """Label → probability, 0 to 1, for every label; None where the answer is no label."""
     cut: bool = False
@@ -142,7 +150,7 @@ class Task(ABC):
 
     @abstractmethod
     def columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
-        """Which column plays which role; what the options leave open is guessed.
+        """Which column plays which role, what is learned last; what is left open is guessed.
 
         Guesses rest on names and on the values in `sample`. Raises ConfigError with one problem per
         option that names no column, each listing what there is.

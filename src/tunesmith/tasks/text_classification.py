@@ -6,11 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from tunesmith.errors import DataError, ModelError
+from tunesmith.errors import DataError
 from tunesmith.tasks.base import (
     Answer,
     Batch,
@@ -19,11 +19,11 @@ from tunesmith.tasks.base import (
     Prediction,
     Row,
     Score,
-    Task,
     TaskOptions,
 )
-from tunesmith.tasks.columns import Wanted, asked_columns, at_least_float32, choose_columns, pad
+from tunesmith.tasks.columns import Wanted
 from tunesmith.tasks.labels import chosen, figures, in_order, label_answers, probabilities
+from tunesmith.tasks.texts import TextTask
 from tunesmith.tasks.values import canonical
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class TextClassificationOptions(TaskOptions):
         return labels
 
 
-class TextClassification(Task):
+class TextClassification(TextTask):
     """Learn the label of a text."""
 
     name = "text-classification"
@@ -79,41 +79,17 @@ class TextClassification(Task):
     is_default = True
 
     options: TextClassificationOptions
-    _wanted: ClassVar[tuple[Wanted, ...]] = (
-        Wanted("text", "text_column", ("text", "sentence", "review", "content", "body", "sentence1",
-                                       "premise", "question1", "question", "document", "tweet",
-                                       "comment", "message", "title"), holds=str),
-        Wanted("label", "label_column", ("label", "labels", "category", "class", "target",
-                                         "sentiment", "topic", "intent", "stars", "rating")),
+    answer_wanted = Wanted(
+        "label", "label_column", ("label", "labels", "category", "class", "target", "sentiment",
+                                  "topic", "intent", "stars", "rating"),
     )  # fmt: skip
-    _pair_names: ClassVar[dict[str, str]] = {
-        "sentence1": "sentence2",
-        "premise": "hypothesis",
-        "question1": "question2",
-        "question": "sentence",
-    }
 
     def __init__(self, options: TaskOptions) -> None:
         super().__init__(options)
         self.labels: list[str] = []
         self.weights: list[float] | None = None
-        self._pad_token_id: int | None = None
 
     # -- the data ---------------------------------------------------------------------------
-
-    def columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
-        wanted = list(self._wanted)
-        if self.options.text_pair_column:
-            wanted.append(Wanted("text_pair", "text_pair_column", ()))
-        chosen = choose_columns(self.options, wanted, available, sample)
-        if self.options.text_column is None and "text_pair" not in chosen:
-            second = self._pair_names.get(chosen["text"], "")
-            if second in available:
-                chosen["text_pair"] = second
-        return chosen
-
-    def text_columns(self, columns: Columns) -> list[str]:
-        return [columns[role] for role in ("text", "text_pair") if role in columns]
 
     def label_column(self, columns: Columns) -> str | None:
         return columns["label"]
@@ -123,9 +99,6 @@ class TextClassification(Task):
 
     def labels_wanted(self) -> Sequence[str] | None:
         return [canonical(label) for label in self.options.labels] if self.options.labels else None
-
-    def key(self, row: Row, columns: Columns) -> str:
-        return "\n".join(str(row[column] or "") for column in self.text_columns(columns))
 
     def stratum(self, row: Row, columns: Columns) -> str:
         return "\x1f".join(sorted(self._labels_of(row, columns)))
@@ -200,18 +173,9 @@ class TextClassification(Task):
 
     # -- the model --------------------------------------------------------------------------
 
-    def prepare_tokenizer(self, tokenizer: Any) -> None:
-        if tokenizer.pad_token_id is None:
-            if tokenizer.eos_token is None:
-                raise ModelError("the base model's tokenizer has no padding and no end token.")
-            tokenizer.pad_token = tokenizer.eos_token
-        self._pad_token_id = tokenizer.pad_token_id
-
     def model_arguments(self) -> dict[str, Any]:
-        # A decoder finds the last token of each text, which it classifies by, from the padding.
-        padding = {} if self._pad_token_id is None else {"pad_token_id": self._pad_token_id}
         return {
-            **padding,
+            **super().model_arguments(),
             "num_labels": len(self.labels),
             "id2label": dict(enumerate(self.labels)),
             "label2id": {label: i for i, label in enumerate(self.labels)},
@@ -224,7 +188,7 @@ class TextClassification(Task):
         self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
     ) -> list[Example]:
         index = {label: i for i, label in enumerate(self.labels)}
-        examples = self._inputs(rows, columns, tokenizer, max_length)
+        examples = self.inputs(rows, columns, tokenizer, max_length)
         for row, example in zip(rows, examples, strict=True):
             ids = [index[label] for label in self._labels_of(row, columns)]
             example["targets"] = 1
@@ -234,35 +198,8 @@ class TextClassification(Task):
                 example["labels"] = ids[0]
         return examples
 
-    def _inputs(
-        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
-    ) -> list[Example]:
-        if not rows:
-            return []
-        texts = self._texts(rows, columns)
-        encoded = tokenizer(*texts, truncation=True, max_length=max_length)
-        names = ["input_ids"]
-        if len(texts) > 1 and "token_type_ids" in encoded:
-            names.append("token_type_ids")
-        return [{name: encoded[name][number] for name in names} for number in range(len(rows))]
-
-    def _texts(self, rows: Sequence[Row], columns: Columns) -> list[list[str]]:
-        return [[str(row[column] or "") for row in rows] for column in self.text_columns(columns)]
-
-    def token_counts(self, rows: Sequence[Row], columns: Columns, tokenizer: Any) -> list[int]:
-        encoded = tokenizer(*self._texts(rows, columns), return_attention_mask=False, verbose=False)
-        return [len(ids) for ids in encoded["input_ids"]]
-
-    def collate(self, examples: Sequence[Example], pad_token_id: int) -> Batch:
-        import torch
-
-        batch = pad(examples, {"input_ids": pad_token_id, "token_type_ids": 0})
-        if "labels" in examples[0]:
-            batch["labels"] = torch.tensor([example["labels"] for example in examples])
-        return batch
-
     def loss(self, model: Any, batch: Batch, num_items: torch.Tensor | int | None = None) -> Any:
-        losses = self._losses(self._logits(model, batch), batch["labels"])
+        losses = self._losses(self.logits(model, batch), batch["labels"])
         if self.weights is not None and not self.options.multi_label:
             losses = losses * losses.new_tensor(self.weights)[batch["labels"]]
         items = self.count_items(batch) if num_items is None else num_items
@@ -275,11 +212,6 @@ class TextClassification(Task):
         import torch
 
         return torch.tensor(self.weights)[labels.cpu()].sum()
-
-    def _logits(self, model: Any, batch: Batch) -> torch.Tensor:
-        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        logits: torch.Tensor = model(**inputs).logits
-        return at_least_float32(logits)
 
     def _losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Loss of each row, in nats, without class weights for single labels: shape (rows,)."""
@@ -305,7 +237,7 @@ class TextClassification(Task):
         generate: bool = True,
     ) -> Iterator[Prediction]:
         for rows, batch in batches:
-            logits = self._logits(model, batch)
+            logits = self.logits(model, batch)
             losses = self._losses(logits, batch["labels"]).tolist()
             likely = probabilities(logits, several=self.options.multi_label)
             for row, scores, chances, loss in zip(
@@ -371,18 +303,6 @@ class TextClassification(Task):
 
     # -- answers to something new ------------------------------------------------------------
 
-    def question(self, given: str | Mapping[str, Any], columns: Columns) -> Row:
-        return asked_columns(given, self.text_columns(columns))
-
-    def encode_questions(
-        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
-    ) -> list[Example]:
-        examples = self._inputs(rows, columns, tokenizer, max_length)
-        full = [i for i, found in enumerate(examples) if len(found["input_ids"]) >= max_length]
-        counts = self.token_counts([rows[i] for i in full], columns, tokenizer) if full else []
-        cut = {i for i, count in zip(full, counts, strict=True) if count > max_length}
-        return [{**example, "cut": i in cut} for i, example in enumerate(examples)]
-
     def answer(
         self,
         model: Any,
@@ -391,16 +311,16 @@ class TextClassification(Task):
         *,
         max_new_tokens: int | None = None,
     ) -> list[Answer]:
-        batch = self.collate(examples, tokenizer.pad_token_id)
-        device = next(model.parameters()).device
-        logits = self._logits(model, {name: tensor.to(device) for name, tensor in batch.items()})
+        logits = self.asked_logits(model, examples, tokenizer)
         found = label_answers(logits, self.labels, several=self.options.multi_label)
         return [
             replace(answer, cut=example["cut"])
             for answer, example in zip(found, examples, strict=True)
         ]
 
-    def of_base(self, settings: Mapping[str, Any], fresh: Sequence[str]) -> Task | None:
+    def of_base(
+        self, settings: Mapping[str, Any], fresh: Sequence[str]
+    ) -> TextClassification | None:
         if fresh:
             return None
         names = settings.get("id2label") or {}

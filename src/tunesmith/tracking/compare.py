@@ -31,11 +31,20 @@ from tunesmith.tracking.significance import (
     fewest_rows_that_differ,
     holm,
     mid_p_mcnemar,
+    randomization,
+    ratio,
+    ratio_difference_interval,
+    ratio_gains,
+    ratio_interval,
+    ratio_rows_needed,
     rows_needed,
+    unsteadiness,
     wilson,
 )
 
 TEST = "mid-p McNemar"
+RATIO_TEST = "approximate randomization"
+"""The test for metrics that aren't a share of right rows."""
 
 SHOWN_ROWS = 20
 """Most row numbers that are named of each kind."""
@@ -50,6 +59,14 @@ class Answers:
     expected: npt.NDArray[np.uint64]
     """A digest of each expected answer."""
     correct: npt.NDArray[np.bool_]
+    parts: npt.NDArray[np.float64] | None = None
+    """What each row adds to the main metric's numerator and denominator, shape (rows, 2); None
+    where the metric is the share of rows that are correct."""
+
+    @property
+    def score(self) -> float:
+        """The main metric of all rows."""
+        return float(self.correct.mean()) if self.parts is None else ratio(*self.parts.T)
 
 
 class Verdict(StrEnum):
@@ -112,12 +129,14 @@ class Pair:
     """For as many tests as were made (Holm); the verdict rests on it."""
     rows: int | None = None
     won: int | None = None
-    """Rows that this one has right and the baseline wrong."""
+    """Rows that this one has right and the baseline wrong; else those that it does better."""
     lost: int | None = None
-    """Rows that the baseline has right and this one wrong."""
+    """Rows that the baseline has right and this one wrong; else those that it does better."""
     won_rows: tuple[int, ...] = ()
     """Numbers of the first SHOWN_ROWS of them in the source."""
     lost_rows: tuple[int, ...] = ()
+    unsteadiness: float | None = None
+    """How what a row adds to the difference varies, by its mean; None for shares, and for none."""
     rows_needed: int | None = None
     """Rows in all that would tell with 80 % power; None where it was told, or nothing is there."""
 
@@ -215,19 +234,20 @@ def _interval(
         if not known.low <= experiment.score <= known.high:
             return None, f"No interval: {missing}, and the recorded one is of something else."
         return known, f"The interval is the recorded one: {missing}."
-    if not is_share(experiment, answers):
+    if not adds_up(experiment, answers):
         return None, (
-            f"No interval: {experiment.score_name} is not the share of right answers, whose "
-            "interval is known."
+            f"No interval: {experiment.score_name} doesn't follow from what its rows add to it."
         )
+    if answers.parts is not None:
+        return ratio_interval(*answers.parts.T), None
     return wilson(int(answers.correct.sum()), len(answers.correct)), None
 
 
-def is_share(experiment: Experiment, answers: Answers) -> bool:
-    """Whether the recorded score is the share of right answers."""
+def adds_up(experiment: Experiment, answers: Answers) -> bool:
+    """Whether the recorded score is what its rows give: the share of right answers, or a ratio."""
     if experiment.score is None or not len(answers.correct):
         return False
-    return math.isclose(float(answers.correct.mean()), experiment.score, abs_tol=1e-9)
+    return math.isclose(answers.score, experiment.score, rel_tol=1e-6, abs_tol=1e-9)
 
 
 def _no_score(experiment: Experiment) -> str:
@@ -271,16 +291,18 @@ def _obstacle(
             "another label column."
         )
     for experiment in (first, other):
-        if not is_share(experiment, answers[experiment.id]):
+        if not adds_up(experiment, answers[experiment.id]):
             return Obstacle.NOT_A_SHARE, (
-                f"{experiment.score_name} is not the share of right answers: there is no test for "
-                "it here."
+                f"{experiment.score_name} doesn't follow from what the rows of experiment "
+                f"{experiment.id} add to it: there is no test for it here."
             )
     return None
 
 
 def _counted(first: Experiment, other: Experiment, before: Answers, after: Answers) -> Pair:
     """Two experiments' answers to the same rows; the verdict waits for the other tests."""
+    if before.parts is not None and after.parts is not None:
+        return _weighed(first, other, before, after)
     won, lost = after.correct & ~before.correct, before.correct & ~after.correct
     won_count, lost_count, rows = int(won.sum()), int(lost.sum()), len(won)
     return Pair(
@@ -300,16 +322,45 @@ def _counted(first: Experiment, other: Experiment, before: Answers, after: Answe
     )
 
 
+def _weighed(first: Experiment, other: Experiment, before: Answers, after: Answers) -> Pair:
+    """The same where the metric is a ratio of what rows add to it, such as F1 or R²."""
+    assert before.parts is not None
+    assert after.parts is not None
+    gains = ratio_gains(before.parts, after.parts)
+    won, lost = gains > 0, gains < 0
+    return Pair(
+        baseline_id=first.id,
+        experiment_id=other.id,
+        verdict=Verdict.NOT_DISTINGUISHABLE,
+        explanation="",
+        difference=after.score - before.score,
+        interval=ratio_difference_interval(before.parts, after.parts),
+        test=RATIO_TEST,
+        p_value=randomization(before.parts, after.parts),
+        rows=len(gains),
+        won=int(won.sum()),
+        lost=int(lost.sum()),
+        won_rows=tuple(after.rows[won][:SHOWN_ROWS].tolist()),
+        lost_rows=tuple(after.rows[lost][:SHOWN_ROWS].tolist()),
+        unsteadiness=unsteadiness(gains),
+    )
+
+
 def _judged(pair: Pair, adjusted: float, tests: int) -> Pair:
     """`pair` with its verdict, given its p-value adjusted for `tests` tests."""
     won, lost, rows = pair.won or 0, pair.lost or 0, pair.rows or 0
     found = adjusted <= 1 - LEVEL
     if found:
-        verdict, needed = (Verdict.BETTER if won > lost else Verdict.WORSE), None
+        better = (pair.difference or 0.0) > 0
+        verdict, needed = (Verdict.BETTER if better else Verdict.WORSE), None
     else:
         verdict = Verdict.NOT_DISTINGUISHABLE
         # The strictest of Holm's levels: then it is told whatever the other tests say.
-        needed = rows_needed(lost, won, rows, 1 - (1 - LEVEL) / tests)
+        level = 1 - (1 - LEVEL) / tests
+        if pair.test == TEST:
+            needed = rows_needed(lost, won, rows, level)
+        else:
+            needed = ratio_rows_needed(pair.unsteadiness, level)
         needed = None if needed is None else max(needed, rows + 1)
     p_value = _p(pair.p_value or 0.0)
     if tests > 1:
@@ -317,22 +368,24 @@ def _judged(pair: Pair, adjusted: float, tests: int) -> Pair:
     counts = (
         f"{won:,} of {rows:,} rows right that the first has wrong, {lost:,} wrong that it has right"
     )
-    text = f"{counts} ({TEST}, {p_value})."
+    if pair.test != TEST:
+        counts = f"{won:,} of {rows:,} rows done better than by the first, {lost:,} worse"
+    text = f"{counts} ({pair.test}, {p_value})."
     if found:
         text = f"{verdict.capitalize()} than the first: {text}"
     else:
         text = f"Not distinguishable from the first with this much data: {text}"
-        text += _what_would_tell(won, lost, needed)
+        text += _what_would_tell(pair.test, won, lost, needed)
     return replace(
         pair, verdict=verdict, explanation=text, adjusted_p_value=adjusted, rows_needed=needed
     )
 
 
-def _what_would_tell(won: int, lost: int, needed: int | None) -> str:
+def _what_would_tell(test: str | None, won: int, lost: int, needed: int | None) -> str:
     if needed is None:
         return " There is no difference to find."
     text = ""
-    if won + lost < (fewest := fewest_rows_that_differ()):
+    if test == TEST and won + lost < (fewest := fewest_rows_that_differ()):
         text = f" Fewer than {fewest} rows tell them apart, too few for any test."
     return (
         f"{text} If the difference is as large as it looks, about {needed:,} evaluation rows in "

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from tunesmith.errors import Interrupted, VerificationError
-from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Task
-from tunesmith.tracking.significance import wilson
+from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Task, same_answer
+from tunesmith.tracking.significance import ratio_interval, wilson
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Reporter
 
@@ -85,8 +86,11 @@ def autocast(plan: Plan) -> torch.autocast:
 
 
 def interval(predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """95 % interval of the share of correct predictions: Wilson's score interval."""
-    return asdict(wilson(sum(p.correct for p in predictions), len(predictions)))
+    """95 % interval of the main metric: Wilson's where it is a share of rows, else a bootstrap."""
+    if all(p.points is None and p.weight == 1.0 for p in predictions):
+        return asdict(wilson(sum(p.correct for p in predictions), len(predictions)))
+    points = np.array([p.earned for p in predictions])
+    return asdict(ratio_interval(points, np.array([p.weight for p in predictions])))
 
 
 def worst_mistakes(predictions: Sequence[Prediction], count: int = 5) -> list[dict[str, Any]]:
@@ -121,7 +125,7 @@ def compare_predictions(
         gaps = [abs(a - b) for a, b in zip(one.scores, other.scores, strict=True)]
         largest = max([largest, *gaps])
         # Said so that a NaN is a difference: no comparison with one is true.
-        same = one.predicted == other.predicted and all(gap <= tolerance for gap in gaps)
+        same = same_answer(one.predicted, other.predicted) and all(gap <= tolerance for gap in gaps)
         if not same:
             different.append(one.row)
     if different:

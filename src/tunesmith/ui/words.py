@@ -139,6 +139,8 @@ def method(name: str) -> str:
         "paired bootstrap": _("paired bootstrap"),
         "Bonett and Price": _("Bonett and Price's method"),
         "mid-p McNemar": _("McNemar's test (mid-p)"),
+        "bootstrap": _("bootstrap"),
+        "approximate randomization": _("approximate randomization"),
     }
     return known.get(name, name)
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tunesmith.errors import VerificationError
-from tunesmith.tasks.base import Prediction
+from tunesmith.tasks.base import Prediction, same_answer
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,11 @@ def compare(
         for one, other in zip(own, exported, strict=True)
         for a, b in zip(one.scores, other.scores, strict=True)
     ]
-    differing = [a.row for a, b in zip(own, exported, strict=True) if a.predicted != b.predicted]
+    differing = [
+        a.row
+        for a, b in zip(own, exported, strict=True)
+        if not same_answer(a.predicted, b.predicted)
+    ]
     found = Agreement(
         rows=len(own),
         same=len(own) - len(differing),
@@ -131,6 +135,6 @@ def compare(
 
 def _same(predictions: Sequence[Prediction], recorded: Sequence[Mapping[str, Any]]) -> int:
     return sum(
-        one.predicted == other["predicted"]
+        same_answer(one.predicted, other["predicted"])
         for one, other in zip(predictions, recorded, strict=True)
     )

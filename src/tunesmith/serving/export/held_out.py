@@ -16,7 +16,7 @@ from tunesmith.tasks.base import Columns, Row, Task
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.predictions import PREDICTIONS, prediction_lines
 
-_ALONE = ({"text", "label"}, {"prompt", "completion"}, {"completion"})
+_ALONE = ({"text", "label"}, {"text", "target"}, {"prompt", "completion"}, {"completion"})
 """Roles of columns of which the record of a prediction has all: the text and what was expected."""
 
 
@@ -46,7 +46,7 @@ def held_out(
     recorded = _recorded(experiment, settings)[:most]
     texts = task.text_columns(columns)
     if len(texts) == 1 and set(columns) in _ALONE:
-        answer = next(columns[role] for role in ("label", "completion") if role in columns)
+        answer = [*columns.values()][-1]  # what is learned comes last
         rows: list[Row] = [
             {texts[0]: one["text"], answer: one["expected"], "_row": one["row"]} for one in recorded
         ]

@@ -17,13 +17,15 @@ SENTENCES = N_(
     "it has no predictions",
     "Their evaluation rows are the same, but different answers were expected, as with "
     "another label column.",
-    "{metric} is not the share of right answers: there is no test for it here.",
+    "{metric} doesn't follow from what the rows of experiment {id} add to it: there is no test "
+    "for it here.",
     "No interval: {why}.",
     "No interval: {why}, and the recorded one is of something else.",
     "The interval is the recorded one: {why}.",
-    "No interval: {metric} is not the share of right answers, whose interval is known.",
+    "No interval: {metric} doesn't follow from what its rows add to it.",
     "Not distinguishable from the first with this much data: {rest}",
     "{won} of {rows} rows right that the first has wrong, {lost} wrong that it has right ({test}).",
+    "{won} of {rows} rows done better than by the first, {lost} worse ({test}).",
     "There is no difference to find.",
     "Fewer than {n} rows tell them apart, too few for any test.",
     "If the difference is as large as it looks, about {n} evaluation rows in all would "
