@@ -25,6 +25,8 @@ class Sample:
     """What an adapter is asked of a row; None: its text columns, by name."""
     answers_as_predicted: bool = True
     """Whether the answer to a row's question is what is predicted for the row."""
+    predicted: Callable[[Any], Any] = lambda answer: answer
+    """The part of an answer that a prediction has."""
 
     @property
     def rows(self) -> list[Row]:
@@ -82,6 +84,29 @@ def regression() -> list[Sample]:
             },
             {"text_column": "one", "text_pair_column": "two", "target_column": "alike"},
         ),
+    ]
+
+
+TAGS = [
+    ["O", "O", "B-WORK"], ["O", "B-PART", "O", "O", "B-VIEW"], ["B-VIEW"],
+    ["O", "O", "B-VIEW", "B-WORK", "O", "O", "B-VIEW", "O", "O"], ["B-VIEW", "B-WORK", "I-WORK"],
+    ["B-VIEW", "O"], ["O", "B-WORK"], ["B-VIEW", "B-PART"],
+]  # fmt: skip
+
+
+def _unscored(entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: one[name] for name in ("label", "text", "start", "end")} for one in entities]
+
+
+def token_classification() -> list[Sample]:
+    words = [text.split() for text in TEXTS]
+    spans = [
+        [{"start": text.find(text.split()[-1]), "end": len(text), "label": "LAST"}]
+        for text in TEXTS
+    ]
+    return [
+        Sample("tiny_distilbert", {"tokens": words, "ner_tags": TAGS}, predicted=_unscored),
+        Sample("tiny_chat", {"text": TEXTS, "spans": spans}, predicted=_unscored),
     ]
 
 

@@ -163,7 +163,12 @@ class ValidationRules(Section):
     )
     control_characters: Mending = Field("fix", description="Characters that nobody sees.")
     missing_labels: Needed = Field("drop", description="Rows without a label.")
-    unknown_labels: Needed = Field("fail", description="Rows whose label is not among task.labels.")
+    unknown_labels: Needed = Field(
+        "fail", description="Rows whose label is not among task.labels, or is no number."
+    )
+    broken_tags: Needed = Field(
+        "drop", description="Tags that break IOB2 or don't fit their words; spans out of the text."
+    )
     rare_labels: RowAction = Field("warn", description="Labels with suspiciously few rows.")
     label_imbalance: Literal["warn", "fail", "ignore"] = Field(
         "warn", description="Labels beyond max_imbalance_ratio."

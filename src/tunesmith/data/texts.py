@@ -23,8 +23,19 @@ def is_chat(kind: pa.DataType) -> bool:
     return bool(pa.types.is_struct(turn)) and {"role", "content"} <= {part.name for part in turn}
 
 
+def is_words(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists of words."""
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return False
+    return bool(pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type))
+
+
 def row_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """One large_string per row: the value, or a chat's user turns, a line break between them."""
+    """One large_string per row: the value, words with spaces between them, or a chat's user turns
+    with line breaks.
+    """
+    if is_words(column.type):
+        return _spoken(column)
     if not is_chat(column.type):
         return canonical_strings(column)
     chunks = [_said(chunk, "user") for chunk in column.chunks]
@@ -32,7 +43,9 @@ def row_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def written_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """One large_string per row: the value, or all turns of a chat, a line break between them."""
+    """The same, with all turns of a chat."""
+    if is_words(column.type):
+        return _spoken(column)
     if not is_chat(column.type):
         return canonical_strings(column)
     return pa.chunked_array([_said(chunk) for chunk in column.chunks], type=pa.large_string())
@@ -97,6 +110,13 @@ def mend(
     source[indices[changed]] = len(column) + np.arange(len(changed), dtype=np.int64)
     rebuilt = pa.chunked_array([*column.chunks, mended]).take(pa.array(source))
     return rebuilt, indices[changed], [before[number] for number in changed]
+
+
+def _spoken(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The words of each row, joined; "" where there are none."""
+    words = column.cast(pa.large_list(pa.large_string()))
+    texts = [pc.binary_join(chunk, pa.scalar(" ", pa.large_string())) for chunk in words.chunks]
+    return pc.fill_null(pa.chunked_array(texts, type=pa.large_string()), "")
 
 
 def _said(chunk: pa.Array, role: str | None = None) -> pa.Array:

@@ -138,6 +138,9 @@ class Task(ABC):
     """Whether `lora.task_type` alone means this task."""
     telling_columns: ClassVar[frozenset[str]] = frozenset()
     """Column names, lower case, by which data for this task are known."""
+    points_into_text: ClassVar[bool] = False
+    """Whether answers are places in the text: then nothing in it is mended, which would move them,
+    and it may also be a list of words."""
     fault_rules: ClassVar[tuple[str, ...]] = ()
     """The rules that `faults` may name, each a field of `data.validation_rules`."""
     eval_batch_scale: ClassVar[int] = 4

@@ -42,7 +42,7 @@ class Conversation(BaseModel):
 
 
 Value = StrictStr | StrictBool | StrictInt | StrictFloat | None
-Input = StrictStr | Conversation | dict[str, Value]
+Input = StrictStr | Conversation | dict[str, Value | list[StrictStr]]
 
 
 class Questions(BaseModel):
@@ -78,10 +78,22 @@ class Questions(BaseModel):
         return self
 
 
+class Entity(Answer):
+    """An entity that was found in a text."""
+
+    label: str
+    text: str
+    start: int = Field(description="Its first character in the input, from 0.")
+    end: int = Field(description="The character behind its last one.")
+    score: float = Field(description="Mean probability of its words' tags, 0 to 1.")
+
+
 class PredictedAnswer(Answer):
     """The answer to one input."""
 
-    answer: str | list[str] = Field(description="A label, several labels, or a text.")
+    answer: str | float | list[str] | list[Entity] = Field(
+        description="A label, several labels, a text, a number, or the entities of a text."
+    )
     probabilities: dict[str, float] | None = Field(
         description="Label → probability, for every label; null for a text."
     )

@@ -16,7 +16,7 @@ from tunesmith.data.checks import label_rules
 from tunesmith.data.checks.examined import Examined
 from tunesmith.data.filtering import frequent_values, require_column
 from tunesmith.data.markup import HINT, strip_html
-from tunesmith.data.texts import as_series, is_chat, mend
+from tunesmith.data.texts import as_series, is_chat, is_words, mend
 from tunesmith.errors import DataError, nearest, shorten
 from tunesmith.tasks.base import Columns, Task
 from tunesmith.tasks.chat import parse_messages
@@ -68,7 +68,7 @@ def check_form(examined: Examined, columns: Columns, task: Task) -> None:
         if columns.get("messages") == column:
             if not _is_plain_chat(kind):
                 _write_plain_chats(examined, column)
-        elif pa.types.is_nested(kind):
+        elif pa.types.is_nested(kind) and not (task.points_into_text and is_words(kind)):
             raise DataError(
                 f"column {column} holds {kind}, not text: name another column, or write its parts "
                 "into columns of their own"
@@ -97,7 +97,7 @@ def _note_faults(examined: Examined, columns: Columns, task: Task) -> None:
             for rule, advice in task.faults(dict(zip(names, row, strict=True)), columns):
                 found[rule].setdefault(index, advice)
         start += batch.num_rows
-    column = columns.get("messages") or columns.get("completion") or names[0]
+    column = [*columns.values()][-1]  # what is learned
     for rule, told in found.items():
         examined.note(rule, np.array(sorted(told), dtype=np.int64), column, told.__getitem__)
 

@@ -126,7 +126,8 @@ def _check_rows(examined: Examined, columns: Columns, task: Task, rules: Rules) 
     """The rules for each row by itself; rows that are dropped are gone afterwards."""
     row_checks.check_form(examined, columns, task)
     asked = task.text_columns(columns)
-    row_checks.mend_texts(examined, asked, [*asked, *task.answer_columns(columns)])
+    if not task.points_into_text:
+        row_checks.mend_texts(examined, asked, [*asked, *task.answer_columns(columns)])
     row_checks.check_texts(examined, asked, rules)
     label = task.label_column(columns)
     if label is not None:
