@@ -14,7 +14,7 @@ SERVICES := $(PYTHON) scripts/services.py $(foreach name,$(PROFILES),--profile $
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-conda environment environment-dev environment-bench run-local logs-local \
   db-list analyze-metrics analyze-by-model analyze-by-dataset data-validate data-analyze \
-  data-versions start stop start-services stop-services \
+  data-versions example-data start stop start-services stop-services \
   restart-services logs-services images-quick images images-cuda prove-images k8s-quick-deploy \
   k8s-port-forward k8s-dashboard k8s-status k8s-logs k8s-scale k8s-cleanup translations screenshots \
   bench chaos test lint format
@@ -54,6 +54,9 @@ analyze-by-model: environment  ## the same, by base model
 
 analyze-by-dataset: environment  ## the same, by dataset
 	@$(BIN)/tunesmith analyze --group-by dataset $(ARGS)
+
+example-data: environment  ## fetch the data of config/regression.yaml and config/entities.yaml
+	@$(BIN)/python scripts/example_data.py
 
 data-validate: environment  ## what is wrong with the data, as JSON and saved; DATA=file for another set
 	@$(BIN)/tunesmith data check $(DATA_SOURCE) --json $(ARGS)

@@ -135,8 +135,7 @@ class TokenClassification(Task):
         given = row[self.answer_columns(columns)[0]]
         answers = read_list(given)
         if answers is None:
-            what = "a list of tags" if "tags" in columns else "a list of spans"
-            yield "missing_labels", f"must be {what}; got {str(given)[:80]}"
+            yield "missing_labels", f"must be a list; got {str(given)[:80]}"
             return
         if "spans" in columns:
             fault = span_fault(self.key(row, columns), answers)

@@ -9,7 +9,11 @@ from tunesmith.config.schema import ExperimentConfig
 from tunesmith.tasks.base import Task
 from tunesmith.training.model import ModelSource
 
-_PIPELINE = {"CAUSAL_LM": "text-generation", "SEQ_CLS": "text-classification"}
+_PIPELINE = {
+    "CAUSAL_LM": "text-generation",
+    "SEQ_CLS": "text-classification",
+    "TOKEN_CLS": "token-classification",
+}
 
 
 def write_card(

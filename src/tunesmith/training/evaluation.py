@@ -109,7 +109,14 @@ def surest_answers(predictions: Sequence[Prediction], count: int = 5) -> list[di
 
 def _shown(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     kept = ("row", "text", "expected", "predicted", "confidence", "loss")
-    return [{name: asdict(p)[name] for name in kept} for p in predictions]
+    return [{name: _told(asdict(p)[name]) for name in kept} for p in predictions]
+
+
+def _told(value: Any) -> Any:
+    """A value of a prediction as people read it: entities by text and label, four digits."""
+    if isinstance(value, list) and all(isinstance(one, dict) for one in value):
+        return [f"{one['text']} ({one['label']})" for one in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def compare_predictions(

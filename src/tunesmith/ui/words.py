@@ -98,6 +98,8 @@ def task(name: str) -> str:
     known = {
         "text-classification": _("text classification"),
         "sft": _("chat fine-tuning"),
+        "regression": _("numbers for texts"),
+        "token-classification": _("entities in texts"),
     }
     return known.get(name, name)
 
@@ -113,6 +115,14 @@ def metric(name: str | None) -> str:
         "grad_norm": _("gradient norm"),
         "perplexity": _("perplexity"),
         "f1": "F1",
+        "r2": "R²",
+        "rmse": _("root mean squared error"),
+        "mse": _("mean squared error"),
+        "mae": _("mean absolute error"),
+        "pearson": _("Pearson's correlation"),
+        "spearman": _("Spearman's correlation"),
+        "precision": _("precision"),
+        "recall": _("recall"),
         "f1_macro": _("F1, mean of the labels"),
         "token_accuracy": _("token accuracy"),
         Resource.SAMPLES_PER_SECOND: _("samples per second"),

@@ -185,6 +185,8 @@ def task_name(name: str) -> str:
     return {
         "text-classification": _("labels of texts (text classification)"),
         "sft": _("answers of a chat model (sft)"),
+        "regression": _("numbers for texts (regression)"),
+        "token-classification": _("entities in texts (token classification)"),
     }.get(name, name)
 
 

@@ -127,6 +127,7 @@ def rule_name(rule: str) -> str:
         "long_texts": _("long texts"),
         "missing_labels": _("missing labels"),
         "unknown_labels": _("unknown labels"),
+        "broken_tags": _("broken tags"),
         "rare_labels": _("rare labels"),
         "label_imbalance": _("uneven labels"),
         "html": _("HTML"),

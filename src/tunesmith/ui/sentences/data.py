@@ -38,6 +38,14 @@ SENTENCES = N_(
     "column {column} holds no label at all.",
     "column {column} holds a single label, {label}: there is nothing to tell apart. Give "
     "data with at least two labels, or name another column in task.label_column.",
+    "column {column} holds no number at all.",
+    "column {column} holds a single number, {value}: there is nothing to learn. Give data with "
+    "different numbers, or name another column in task.target_column.",
+    "row {n}, column {column}: {value} is no number.",
+    "column {column} marks no entity at all: there is nothing to find. Name another column, or "
+    "give data with entities.",
+    "no row to train on has an entity {names}. Train on more rows (data.train_samples), or leave "
+    "these entities out of the data.",
     "column {column} has labels that task.labels doesn't name: {names}.",
     "column {column} holds {kind}, not text: name another column, or write its parts into "
     "columns of their own",

@@ -9,7 +9,7 @@ import polars as pl
 import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentSummary
-from tunesmith.api.schemas.predict import PredictedAnswer, Predictions
+from tunesmith.api.schemas.predict import Entity, PredictedAnswer, Predictions
 from tunesmith.errors import TunesmithError
 from tunesmith.ui import address, formats, navigation, session, trouble, words
 from tunesmith.ui.language import _
@@ -120,11 +120,23 @@ def _show_base(one: ExperimentSummary, told: Predictions) -> None:
         )
 
 
+def _told(answer: str | float | list[str] | list[Entity]) -> str:
+    """An answer on one line, or a text as it is."""
+    if isinstance(answer, float):
+        return f"{answer:.4g}"
+    if isinstance(answer, str):
+        return answer
+    told = [
+        f"{one.text} ({one.label}, {one.score:.0%})" if isinstance(one, Entity) else one
+        for one in answer
+    ]
+    return ", ".join(told) or _("nothing")
+
+
 def _show(title: str, answer: PredictedAnswer) -> None:
     with st.container(border=True):
         st.markdown(f"**{as_it_is(title)}**")
-        shown = answer.answer
-        told = ", ".join(map(str, shown)) if isinstance(shown, list) else str(shown)
+        told = _told(answer.answer)
         st.markdown(f"### {as_it_is(told)}" if "\n" not in told else as_it_is(told))
         if answer.cut:
             st.caption(_("The text was longer than the model takes: its end was left out."))
