@@ -14,6 +14,7 @@ from transformers import (
     BertForSequenceClassification,
     DistilBertConfig,
     DistilBertForSequenceClassification,
+    DistilBertForTokenClassification,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
@@ -29,6 +30,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from tunesmith.tasks.columns import IGNORED
 from tunesmith.tasks.packing import packed, packs, shared_length
 from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
+from tunesmith.tasks.token_classification import TokenClassification, TokenClassificationOptions
 from tunesmith.training.kernels import dropout, install_kernels, lora, norm
 from tunesmith.training.plan import Plan
 
@@ -259,6 +261,32 @@ def test_a_distilbert_computes_its_last_layer_for_the_first_token_alone() -> Non
     assert install_kernels(model.eval(), EXACT)["last layer for one token"] == 1
     model.train()
     assert_same(outcome(), expected)
+
+
+def test_a_model_that_tags_every_token_computes_all_layers_for_all_tokens() -> None:
+    torch.manual_seed(0)
+    small: dict[str, Any] = {
+        "vocab_size": 64, "dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4, "dropout": 0.0,
+        "max_position_embeddings": 64, "attention_dropout": 0.0, "num_labels": 3,
+        "attn_implementation": "eager",
+    }  # fmt: skip
+    config = DistilBertConfig(**small)
+    model = adapted(DistilBertForTokenClassification(config), ["q_lin", "v_lin"], "TOKEN_CLS")
+    task = TokenClassification(TokenClassificationOptions())
+    batch = {
+        "input_ids": torch.randint(1, 64, (3, 9), generator=torch.Generator().manual_seed(3)),
+        "labels": torch.tensor([[IGNORED, *[0, 1, 2, IGNORED] * 2]] * 3),
+        "attention_mask": torch.ones(3, 9, dtype=torch.long),
+    }
+    batch["attention_mask"][2, 5:], batch["labels"][2, 5:] = 0, IGNORED
+    plain = task.loss(model.train(), batch)
+    expected = gradients(model, plain)
+    installed = install_kernels(model.eval(), EXACT)
+    assert installed["attention"] == 1
+    assert "last layer for one token" not in installed
+    loss = task.loss(model.train(), batch)
+    torch.testing.assert_close(loss, plain, rtol=1e-10, atol=1e-12)
+    assert_same(gradients(model, loss), expected)
 
 
 def test_a_head_that_reads_every_token_gets_every_token(tiny: Any) -> None:
