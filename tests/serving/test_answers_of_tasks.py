@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def test_what_is_learned_is_above_the_untrained_model_and_has_an_interval(
     low, high = score["interval"]["low"], score["interval"]["high"]
     assert max(score["untrained"][score["metric"]], 0.1) < low <= score["value"] <= high
     assert metrics["reload_verified"]
-    card = (trained[name].directory / "artifacts" / "final_model" / "README.md").read_text()
+    card = (trained[name].path / "artifacts/final_model/README.md").read_text()
     assert f"| this adapter | **{score['value']:.3f}** (95 % interval {low:.3f}" in card
 
 
@@ -86,7 +87,7 @@ def test_an_adapter_answers_with_numbers_in_the_datas_own_unit_and_with_entities
     high, low = predictor.answer(adapters["regression"], texts).answers
     assert high.answer > 5
     assert low.answer < -5
-    asked = [*texts, {"tokens": ["great", "film"]}]
+    asked: list[str | Mapping[str, Any]] = [*texts, {"tokens": ["great", "film"]}]
     answers = predictor.answer(adapters["token-classification"], asked).answers
     told = [(one["label"], one["text"], one["start"], one["end"]) for one in answers[0].answer]
     assert ("PRAISE", "great", 0, 5) in told
@@ -106,10 +107,10 @@ def test_what_the_card_says_of_using_an_adapter_runs(
         monkeypatch.chdir(adapter.folder.parent)
         code = task.usage(repr(str(tiny_distilbert))).replace("A text of your own", "great film")
         with contextlib.redirect_stdout(io.StringIO()) as said:
-            exec(compile(code, name, "exec"), {})
+            exec(compile(code, name, "exec"), {})  # noqa: S102 (our own card)
         (answer,) = Predictor(trained_settings).answer(adapter, ["great film"]).answers
         if name == "regression":
-            assert float(said.getvalue()) == pytest.approx(answer.answer, rel=1e-3)
+            assert float(said.getvalue()) == pytest.approx(answer.answer, rel=0.02)
         else:
             assert all(entity["label"] in said.getvalue() for entity in answer.answer)
 

@@ -389,3 +389,30 @@ def test_the_starters_report_shows_what_is_known_of_it() -> None:
     assert totals["label_counts"] == {"fresh": 7_403, "rotten": 5_404}
     assert (totals["imbalance_ratio"], totals["is_balanced"]) == (1.37, True)
     assert "13,905 rows checked, 1,098 dropped, 12,807 left" in report.summary()
+
+
+def test_nothing_is_mended_in_a_text_that_its_entities_point_into() -> None:
+    text = "meet <b>Ann</b> in R\u200bome"
+    spans = [{"start": 8, "end": 11, "label": "WHO"}]
+    kind = TASKS["token-classification"]
+    table = numbered(text=[text, "see Rome"], spans=[spans, [{**spans[0], "end": 30}]])
+    checked = check_tables(
+        {"train": table},
+        {"text": "text", "spans": "spans"},
+        kind(kind.Options()),
+        ValidationRules(),
+    )
+    assert checked.tables["train"]["text"].to_pylist() == [text]
+    (finding,) = checked.report.findings
+    assert (finding.row, finding.column, finding.rule) == (102, "spans", "broken_tags")
+
+
+def test_a_list_of_words_is_a_text_for_a_task_that_tags_words_and_for_no_other() -> None:
+    kind = TASKS["token-classification"]
+    words, columns = [["a", "good", "film"], ["Bad"], ["bad"]], {"tokens": "tokens", "tags": "tags"}
+    table = numbered(tokens=words, tags=[["O", "B-X", "O"], ["B-X"], ["O"]])
+    checked = check_tables({"train": table}, columns, kind(kind.Options()), ValidationRules())
+    assert checked.texts["train"].to_list() == ["a good film", "Bad", "bad"]
+    assert broken(checked.report) == [(103, "near_duplicates", "warn")]
+    with pytest.raises(DataError, match="not text"):
+        classify(numbered(text=words))
