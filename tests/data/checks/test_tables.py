@@ -409,10 +409,11 @@ def test_nothing_is_mended_in_a_text_that_its_entities_point_into() -> None:
 
 def test_a_list_of_words_is_a_text_for_a_task_that_tags_words_and_for_no_other() -> None:
     kind = TASKS["token-classification"]
-    words, columns = [["a", "good", "film"], ["Bad"], ["bad"]], {"tokens": "tokens", "tags": "tags"}
-    table = numbered(tokens=words, tags=[["O", "B-X", "O"], ["B-X"], ["O"]])
+    words = [["a", "good", "film"], ["bad"], ["bad"]]
+    table = numbered(tokens=words, tags=[["O", "B-X", "O"], ["B-X"], ["B-X"]])
+    columns = {"tokens": "tokens", "tags": "tags"}
     checked = check_tables({"train": table}, columns, kind(kind.Options()), ValidationRules())
-    assert checked.texts["train"].to_list() == ["a good film", "Bad", "bad"]
-    assert broken(checked.report) == [(103, "near_duplicates", "warn")]
+    assert checked.texts["train"].to_list() == ["a good film", "bad", "bad"]
+    assert broken(checked.report) == [(103, "duplicates", "warn")]
     with pytest.raises(DataError, match="not text"):
         classify(numbered(text=words))
