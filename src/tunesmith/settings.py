@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import importlib.metadata
+import shlex
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunesmith.errors import ConfigError, Problem, nearest
@@ -27,6 +31,9 @@ BROKER_OPTIONS = (
     "ssl_check_hostname",
 )
 """What may follow the `?` of such an address, as kombu's `parse_url` reads it."""
+
+ENDS = ("succeeded", "failed", "cancelled")
+"""How an experiment may end."""
 
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 """Addresses that mean all of this machine's, and where it reaches itself then."""
@@ -179,6 +186,35 @@ class Settings(BaseSettings):
         validation_alias="TUNESMITH_OIDC_CLIENT_SECRET",
         description="The web page's secret at the provider, where it has one; never logged.",
     )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        validation_alias="TUNESMITH_WEBHOOK_SECRET",
+        description="Secret with which webhooks are signed, as Standard Webhooks has it; "
+        "`tunesmith webhooks secret` makes one.",
+    )
+    webhooks: SecretStr | None = Field(
+        None,
+        validation_alias="TUNESMITH_WEBHOOKS",
+        description="Addresses, a space between two, to which the end of every experiment is "
+        "posted; needs TUNESMITH_WEBHOOK_SECRET. Never logged: they may hold a token.",
+    )
+    webhook_events: str = Field(
+        "succeeded failed cancelled",
+        validation_alias="TUNESMITH_WEBHOOK_EVENTS",
+        description="Which ends are posted, and start the hook.",
+    )
+    hook: str | None = Field(
+        None,
+        validation_alias="TUNESMITH_HOOK",
+        description="Command that is started at the end of every experiment, without a shell, with "
+        "what webhooks get on its standard input.",
+    )
+    hook_seconds: float = Field(
+        60.0,
+        gt=0.0,
+        validation_alias="TUNESMITH_HOOK_SECONDS",
+        description="Seconds after which that command is ended.",
+    )
     tz: str = Field(
         "Asia/Taipei", validation_alias="TZ", description="Time zone of the times people see."
     )
@@ -224,6 +260,53 @@ class Settings(BaseSettings):
         if parts.username or parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("the page stands at the root of its address: nothing follows the host")
         return f"{parts.scheme}://{parts.netloc}"
+
+    @field_validator("webhooks")
+    @classmethod
+    def _webhook_addresses(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        for address in value.get_secret_value().split() if value is not None else ():
+            parts = urlsplit(address)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError(
+                    "addresses such as https://example.com/hooks/tunesmith, a space between two"
+                )
+            if parts.username or parts.password or parts.fragment:
+                raise ValueError("an address of a webhook has no user, password or #")
+        if value is not None and info.data.get("webhook_secret", value) is None:
+            raise ValueError(
+                "needs TUNESMITH_WEBHOOK_SECRET to sign with; `tunesmith webhooks secret` makes one"
+            )
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _webhook_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            key_of(value.get_secret_value())
+        return value
+
+    @field_validator("webhook_events")
+    @classmethod
+    def _known_events(cls, value: str) -> str:
+        for event in value.replace(",", " ").split():
+            if event not in ENDS:
+                near = nearest(event, ENDS)
+                hint = f"; did you mean {near}?" if near else ""
+                raise ValueError(f"any of {', '.join(ENDS)}, a space between two{hint}")
+        return value
+
+    @field_validator("hook")
+    @classmethod
+    def _hook_command(cls, value: str | None) -> str | None:
+        try:
+            if value is not None and not shlex.split(value):
+                raise ValueError
+        except ValueError:
+            raise ValueError(
+                "a command and its arguments, as a shell would read them, such as "
+                "/opt/hooks/ended --quiet"
+            ) from None
+        return value
 
     @field_validator("tz")
     @classmethod
@@ -276,6 +359,27 @@ class Settings(BaseSettings):
         """Where browsers reach the web page, without a slash at its end."""
         return self.ui_url or self.ui_address
 
+    @property
+    def webhook_addresses(self) -> tuple[str, ...]:
+        """Where the ends of experiments are posted to, each once; for the connection alone."""
+        value = self.webhooks.get_secret_value() if self.webhooks else ""
+        return tuple(dict.fromkeys(value.split()))
+
+    @property
+    def webhook_key(self) -> bytes:
+        """The key with which webhooks are signed; empty where there is none."""
+        return key_of(self.webhook_secret.get_secret_value()) if self.webhook_secret else b""
+
+    @property
+    def told_ends(self) -> frozenset[str]:
+        """The statuses of which webhooks and hook are told."""
+        return frozenset(self.webhook_events.replace(",", " ").split())
+
+    @property
+    def hook_command(self) -> list[str]:
+        """Program and arguments of the hook; empty where there is none."""
+        return shlex.split(self.hook) if self.hook else []
+
     @cached_property
     def timezone(self) -> ZoneInfo:
         """Time zone of the times people see."""
@@ -295,6 +399,20 @@ _SECRET = {
     if field.annotation == SecretStr | None
 }
 """Variables whose values are shown to nobody."""
+
+
+def key_of(secret: str) -> bytes:
+    """The key in a secret of Standard Webhooks: `whsec_` and the base64 of 24 to 64 bytes.
+
+    Raises ValueError, silent about it.
+    """
+    with suppress(binascii.Error):
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        if secret.startswith("whsec_") and 24 <= len(key) <= 64:
+            return key
+    raise ValueError(
+        "whsec_ and the base64 of 24 to 64 bytes; `tunesmith webhooks secret` makes one"
+    )
 
 
 def _check_broker_address(address: str) -> None:

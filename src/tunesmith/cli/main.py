@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "api": ("tunesmith.cli.api", "Serve the REST API."),
     "ui": ("tunesmith.cli.ui", "Serve the web page."),
     "tokens": ("tunesmith.cli.tokens", "Make, list and revoke access tokens of the API."),
+    "webhooks": ("tunesmith.cli.webhooks", "Test webhooks, and make their secret."),
     "db": ("tunesmith.cli.db", "Upgrade, back up and restore the store."),
     "gc": ("tunesmith.cli.gc", "Show what is left over and may go; delete it with --delete."),
     "doctor": ("tunesmith.cli.doctor", "Check the installation, and say what to do."),

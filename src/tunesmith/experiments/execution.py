@@ -23,6 +23,7 @@ from tunesmith.errors import (
     TunesmithError,
     UnreachableError,
 )
+from tunesmith.experiments.announcements import announce
 from tunesmith.experiments.lease import Lease, Stop
 from tunesmith.experiments.mirroring import Mirroring
 from tunesmith.experiments.prepare import Prepared, prepare
@@ -55,6 +56,9 @@ T = TypeVar("T")
 SAME_WISH = 0.5
 """Seconds within which another signal says nothing new: a service manager tells the worker and its
 trainings at once, and the worker passes it on."""
+
+ANNOUNCING_PATIENCE = 15.0
+"""Seconds after which a training in a terminal leaves what is still to be told to the next one."""
 
 LAST_COPY_PATIENCE = 600.0
 """Seconds for which the object store is asked again to take what a whole training has left."""
@@ -99,10 +103,14 @@ def execute(
             parent=parent,
             process={**this_process(), "directory": str(files.folder.resolve())},
         )  # fmt: skip
-        with held, mirror:
-            run = _Run(store, settings, files, held, listener or Silent(), mirror)
-            with run.ending(), run.stoppable(queued=queued):
-                experiment = run.train(prepared, meeting)
+        try:
+            with held, mirror:
+                run = _Run(store, settings, files, held, listener or Silent(), mirror)
+                with run.ending(), run.stoppable(queued=queued):
+                    experiment = run.train(prepared, meeting)
+        finally:
+            if not queued:  # of others the worker tells
+                announce(store, settings, ANNOUNCING_PATIENCE)
     return experiment
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -179,6 +179,20 @@ def logging_to(files: ExperimentFiles, settings: Settings) -> Iterator[None]:
         logging.captureWarnings(False)
         log.level, log.propagate = before
         handler.close()
+
+
+def append_to_log(
+    files: ExperimentFiles, settings: Settings, lines: Iterable[tuple[int, str]]
+) -> None:
+    """Write lines, each with its level, to the `logs.txt` of an experiment that has ended.
+
+    Nothing else is written there meanwhile. A log that can't be written stays as it is.
+    """
+    with suppress(OSError), files.log.open("a", encoding="utf-8") as stream:
+        formatter = _Formatter(settings.timezone, settings.token)
+        for level, line in lines:
+            record = logging.LogRecord(log.name, level, "", 0, line, None, None)
+            stream.write(formatter.format(record) + "\n")
 
 
 class _Formatter(logging.Formatter):

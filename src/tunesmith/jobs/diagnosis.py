@@ -10,9 +10,11 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from tunesmith.data.reading.packages import PREFIX, STARTER_PACKAGES, find_in_package
 from tunesmith.errors import TunesmithError, UserError
+from tunesmith.experiments.webhooks import shown
 from tunesmith.jobs.broker import broker_trouble, shown_url
 from tunesmith.jobs.devices import CPU, detect_devices, has_gpu
 from tunesmith.jobs.installation import Finding, State, look_at_installation
@@ -188,6 +190,28 @@ def _hub(settings: Settings) -> Iterator[Finding]:
         yield Finding("hugging face", State.OK, message)
 
 
+def _webhooks(settings: Settings) -> Iterator[Finding]:
+    addresses = settings.webhook_addresses
+    for address in addresses:
+        parts = urlsplit(address)
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            message = f"{shown(address)} is not encrypted: anybody on the way reads what is posted"
+            yield Finding("webhooks", State.WARNING, message, "use an https:// address")
+    command = settings.hook_command
+    if command and shutil.which(command[0]) is None:
+        message = f"TUNESMITH_HOOK: there is no program {command[0]} that can be started"
+        yield Finding("hook", State.PROBLEM, message, "name it with its whole path")
+    if not addresses:
+        return
+    with Store(settings.store_url) as store:
+        waiting = store.deliveries.waiting()
+    if tried := [delivery for delivery in waiting if delivery.attempts > 1]:
+        message = f"{len(tried):,} ends of experiments could not be delivered so far"
+        yield Finding("webhooks", State.WARNING, message, "tunesmith webhooks test says why")
+    else:
+        yield Finding("webhooks", State.OK, ", ".join(shown(address) for address in addresses))
+
+
 _LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _device,
     _disk,
@@ -197,5 +221,6 @@ _LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _services,
     _starter,
     _hub,
+    _webhooks,
 )
 """In the order in which one thing needs another."""

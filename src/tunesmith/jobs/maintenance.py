@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from tunesmith.errors import StorageError
+from tunesmith.experiments.announcements import announce
 from tunesmith.experiments.control import delete_left_over
 from tunesmith.experiments.reconcile import Reconciler
 from tunesmith.experiments.sweeps import advance_all
@@ -31,7 +32,8 @@ class Maintenance:
 
     A round gives experiments back whose process is gone, sends messages again when something could
     be taken and the broker holds none, and deletes records of workers that are gone, and now and
-    then this machine's files of experiments that are. `also` is called at the end of each round.
+    then this machine's files of experiments that are. Beside the rounds, webhooks and hook are told
+    of experiments that ended. `also` is called at the end of each round.
     Many may do this at once: each step is one atomic update.
     """
 
@@ -53,6 +55,8 @@ class Maintenance:
         """Worker → its count of signs of life, and when that was first seen (steady clock)."""
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="maintenance", daemon=True)
+        self._teller = threading.Thread(target=self._tell, name="announcements", daemon=True)
+        """Beside the rounds: a receiver that is slow to answer must not hold them up."""
         self._store_is_there = True
         self._mistake: str | None = None
         """What a round failed with that nobody expected, so that each is told once."""
@@ -60,12 +64,14 @@ class Maintenance:
     def start(self) -> None:
         """Begin, with a round at once."""
         self._thread.start()
+        self._teller.start()
 
     def close(self) -> None:
-        """End; a round that was begun is finished."""
+        """End; a round that was begun is finished, and what is being told is told."""
         self._done.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        for thread in (self._thread, self._teller):
+            if thread.is_alive():
+                thread.join()
 
     def round(self) -> None:
         """One round. Raises StorageError when the store can't be used."""
@@ -100,6 +106,15 @@ class Maintenance:
                 if not self._store_is_there:
                     log.info("the store is back")
                 self._store_is_there, self._mistake = True, None
+            if self._done.wait(INTERVAL):
+                return
+
+    def _tell(self) -> None:
+        while True:
+            try:
+                announce(self._store, self._settings, patience=INTERVAL)
+            except Exception:  # noqa: BLE001 - as for a round
+                log.exception("telling of experiments that ended failed; it is tried again")
             if self._done.wait(INTERVAL):
                 return
 

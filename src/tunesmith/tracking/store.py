@@ -30,6 +30,7 @@ from tunesmith.tracking import points as metric_points
 from tunesmith.tracking import tables
 from tunesmith.tracking.access import Access
 from tunesmith.tracking.database import Database
+from tunesmith.tracking.deliveries import Deliveries, note_ending
 from tunesmith.tracking.entities import (
     DatasetVersion,
     Experiment,
@@ -78,6 +79,8 @@ class Store:
         """Sweeps and their trials."""
         self.registry = Registry(self._database)
         """Registered adapters, their versions and stages."""
+        self.deliveries = Deliveries(self._database)
+        """What is still to be told of experiments that ended."""
         self.access = Access(self._database)
         """Access tokens and the audit trail."""
 
@@ -213,7 +216,8 @@ class Store:
         """Give an experiment the status `to` if its status is one of `expected`, and change fields.
 
         One atomic update: of several who expect the same status, one succeeds. With `under`, only
-        while the experiment is held under that lease. Returns the experiment as it is afterwards.
+        while the experiment is held under that lease. That it ended is noted in `deliveries` in the
+        same transaction, so that no end goes untold. Returns the experiment as it is afterwards.
 
         Raises StateError saying the present status when it is none of `expected`, LeaseLostError
         when it is held under another lease or none, NotFoundError when there is no such experiment,
@@ -235,6 +239,8 @@ class Store:
                     f"Experiment {experiment_id} ({experiment.name}) is {experiment.status}; "
                     f"only one that is {wanted} can become {to}."
                 )
+            if to.is_finished:
+                note_ending(connection, experiment)
             return experiment
 
     def delete(self, experiment_id: str) -> None:

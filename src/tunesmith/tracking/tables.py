@@ -290,6 +290,18 @@ class AdapterStageColumns(TypedColumns):
     unmet: Named[Any] = Column(Document, nullable=False)
 
 
+class DeliveryColumns(TypedColumns):
+    """One row, one Delivery; the experiment may be deleted before it is told of."""
+
+    event: Named[str] = Column(Text, primary_key=True)
+    target: Named[str] = Column(Text, primary_key=True)
+    experiment_id: Named[str] = Column(Text, nullable=False)
+    created_at: Named[datetime] = Column(UTCDateTime, nullable=False)
+    due_at: Named[datetime] = Column(UTCDateTime, nullable=False)
+    attempts: Named[int] = Column(BigInteger, nullable=False)
+    facts: Named[Any] = Column(Document, nullable=False)
+
+
 experiments = Table("experiments", metadata, ExperimentColumns)
 
 # One per filter and sort key; each ends with `id` so that it gives the whole order by itself.
@@ -366,6 +378,10 @@ adapter_stages = Table(
         ondelete="CASCADE",
     ),
 )
+
+deliveries = Table("deliveries", metadata, DeliveryColumns)
+
+Index(None, deliveries.c.target, deliveries.c.due_at)
 
 _REFUSAL = "the audit trail can only grow"
 
