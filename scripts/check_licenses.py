@@ -22,7 +22,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 STARTER = Path(__file__).resolve().parent.parent / "requirements-starter.txt"
-OPTIONAL = ("bench", "export", "postgres", "quantization")
+OPTIONAL = (
+    *("bench", "export", "postgres", "quantization"),
+    *("mlflow", "tensorboard", "trackio", "wandb"),
+)
 # What optional parts need is checked where it is installed, and named where it isn't.
 ROOTS = ("tunesmith", *(f"tunesmith[{extra}]" for extra in OPTIONAL))
 

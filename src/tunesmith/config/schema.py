@@ -338,6 +338,9 @@ class TrainingConfig(Section):
     )
     group_by_length: bool = Field(True, description="Batch texts of similar length together.")
     dataloader_num_workers: int = Field(0, ge=0, description="Processes that prepare batches.")
+    report_to: list[Literal["mlflow", "tensorboard", "trackio", "wandb"]] = Field(
+        default_factory=list, description="Trackers that are told of it, too; [] is none."
+    )
     processes: int = Field(
         1, ge=1, le=64, description="Processes that train together; each takes a batch per step."
     )

@@ -140,6 +140,15 @@ def contradictions(config: ExperimentConfig) -> list[Problem]:
                 training.optim,
             )
         )
+    for name in training.report_to:
+        if importlib.util.find_spec(name) is None:
+            problems.append(
+                Problem(
+                    "training.report_to",
+                    f"needs {name} (pip install 'tunesmith[{name}]')",
+                    training.report_to,
+                )
+            )
     if rules.max_text_length is not None and rules.max_text_length < rules.min_text_length:
         problems.append(
             Problem(

@@ -11,6 +11,7 @@ import transformers
 from tunesmith.config.schema import TrainingConfig
 from tunesmith.tasks.base import Task
 from tunesmith.training.plan import Plan
+from tunesmith.training.trackers import PROJECT
 
 
 def training_arguments(
@@ -39,7 +40,10 @@ def training_arguments(
         restore_callback_states_from_checkpoint=True,
         remove_unused_columns=False,
         disable_tqdm=True,
-        report_to="none",
+        report_to="none",  # `trackers` has its own, which can fail without harm
+        run_name=folder.parent.name,
+        project=PROJECT,
+        trackio_static_space_id=False,
         dataloader_pin_memory=plan.device.startswith("cuda"),
     )
     if plan.device.startswith("cuda"):

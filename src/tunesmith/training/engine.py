@@ -90,6 +90,9 @@ def train(
         if not is_out_of_memory(error):
             raise
         raise out_of_memory(plan, error) from error
+    finally:
+        for tracker in work.trackers:
+            tracker.close()
 
 
 def _train(work: Training, *, resume: bool, meeting: Meeting | None) -> TrainingResult:
@@ -135,6 +138,7 @@ def _train(work: Training, *, resume: bool, meeting: Meeting | None) -> Training
     metrics["reload_max_difference"] = _verify(work, staging, predictions)
     make_visible(staging, work.directory / FINAL_MODEL)
     metrics["total_runtime"] = time.monotonic() - started
+    _tell_trackers(work, metrics)
     metrics["peak_memory_bytes"] = _peak_memory(work.plan.device)
     metrics["estimated_memory_bytes"] = work.memory_estimate
     return TrainingResult(metrics, predictions, score.main, score.metrics[score.main], errors)
@@ -181,6 +185,20 @@ def _metrics(
         "total_parameters": total,
         "dataset": dict(work.data.dataset),
     }
+
+
+def _tell_trackers(work: Training, metrics: dict[str, Any]) -> None:
+    """Tell trackers of others how good the adapter is."""
+    score = metrics["score"]
+    values = {
+        name: value
+        for name, value in metrics.items()
+        if isinstance(value, float) and name.startswith(("train_", "eval_"))
+    }
+    values["score"] = score["value"]
+    values |= {f"score_{end}": score["interval"][end] for end in ("low", "high")}
+    for tracker in work.trackers:
+        tracker.log(values)
 
 
 def _save(work: Training, model: Any, metrics: dict[str, Any]) -> Path:

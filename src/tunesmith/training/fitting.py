@@ -11,7 +11,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import DataError, Interrupted, TrainingError
 from tunesmith.tasks.base import Example, Prediction, Row, Task
+from tunesmith.tracking.differences import flat
 from tunesmith.training.adapter import add_adapter, count_parameters
 from tunesmith.training.arguments import training_arguments
 from tunesmith.training.batching import Examples
@@ -33,6 +34,7 @@ from tunesmith.training.model import ModelSource, load_base, load_tokenizer
 from tunesmith.training.monitor import PerformanceMonitor
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Reporter, TrainingData
+from tunesmith.training.trackers import Tracker, trackers
 from tunesmith.training.trainer import PROGRESS_FILE, LoraTrainer
 
 CHECKPOINTS = "checkpoints"
@@ -59,6 +61,8 @@ class Training:
     """Rows in one evaluation batch, where the usual number doesn't fit into memory."""
     rows_at_once: int | None = None
     """Rows of a training batch that are computed at once, where not all of them will fit."""
+    trackers: list[Tracker] = field(default_factory=list)
+    """Those of others that are told, from the first step on."""
     memory_estimate: int | None = None
     """Most bytes that this process will probably take; on a GPU, of the GPU's memory."""
 
@@ -243,6 +247,13 @@ def fit(
     trainer.before_save = lambda: setattr(progress, "seconds", earlier + time.monotonic() - begun)
     with monitored(work, trainer, progress) if group.leads else nullcontext():
         trainer.add_callback(report)  # after the monitor's: what steps cost comes before their loss
+        if group.leads:
+            work.trackers = trackers(
+                training.report_to, flat(work.config.model_dump(mode="json")), work.directory,
+                work.reporter,
+            )  # fmt: skip
+            for tracker in work.trackers:
+                trainer.add_callback(tracker)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     progress.seconds = earlier + time.monotonic() - begun
     group.wait()

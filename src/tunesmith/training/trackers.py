@@ -1,0 +1,179 @@
+"""Trackers of others (`training.report_to`): Hugging Face's own callbacks, kept from doing harm.
+
+What training does never depends on them: one that fails is left out from then on, with a warning.
+They get the configuration, what is logged, and at the end the score; their keys are those of their
+own environment variables, and stay there.
+"""
+
+from __future__ import annotations
+
+import copy
+import netrc
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations import integration_utils
+
+from tunesmith.errors import DataError
+from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.training.reporter import Reporter
+
+_CALLBACKS = {
+    "mlflow": "MLflowCallback",
+    "tensorboard": "TensorBoardCallback",
+    "trackio": "TrackioCallback",
+    "wandb": "WandbCallback",
+}
+
+PROJECT = "tunesmith"
+"""What experiments are kept under, where a tracker wants a name for all and none is set."""
+
+
+class Tracker(TrainerCallback):
+    """One tracker, through Hugging Face's callback `make` makes; its first failure is its last.
+
+    `name` is what `training.report_to` calls it, `configuration` what it shows as parameters.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], TrainerCallback],
+        configuration: Mapping[str, Any],
+        reporter: Reporter,
+    ) -> None:
+        self.name = name
+        self._make = make
+        self._inner: TrainerCallback | None = None
+        self._configuration = configuration
+        self._reporter = reporter
+        self._failed = False
+        self._last: tuple[TrainingArguments, TrainerState, TrainerControl] | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Begin; the parameters are those of our configuration, not all that transformers knows."""
+        shown = copy.copy(args)
+        shown.__class__ = _Shown
+        shown.__dict__["configuration"] = dict(self._configuration)
+        self._last = shown, state, control
+
+        def begin() -> None:
+            self._inner = self._make()
+            self._inner.on_train_begin(shown, state, control, model=None)
+
+        self._safely(begin)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Pass on losses and evaluations, not the trainer's own summary: ours follows."""
+        values = dict(logs or {})
+        if "loss" in values or any(name.startswith("eval_") for name in values):
+            self.log(values)
+
+    def log(self, values: Mapping[str, Any]) -> None:
+        """Pass values on, at the step that training has come to."""
+        if self._inner is not None and self._last is not None:
+            inner, (args, state, control) = self._inner, self._last
+            self._safely(lambda: inner.on_log(args, state, control, logs=dict(values)))
+
+    def close(self) -> None:
+        """End; nothing is passed on afterwards."""
+        if self._inner is not None and self._last is not None:
+            inner, (args, state, control) = self._inner, self._last
+            self._safely(lambda: inner.on_train_end(args, state, control))
+        self._inner = None
+
+    def _safely(self, act: Callable[[], object]) -> None:
+        if self._failed:
+            return
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - whatever it is, training goes on
+            self._failed = True
+            self._inner = None
+            # Its words may hold an address with a key in it.
+            self._reporter.warning(
+                f"{self.name} failed ({type(error).__name__}) and gets nothing more of this "
+                "experiment (training.report_to); training goes on"
+            )
+
+
+class _Shown(TrainingArguments):
+    """The trainer's arguments, which tell trackers our configuration as theirs."""
+
+    configuration: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Dotted path → value."""
+        return dict(self.configuration)
+
+
+def trackers(
+    names: list[str], configuration: Mapping[str, Any], folder: Path, reporter: Reporter
+) -> list[Tracker]:
+    """The trackers called so, for the experiment in `folder`; what they keep is put there or near.
+
+    Where they have environment variables of their own, these win.
+    """
+    shown = {"experiment_id": _id_of(folder), "directory": str(folder.absolute()), **configuration}
+    _set_defaults(folder)
+    return [Tracker(name, _maker(name, folder), shown, reporter) for name in names]
+
+
+def _maker(name: str, folder: Path) -> Callable[[], TrainerCallback]:
+    def make() -> TrainerCallback:
+        callback: TrainerCallback = getattr(integration_utils, _CALLBACKS[name])()
+        if name == "tensorboard":
+            callback.logging_dir = str(folder / "tensorboard")
+        return callback
+
+    return make
+
+
+def _set_defaults(folder: Path) -> None:
+    """Where trackers keep things, unless the environment says so already; nothing is sent by these.
+
+    MLflow would wait for minutes for a server that is gone, and training with it.
+    """
+    near = folder.absolute().parent
+    defaults = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{near / 'mlflow.db'}",
+        "MLFLOW_EXPERIMENT_NAME": PROJECT,
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "TRACKIO_DIR": str(near / "trackio"),
+        "WANDB_DIR": str(folder.absolute()),
+        "WANDB_PROJECT": PROJECT,
+        "WANDB_SILENT": "true",
+    }
+    if not _logged_in_to_wandb():
+        defaults["WANDB_MODE"] = "offline"
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def _logged_in_to_wandb() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    with suppress(OSError, netrc.NetrcParseError):
+        return netrc.netrc().authenticators("api.wandb.ai") is not None
+    return False
+
+
+def _id_of(folder: Path) -> str:
+    """The experiment's id, where its folder has a record."""
+    with suppress(DataError, OSError):
+        return ExperimentFiles(folder).read_record().id
+    return ""
