@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from tests.conftest import write_reviews
+from tests.tracking.records import experiment
 
 import tunesmith
 from tunesmith.config.yaml import read_draft
@@ -19,6 +22,7 @@ from tunesmith.data.dataset import Dataset
 from tunesmith.data.reading.files import read_file
 from tunesmith.data.writing import write_table
 from tunesmith.errors import ConfigError, DataError, NotFoundError
+from tunesmith.experiments.comparison import compare_experiments
 from tunesmith.experiments.datasets import (
     check_data,
     compare_versions,
@@ -356,6 +360,27 @@ def test_changes_between_two_versions_are_counted_by_kind(
     assert changes.unchanged + changes.moved == 57
     same = compare_versions("reviews@1", "reviews@1", settings, 5)[2]
     assert same.is_empty
+    one, two = (
+        experiment(
+            dataset_hash=version.hash,
+            dataset_version=version.number,
+            data={"dataset": version.name, "rows": version.rows},
+        )
+        for version in (before, after)
+    )
+    (found,) = compare_experiments([one, two], settings).rows
+    assert (found.experiment_id, found.old, found.new) == (two.id, "reviews@1", "reviews@2")
+    assert found.counts is not None
+    assert found.counts["added"] == found.counts["relabelled"] == 1
+    (relabelled,) = (row for row in found.examples if row.kind == "relabelled")
+    assert relabelled.old is not None
+    assert relabelled.new is not None
+    assert (relabelled.old["label"], relabelled.new["label"]) == ("good", "bad")
+    assert compare_experiments([one, replace(one, id="0" * 12)], settings).rows == ()
+    shutil.rmtree(settings.datasets_root)
+    (gone,) = compare_experiments([one, two], settings).rows
+    assert gone.counts is None
+    assert str(gone.note).startswith("Their rows are not here any more")
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "json", "jsonl", "parquet", "jsonl.gz"])

@@ -16,7 +16,7 @@ from tunesmith.experiments.comparison import compare_experiments
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.settings import Settings
 from tunesmith.tracking.compare import Compared, Comparison, Pair, Verdict
-from tunesmith.tracking.differences import Difference
+from tunesmith.tracking.differences import Difference, RowDifferences
 from tunesmith.tracking.store import Store
 
 WIDE = 100
@@ -87,6 +87,9 @@ def _print(console: Console, found: Comparison) -> None:
         if fields:
             console.print(f"\n[bold]{title}[/bold]")
             console.print(_differences(fields))
+    for rows in found.rows:
+        console.print()
+        console.print(_rows(rows, letters))
     if command := _diff_command(found.experiments):
         console.print(Text("\nRows that differ: ").append(command, "green"))
     if any(pair.p_value is not None for pair in found.pairs):
@@ -161,6 +164,25 @@ def _differences(fields: Sequence[Difference]) -> Table:
             cell.append("   " if cell else "").append(" ".join(who), "bold").append(f" {shown}")
         table.add_row(Text(field.field), cell)
     return table
+
+
+def _rows(rows: RowDifferences, letters: dict[str, str]) -> Text:
+    """How many rows differ from the first one's data, and a few of them."""
+    text = Text.assemble((letters[rows.experiment_id], "bold"), f"  {rows.old} → {rows.new}: ")
+    if rows.counts is None:
+        return text.append(rows.note or "", "dim")
+    changed = [f"{count:,} {kind}" for kind, count in rows.counts.items() if count]
+    text.append(", ".join(changed) or "the same rows in other places")
+    for row in rows.examples:
+        values = row.new or row.old or {}
+        shown = ", ".join(
+            f"{name}={value}"
+            if row.old is None or row.new is None or row.old.get(name) == value
+            else f"{name}={row.old.get(name)} → {value}"
+            for name, value in values.items()
+        )
+        text.append(f"\n   {row.kind} ({row.split}): ", "dim").append(_value(shown))
+    return text
 
 
 def _value(value: object) -> str:

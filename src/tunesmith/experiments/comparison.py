@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from tunesmith.errors import ConfigError, DataError, NotFoundError, Problem
+from tunesmith.data.versions.diff import CHANGES
+from tunesmith.errors import (
+    ConfigError,
+    DataError,
+    NotFoundError,
+    Problem,
+    StorageError,
+    UserError,
+)
+from tunesmith.experiments.datasets import compare_versions
 from tunesmith.settings import Settings
 from tunesmith.tracking.compare import Answers, Comparison, compare
+from tunesmith.tracking.differences import ChangedRow, RowDifferences
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.predictions import PREDICTIONS, prediction_lines
+
+MOST_ROWS = 500_000
+"""Rows of all versions that are read for one comparison: it is to answer in seconds."""
+
+EXAMPLES = 3
+"""Rows that are shown of each kind of change."""
 
 FEWEST, MOST = 2, 20
 """How many experiments can stand beside each other."""
@@ -37,7 +54,65 @@ def compare_experiments(experiments: Sequence[Experiment], settings: Settings) -
             answers[experiment.id] = read_answers(experiment, settings)
         except (NotFoundError, DataError) as error:
             missing[experiment.id] = str(error)
-    return compare(experiments, answers, missing)
+    found = compare(experiments, answers, missing)
+    return replace(found, rows=tuple(_row_differences(experiments, settings)))
+
+
+def _row_differences(
+    experiments: Sequence[Experiment], settings: Settings
+) -> Iterator[RowDifferences]:
+    """What differs between the data of the first and of each that has another version.
+
+    Each version is compared once, as long as the rows of all are not too many.
+    """
+    first, left = experiments[0], MOST_ROWS
+    known: dict[str, RowDifferences] = {}
+    for other in experiments[1:]:
+        if None in (first.dataset_hash, other.dataset_hash) or _data(first) == _data(other):
+            continue
+        old, new = _version_of(first), _version_of(other)
+        if new not in known:
+            rows = sum(_rows_of(experiment) for experiment in (first, other))
+            if rows > left:
+                note = (
+                    f"{rows:,} rows are too many to compare here; this does it: "
+                    f"tunesmith data diff {old} {new}"
+                )
+                known[new] = RowDifferences(other.id, old, new, note=note)
+            else:
+                left -= rows
+                known[new] = _compared_rows(other.id, old, new, settings)
+        yield replace(known[new], experiment_id=other.id)
+
+
+def _data(experiment: Experiment) -> tuple[object, ...]:
+    return (experiment.dataset_hash, experiment.data.get("dataset"), experiment.dataset_version)
+
+
+def _version_of(experiment: Experiment) -> str:
+    name = experiment.data.get("dataset") or experiment.dataset_name
+    number = experiment.dataset_version
+    return str(name) if number is None else f"{name}@{number}"
+
+
+def _rows_of(experiment: Experiment) -> int:
+    rows = experiment.data.get("rows")
+    return rows if isinstance(rows, int) else 0
+
+
+def _compared_rows(experiment_id: str, old: str, new: str, settings: Settings) -> RowDifferences:
+    try:
+        _, _, found = compare_versions(old, new, settings, EXAMPLES)
+    except (UserError, StorageError) as error:
+        note = f"Their rows are not here any more: {error}"
+        return RowDifferences(experiment_id, old, new, note=note)
+    examples = tuple(
+        ChangedRow(kind, row.new_split or row.old_split or "", row.old, row.new)
+        for kind, rows in found.examples.items()
+        for row in rows
+    )
+    counts = {kind: getattr(found, kind) for kind in CHANGES}
+    return RowDifferences(experiment_id, old, new, counts, examples)
 
 
 def _wrong_ids(ids: Sequence[str]) -> Problem | None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from tunesmith.tracking.differences import (
     Difference,
+    RowDifferences,
     SeedGroup,
     config_differences,
     data_differences,
@@ -151,6 +152,8 @@ class Comparison:
     environment: tuple[Difference, ...]
     data: tuple[Difference, ...]
     seeds: tuple[SeedGroup, ...]
+    rows: tuple[RowDifferences, ...] = ()
+    """Of each experiment whose data are another version than the first one's."""
 
 
 def compare(

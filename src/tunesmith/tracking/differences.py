@@ -26,6 +26,33 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedRow:
+    """A row that is not the same in two experiments' data."""
+
+    kind: str
+    """added, removed, relabelled, edited or moved."""
+    split: str
+    """Where it is in the other's data; where it was, when it isn't there."""
+    old: Mapping[str, str] | None
+    """Column → value in the baseline's data, shortened; None where it isn't there."""
+    new: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowDifferences:
+    """How the rows of an experiment's data differ from those of the baseline's."""
+
+    experiment_id: str
+    old: str
+    """The baseline's data version, such as reviews@1."""
+    new: str
+    counts: Mapping[str, int] | None = None
+    """added, removed, relabelled, edited, moved → how many rows; None where `note` says why not."""
+    examples: tuple[ChangedRow, ...] = ()
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SeedGroup:
     """Experiments that are the same but for name and seed."""
 

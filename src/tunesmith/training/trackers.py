@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import netrc
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ class _Shown(TrainingArguments):
 
 
 def trackers(
-    names: list[str], configuration: Mapping[str, Any], folder: Path, reporter: Reporter
+    names: Sequence[str], configuration: Mapping[str, Any], folder: Path, reporter: Reporter
 ) -> list[Tracker]:
     """The trackers called so, for the experiment in `folder`; what they keep is put there or near.
 
@@ -134,10 +134,11 @@ def trackers(
 
 def _maker(name: str, folder: Path) -> Callable[[], TrainerCallback]:
     def make() -> TrainerCallback:
-        callback: TrainerCallback = getattr(integration_utils, _CALLBACKS[name])()
+        callback: Any = getattr(integration_utils, _CALLBACKS[name])()
         if name == "tensorboard":
             callback.logging_dir = str(folder / "tensorboard")
-        return callback
+        made: TrainerCallback = callback
+        return made
 
     return make
 

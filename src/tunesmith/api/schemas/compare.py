@@ -74,6 +74,29 @@ class FieldDifference(Answer):
     values: list[Any] = Field(description="In the experiments' order; null where it isn't there.")
 
 
+class ChangedRowState(Answer):
+    """A row that is not the same in both."""
+
+    kind: str = Field(description="added, removed, relabelled, edited or moved.")
+    split: str = Field(description="Where it is now; where it was, when it was removed.")
+    old: dict[str, str] | None = Field(description="Column → value, shortened, in the baseline's.")
+    new: dict[str, str] | None = Field(description="Column → value, shortened, in this one's.")
+
+
+class RowDifferencesState(Answer):
+    """How the rows of an experiment's data differ from those of the baseline's."""
+
+    experiment_id: str
+    old: str = Field(description="The baseline's data version, such as reviews@1.")
+    new: str = Field(description="This one's.")
+    counts: dict[str, int] | None = Field(
+        description="added, removed, relabelled, edited, moved → rows; null where they weren't "
+        "compared."
+    )
+    examples: list[ChangedRowState] = Field(description="A few rows of each kind.")
+    note: str | None = Field(description="Why they weren't compared.")
+
+
 class SeedGroupState(Answer):
     """Experiments that are the same but for name and seed."""
 
@@ -94,3 +117,6 @@ class ExperimentComparison(Answer):
     environment: list[FieldDifference] = Field(description="Packages, hardware, base model, plan.")
     data: list[FieldDifference] = Field(description="Version, hash, and rows of each side.")
     seeds: list[SeedGroupState] = Field(description="Groups of at least two seeds.")
+    rows: list[RowDifferencesState] = Field(
+        description="Of each experiment whose data are another version than the baseline's."
+    )

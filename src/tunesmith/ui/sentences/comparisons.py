@@ -7,6 +7,8 @@ from tunesmith.ui.language import N_
 SENTENCES = N_(
     "Experiment {id} is {status}: it has no score{more}.",
     "yet",
+    "{rows} rows are too many to compare here; this does it: tunesmith data diff {old} {new}",
+    "Their rows are not here any more: {why}",
     "Their scores are different metrics: {first} and {second}.",
     "They were judged by different evaluation rows ({n}), so their scores say nothing of "
     "each other. Train both on one version of the data, with the same data.split_seed, "

@@ -37,6 +37,7 @@ SENTENCES = N_(
     "task {task} needs {wanted}",
     "4 bits are asked for too: choose one",
     "needs bitsandbytes (pip install 'tunesmith[quantization]')",
+    "needs {name} (pip install 'tunesmith[{extra}]')",
     "needs {what}; set it to false here",
     "a CUDA GPU (this training runs on {device})",
     "bitsandbytes (pip install 'tunesmith[quantization]')",

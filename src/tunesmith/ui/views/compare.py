@@ -51,6 +51,7 @@ def page() -> None:
     with tabs[1]:
         _differences(_("Configuration"), found.config, names)
         _differences(_("Data"), found.data, names)
+        _rows(found, names)
         _differences(_("Environment"), found.environment, names)
         if not (found.config or found.data or found.environment):
             st.caption(_("They are the same in everything."))
@@ -232,6 +233,41 @@ def _differences(title: str, found: Sequence[FieldDifference], names: dict[str, 
     for number, name in enumerate(names.values()):
         table[name] = [_shown(each.values[number]) for each in found]
     st.dataframe(pl.DataFrame(table), hide_index=True)
+
+
+def _rows(found: ExperimentComparison, names: dict[str, str]) -> None:
+    """Which rows of the data differ from the first one's: how many, and a few."""
+    for each in found.rows:
+        title = as_it_is(f"{names[each.experiment_id]}: {each.old} → {each.new}")
+        if each.counts is None:
+            st.caption(f"{title}: {said.text(each.note or '')}")
+            continue
+        kinds = _row_kinds()
+        counted = (f"{kinds[kind]}: {formats.number(n)}" for kind, n in each.counts.items() if n)
+        st.markdown(f"{title}  \n{', '.join(counted)}")
+        table = {
+            _("change"): [kinds[row.kind] for row in each.examples],
+            _("split"): [row.split for row in each.examples],
+            _("before"): [_row_text(row.old) for row in each.examples],
+            _("after"): [_row_text(row.new) for row in each.examples],
+        }
+        st.dataframe(pl.DataFrame(table), hide_index=True)
+
+
+def _row_kinds() -> dict[str, str]:
+    return {
+        "added": _("added"),
+        "removed": _("removed"),
+        "relabelled": _("another label"),
+        "edited": _("edited"),
+        "moved": _("moved to another split"),
+    }
+
+
+def _row_text(values: dict[str, str] | None) -> str:
+    if values is None:
+        return formats.NOTHING
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def _shown(value: Any) -> str:
