@@ -4,40 +4,34 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from tunesmith.errors import DataError, ModelError
+from tunesmith.errors import DataError
 from tunesmith.tasks.base import (
-    Answer,
     Batch,
     Columns,
     Example,
     Prediction,
     Row,
     Score,
-    Task,
-    TaskOptions,
 )
 from tunesmith.tasks.chat import (
-    CHAT_RULES,
     Message,
     chat_faults,
     end_tokens,
     generate,
     head_only_at,
     parse_messages,
-    parse_question,
-    question_ids,
     render,
 )
+from tunesmith.tasks.chat_task import PROMPTS, ChatOptions, ChatTask, encode_answers
 from tunesmith.tasks.columns import (
     IGNORED,
     PLACEHOLDER,
     Wanted,
-    asked_columns,
     at_least_float32,
     choose_columns,
     pad,
@@ -53,7 +47,7 @@ if TYPE_CHECKING:
 CHAT_COLUMNS = ("messages", "conversations", "conversation", "chat", "dialog")
 
 
-class SftOptions(TaskOptions):
+class SftOptions(ChatOptions):
     """Options of `task: sft`."""
 
     name: Literal["sft"] = "sft"
@@ -77,33 +71,23 @@ class SftOptions(TaskOptions):
     )
 
 
-class SupervisedFineTuning(Task):
+class SupervisedFineTuning(ChatTask):
     """Learn to answer as the examples do, in the model's own chat format, loss on answers only."""
 
     name = "sft"
     summary = "Teach a chat model to answer as your examples do (loss on the answers only)."
     Options = SftOptions
-    peft_task_type = "CAUSAL_LM"
-    auto_class = "AutoModelForCausalLM"
     main_metric = "exact_match"
-    eval_batch_scale = 8
     quick_metrics = ("token_accuracy", "loss", "perplexity")
     lower_is_better = frozenset({"loss", "perplexity"})
     is_default = True
-    fault_rules = CHAT_RULES
     telling_columns = frozenset((*CHAT_COLUMNS, "prompt", "completion", "response", "answer"))
 
     options: SftOptions
 
-    def __init__(self, options: TaskOptions) -> None:
-        super().__init__(options)
-        self.longest_answer = 0
-        """Tokens of the longest answer in the data; `encode` finds it."""
-
     # -- the data ---------------------------------------------------------------------------
 
     def columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
-        prompts = ("prompt", "instruction", "question", "input", "query", "text")
         answers = ("completion", "response", "answer", "output", "chosen", "label", "category")
         options = self.options
         asked = options.prompt_column or options.prompt_template or options.completion_column
@@ -113,7 +97,7 @@ class SupervisedFineTuning(Task):
             return choose_columns(options, wanted, available, sample)
         wanted = [Wanted("completion", "completion_column", answers)]
         if options.prompt_template is None:
-            wanted.insert(0, Wanted("prompt", "prompt_column", prompts, holds=str))
+            wanted.insert(0, Wanted("prompt", "prompt_column", PROMPTS, holds=str))
         else:
             require_placeholders(options.prompt_template, "task.prompt_template", available)
         return choose_columns(options, wanted, available, sample)
@@ -152,27 +136,10 @@ class SupervisedFineTuning(Task):
             turns = parse_messages(row[columns["messages"]], where)
         else:
             turns = [
-                {"role": "user", "content": self._prompt(row, columns)},
+                {"role": "user", "content": self.prompt(row, columns)},
                 {"role": "assistant", "content": canonical(row[columns["completion"]])},
             ]
-        return self._with_system(turns)
-
-    def _with_system(self, turns: list[Message]) -> list[Message]:
-        if self.options.system_prompt and turns[0]["role"] != "system":
-            return [{"role": "system", "content": self.options.system_prompt}, *turns]
-        return turns
-
-    def _prompt(self, row: Row, columns: Columns) -> str:
-        template = self.options.prompt_template
-        if template is None:
-            return canonical(row[columns["prompt"]])
-        return PLACEHOLDER.sub(lambda found: canonical(row[found[1]]), template)
-
-    def _asked(self, row: Row, columns: Columns) -> str:
-        """What tells this row from others, for people: the template's values without its words."""
-        if self.options.prompt_template is None or "messages" in columns:
-            return self.key(row, columns)
-        return "\n".join(canonical(row[name]) for name in self.text_columns(columns))
+        return self.with_system(turns)
 
     def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
         for row in (*train, *evaluation):
@@ -182,59 +149,15 @@ class SupervisedFineTuning(Task):
                     f"row {row.get('_row', '?')} has an empty answer: fill it in or remove the row."
                 )
 
-    def facts(self) -> dict[str, Any]:
-        return {"longest_answer": self.longest_answer}
-
-    def restore(self, facts: Mapping[str, Any]) -> None:
-        self.longest_answer = int(facts["longest_answer"])
-
     # -- the model --------------------------------------------------------------------------
-
-    def prepare_tokenizer(self, tokenizer: Any) -> None:
-        if not tokenizer.chat_template:
-            raise ModelError(
-                "the base model has no chat template, so it is not a chat model: choose its "
-                "instruct or chat variant as model.name."
-            )
-        if tokenizer.pad_token_id is None:
-            if tokenizer.eos_token is None:
-                raise ModelError("the base model's tokenizer has no padding and no end token.")
-            tokenizer.pad_token = tokenizer.eos_token
 
     def encode(
         self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
     ) -> list[Example]:
         conversations = [self.messages(row, columns) for row in rows]
-        rendered = [render(turns, tokenizer) for turns in conversations]
-        if not rendered:
-            return []
-        encoded = tokenizer(
-            [text for text, _ in rendered],
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-        )
-        examples: list[Example] = []
-        for number, (_, spans) in enumerate(rendered):
-            ids = encoded["input_ids"][number][:max_length]
-            offsets = encoded["offset_mapping"][number][:max_length]
-            labels = [
-                token if any(start <= a < end for start, end in spans) else IGNORED
-                for token, (a, _) in zip(ids, offsets, strict=True)
-            ]
-            targets = sum(label != IGNORED for label in labels)
-            last = max(start for start, _ in spans)
-            answer = sum(a >= last for a, _ in offsets)
-            self.longest_answer = max(self.longest_answer, answer)
-            prompt = len(offsets) - answer
-            examples.append(
-                {
-                    "input_ids": ids,
-                    "labels": labels,
-                    "targets": targets,
-                    "prompt_length": prompt,
-                    "whole": len(ids) == len(encoded["input_ids"][number]),
-                }
-            )
+        examples = encode_answers(conversations, tokenizer, max_length)
+        for example in examples:
+            self.longest_answer = max(self.longest_answer, example.pop("answer_length"))
         return examples
 
     def token_counts(self, rows: Sequence[Row], columns: Columns, tokenizer: Any) -> list[int]:
@@ -312,7 +235,7 @@ class SupervisedFineTuning(Task):
                 expected = expectations[number]
                 yield Prediction(
                     row=int(row.get("_row", 0)),
-                    text=self._asked(row, columns),
+                    text=self.asked(row, columns),
                     expected=expected,
                     predicted=answers[number],
                     correct=answers[number] == expected,
@@ -348,10 +271,6 @@ class SupervisedFineTuning(Task):
             [tokens[number] for number in range(len(tokens))], skip_special_tokens=True
         )
         return [text.strip() for text in texts]
-
-    def longest_generated(self) -> int:
-        """Most tokens of a generated answer, its end included."""
-        return self.options.max_new_tokens or min(self.longest_answer + 2, 512)
 
     def _generate(
         self, model: Any, batch: Batch, wanted: Sequence[int], tokenizer: Any
@@ -392,61 +311,3 @@ class SupervisedFineTuning(Task):
             "metric": "exact_match",
             "value": hits / max(len(evaluation), 1),
         }
-
-    # -- answers to something new ------------------------------------------------------------
-
-    def question(self, given: str | Mapping[str, Any], columns: Columns) -> Row:
-        chats = columns.get("messages", "messages")
-        if isinstance(given, Mapping) and (asked := {chats, "messages"} & set(given)):
-            turns = parse_question(given[min(asked)], f"column {min(asked)!r}")
-        elif "messages" in columns:
-            turns = [{"role": "user", "content": asked_columns(given, ["messages"])["messages"]}]
-        else:
-            row = asked_columns(given, self.text_columns(columns))
-            turns = [{"role": "user", "content": self._prompt(row, columns)}]
-        return {"messages": self._with_system(turns)}
-
-    def question_length(
-        self, trained: int, longest: int | None, max_new_tokens: int | None = None
-    ) -> int:
-        longest = longest or max(trained, 2048)  # a chat may be longer than those learned from
-        most = max_new_tokens or self.longest_generated()
-        if most > longest - 4:
-            raise DataError(
-                f"an answer of {most:,} tokens leaves no room for the question: the model takes "
-                f"{longest:,} in all; lower max_new_tokens."
-            )
-        return longest - most
-
-    def encode_questions(
-        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
-    ) -> list[Example]:
-        found = [question_ids(row["messages"], tokenizer, max_length) for row in rows]
-        return [{"input_ids": ids, "cut": cut} for ids, cut in found]
-
-    def answer(
-        self,
-        model: Any,
-        examples: Sequence[Example],
-        tokenizer: Any,
-        *,
-        max_new_tokens: int | None = None,
-    ) -> list[Answer]:
-        prompts = [example["input_ids"] for example in examples]
-        most = max_new_tokens or self.longest_generated()
-        tokens = generate(model, prompts, tokenizer, most)
-        texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [
-            Answer(text.strip(), cut=example["cut"])
-            for text, example in zip(texts, examples, strict=True)
-        ]
-
-    def usage(self, base_model: str) -> str:
-        return f"""from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
-
-base = AutoModelForCausalLM.from_pretrained({base_model})
-model = PeftModel.from_pretrained(base, "final_model")
-chat = pipeline("text-generation", model=model,
-                tokenizer=AutoTokenizer.from_pretrained("final_model"))
-print(chat([{{"role": "user", "content": "A question of your own"}}], max_new_tokens=100))"""
