@@ -134,3 +134,39 @@ def sft() -> list[Sample]:
             question=lambda row: {"messages": row["messages"][:-1]},
         ),
     ]
+
+
+def dpo() -> list[Sample]:
+    others = [*VERDICTS[1:], "good"]
+    return [
+        Sample(
+            "tiny_chat",
+            {"prompt": TEXTS, "chosen": VERDICTS, "rejected": others},
+            answers_as_predicted=False,
+        ),
+        Sample(
+            "tiny_chat",
+            {"review": TEXTS, "verdict": VERDICTS, "other": others},
+            {
+                "prompt_template": "{review} fresh or rotten ?",
+                "chosen_column": "verdict",
+                "rejected_column": "other",
+                "system_prompt": "answer in one word",
+                "loss_type": "ipo",
+            },
+            answers_as_predicted=False,
+        ),
+        Sample(
+            "tiny_chat",
+            {
+                side: [
+                    [{"role": "user", "content": t}, {"role": "assistant", "content": v}]
+                    for t, v in zip(TEXTS, verdicts, strict=True)
+                ]
+                for side, verdicts in (("chosen", VERDICTS), ("rejected", others))
+            },
+            {"label_smoothing": 0.1},
+            question=lambda row: {"messages": row["chosen"][:-1]},
+            answers_as_predicted=False,
+        ),
+    ]

@@ -146,6 +146,11 @@ class Task(ABC):
     eval_batch_scale: ClassVar[int] = 4
     """How many times the training batch an evaluation batch may be, where not configured."""
 
+    texts_per_row: ClassVar[int] = 1
+    """How many texts as long as `input_ids` the model reads for a row."""
+    needs_reference: ClassVar[bool] = False
+    """Whether what the base model says of a row (`reference`) is a part of its example."""
+
     def __init__(self, options: TaskOptions) -> None:
         self.options = options
 
@@ -166,6 +171,10 @@ class Task(ABC):
     def answer_columns(self, columns: Columns) -> list[str]:
         """The columns with text that is learned instead of read; chats are text columns."""
         return []
+
+    def chat_columns(self, columns: Columns) -> list[str]:
+        """The columns that may hold conversations: lists of {role, content}."""
+        return [columns["messages"]] if "messages" in columns else []
 
     def read_columns(self, columns: Columns) -> list[str]:
         """Every column that the task reads of a row, by name."""
@@ -254,6 +263,17 @@ class Task(ABC):
     def count_items(self, batch: Batch) -> torch.Tensor | int:
         """The number (or weight) of targets in `batch`: what `num_items` counts."""
         return len(batch["input_ids"])
+
+    def count_tokens(self, batch: Batch) -> int:
+        """Tokens of all the texts in `batch`, without padding."""
+        return int(batch["attention_mask"].sum())
+
+    def reference(self, model: Any, batch: Batch) -> list[Example]:
+        """What the base model says of each row of `batch`: fields (JSON) for the rows' examples.
+
+        `model` computes as the base model. Asked once, before training, where `needs_reference`.
+        """
+        return [{} for _ in range(len(batch["input_ids"]))]
 
     # -- the score --------------------------------------------------------------------------
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import DataError, ModelError, nearest
 from tunesmith.tasks.columns import pad
+from tunesmith.tasks.values import canonical
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +25,8 @@ Message = dict[str, str]
 CHAT_RULES = ("wrong_roles", "non_text_turns", "empty_turns", "missing_answers", "wrong_order")
 """The rules that `chat_faults` names."""
 
+_IS_JSON = re.compile(r'\s*\[\s*\{\s*"(role|content|from|value)"\s*:')
+"""How a list of turns begins as JSON text."""
 _SHAREGPT = {"human": "user", "gpt": "assistant"}
 
 
@@ -66,6 +71,60 @@ def chat_faults(value: Any) -> Iterator[tuple[str, str]]:
         yield "missing_answers", "the last answer is empty: write it, or remove the row"
     if not strange and (wrong := _wrong_order([str(role) for role in roles])):
         yield "wrong_order", wrong
+
+
+def as_turns(value: Any, role: str) -> list[dict[str, Any]]:
+    """The turns in `value` as {role, content}, unchecked.
+
+    `value` is a list of turns, the same as JSON text, a single turn, or what `role` says.
+    """
+    if isinstance(value, Mapping):
+        value = [value]
+    is_turns = isinstance(value, list) or (isinstance(value, str) and bool(_IS_JSON.match(value)))
+    turns = _turns(value) if is_turns else None
+    if turns is None:
+        return [{"role": role, "content": value if isinstance(value, list) else canonical(value)}]
+    return [{"role": said_by, "content": content} for said_by, content in turns]
+
+
+def plain_turns(value: Any, where: str) -> list[Message]:
+    """The turns in `value`, a list of turns or a single one, as texts.
+
+    Raises DataError, naming `where`, when a turn has no text.
+    """
+    turns = as_turns(value, "assistant")
+    if not all(isinstance(turn["content"], str) for turn in turns):
+        raise DataError(f"{where}: every turn needs a text as content; got {str(value)[:80]}")
+    return [{"role": str(turn["role"]), "content": turn["content"]} for turn in turns]
+
+
+def common_turns(
+    one: list[dict[str, Any]], other: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """What two conversations begin with, and what is left of each; nothing is in common of some.
+
+    Of two texts without turns, the words that both begin with are what the user said.
+    """
+    most = min(len(one), len(other)) - 1
+    same = next((n for n in range(max(most, 0)) if one[n] != other[n]), most)
+    if most > 0:
+        return one[:same], one[same:], other[same:]
+    texts = [turns[0]["content"] for turns in (one, other) if turns]
+    if len(texts) < 2 or not all(isinstance(text, str) for text in texts):
+        return [], one, other
+    begin = _common_words(*texts)
+    if not begin.strip():
+        return [], one, other
+    left = [[{"role": "assistant", "content": text[len(begin) :]}] for text in texts]
+    return [{"role": "user", "content": begin.strip()}], left[0], left[1]
+
+
+def _common_words(one: str, other: str) -> str:
+    """The words that both texts begin with, and the space after them."""
+    pairs = enumerate(zip(one, other, strict=False))
+    same = next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+    spaces = [n for n in range(same) if one[n].isspace()]
+    return one[: spaces[-1] + 1] if spaces else ""
 
 
 def _turns(value: Any) -> list[tuple[Any, Any]] | None:
@@ -235,8 +294,30 @@ def end_tokens(model: Any, tokenizer: Any) -> set[int]:
 
 
 @contextmanager
-def head_only_at(model: Any, positions: torch.Tensor) -> Iterator[None]:
+def as_base_model(model: Any) -> Iterator[None]:
+    """Within this, `model` computes as it does without its adapter, and doesn't train."""
+    training = model.training
+    model.eval()
+    try:
+        if not hasattr(model, "disable_adapter"):  # it has none
+            yield
+            return
+        with warnings.catch_warnings():
+            # Biases that were trained stay; PEFT says so each time.
+            warnings.filterwarnings("ignore", message="Careful, disabling adapter layers")
+            with model.disable_adapter():
+                yield
+    finally:
+        model.train(training)
+
+
+@contextmanager
+def head_only_at(
+    model: Any, positions: torch.Tensor | tuple[torch.Tensor, torch.Tensor]
+) -> Iterator[None]:
     """Make the language-model head see only `positions` (rows, tokens), as (positions, vocabulary).
+
+    They are a mask of all tokens, or numbers of rows and tokens.
 
     A hook on the head, so that whatever the architecture does to its logits (scaling, soft caps)
     still happens.

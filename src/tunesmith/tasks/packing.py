@@ -11,12 +11,18 @@ They are computed once, every text attends to them, and gradients flow back into
 
 Everything but attention looks at one token at a time, and needs to know nothing of this. Attention
 is given the layout; only an implementation that reads it may be used, `ATTENTION`.
+
+Two answers to one prompt share more, with each other alone: `paired` puts both of a pair into one
+row, and a mask keeps the second from seeing the first.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from tunesmith.tasks.base import Batch
+from tunesmith.tasks.columns import IGNORED
 
 if TYPE_CHECKING:
     import torch
@@ -77,3 +83,103 @@ def packed(input_ids: torch.Tensor, shared: int) -> dict[str, Any]:
         "layout": Layout(shared, rows, rest),
         "use_cache": False,
     }
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The texts of a batch of pairs for one pass through a model, and where their targets are."""
+
+    inputs: dict[str, Any]
+    """Arguments of the model's forward."""
+    seen: tuple[torch.Tensor, torch.Tensor]
+    """Row and token of the state that each target is predicted from: shapes (targets,)."""
+    targets: torch.Tensor
+    """Ids of the tokens to predict."""
+    owners: torch.Tensor
+    """The text that each target is of: the first answers' in their order, then the second's."""
+    places: torch.Tensor
+    """Where each target stands in its text."""
+    shape: tuple[int, int]
+    """Pairs, and tokens of the longest text."""
+
+    def summed(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum over each text of `values`, (targets,), as (2, pairs).
+
+        Always in the same order, which adding up by `owners` isn't on a GPU.
+        """
+        pairs, longest = self.shape
+        spread = values.new_zeros(2 * pairs, longest)
+        return spread.index_put((self.owners, self.places), values).sum(dim=1).view(2, pairs)
+
+
+def stacked(batch: Batch) -> Texts:
+    """A batch of pairs as rows of a text each, the first answers' before the second's."""
+    import torch
+    from torch.nn import functional
+
+    longest = max(batch["input_ids"].shape[1], batch["rejected_ids"].shape[1])
+
+    def both(one: str, other: str, fill: int) -> torch.Tensor:
+        parts = (batch[one], batch[other])
+        return torch.cat(
+            [functional.pad(part, (0, longest - part.shape[1]), value=fill) for part in parts]
+        )
+
+    labels = both("labels", "rejected_labels", IGNORED)
+    rows, places = torch.nonzero(labels != IGNORED, as_tuple=True)
+    return Texts(
+        {
+            "input_ids": both("input_ids", "rejected_ids", 0),
+            "attention_mask": both("attention_mask", "rejected_mask", 0),
+            "use_cache": False,
+        },
+        (rows, places - 1),
+        labels[rows, places],
+        rows,
+        places,
+        (len(batch["input_ids"]), longest),
+    )
+
+
+def paired(batch: Batch) -> Texts:
+    """A batch of pairs as rows of a pair each: the prompt, the first answer, the second one."""
+    import torch
+
+    texts = stacked(batch)
+    pairs = len(batch["input_ids"])
+    first, second = batch["input_ids"], batch["rejected_ids"]
+    lengths = batch["attention_mask"].sum(dim=1).tolist()
+    others = batch["rejected_mask"].sum(dim=1).tolist()
+    starts = [_prompt_length(batch, number) for number in range(pairs)]
+    longest = max(a + b - s for a, b, s in zip(lengths, others, starts, strict=True))
+    ids = first.new_zeros(pairs, longest)
+    positions = torch.arange(longest, device=first.device).repeat(pairs, 1)
+    hidden = torch.ones(longest, longest, dtype=torch.bool, device=first.device).triu(1)
+    hidden = hidden.repeat(pairs, 1, 1)
+    for number, (a, b, start) in enumerate(zip(lengths, others, starts, strict=True)):
+        ids[number, :a] = first[number, :a]
+        ids[number, a : a + b - start] = second[number, start:b]
+        positions[number, a:] -= a - start
+        hidden[number, a:, start:a] = True
+    mask = torch.zeros(hidden.shape, device=first.device).masked_fill_(hidden, -torch.inf)
+    is_second = texts.owners >= pairs
+    owners = texts.owners % pairs
+    begin, end = torch.tensor([starts, lengths], device=first.device)[:, owners]
+    # The second answer stands behind the first one, but for its first token's state: the prompt's.
+    moved = is_second & (texts.places > begin)
+    seen = texts.places - 1 + moved * (end - begin)
+    inputs = {
+        "input_ids": ids, "position_ids": positions, "attention_mask": mask[:, None],
+        "use_cache": False,
+    }  # fmt: skip
+    return replace(texts, inputs=inputs, seen=(owners, seen))
+
+
+def _prompt_length(batch: Batch, number: int) -> int:
+    """How many first tokens both texts of a pair share, up to the first target of either."""
+    shorter = min(batch["input_ids"].shape[1], batch["rejected_ids"].shape[1])
+    same = batch["input_ids"][number, :shorter] == batch["rejected_ids"][number, :shorter]
+    for name in ("labels", "rejected_labels"):
+        same = same & (batch[name][number, :shorter] == IGNORED)
+    both = batch["attention_mask"][number, :shorter] * batch["rejected_mask"][number, :shorter]
+    return int((same & both.bool()).long().cumprod(dim=0).sum())

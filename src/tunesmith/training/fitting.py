@@ -9,11 +9,11 @@ import json
 import logging
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import transformers
 from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
@@ -26,7 +26,7 @@ from tunesmith.training.adapter import add_adapter, count_parameters
 from tunesmith.training.arguments import training_arguments
 from tunesmith.training.batching import Examples
 from tunesmith.training.callbacks import Progress, Report, ReportResources
-from tunesmith.training.evaluation import evaluate
+from tunesmith.training.evaluation import add_references, evaluate
 from tunesmith.training.group import Group
 from tunesmith.training.halving import free_memory, is_out_of_memory, with_rows_at_once
 from tunesmith.training.kernels import install_kernels
@@ -36,6 +36,8 @@ from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Reporter, TrainingData
 from tunesmith.training.trackers import Tracker, trackers
 from tunesmith.training.trainer import PROGRESS_FILE, LoraTrainer
+
+T = TypeVar("T")
 
 CHECKPOINTS = "checkpoints"
 ENCODED_AT_ONCE = 1000
@@ -83,21 +85,47 @@ class Training:
         Where memory runs out, all are judged again in batches of half the rows, and later ones too:
         the same batches give the same scores.
         """
+
+        def judged(rows: int) -> list[Prediction]:
+            return evaluate(
+                model,
+                self.task,
+                self.data.evaluation,
+                self.eval_examples or [],
+                self.data.columns,
+                self.tokenizer,
+                self.plan,
+                rows,
+                generate=generate,
+                reporter=reporter or self.reporter,
+            )
+
+        return self._in_batches(judged)
+
+    def add_references(
+        self, model: Any, examples: Sequence[Example], should_stop: Callable[[], bool]
+    ) -> None:
+        """Put what `model` says without its adapter into each of `examples`."""
+
+        def added(rows: int) -> None:
+            add_references(
+                model,
+                self.task,
+                examples,
+                self.tokenizer,
+                self.plan,
+                rows,
+                should_stop=should_stop,
+            )
+
+        self._in_batches(added)
+
+    def _in_batches(self, compute: Callable[[int], T]) -> T:
+        """What `compute` gives with evaluation batches of as many rows as fit into memory."""
         while True:
             rows = self.eval_batch_size
             try:
-                return evaluate(
-                    model,
-                    self.task,
-                    self.data.evaluation,
-                    self.eval_examples or [],
-                    self.data.columns,
-                    self.tokenizer,
-                    self.plan,
-                    rows,
-                    generate=generate,
-                    reporter=reporter or self.reporter,
-                )
+                return compute(rows)
             except (RuntimeError, MemoryError) as error:
                 if rows == 1 or not is_out_of_memory(error):
                     raise
@@ -192,8 +220,7 @@ def encode(work: Training) -> None:
 def compact(example: Example) -> Example:
     """The example with its lists of token ids held as 4-byte numbers."""
     return {
-        name: array("i", value) if name in ("input_ids", "labels") and _are_ids(value) else value
-        for name, value in example.items()
+        name: array("i", value) if _are_ids(value) else value for name, value in example.items()
     }
 
 
@@ -235,6 +262,7 @@ def fit(
         progress = Progress.from_json(json.loads((checkpoint / PROGRESS_FILE).read_text()))
     if work.rows_at_once is not None:
         progress.rows_at_once = min(work.rows_at_once, progress.rows_at_once or work.rows_at_once)
+    _share_references(work, model, group)
     training = work.config.training
     chooses = training.load_best_model_at_end or training.early_stopping_patience is not None
     report = Report(work.reporter, progress, group, skip_last_eval=not chooses)
@@ -263,6 +291,36 @@ def fit(
         )
     best = trainer.state.best_global_step if training.load_best_model_at_end else None
     return progress, best or trainer.state.global_step
+
+
+def _share_references(work: Training, model: Any, group: Group) -> None:
+    """Put what the base model says into the examples, where the task needs it, before any step.
+
+    Each process asks it of its part of the rows and tells the others: a resumed training, and one
+    in several processes, learns from the same numbers everywhere.
+    """
+    if not work.task.needs_reference:
+        return
+    work.reporter.message("asking the base model, without the adapter, for what to compare with")
+    rows = work.train_examples or []
+    mine = rows[group.rank :: group.size]
+
+    def should_stop() -> bool:
+        group.check()
+        # One of several can't leave alone: the others would wait for its part.
+        return group.size == 1 and work.reporter.should_stop()
+
+    before = [set(example) for example in mine]
+    work.add_references(model, mine, should_stop)
+    found = [
+        {name: example[name] for name in example.keys() - known}
+        for example, known in zip(mine, before, strict=True)
+    ]
+    for rank, part in enumerate(group.every(json.dumps(found).encode())):
+        for example, fields in zip(rows[rank :: group.size], json.loads(part), strict=True):
+            example.update(fields)
+    if group.leads:
+        work.add_references(model, work.eval_examples or [], should_stop)
 
 
 def _trainer(work: Training, model: Any, group: Group, progress: Progress) -> LoraTrainer:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunesmith.config.schema import ExperimentConfig, LoraConfig
 from tunesmith.tasks import TASKS
@@ -47,7 +48,7 @@ class Load:
     rows: int
     """Rows of a batch that are computed at once."""
     tokens: int
-    """Tokens of the longest row."""
+    """Tokens of the longest text of a row."""
     targets: int
     """Most tokens of a row that logits are made for."""
     eval_rows: int
@@ -61,7 +62,8 @@ class Load:
         Logits of a classification are few: they are made for one token of a row.
         """
         longest = config.data.max_length
-        targets = longest if TASKS[config.task_name].peft_task_type == "CAUSAL_LM" else 1
+        task = TASKS[config.task_name]
+        targets = longest * task.texts_per_row if task.peft_task_type == "CAUSAL_LM" else 1
         rows = config.training.per_device_train_batch_size
         return cls(rows, longest, targets, eval_rows, longest, targets)
 
@@ -72,12 +74,29 @@ class Load:
         """The most that batches of `rows` of these encoded rows are."""
         return cls(
             min(rows, len(train)),
-            max((len(e["input_ids"]) for e in train), default=0),
+            max(map(_tokens, train), default=0),
             max((int(e["targets"]) for e in train), default=0),
             min(eval_rows, len(evaluation)),
-            max((len(e["input_ids"]) for e in evaluation), default=0),
+            max(map(_tokens, evaluation), default=0),
             max((int(e["targets"]) for e in evaluation), default=0),
         )
+
+
+def _tokens(example: Example) -> int:
+    """Tokens of the longest text of a row."""
+    texts = [value for value in example.values() if isinstance(value, array)]
+    return max(len(text) for text in (example["input_ids"], *texts))
+
+
+def _by_text(load: Load, texts: int) -> Load:
+    """`load` with every one of the `texts` of a row as a row of its own."""
+    return replace(
+        load,
+        rows=load.rows * texts,
+        targets=-(-load.targets // texts),
+        eval_rows=load.eval_rows * texts,
+        eval_targets=-(-load.eval_targets // texts),
+    )
 
 
 @dataclass(frozen=True)
@@ -121,9 +140,11 @@ def estimate_memory(
     config: ExperimentConfig, facts: ModelFacts, load: Load, formats: Formats
 ) -> MemoryEstimate | None:
     """The memory of one process of the training; None for a model that doesn't tell its sizes."""
-    sizes = _Sizes.of(facts, writes=TASKS[config.task_name].peft_task_type == "CAUSAL_LM")
+    task = TASKS[config.task_name]
+    sizes = _Sizes.of(facts, writes=task.peft_task_type == "CAUSAL_LM")
     if sizes is None:
         return None
+    load = _by_text(load, task.texts_per_row)
     cpu = not formats.device.startswith("cuda")
     weights = _weights(config, facts, formats)
     trained = _trained_parameters(config.lora, facts)

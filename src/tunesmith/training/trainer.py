@@ -159,7 +159,7 @@ class LoraTrainer(transformers.Trainer):
         counted = [batch for batch in batch_samples if STAND_IN not in batch]
         items = sum(self.task.count_items(batch) for batch in counted)
         rows = sum(len(batch["input_ids"]) for batch in counted)
-        tokens = sum(int(batch["attention_mask"].sum()) for batch in counted)
+        tokens = sum(self.task.count_tokens(batch) for batch in counted)
         if self.group.size > 1:
             *counts, targets = self.group.total([rows, tokens, float(items)])
             rows, tokens = map(int, counts)

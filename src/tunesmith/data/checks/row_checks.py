@@ -19,7 +19,7 @@ from tunesmith.data.markup import HINT, strip_html
 from tunesmith.data.texts import as_series, is_chat, is_words, mend
 from tunesmith.errors import DataError, nearest, shorten
 from tunesmith.tasks.base import Columns, Task
-from tunesmith.tasks.chat import parse_messages
+from tunesmith.tasks.chat import Message, parse_messages, plain_turns
 from tunesmith.tasks.values import canonical
 
 BATCH_ROWS = 10_000
@@ -63,12 +63,19 @@ def check_form(examined: Examined, columns: Columns, task: Task) -> None:
     if task.fault_rules:
         _note_faults(examined, columns, task)
         examined.settle()
-    for column in task.text_columns(columns):
+    chats = task.chat_columns(columns)
+    for column in chats:
         kind = examined.table.column(column).type
         if columns.get("messages") == column:
             if not _is_plain_chat(kind):
-                _write_plain_chats(examined, column)
-        elif pa.types.is_nested(kind) and not (task.points_into_text and is_words(kind)):
+                _write_plain_chats(examined, column, parse_messages)
+        elif pa.types.is_nested(kind) and not _is_plain_chat(kind):
+            _write_plain_chats(examined, column, plain_turns)
+    for column in task.text_columns(columns):
+        kind = examined.table.column(column).type
+        if column in chats:
+            continue
+        if pa.types.is_nested(kind) and not (task.points_into_text and is_words(kind)):
             raise DataError(
                 f"column {column} holds {kind}, not text: name another column, or write its parts "
                 "into columns of their own"
@@ -79,9 +86,11 @@ def _is_plain_chat(kind: pa.DataType) -> bool:
     return is_chat(kind) and {part.name for part in kind.value_type} == {"role", "content"}
 
 
-def _write_plain_chats(examined: Examined, column: str) -> None:
+def _write_plain_chats(
+    examined: Examined, column: str, read: Callable[[Any, str], list[Message]]
+) -> None:
     """Chats written as JSON text, or with other names, as lists of {role, content}."""
-    chats = [parse_messages(value, column) for value in examined.table.column(column).to_pylist()]
+    chats = [read(value, column) for value in examined.table.column(column).to_pylist()]
     turn = pa.struct([("role", pa.string()), ("content", pa.string())])
     examined.replace(column, pa.chunked_array([pa.array(chats, pa.list_(turn))]))
 

@@ -170,4 +170,6 @@ def _read(file: Path, work: Work) -> tuple[Any, list[Any]]:
                 "adapter's does. Nothing was exported."
             )
     model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
-    return model.to(work.plan.device).eval(), examples
+    # What the base model said of a row goes with it.
+    known = [{**one, **other} for one, other in zip(work.examples, examples, strict=True)]
+    return model.to(work.plan.device).eval(), known

@@ -25,7 +25,7 @@ from tunesmith.tasks.base import Columns, Example, Prediction, Task
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.files import write_json
 from tunesmith.training.adapter import load_adapter
-from tunesmith.training.evaluation import evaluate
+from tunesmith.training.evaluation import add_references, evaluate
 from tunesmith.training.fitting import base_model, eval_batch_size, quiet
 from tunesmith.training.model import ModelSource, inspect_model, load_base, load_tokenizer
 from tunesmith.training.placing import hashes
@@ -87,6 +87,8 @@ class Work:
         self.say(f"loading {self.source.name} in {self.weights}")
         base, _ = base_model(self.config, self.task, self.source, self.plan)
         model = load_adapter(base, self.adapter.folder)
+        rows = eval_batch_size(self.config, self.task)
+        add_references(model, self.task, self.examples, self.tokenizer, self.plan, rows)
         self.say(f"asking the adapter {len(self.given.rows):,} held-out rows")
         self.own = self.judge(model)
         check_record(self.own, self.given.recorded, self.experiment.id)
