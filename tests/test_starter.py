@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,19 @@ def smollm(kept: Settings, both_cores: None) -> TrainedExperiment:
 @pytest.mark.parametrize("name", ["default.yaml", "smollm2-sft.yaml"])
 def test_a_recipe_is_valid_with_its_model_and_data(name: str, settings: Settings) -> None:
     assert all("converted" in line for line in check(read_draft(CONFIG / name), settings))
+
+
+def test_the_recipe_for_preferences_is_valid_with_the_pairs_of_its_script(
+    settings: Settings, tmp_path: Path
+) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    script = CONFIG.parent / "scripts" / "preference_pairs.py"
+    subprocess.run([sys.executable, str(script), str(pairs)], check=True, capture_output=True)
+    draft = read_draft(CONFIG / "smollm2-dpo.yaml", fields={"data.dataset_name": str(pairs)})
+    assert all("converted" in line for line in check(draft, settings))
+    first = json.loads(pairs.read_text(encoding="utf-8").splitlines()[0])
+    assert first["prompt"].endswith("A three-hour cinema master class.")
+    assert (first["chosen"], first["rejected"]) == ("fresh", "rotten")
 
 
 def test_the_starter_drops_plot_summaries_and_keeps_every_text_on_one_side(

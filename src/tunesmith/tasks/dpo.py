@@ -92,7 +92,7 @@ class DirectPreferenceOptimization(ChatTask):
     quick_metrics = (
         "accuracy", "loss", "reward_margin", "reward_chosen", "reward_rejected"
     )  # fmt: skip
-    telling_columns = frozenset({"chosen", "rejected"})
+    telling_columns = frozenset({"rejected"})
     needs_reference = True
     texts_per_row = 2
 

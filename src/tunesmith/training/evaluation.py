@@ -13,6 +13,7 @@ import torch
 from tunesmith.errors import Interrupted, VerificationError
 from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Task, same_answer
 from tunesmith.tasks.chat import as_base_model
+from tunesmith.tasks.packing import shares
 from tunesmith.tracking.significance import ratio_interval, wilson
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Reporter
@@ -72,17 +73,21 @@ def add_references(
     plan: Plan,
     batch_size: int,
     *,
+    training: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Put what `model` says without its adapter into each of `examples`, where `task` needs it.
 
-    The batches are those of `evaluate`: an adapter that changes nothing gives the same numbers to
-    the last bit. Raises Interrupted when `should_stop` says so.
+    It is computed as what it will be compared with: as in `evaluate`, in the same batches, so that
+    an adapter that changes nothing gives the same numbers to the last bit; or, with `training`, as
+    in a step, unless dropout would make that another number each time. Raises Interrupted when
+    `should_stop` says so.
     """
     if not task.needs_reference:
         return
     device = next(model.parameters()).device
     with torch.inference_mode(), autocast(plan), as_base_model(model):
+        model.train(training and shares(model))
         for batch in by_length(examples, batch_size):
             if should_stop():
                 raise Interrupted("stopped before training began")

@@ -103,7 +103,12 @@ class Training:
         return self._in_batches(judged)
 
     def add_references(
-        self, model: Any, examples: Sequence[Example], should_stop: Callable[[], bool]
+        self,
+        model: Any,
+        examples: Sequence[Example],
+        should_stop: Callable[[], bool],
+        *,
+        training: bool,
     ) -> None:
         """Put what `model` says without its adapter into each of `examples`."""
 
@@ -115,6 +120,7 @@ class Training:
                 self.tokenizer,
                 self.plan,
                 rows,
+                training=training,
                 should_stop=should_stop,
             )
 
@@ -311,7 +317,7 @@ def _share_references(work: Training, model: Any, group: Group) -> None:
         return group.size == 1 and work.reporter.should_stop()
 
     before = [set(example) for example in mine]
-    work.add_references(model, mine, should_stop)
+    work.add_references(model, mine, should_stop, training=True)
     found = [
         {name: example[name] for name in example.keys() - known}
         for example, known in zip(mine, before, strict=True)
@@ -320,7 +326,7 @@ def _share_references(work: Training, model: Any, group: Group) -> None:
         for example, fields in zip(rows[rank :: group.size], json.loads(part), strict=True):
             example.update(fields)
     if group.leads:
-        work.add_references(model, work.eval_examples or [], should_stop)
+        work.add_references(model, work.eval_examples or [], should_stop, training=False)
 
 
 def _trainer(work: Training, model: Any, group: Group, progress: Progress) -> LoraTrainer:

@@ -100,6 +100,7 @@ def task(name: str) -> str:
         "sft": _("chat fine-tuning"),
         "regression": _("numbers for texts"),
         "token-classification": _("entities in texts"),
+        "dpo": _("learning from preferences"),
     }
     return known.get(name, name)
 
@@ -125,6 +126,9 @@ def metric(name: str | None) -> str:
         "recall": _("recall"),
         "f1_macro": _("F1, mean of the labels"),
         "token_accuracy": _("token accuracy"),
+        "reward_margin": _("reward: chosen less rejected"),
+        "reward_chosen": _("reward of the chosen answers"),
+        "reward_rejected": _("reward of the rejected answers"),
         Resource.SAMPLES_PER_SECOND: _("samples per second"),
         Resource.TOKENS_PER_SECOND: _("tokens per second, padding left out"),
         Resource.CPU_PERCENT: _("processor use in % (one core: 100)"),

@@ -187,6 +187,7 @@ def task_name(name: str) -> str:
         "sft": _("answers of a chat model (sft)"),
         "regression": _("numbers for texts (regression)"),
         "token-classification": _("entities in texts (token classification)"),
+        "dpo": _("which of two answers is better (dpo)"),
     }.get(name, name)
 
 

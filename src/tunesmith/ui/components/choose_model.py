@@ -10,6 +10,7 @@ from tunesmith.api.schemas.data import BaseModelState, HubModelState
 from tunesmith.tracking.service_entities import Role
 from tunesmith.ui import formats, session, words
 from tunesmith.ui.components import draft
+from tunesmith.ui.components import schema_form as form
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
 
@@ -26,7 +27,8 @@ def panel() -> None:
     task = draft.get("task")
     name = task.get("name") if isinstance(task, Mapping) else task
     # A task that writes text needs a model that does; others take any.
-    wanted = [n for n, model in found.items() if name != "sft" or model.generates]
+    writes = form.writes_text(str(name))
+    wanted = [n for n, model in found.items() if not writes or model.generates]
     current = draft.get(FIELD)
     if current and current not in wanted:
         wanted.append(str(current))
@@ -53,7 +55,7 @@ def panel() -> None:
     if current in found:
         st.caption(_facts(found[current]))
     if session.may(Role.MEMBER):
-        _search(writes=name == "sft")
+        _search(writes=writes)
 
 
 def _search(*, writes: bool) -> None:

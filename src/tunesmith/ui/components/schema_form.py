@@ -66,6 +66,13 @@ def tasks() -> list[str]:
     return sorted(schema()["properties"]["task"]["discriminator"]["mapping"])
 
 
+def writes_text(task: str) -> bool:
+    """Whether an adapter of this task is asked as a chat, and answers with a text."""
+    whole = schema()
+    reference = whole["properties"]["task"]["discriminator"]["mapping"].get(task, "")
+    return bool(whole["$defs"].get(reference.rpartition("/")[2], {}).get("writes_text"))
+
+
 def fields(section: str, task: str) -> list[Field]:
     """The fields of a section, those of `task` for the section task; sections inside it too."""
     whole = schema()

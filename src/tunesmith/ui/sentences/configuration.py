@@ -62,6 +62,7 @@ SENTENCES = N_(
     "false; or train at the machine itself",
     "a worker shows each experiment one GPU, of its own choice",
     "must differ from each other; twice there: {names}",
+    "label_smoothing is for loss_type sigmoid; leave it out for ipo",
     "{setting} is {wanted}; all {n} rows there are are used",
     "float16 needs loss scaling, which {device} doesn't have",
     "training.device: {wanted} isn't there; this machine has {devices}. Leave it null to "

@@ -38,6 +38,7 @@ SENTENCES = N_(
     "always {label}, the most frequent answer",
     "always {value}, the mean of the training rows",
     "each word with the tag it has most often in training",
+    "either answer at random",
     "{name} holds no tokenizer: no tokenizer.json in {folder}.",
     "{name} holds its weights as a pickle ({file}), which can run code when loaded. Only "
     "safetensors are loaded: choose a revision that has them, or convert the model once with "

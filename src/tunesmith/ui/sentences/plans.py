@@ -57,6 +57,7 @@ SENTENCES = N_(
     "the same update in one pass over each weight",
     "{name}, fused",
     "kernels: {found}",
+    "asking the base model, without the adapter, for what to compare with",
     "about {size} of {free} free",
     "not estimated",
     "{n} of {rows}",

@@ -12,6 +12,7 @@ from tunesmith.api.schemas.experiments import ExperimentSummary
 from tunesmith.api.schemas.predict import Entity, PredictedAnswer, Predictions
 from tunesmith.errors import TunesmithError
 from tunesmith.ui import address, formats, navigation, session, trouble, words
+from tunesmith.ui.components import schema_form as form
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
 
@@ -77,7 +78,7 @@ def _adapters(known: dict[str, ExperimentSummary]) -> tuple[str, str | None]:
 
 
 def _text(one: ExperimentSummary) -> str:
-    chat = one.task == "sft"
+    chat = form.writes_text(one.task)
     return str(
         st.text_area(
             _("What you say") if chat else _("Text"),
@@ -91,7 +92,8 @@ def _text(one: ExperimentSummary) -> str:
 
 
 def _ask(one: ExperimentSummary, text: str, beside: bool, place: Any) -> None:
-    asked: Any = {"messages": [{"role": "user", "content": text}]} if one.task == "sft" else text
+    chat = form.writes_text(one.task)
+    asked: Any = {"messages": [{"role": "user", "content": text}]} if chat else text
     column = next(place)
     with column:
         try:
