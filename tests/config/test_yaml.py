@@ -331,7 +331,7 @@ def test_every_required_field_that_is_missing_is_told(tmp_path: Path) -> None:
     ("task", "message"),
     [
         ("task=sftt", "unknown task; got 'sftt'; accepted: {all}; did you mean sft?"),
-        ("task.name=dpoo", "unknown task; got 'dpoo'; accepted: {all}"),
+        ("task.name=rlhf", "unknown task; got 'rlhf'; accepted: {all}"),
         ("task=5", "is a section of fields; got 5; accepted: {all}"),
         ("task={name: null}", "unknown task; got None; accepted: {all}"),
     ],
@@ -346,7 +346,7 @@ def test_an_unknown_task_lists_those_there_are(tmp_path: Path, task: str, messag
     ("task", "option", "owner"),
     [
         ("sft", "label_column", "text-classification"),
-        ("text-classification", "prompt_column", "sft"),
+        ("text-classification", "messages_column", "sft"),
     ],
 )
 def test_an_option_of_another_task_says_whose_it_is(
