@@ -89,7 +89,15 @@ def by_hand(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
             {"chosen": [user("Why?"), said("So.")], "rejected": [user("Why?"), said("No.")]},
             UNPROMPTED,
         ),
-        ({"chosen": "Why? So.", "rejected": "Why? No."}, UNPROMPTED),
+        (
+            {
+                "prompt": "Why?",
+                "chosen": [user("Why?"), said("So.")],
+                "rejected": [user("Why?"), said("No.")],
+            },
+            PAIRS,
+        ),
+        ({"chosen": "Why? So.", "rejected": "Why? No.", "source": "a"}, UNPROMPTED),
         (
             {
                 "conversations": [{"from": "human", "value": "Why?"}],
@@ -103,7 +111,7 @@ def by_hand(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
             PAIRS,
         ),
     ],
-    ids=["texts", "turns", "turns with the prompt in them", "texts with it", "ShareGPT", "JSON"],
+    ids=["texts", "turns", "prompt in both", "it twice", "texts with it", "ShareGPT", "JSON"],
 )  # fmt: skip
 def test_the_same_pair_is_read_however_it_is_written(row: Row, columns: Columns) -> None:
     task = task_with()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tunesmith.errors import ConfigError, DataError
+from tunesmith.errors import DataError
 from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Score
 from tunesmith.tasks.chat import (
     Message,
@@ -43,6 +43,7 @@ from tunesmith.tasks.values import canonical
 if TYPE_CHECKING:
     import torch
 
+_PROMPTS = (*PROMPTS, "messages", "conversations")
 REFERENCES = ("reference_chosen", "reference_rejected")
 """Fields with the log-probability (nats) of each answer under the base model."""
 
@@ -109,14 +110,10 @@ class DirectPreferenceOptimization(ChatTask):
         if options.prompt_template is not None:
             require_placeholders(options.prompt_template, "task.prompt_template", available)
             return choose_columns(options, wanted, available, sample)
-        prompt = Wanted("prompt", "prompt_column", (*PROMPTS, "messages", "conversations"))
-        try:
-            return choose_columns(options, [*wanted, prompt], available, sample)
-        except ConfigError as error:
-            # Without a prompt of its own, what both answers begin with is it.
-            if options.prompt_column or len(error.problems) > 1:
-                raise
-            return choose_columns(options, wanted, available, sample)
+        # Not any column that is left: without one for the prompt, both answers begin with it.
+        if options.prompt_column or {name.casefold() for name in available} & set(_PROMPTS):
+            wanted.append(Wanted("prompt", "prompt_column", _PROMPTS))
+        return choose_columns(options, wanted, available, sample)
 
     def text_columns(self, columns: Columns) -> list[str]:
         if self.options.prompt_template is not None:
@@ -164,9 +161,10 @@ class DirectPreferenceOptimization(ChatTask):
         )
         if self.options.prompt_template is not None:
             return [{"role": "user", "content": self.prompt(row, columns)}], chosen, rejected
-        if "prompt" in columns:
+        begins = {turns[0]["role"] for turns in (chosen, rejected) if turns}
+        if "prompt" in columns and "user" not in begins:
             return as_turns(row[columns["prompt"]], "user"), chosen, rejected
-        return common_turns(chosen, rejected)
+        return common_turns(chosen, rejected)  # the prompt stands in the answers, too
 
     def pair(self, row: Row, columns: Columns) -> tuple[int, tuple[list[Message], list[Message]]]:
         """Both conversations of `row`, and how many turns of the prompt they begin with.
