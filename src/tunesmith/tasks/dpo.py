@@ -112,7 +112,7 @@ class DirectPreferenceOptimization(ChatTask):
             return choose_columns(options, wanted, available, sample)
         # Not any column that is left: without one for the prompt, both answers begin with it.
         if options.prompt_column or {name.casefold() for name in available} & set(_PROMPTS):
-            wanted.append(Wanted("prompt", "prompt_column", _PROMPTS))
+            wanted.insert(0, Wanted("prompt", "prompt_column", _PROMPTS))
         return choose_columns(options, wanted, available, sample)
 
     def text_columns(self, columns: Columns) -> list[str]:
