@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -12,8 +12,6 @@ import torch
 
 from tunesmith.errors import Interrupted, VerificationError
 from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Task, same_answer
-from tunesmith.tasks.chat import as_base_model
-from tunesmith.tasks.packing import shares
 from tunesmith.tracking.significance import ratio_interval, wilson
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Reporter
@@ -63,39 +61,6 @@ def evaluate(
     if reporter is not None:
         reporter.progress(len(rows), len(rows))
     return in_given_order(found, batches)
-
-
-def add_references(
-    model: Any,
-    task: Task,
-    examples: Sequence[Example],
-    tokenizer: Any,
-    plan: Plan,
-    batch_size: int,
-    *,
-    training: bool = False,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> None:
-    """Put what `model` says without its adapter into each of `examples`, where `task` needs it.
-
-    It is computed as what it will be compared with: as in `evaluate`, in the same batches, so that
-    an adapter that changes nothing gives the same numbers to the last bit; or, with `training`, as
-    in a step, unless dropout would make that another number each time. Raises Interrupted when
-    `should_stop` says so.
-    """
-    if not task.needs_reference:
-        return
-    device = next(model.parameters()).device
-    with torch.inference_mode(), autocast(plan), as_base_model(model):
-        model.train(training and shares(model))
-        for batch in by_length(examples, batch_size):
-            if should_stop():
-                raise Interrupted("stopped before training began")
-            chosen = [examples[i] for i in batch]
-            tensors = task.collate(chosen, tokenizer.pad_token_id)
-            moved = {name: tensor.to(device) for name, tensor in tensors.items()}
-            for example, found in zip(chosen, task.reference(model, moved), strict=True):
-                example.update(found)
 
 
 def by_length(examples: Sequence[Example], batch_size: int) -> list[list[int]]:

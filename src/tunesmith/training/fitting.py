@@ -26,13 +26,14 @@ from tunesmith.training.adapter import add_adapter, count_parameters
 from tunesmith.training.arguments import training_arguments
 from tunesmith.training.batching import Examples
 from tunesmith.training.callbacks import Progress, Report, ReportResources
-from tunesmith.training.evaluation import add_references, evaluate
+from tunesmith.training.evaluation import evaluate
 from tunesmith.training.group import Group
 from tunesmith.training.halving import free_memory, is_out_of_memory, with_rows_at_once
 from tunesmith.training.kernels import install_kernels
 from tunesmith.training.model import ModelSource, load_base, load_tokenizer
 from tunesmith.training.monitor import PerformanceMonitor
 from tunesmith.training.plan import Plan
+from tunesmith.training.references import add_references, ask_together
 from tunesmith.training.reporter import Reporter, TrainingData
 from tunesmith.training.trackers import Tracker, trackers
 from tunesmith.training.trainer import PROGRESS_FILE, LoraTrainer
@@ -113,16 +114,8 @@ class Training:
         """Put what `model` says without its adapter into each of `examples`."""
 
         def added(rows: int) -> None:
-            add_references(
-                model,
-                self.task,
-                examples,
-                self.tokenizer,
-                self.plan,
-                rows,
-                training=training,
-                should_stop=should_stop,
-            )
+            how = {"training": training, "should_stop": should_stop}
+            add_references(model, self.task, examples, self.tokenizer, self.plan, rows, **how)
 
         self._in_batches(added)
 
@@ -268,7 +261,7 @@ def fit(
         progress = Progress.from_json(json.loads((checkpoint / PROGRESS_FILE).read_text()))
     if work.rows_at_once is not None:
         progress.rows_at_once = min(work.rows_at_once, progress.rows_at_once or work.rows_at_once)
-    _share_references(work, model, group)
+    _ask_base_model(work, model, group)
     training = work.config.training
     chooses = training.load_best_model_at_end or training.early_stopping_patience is not None
     report = Report(work.reporter, progress, group, skip_last_eval=not chooses)
@@ -299,32 +292,24 @@ def fit(
     return progress, best or trainer.state.global_step
 
 
-def _share_references(work: Training, model: Any, group: Group) -> None:
+def _ask_base_model(work: Training, model: Any, group: Group) -> None:
     """Put what the base model says into the examples, where the task needs it, before any step.
 
-    Each process asks it of its part of the rows and tells the others: a resumed training, and one
-    in several processes, learns from the same numbers everywhere.
+    A resumed training asks again, and learns from the same numbers.
     """
     if not work.task.needs_reference:
         return
     work.reporter.message("asking the base model, without the adapter, for what to compare with")
-    rows = work.train_examples or []
-    mine = rows[group.rank :: group.size]
 
     def should_stop() -> bool:
         group.check()
         # One of several can't leave alone: the others would wait for its part.
         return group.size == 1 and work.reporter.should_stop()
 
-    before = [set(example) for example in mine]
-    work.add_references(model, mine, should_stop, training=True)
-    found = [
-        {name: example[name] for name in example.keys() - known}
-        for example, known in zip(mine, before, strict=True)
-    ]
-    for rank, part in enumerate(group.every(json.dumps(found).encode())):
-        for example, fields in zip(rows[rank :: group.size], json.loads(part), strict=True):
-            example.update(fields)
+    def ask(examples: Sequence[Example]) -> None:
+        work.add_references(model, examples, should_stop, training=True)
+
+    ask_together(work.train_examples or [], group, ask)
     if group.leads:
         work.add_references(model, work.eval_examples or [], should_stop, training=False)
 

@@ -25,11 +25,12 @@ from tunesmith.tasks.base import Columns, Example, Prediction, Task
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.files import write_json
 from tunesmith.training.adapter import load_adapter
-from tunesmith.training.evaluation import add_references, evaluate
+from tunesmith.training.evaluation import evaluate
 from tunesmith.training.fitting import base_model, eval_batch_size, quiet
 from tunesmith.training.model import ModelSource, inspect_model, load_base, load_tokenizer
 from tunesmith.training.placing import hashes
 from tunesmith.training.plan import Plan, make_plan
+from tunesmith.training.references import add_references
 
 FORMATS = ("float32", "float16", "bfloat16")
 """Number formats that weights can be exported in."""
