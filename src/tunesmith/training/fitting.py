@@ -114,8 +114,10 @@ class Training:
         """Put what `model` says without its adapter into each of `examples`."""
 
         def added(rows: int) -> None:
-            how = {"training": training, "should_stop": should_stop}
-            add_references(model, self.task, examples, self.tokenizer, self.plan, rows, **how)
+            add_references(
+                model, self.task, examples, self.tokenizer, self.plan, rows,
+                training=training, should_stop=should_stop,
+            )  # fmt: skip
 
         self._in_batches(added)
 
