@@ -128,6 +128,19 @@ def test_what_looks_bad_is_pruned_and_the_best_beats_the_base_configuration(
             assert (trial.epoch or 1.0) < 1.0
 
 
+def test_a_choice_is_the_base_configurations_own_however_its_number_is_written(
+    classification: dict[str, Any], store: Store, settings: Settings
+) -> None:
+    choices = {"training.num_train_epochs": {"choices": [5, 2]}}
+    search = asked(classification, parameters=choices, trials=4)
+    assert repr(search.base_values["training.num_train_epochs"]) == "5.0"
+    report = run(sweeps.begin(search, store, settings), store, settings)
+    assert report.status is SweepStatus.SUCCEEDED
+    tried = [trial.parameters["training.num_train_epochs"] for trial in report.trials]
+    assert set(tried) <= {5, 2}
+    assert len(tried) == 4
+
+
 def test_two_who_drive_and_one_who_is_killed_between_any_two_writes_lose_and_double_nothing(
     classification: dict[str, Any],
     store: Store,

@@ -196,7 +196,7 @@ def _pruner(sweep: SweepConfig, seen: Evaluations) -> optuna.pruners.BasePruner:
 def _holds(parameter: Parameter, value: Any) -> bool:
     """Whether `value` is one of those that are searched: a base configuration's may not be."""
     if parameter.choices is not None:
-        return value in parameter.choices
+        return _choice(parameter.choices, value) is not None
     low, high = parameter.low or 0.0, parameter.high or 0.0
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         return False
@@ -220,7 +220,18 @@ def _distribution(sweep: SweepConfig, path: str, parameter: Parameter) -> Any:
 
 
 def _coded(value: Any, sweep: SweepConfig, path: str) -> Any:
-    return json.dumps(value) if sweep.parameters[path].choices is not None else value
+    choices = sweep.parameters[path].choices
+    return value if choices is None else _choice(choices, value)
+
+
+def _choice(choices: Sequence[Any], value: Any) -> str | None:
+    """The one that `value` is, as JSON: a file says 1 where the configuration holds 1.0."""
+    same = (each for each in choices if each == value and _is_bool(each) is _is_bool(value))
+    return next(map(json.dumps, same), None)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
 
 
 def _decoded(sweep: SweepConfig, path: str, value: Any) -> Any:
