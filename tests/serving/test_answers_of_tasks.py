@@ -95,6 +95,7 @@ def test_an_adapter_answers_with_numbers_in_the_datas_own_unit_and_with_entities
     assert all(texts[1][e["start"] : e["end"]] == e["text"] for e in answers[1].answer)
 
 
+@pytest.mark.filterwarnings("ignore:Tokenizer does not support real words")  # the tiny one
 def test_what_the_card_says_of_using_an_adapter_runs(
     trained: dict[str, TrainedExperiment],
     trained_settings: Settings,
