@@ -131,6 +131,7 @@ bench: environment-bench  ## time and memory of every part, beside other tools; 
 	@$(BIN)/python -m benchmarks.page
 	@$(BIN)/python -m benchmarks.predict
 	@$(BIN)/python -m benchmarks.training
+	@$(BIN)/python -m benchmarks.quality
 	@$(BIN)/python benchmarks/monitor.py
 
 chaos: environment-dev  ## kill, double, fill up every part, ROUNDS=50 times each; an hour or two
