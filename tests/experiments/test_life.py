@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,11 @@ def test_resuming_is_refused_after_success_and_when_data_or_configuration_change
         resumable(cancelled, settings)
     data.write_text(original)
     config = Path(str(experiment.directory)) / "config.yaml"
+    assert "  report_to: []\n" in config.read_text()
+    config.write_text(config.read_text().replace("  report_to: []\n", ""))
+    training = {k: v for k, v in experiment.config["training"].items() if k != "report_to"}
+    of_before = replace(cancelled, config={**experiment.config, "training": training})
+    assert resumable(of_before, settings).dataset.hash == experiment.dataset_hash
     config.write_text(config.read_text().replace("seed: 42", "seed: 43"))
     with pytest.raises(StateError, match=r"its config\.yaml was changed"):
         resumable(cancelled, settings)

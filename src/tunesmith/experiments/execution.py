@@ -347,7 +347,8 @@ def _prepare_again(experiment: Experiment, settings: Settings) -> Prepared:
     if not files.config.exists():  # another machine's folder
         write_text(files.config, to_yaml(read_draft(experiment.config).config()))
     prepared = prepare(read_draft(files.config), settings)
-    if prepared.config.model_dump(mode="json") != dict(experiment.config):
+    # Read again: an earlier version's record has no field that came since; its default holds.
+    if prepared.config != read_draft(experiment.config).config():
         raise StateError(
             f"experiment {experiment.id} can't be resumed: its config.yaml was changed since it "
             f"was submitted ({files.config})."
