@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,16 @@ def test_a_tracker_that_fails_is_left_out_with_one_warning_that_shows_no_key(
     (warning,) = reporter.warnings
     assert warning.startswith("mlflow failed (ConnectionError)")
     assert "key" not in warning
+
+
+def test_only_trackers_asked_for_leave_anything_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {})
+    assert trackers([], {}, tmp_path, Warned()) == []
+    assert os.environ == {}
+    trackers(["trackio"], {}, tmp_path, Warned())
+    assert list(os.environ) == ["TRACKIO_DIR"]
 
 
 def test_tensorboard_finds_losses_score_and_configuration_in_the_experiments_folder(

@@ -128,7 +128,8 @@ def trackers(
     Where they have environment variables of their own, these win.
     """
     shown = {"experiment_id": _id_of(folder), "directory": str(folder.absolute()), **configuration}
-    _set_defaults(folder)
+    if names:  # the process' own environment, which children inherit and others may read
+        _set_defaults(names, folder)
     return [Tracker(name, _maker(name, folder), shown, reporter) for name in names]
 
 
@@ -143,10 +144,10 @@ def _maker(name: str, folder: Path) -> Callable[[], TrainerCallback]:
     return make
 
 
-def _set_defaults(folder: Path) -> None:
-    """Where trackers keep things, unless the environment says so already; nothing is sent by these.
+def _set_defaults(names: Sequence[str], folder: Path) -> None:
+    """Where the trackers `names` keep things, unless the environment says so already.
 
-    MLflow would wait for minutes for a server that is gone, and training with it.
+    Nothing is sent by these. MLflow would wait for minutes for a server that is gone, and training with it.
     """
     near = folder.absolute().parent
     defaults = {
@@ -161,8 +162,9 @@ def _set_defaults(folder: Path) -> None:
     }
     if not _logged_in_to_wandb():
         defaults["WANDB_MODE"] = "offline"
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+    for variable, value in defaults.items():
+        if variable.startswith(tuple(f"{name.upper()}_" for name in names)):
+            os.environ.setdefault(variable, value)
 
 
 def _logged_in_to_wandb() -> bool:

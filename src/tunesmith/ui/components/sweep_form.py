@@ -32,20 +32,20 @@ def panel(*, expanded: bool) -> None:
         _("Begin a sweep"), expanded=expanded or vary is not None, icon=":material/tune:"
     ):
         base = _base(vary)
-        text = st.text_area(
-            _("The sweep: fields of the configuration, and the values they may take"),
-            START,
-            height=220,
-            key="sweep-text",
-            help=_("As in a sweep file; set: fixes a field for all trials, seeds: repeats each."),
-        )
-        if st.button(
-            _("Begin"),
-            type="primary",
-            icon=":material/play_arrow:",
-            key="begin-sweep",
-            disabled=base is None,
-        ):
+        with st.form("sweep", border=False):  # its button takes what was typed last
+            text = st.text_area(
+                _("The sweep: fields of the configuration, and the values they may take"),
+                START,
+                height=220,
+                key="sweep-text",
+                help=_(
+                    "As in a sweep file; set: fixes a field for all trials, seeds: repeats each."
+                ),
+            )
+            asked = st.form_submit_button(
+                _("Begin"), type="primary", icon=":material/play_arrow:", disabled=base is None
+            )
+        if asked:
             _begin(base or {}, text)
 
 
