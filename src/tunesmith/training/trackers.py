@@ -147,7 +147,8 @@ def _maker(name: str, folder: Path) -> Callable[[], TrainerCallback]:
 def _set_defaults(names: Sequence[str], folder: Path) -> None:
     """Where the trackers `names` keep things, unless the environment says so already.
 
-    Nothing is sent by these. MLflow would wait for minutes for a server that is gone, and training with it.
+    Nothing is sent by these. MLflow would wait for minutes for a server that is gone, and so would
+    training.
     """
     near = folder.absolute().parent
     defaults = {
