@@ -168,6 +168,7 @@ def test_a_sweep_is_begun_from_an_experiment_and_what_is_wrong_in_it_is_told(
     (one,) = fill(made, 1, starter)
     page = see(f"{made.url}/sweeps?vary={one.id}")
     text = page.get_by_role("textbox", name="The sweep: fields")
+    expect(text).to_have_value(re.compile("learning_rate:"))
     right = text.input_value()
     text.fill(right.replace("learning_rate:", "learning_rat:"))
     page.get_by_role("button", name="Begin", exact=True).click()
