@@ -47,7 +47,21 @@ def main() -> None:
             icon=":material/lock_open:",
         )
         return
-    pages = {
+    pages = _pages()
+    chosen = st.navigation(list(pages.values()))
+    navigation.remember(pages)
+    frame.sidebar(signed_in=visitor.via != "local")
+    try:
+        chosen.run()
+    except TunesmithError as error:
+        trouble.tell(error)
+        if isinstance(error, ServiceError):
+            trouble.wait_for_service()
+
+
+def _pages() -> dict[str, st.Page]:
+    """Every page by its name, in the sidebar's order; the hidden one is linked to."""
+    return {
         "home": st.Page(home.page, title=_("Home"), icon=":material/home:", default=True),
         "new": st.Page(
             new.page, title=_("New experiment"), icon=":material/add_circle:", url_path="new"
@@ -78,15 +92,6 @@ def main() -> None:
             visibility="hidden",
         ),
     }
-    chosen = st.navigation(list(pages.values()))
-    navigation.remember(pages)
-    frame.sidebar(signed_in=visitor.via != "local")
-    try:
-        chosen.run()
-    except TunesmithError as error:
-        trouble.tell(error)
-        if isinstance(error, ServiceError):
-            trouble.wait_for_service()
 
 
 main()

@@ -20,63 +20,13 @@ S = ExperimentStatus
 
 def bar(one: ExperimentSummary) -> None:
     """The buttons that fit where the experiment stands and who looks at it."""
-    client = session.client()
     with st.container(horizontal=True, gap="small"):
         if session.may_change(one.owner):
-            if one.status.is_live:
-                stopping = one.cancel_requested_at is not None
-                if st.button(_("Cancel"), icon=":material/stop_circle:", disabled=stopping):
-                    _act(client.cancel, one.id)
-            if (
-                one.status is S.QUEUED
-                and session.may(Role.ADMIN)
-                and st.button(_("To the front"), icon=":material/vertical_align_top:")
-            ):
-                _act(client.move_to_front, one.id)
-            if one.status in (S.FAILED, S.CANCELLED):
-                if st.button(
-                    _("Resume"),
-                    icon=":material/play_arrow:",
-                    type="primary",
-                    help=_("Goes on from the newest checkpoint."),
-                ):
-                    _act(client.resume, one.id)
-                if st.button(
-                    _("Retry"),
-                    icon=":material/replay:",
-                    help=_("The same experiment again, from the start."),
-                ):
-                    _act(client.retry, one.id)
-        if session.may(Role.MEMBER) and st.button(
-            _("Rerun"), icon=":material/content_copy:", help=_("A new experiment like this one.")
-        ):
-            _act(client.rerun, one.id)
-        if session.may(Role.MEMBER) and st.button(
-            _("Clone"),
-            icon=":material/edit_note:",
-            help=_("A new experiment that begins with this configuration."),
-        ):
-            navigation.go("new", clone=one.id)
-        if session.may(Role.MEMBER) and st.button(
-            _("Sweep"),
-            icon=":material/tune:",
-            help=_("A search for a better setting of this experiment."),
-        ):
-            navigation.go("sweeps", vary=one.id)
-        if one.status is S.SUCCEEDED and st.button(_("Try it"), icon=":material/chat:"):
-            navigation.go("try", id=one.id)
-        if (
-            one.status is S.SUCCEEDED
-            and session.may(Role.MEMBER)
-            and st.button(
-                _("Register"),
-                icon=":material/inventory_2:",
-                help=_("Give its adapter a name, or make it another version of one."),
-            )
-        ):
-            registering.ask_register(one)
-        if one.status is S.SUCCEEDED and st.button(_("Compare"), icon=":material/compare_arrows:"):
-            navigation.go("compare", ids=one.id)
+            _control(one)
+        if session.may(Role.MEMBER):
+            _again(one)
+        if one.status is S.SUCCEEDED:
+            _use(one)
         if session.may_change(one.owner) and st.button(
             _("Edit"), icon=":material/sell:", help=_("Its name, a note, tags.")
         ):
@@ -87,6 +37,68 @@ def bar(one: ExperimentSummary) -> None:
             and st.button(_("Delete"), icon=":material/delete:")
         ):
             _confirm_delete(one.id, one.name)
+
+
+def _control(one: ExperimentSummary) -> None:
+    """For who may change it: stop it, hurry it, take it up again."""
+    client = session.client()
+    if one.status.is_live:
+        stopping = one.cancel_requested_at is not None
+        if st.button(_("Cancel"), icon=":material/stop_circle:", disabled=stopping):
+            _act(client.cancel, one.id)
+    if (
+        one.status is S.QUEUED
+        and session.may(Role.ADMIN)
+        and st.button(_("To the front"), icon=":material/vertical_align_top:")
+    ):
+        _act(client.move_to_front, one.id)
+    if one.status not in (S.FAILED, S.CANCELLED):
+        return
+    if st.button(
+        _("Resume"),
+        icon=":material/play_arrow:",
+        type="primary",
+        help=_("Goes on from the newest checkpoint."),
+    ):
+        _act(client.resume, one.id)
+    if st.button(
+        _("Retry"), icon=":material/replay:", help=_("The same experiment again, from the start.")
+    ):
+        _act(client.retry, one.id)
+
+
+def _again(one: ExperimentSummary) -> None:
+    """For members: others like it."""
+    if st.button(
+        _("Rerun"), icon=":material/content_copy:", help=_("A new experiment like this one.")
+    ):
+        _act(session.client().rerun, one.id)
+    if st.button(
+        _("Clone"),
+        icon=":material/edit_note:",
+        help=_("A new experiment that begins with this configuration."),
+    ):
+        navigation.go("new", clone=one.id)
+    if st.button(
+        _("Sweep"),
+        icon=":material/tune:",
+        help=_("A search for a better setting of this experiment."),
+    ):
+        navigation.go("sweeps", vary=one.id)
+
+
+def _use(one: ExperimentSummary) -> None:
+    """What its adapter is good for."""
+    if st.button(_("Try it"), icon=":material/chat:"):
+        navigation.go("try", id=one.id)
+    if session.may(Role.MEMBER) and st.button(
+        _("Register"),
+        icon=":material/inventory_2:",
+        help=_("Give its adapter a name, or make it another version of one."),
+    ):
+        registering.ask_register(one)
+    if st.button(_("Compare"), icon=":material/compare_arrows:"):
+        navigation.go("compare", ids=one.id)
 
 
 def _act(call: Callable[[str], Submitted | TaskState], experiment_id: str) -> None:
