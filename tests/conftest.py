@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gc
+import logging
 import random
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tunesmith.jobs.logs import LOUD
 from tunesmith.settings import Settings
 from tunesmith.tracking.store import Store
 
@@ -105,6 +107,18 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: at the end, one process would wait for the other."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A command that a test calls may set up logging to a stream that is closed with the test."""
+    loggers = [logging.getLogger(name) for name in (None, "tunesmith", *LOUD)]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+    logging.captureWarnings(False)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,18 +192,10 @@ def test_a_mistake_of_ours_is_an_id_for_the_client_and_the_rest_is_logged(
 def test_logs_can_be_json_with_the_experiment_and_no_secret(
     settings: Settings, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = logging.getLogger()
-    before = root.handlers[:], root.level, logging.getLogger("tunesmith").level
-    try:
-        log_to_terminal(settings.model_copy(update={"log_format": "json"}), "api")
-        with serving(settings) as api:
-            id_ = api.post("/train", json=config).json()["task_id"]
-            api.as_("ts_00000000_" + "s" * 43).post(f"/experiments/{id_}/cancel?token=hidden")
-    finally:
-        root.handlers[:] = before[0]
-        root.setLevel(before[1])
-        logging.getLogger("tunesmith").setLevel(before[2])
-        logging.captureWarnings(False)
+    log_to_terminal(settings.model_copy(update={"log_format": "json"}), "api")
+    with serving(settings) as api:
+        id_ = api.post("/train", json=config).json()["task_id"]
+        api.as_("ts_00000000_" + "s" * 43).post(f"/experiments/{id_}/cancel?token=hidden")
     lines = capsys.readouterr().err.splitlines()
     entries = [json.loads(line) for line in lines if line.startswith("{")]
     about = [entry for entry in entries if entry.get("experiment") == id_]

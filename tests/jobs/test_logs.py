@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,9 @@ def test_a_training_logs_json_with_its_id_where_that_is_asked_for(
     monkeypatch.setenv("TUNESMITH_LOG_FORMAT", log_format)
     monkeypatch.setenv("HF_TOKEN", "hf_hidden")
     settings = Settings.read()
-    before = logging.getLogger("tunesmith").handlers[:]
-    try:
-        log_training(settings, "0a1b2c")
-        with logging_to(ExperimentFiles(tmp_path), settings):
-            log.info("read with hf_hidden")
-    finally:
-        logging.getLogger("tunesmith").handlers[:] = before
+    log_training(settings, "0a1b2c")
+    with logging_to(ExperimentFiles(tmp_path), settings):
+        log.info("read with hf_hidden")
     lines = capsys.readouterr().err.splitlines()
     if log_format == "text":
         assert lines == []
