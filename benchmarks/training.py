@@ -178,8 +178,6 @@ def _peer(name: str, folder: Path) -> dict[str, Any]:
 def _ours(recipe: str, overrides: list[str], folder: Path) -> dict[str, Any]:
     # The peers evaluate once, after training; so does this.
     overrides = [*overrides, "training.eval_strategy=no"]
-    # The peers evaluate once, after training; so does this.
-    overrides = [*overrides, "training.eval_strategy=no"]
     results = folder / f"results-{time.monotonic_ns()}"
     command = [
         sys.executable, "-m", "tunesmith.cli", "train",

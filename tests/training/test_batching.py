@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tunesmith.training.batching import NO_ROW, EpochSampler, Examples, PartialBatches
+from tunesmith.training.batching import NO_ROW, EpochSampler, Examples, PartialBatches, Widths
 
 _DRAW = random.Random(7)
 LENGTHS = [_DRAW.randint(4, 128) for _ in range(1003)]
@@ -126,3 +126,9 @@ def test_the_row_that_stands_in_is_no_example() -> None:
     examples = Examples([{"input_ids": [1]}, {"input_ids": [2]}])
     assert examples[NO_ROW] is None
     assert examples[1] == {"input_ids": [2]}
+
+
+def test_a_batch_is_as_wide_as_the_multiple_and_no_wider_than_the_model_may_read() -> None:
+    widths = Widths(multiple=4, longest=30)
+    assert [widths(tokens) for tokens in (1, 4, 5, 28, 29, 30)] == [4, 4, 8, 28, 30, 30]
+    assert Widths(multiple=1, longest=30)(29) == 29

@@ -31,7 +31,7 @@ from tunesmith.tasks.columns import IGNORED
 from tunesmith.tasks.packing import packed, packs, shared_length
 from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
 from tunesmith.tasks.token_classification import TokenClassification, TokenClassificationOptions
-from tunesmith.training.kernels import dropout, install_kernels, lora, norm
+from tunesmith.training.kernels import attention, dropout, install_kernels, lora, norm
 from tunesmith.training.plan import Plan
 
 EXACT = Plan("cpu", "float64", "float64", "eager", (), kernels=True, own_attention=True)
@@ -216,11 +216,15 @@ def test_what_is_shared_ends_before_the_first_answer_and_leaves_every_text_a_tok
     assert packed(same, 3)["position_ids"].tolist() == [[0, 1, 2, 3, 3]]
 
 
-def test_a_classifier_attends_as_before(tiny: Any) -> None:
+@pytest.mark.parametrize(
+    ("targets", "together"), [(["query", "value"], 2), (["query", "key", "value", "dense"], 3 + 2)]
+)
+def test_a_classifier_computes_as_before(tiny: Any, targets: list[str], together: int) -> None:
     ids = torch.randint(1, 64, (3, 9), generator=torch.Generator().manual_seed(3))
     mask = torch.ones_like(ids)
     mask[1, 6:] = 0
-    model = adapted(tiny(0.0), ["query", "value"], "SEQ_CLS").train()
+    patterns = {"rank_pattern": {"value": 2}, "alpha_pattern": {"query": 3}}
+    model = adapted(tiny(0.0), targets, "SEQ_CLS", **patterns).train()
     weigh = torch.randn(3, 2, dtype=torch.float64)
 
     def outcome() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -230,6 +234,8 @@ def test_a_classifier_attends_as_before(tiny: Any) -> None:
     plain, expected = outcome()
     installed = install_kernels(model.eval(), EXACT)
     assert (installed["attention"], installed["last layer for one token"]) == (1, 1)
+    # The last layer's query reads the first token, and its key and value all of them.
+    assert installed["LoRA layers computed together"] == together
     model.train()
     widths: list[int] = []
     last = model.get_base_model().bert.encoder.layer[-1]
@@ -239,6 +245,52 @@ def test_a_classifier_attends_as_before(tiny: Any) -> None:
     assert widths == [1]
     torch.testing.assert_close(ours, plain, rtol=1e-10, atol=1e-12)
     assert_same(found, expected)
+
+
+def test_layers_computed_together_are_computed_for_each_input_anew() -> None:
+    torch.manual_seed(0)
+    model = adapted(CHATS["llama"](), "all-linear", "CAUSAL_LM")
+    base = {name: part.clone() for name, part in model.get_base_model().state_dict().items()}
+    installed = install_kernels(model, EXACT)
+    assert installed["LoRA layers computed together"] == 2 * (3 + 2)
+    for name, part in model.get_base_model().state_dict().items():
+        assert torch.equal(part, base[name]), name
+    model.train()
+    own = model.get_base_model().model.layers[0].self_attn
+    inputs = torch.randn(2, 2, 4, 32, dtype=torch.float64).unbind()
+    query, key = own.q_proj, own.k_proj
+    wanted = [(query.eval()(x), key.eval()(x)) for x in inputs]
+    query.train(), key.train()
+    for x, (queries, keys) in zip(inputs, wanted, strict=True):
+        for _ in range(2):  # asked twice, while the others' results wait
+            torch.testing.assert_close(query(x), queries, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(key(x), keys, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_attention_has_the_gradients_of_what_it_says_in_plain_words(share: float) -> None:
+    torch.manual_seed(0)
+    query = torch.randn(2, 4, 5, 3, dtype=torch.float64, requires_grad=True)
+    key, value = (torch.randn(2, 2, 6, 3, dtype=torch.float64, requires_grad=True) for _ in "kv")
+    mask = torch.zeros(2, 1, 1, 6, dtype=torch.float64)
+    mask[1, :, :, 4:] = -torch.inf
+    weigh = torch.randn(2, 5, 4, 3, dtype=torch.float64)
+
+    def plain() -> torch.Tensor:
+        keys, values = (part.repeat_interleave(2, dim=1) for part in (key, value))
+        weights = torch.softmax(query @ keys.transpose(2, 3) * 0.7 + mask, dim=-1)
+        if share:
+            weights = weights * dropout.kept(weights, share)
+        return (weights @ values).transpose(1, 2)
+
+    found = []
+    for compute in (plain, lambda: attention.padded(query, key, value, mask, 0.7, share)):
+        torch.manual_seed(5)
+        result = compute()
+        grads = torch.autograd.grad((result * weigh).sum(), [query, key, value])
+        found.append((result, *grads))
+    for wanted, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-10, atol=1e-12)
 
 
 def test_a_distilbert_computes_its_last_layer_for_the_first_token_alone() -> None:

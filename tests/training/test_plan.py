@@ -184,6 +184,24 @@ def test_the_plan_says_how_batches_are_made() -> None:
     assert values[False].startswith("shuffled")
 
 
+@pytest.mark.parametrize(
+    ("task", "training", "multiple"),
+    [
+        ("text-classification", {"precision": "bfloat16"}, 4),
+        ("text-classification", {"precision": "float32"}, 1),
+        ("text-classification", {"precision": "bfloat16", "plan": "reference"}, 1),
+        ("sft", {"precision": "bfloat16"}, 1),
+    ],
+)
+def test_lengths_are_few_where_each_costs_compiling(
+    task: str, training: dict[str, Any], multiple: int
+) -> None:
+    plan = make_plan(config_with(task=task, training={"device": "cpu", **training}))
+    assert plan.length_multiple == multiple
+    (value,) = [choice.value for choice in plan.choices if choice.setting == "batches"]
+    assert value.endswith("multiple of 4 tokens" if multiple == 4 else "padded to the longest")
+
+
 def test_every_choice_has_a_reason_and_the_plan_is_json() -> None:
     plan = cpu_plan()
     settings = [choice.setting for choice in plan.choices]

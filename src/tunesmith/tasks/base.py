@@ -249,8 +249,8 @@ class Task(ABC):
         """Tokens of each row before any cut; needs no `fit`."""
 
     @abstractmethod
-    def collate(self, examples: Sequence[Example], pad_token_id: int) -> Batch:
-        """One batch of tensors, padded to its longest example."""
+    def collate(self, examples: Sequence[Example], pad_token_id: int, width: int = 0) -> Batch:
+        """One batch of tensors, padded to its longest example, and to `width` tokens at least."""
 
     @abstractmethod
     def loss(self, model: Any, batch: Batch, num_items: torch.Tensor | int | None = None) -> Any:

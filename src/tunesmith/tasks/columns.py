@@ -127,14 +127,18 @@ def at_least_float32(logits: torch.Tensor) -> torch.Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def pad(examples: Sequence[Example], fields: Mapping[str, int], *, left: bool = False) -> Batch:
-    """Tensors (rows, longest) of the `fields` that the examples have, with their padding values.
+def pad(
+    examples: Sequence[Example], fields: Mapping[str, int], *, width: int = 0, left: bool = False
+) -> Batch:
+    """Tensors (rows, tokens) of the `fields` that the examples have, with their padding values.
+
+    There are as many tokens as the longest example has, and `width` at least.
 
     Adds `attention_mask`: 1 where there is a token.
     """
     import torch
 
-    longest = max(len(example["input_ids"]) for example in examples)
+    longest = max(width, *(len(example["input_ids"]) for example in examples))
     batch: Batch = {}
     for name, value in fields.items():
         if name in examples[0]:

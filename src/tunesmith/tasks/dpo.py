@@ -223,11 +223,11 @@ class DirectPreferenceOptimization(ChatTask):
         counts = [len(ids) for ids in encoded["input_ids"]]
         return [max(counts[i : i + 2]) for i in range(0, len(counts), 2)]
 
-    def collate(self, examples: Sequence[Example], pad_token_id: int) -> Batch:
+    def collate(self, examples: Sequence[Example], pad_token_id: int, width: int = 0) -> Batch:
         import torch
 
         padding = {"input_ids": pad_token_id, "labels": IGNORED}
-        batch = pad(examples, padding)
+        batch = pad(examples, padding, width=width)
         rejected = pad(
             [{"input_ids": e["rejected_ids"], "labels": e["rejected_labels"]} for e in examples],
             padding,

@@ -165,8 +165,8 @@ class SupervisedFineTuning(ChatTask):
         encoded = tokenizer(texts, add_special_tokens=False, verbose=False)
         return [len(ids) for ids in encoded["input_ids"]]
 
-    def collate(self, examples: Sequence[Example], pad_token_id: int) -> Batch:
-        batch = pad(examples, {"input_ids": pad_token_id, "labels": IGNORED})
+    def collate(self, examples: Sequence[Example], pad_token_id: int, width: int = 0) -> Batch:
+        batch = pad(examples, {"input_ids": pad_token_id, "labels": IGNORED}, width=width)
         import torch
 
         for name in ("prompt_length", "whole"):

@@ -90,10 +90,10 @@ class TextTask(Task):
         encoded = tokenizer(*self._texts(rows, columns), return_attention_mask=False, verbose=False)
         return [len(ids) for ids in encoded["input_ids"]]
 
-    def collate(self, examples: Sequence[Example], pad_token_id: int) -> Batch:
+    def collate(self, examples: Sequence[Example], pad_token_id: int, width: int = 0) -> Batch:
         import torch
 
-        batch = pad(examples, {"input_ids": pad_token_id, "token_type_ids": 0})
+        batch = pad(examples, {"input_ids": pad_token_id, "token_type_ids": 0}, width=width)
         if "labels" in examples[0]:
             batch["labels"] = torch.tensor([example["labels"] for example in examples])
         return batch

@@ -250,8 +250,9 @@ class TokenClassification(Task):
         encoded = tokenizer(texts, return_attention_mask=False, verbose=False)
         return [len(ids) for ids in encoded["input_ids"]]
 
-    def collate(self, examples: Sequence[Example], pad_token_id: int) -> Batch:
-        return pad(examples, {"input_ids": pad_token_id, "labels": IGNORED, "words": IGNORED})
+    def collate(self, examples: Sequence[Example], pad_token_id: int, width: int = 0) -> Batch:
+        padding = {"input_ids": pad_token_id, "labels": IGNORED, "words": IGNORED}
+        return pad(examples, padding, width=width)
 
     def loss(self, model: Any, batch: Batch, num_items: torch.Tensor | int | None = None) -> Any:
         losses = self._losses(self._logits(model, batch), batch["labels"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch.utils.data import BatchSampler, Dataset, Sampler
@@ -24,6 +25,19 @@ class Examples(Dataset[Example | None]):
 
     def __getitem__(self, index: int) -> Example | None:
         return None if index == NO_ROW else self.examples[index]
+
+
+@dataclass(frozen=True)
+class Widths:
+    """How many tokens wide a batch is."""
+
+    multiple: int
+    longest: int
+    """The most tokens that a text may have: the model may not know more places."""
+
+    def __call__(self, tokens: int) -> int:
+        """The width of a batch whose longest text has `tokens`."""
+        return max(tokens, min(-(-tokens // self.multiple) * self.multiple, self.longest))
 
 
 class EpochSampler(Sampler[int]):

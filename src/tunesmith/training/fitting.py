@@ -24,7 +24,7 @@ from tunesmith.tasks.base import Example, Prediction, Row, Task
 from tunesmith.tracking.differences import flat
 from tunesmith.training.adapter import add_adapter, count_parameters
 from tunesmith.training.arguments import training_arguments
-from tunesmith.training.batching import Examples
+from tunesmith.training.batching import Examples, Widths
 from tunesmith.training.callbacks import Progress, Report, ReportResources
 from tunesmith.training.evaluation import evaluate
 from tunesmith.training.group import Group
@@ -323,6 +323,7 @@ def _trainer(work: Training, model: Any, group: Group, progress: Progress) -> Lo
         train_examples=Examples(work.train_examples or []),
         evaluator=_evaluator(work, model, group),
         pad_token_id=work.tokenizer.pad_token_id,
+        widths=Widths(work.plan.length_multiple, work.config.data.max_length),
         progress=progress,
         group=group,
         group_by_length=training.group_by_length,

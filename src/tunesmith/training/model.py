@@ -239,9 +239,10 @@ def load_base(
     import transformers
     from safetensors import SafetensorError
 
-    # Read when the first product is computed. Each new shape makes oneDNN keep about 1 MB of code,
-    # for 1,024 shapes by default, and every batch may have one; a step uses some dozens.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+    # Read when the first product is computed: for how many shapes oneDNN keeps its code, up to 1 MB
+    # each. Every token of an answer has new ones; a classifier meets the same again and again.
+    generates = auto_class == "AutoModelForCausalLM"
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128" if generates else "1024")
     options: dict[str, Any] = {}
     if quantize_bits:
         options["quantization_config"] = transformers.BitsAndBytesConfig(

@@ -38,7 +38,8 @@ class Plan:
     """Device, number formats and attention of one training.
 
     `precision` is the format of the matrix products, `weights` that of the frozen weights; the
-    weights that train are always float32. `kernels` lets those of `tunesmith.training.kernels` in,
+    weights that train are always float32. Batches are padded to a multiple of `length_multiple`
+    tokens. `kernels` lets those of `tunesmith.training.kernels` in,
     `own_attention` the one among them, `liger` those of Liger. `fused_optimizer` means PyTorch's
     AdamW in one pass over each weight.
     """
@@ -52,6 +53,7 @@ class Plan:
     own_attention: bool = False
     fused_optimizer: bool = False
     liger: bool = False
+    length_multiple: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON."""
@@ -126,7 +128,7 @@ def make_plan(config: ExperimentConfig, place: Place | None = None) -> Plan:
     own_attention = kernels and attention == "eager" and model.attn_implementation is None
     fused, optimizer_reason = _optimizer(config, device)
     liger = _liger(config, device)
-    batching = "by length" if training.group_by_length else "shuffled"
+    multiple = _length_multiple(config, device, precision)
     return Plan(
         device=device,
         precision=precision,
@@ -136,6 +138,7 @@ def make_plan(config: ExperimentConfig, place: Place | None = None) -> Plan:
         own_attention=own_attention,
         fused_optimizer=fused,
         liger=liger,
+        length_multiple=multiple,
         choices=(
             Choice("device", device, device_reason),
             Choice("precision", precision, precision_reason),
@@ -143,13 +146,7 @@ def make_plan(config: ExperimentConfig, place: Place | None = None) -> Plan:
             Choice("attention", attention, attention_reason),
             Choice("kernels", _kernels_in_words(kernels, own_attention, liger), kernels_reason),
             Choice("optimizer", f"{training.optim}{', fused' if fused else ''}", optimizer_reason),
-            Choice(
-                "batches",
-                f"{batching}, padded to the longest",
-                "short texts cost little"
-                if training.group_by_length
-                else "training.group_by_length is off",
-            ),
+            _batches(training.group_by_length, multiple),
             *_processes(config, device, place),
         ),
     )
@@ -317,6 +314,30 @@ def _liger(config: ExperimentConfig, device: str) -> bool:
         and device.startswith("cuda")
         and TASKS[config.task_name].peft_task_type == "CAUSAL_LM"
         and importlib.util.find_spec("liger_kernel") is not None
+    )
+
+
+def _length_multiple(config: ExperimentConfig, device: str, precision: str) -> int:
+    """Tokens of which the length of a batch is a multiple.
+
+    On a CPU oneDNN compiles its products in bfloat16 for each new length, some 40 of them in 13 ms.
+    Batches of chats are packed, and computed so long that this doesn't matter.
+    """
+    compiled = device == "cpu" and precision == "bfloat16"
+    if not compiled or TASKS[config.task_name].peft_task_type == "CAUSAL_LM":
+        return 1
+    return 1 if config.training.plan == "reference" else 4
+
+
+def _batches(by_length: bool, multiple: int) -> Choice:
+    value = "by length" if by_length else "shuffled"
+    reason = "short texts cost little" if by_length else "training.group_by_length is off"
+    if multiple == 1:
+        return Choice("batches", f"{value}, padded to the longest", reason)
+    return Choice(
+        "batches",
+        f"{value}, padded to a multiple of {multiple} tokens",
+        f"{reason}; each length more needs products compiled for it",
     )
 
 

@@ -17,7 +17,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from tunesmith.errors import NonFiniteLossError, StorageError
 from tunesmith.tasks.base import Batch, Example, Task
-from tunesmith.training.batching import EpochSampler, Examples, PartialBatches
+from tunesmith.training.batching import EpochSampler, Examples, PartialBatches, Widths
 from tunesmith.training.callbacks import Progress
 from tunesmith.training.group import Group
 from tunesmith.training.halving import Steps
@@ -65,6 +65,7 @@ class LoraTrainer(transformers.Trainer):
         train_examples: Examples,
         evaluator: Callable[[], dict[str, float]],
         pad_token_id: int,
+        widths: Widths,
         progress: Progress,
         group: Group,
         group_by_length: bool,
@@ -76,6 +77,7 @@ class LoraTrainer(transformers.Trainer):
         self.progress = progress
         self.group = group
         self.pad_token_id = pad_token_id
+        self.widths = widths
         self.examples = train_examples
         self.group_by_length = group_by_length
         self.folder = Path(parent["args"].output_dir)
@@ -171,10 +173,11 @@ class LoraTrainer(transformers.Trainer):
     def _collate(self, examples: Sequence[Example | None]) -> Batch:
         rows = [example for example in examples if example is not None]
         if rows:
-            return self.task.collate(rows, pad_token_id=self.pad_token_id)
+            width = self.widths(max(len(example["input_ids"]) for example in rows))
+            return self.task.collate(rows, self.pad_token_id, width)
         shortest = self.lengths.index(min(self.lengths))
         example = self.examples.examples[shortest]
-        return {**self.task.collate([example], pad_token_id=self.pad_token_id), STAND_IN: True}
+        return {**self.task.collate([example], self.pad_token_id), STAND_IN: True}
 
     def get_train_dataloader(self) -> DataLoader[Example | None]:
         """The batches of this process."""

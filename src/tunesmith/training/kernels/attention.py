@@ -48,7 +48,57 @@ def attention(
         return eager(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
         )
-    return padded(query * scale, key, value, attention_mask, dropout), None
+    return padded(query, key, value, attention_mask, scale, dropout), None
+
+
+class _Attention(torch.autograd.Function):
+    """Attention of padded rows, whose backward needs neither scores nor sums over them.
+
+    As FlashAttention (Dao et al. 2022, appendix B.4): with weights `P`, result `o` and its gradient
+    `g`, the gradient of the scores is `P (g v' - sum(g o))`.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+        scale: float,
+        share: float,
+    ) -> torch.Tensor:
+        rows, heads, tokens, size = query.shape
+        groups = key.shape[1]
+        # The heads of one group read the same keys: they stand below each other.
+        q = _dense(query, scale).view(rows * groups, -1, size)
+        k, v = (_dense(part).view(rows * groups, -1, size) for part in (key, value))
+        scores = q @ k.transpose(1, 2)
+        if mask is not None:
+            scores.view(rows, heads, tokens, -1).add_(mask)
+        weights = _softmax(scores)
+        kept = cheap.kept(weights, share) if share else None
+        found = (weights if kept is None else weights * kept) @ v
+        ctx.save_for_backward(q, k, v, weights, kept, found)
+        ctx.scale, ctx.shapes = scale, (query.shape, key.shape)
+        return found.view(query.shape).transpose(1, 2).contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        q, k, v, weights, kept, found = ctx.saved_tensors
+        of_query, of_key = ctx.shapes
+        gradient = _dense(grad.transpose(1, 2)).view(found.shape)
+        into_value = (weights if kept is None else weights * kept).transpose(1, 2) @ gradient
+        scores = gradient @ v.transpose(1, 2)
+        if kept is not None:
+            scores.mul_(kept)
+        scores.sub_((gradient * found).sum(-1, keepdim=True)).mul_(weights)
+        into_query = (scores @ k).mul_(ctx.scale)
+        into_key = scores.transpose(1, 2) @ q
+        return (
+            into_query.view(of_query), into_key.view(of_key), into_value.view(of_key),
+            None, None, None,
+        )  # fmt: skip
 
 
 def padded(
@@ -56,17 +106,18 @@ def padded(
     key: torch.Tensor,
     value: torch.Tensor,
     mask: torch.Tensor | None,
+    scale: float,
     share: float,
 ) -> torch.Tensor:
-    """Attention as in `attention`, of scaled queries, with a share of `share` dropped."""
-    rows, heads, tokens, size = query.shape
-    groups = key.shape[1]
-    # The heads of one group read the same keys: they stand below each other.
-    scores = query.reshape(rows, groups, -1, size) @ key.transpose(2, 3)
-    if mask is not None:
-        scores.view(rows, heads, tokens, -1).add_(mask)
-    weights = _weights(scores, share)
-    return (weights @ value).view(rows, heads, tokens, size).transpose(1, 2).contiguous()
+    """Attention as in `attention`, of queries times `scale`, with a share of `share` dropped."""
+    return _Attention.apply(query, key, value, mask, scale, share)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _dense(x: torch.Tensor, scale: float | None = None) -> torch.Tensor:
+    """`x`, times `scale`, its numbers in the order of its dimensions."""
+    if scale is None:
+        return x.contiguous()
+    return torch.mul(x, scale, out=torch.empty(x.shape, dtype=x.dtype, device=x.device))
 
 
 def _packed(
@@ -117,8 +168,14 @@ def _in_order(found: torch.Tensor, groups: int, rows: int, times: int, tokens: i
 
 def _weights(scores: torch.Tensor, share: float) -> torch.Tensor:
     """Shares of attention; torch computes them in float32 where `scores` hold fewer bits."""
-    weights = torch.softmax(scores, dim=-1)
+    weights = _softmax(scores)
     return cheap.dropout(weights, share) if share else weights
+
+
+def _softmax(scores: torch.Tensor) -> torch.Tensor:
+    """In float32 at least: on a CPU short rows of fewer bits take five times as long."""
+    exact = torch.promote_types(scores.dtype, torch.float32)
+    return torch.softmax(scores, dim=-1, dtype=exact).to(scores.dtype)
 
 
 def use(model: Any) -> bool:

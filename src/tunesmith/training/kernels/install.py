@@ -34,4 +34,6 @@ def install_kernels(model: Any, plan: Plan) -> dict[str, int]:
         if plan.own_attention and attention.use(model.get_base_model()):
             count["attention"] = 1
             count["last layer for one token"] = int(last_layer.use(model))
+        if on_cpu and count["LoRA layers"]:  # once it is known what the last layer reads
+            count["LoRA layers computed together"] = lora.join(model)
     return {name: number for name, number in count.items() if number}

@@ -106,4 +106,4 @@ def _attend(
     if mask is not None and mask.shape[-2] > 1:
         mask = mask[..., :1, :]
     share = own.dropout.p if own.training else 0.0
-    return padded(q * size**-0.5, k, v, mask, share).flatten(2)
+    return padded(q, k, v, mask, size**-0.5, share).flatten(2)

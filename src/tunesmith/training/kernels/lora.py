@@ -1,26 +1,32 @@
-"""A frozen linear layer and its adapter in one forward and one backward.
+"""Frozen linear layers and their adapters in one forward and one backward.
 
 PEFT computes `W x + b`, casts `x`, computes `B A x`, scales it and adds it: five passes over the
-output, and as many in the backward. Here the small products are added into the large ones' results.
+output, and as many in the backward. Here the small products are added into the large ones' results,
+and layers that read the same input (query, key and value, say) are computed as one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
 from peft.tuners import lora
 from torch import nn
 from torch.nn import functional
+from transformers import PreTrainedModel
 
+from tunesmith.training.kernels import trial
 from tunesmith.training.kernels.dropout import dropout
 
 
 class _AdaptedLinear(torch.autograd.Function):
-    """`x W' + b + s (x A') B'`, gradients for `x`, `A` and `B` alone.
+    """`x W' + b + s (x A') B'` of one or more layers, gradients for `x` and each `A` and `B` alone.
 
-    `x` has shape (..., in), `W` (out, in), `A` (r, in), `B` (out, r). All products have the number
-    format of `W`; the gradients of `A` and `B` have theirs.
+    `x` has shape (..., in); `W` (out, in) and `b` (out) are those of all layers below each other,
+    each `A` is (r, in), each `B` (out of its layer, r). All products have the number format of `W`;
+    the gradients of `A` and `B` have theirs. Returns one result for each layer.
     """
 
     @staticmethod
@@ -29,55 +35,80 @@ class _AdaptedLinear(torch.autograd.Function):
         x: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor | None,
-        down: torch.Tensor,
-        up: torch.Tensor,
-        scale: float,
-    ) -> torch.Tensor:
+        scales: Sequence[float],
+        *small: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        downs, ups = small[::2], small[1::2]
         rows = x.reshape(-1, x.shape[-1]).to(weight.dtype)
-        a, b = down.to(weight.dtype), (up * scale).to(weight.dtype)
+        a = (downs[0] if len(downs) == 1 else torch.cat(downs)).to(weight.dtype)
+        scaled = [up * scale for up, scale in zip(ups, scales, strict=True)]
+        b = scaled[0] if len(ups) == 1 else torch.block_diag(*scaled)  # type: ignore[no-untyped-call]
+        b = b.to(weight.dtype)
         hidden = rows @ a.t()
         result = functional.linear(rows, weight, bias)
         result.addmm_(hidden, b.t())
         ctx.save_for_backward(rows, hidden, weight, a, b)
-        ctx.scale = scale
-        ctx.formats = x.dtype, down.dtype, up.dtype
-        return result.view(*x.shape[:-1], -1)
+        ctx.scales, ctx.format = scales, x.dtype
+        ctx.small = [(len(part), part.dtype) for part in small]
+        parts = torch.tensor_split(result, _ends(ups), dim=1)
+        return tuple(part.view(*x.shape[:-1], -1) for part in parts)
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         rows, hidden, weight, a, b = ctx.saved_tensors
-        of_x, of_down, of_up = ctx.formats
-        gradient = grad.reshape(-1, grad.shape[-1])
+        flat = [grad.reshape(-1, grad.shape[-1]) for grad in grads]
+        gradient = flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
         small = gradient @ b
         # (hidden' g)' reads both matrices in the order in which they lie; g' hidden doesn't.
-        up = (hidden.t() @ gradient).t().to(of_up) * ctx.scale
-        down = (small.t() @ rows).to(of_down)
+        ups = (hidden.t() @ gradient).t()
+        downs = small.t() @ rows
+        found = []
+        rank = out = 0
+        for scale, down, up in zip(ctx.scales, ctx.small[::2], ctx.small[1::2], strict=True):
+            after, end = rank + down[0], out + up[0]
+            found += [
+                downs[rank:after].to(down[-1]),
+                ups[out:end, rank:after].to(up[-1]) * scale,
+            ]
+            rank, out = after, end
         into = None
         if ctx.needs_input_grad[0]:
             into = gradient @ weight
             into.addmm_(small, a)
-            into = into.to(of_x).view(*grad.shape[:-1], -1)
-        return into, None, None, down, up, None
+            into = into.to(ctx.format).view(*grads[0].shape[:-1], -1)
+        return into, None, None, None, *found
+
+
+def _ends(parts: Sequence[torch.Tensor]) -> list[int]:
+    """Where each of `parts`, below each other, ends; the last one left out."""
+    return list(accumulate(len(part) for part in parts))[:-1]
 
 
 class AdaptedLinear(lora.Linear):
     """PEFT's layer, which computes with `_AdaptedLinear` while it trains."""
+
+    siblings: Siblings | None = None
+    """This layer and those that read the same input, where there are such."""
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """`x` of shape (..., in) to (..., out), as the parent does."""
         name = self._one_adapter()
         if name is None or args or kwargs:
             return super().forward(x, *args, **kwargs)
+        if self.siblings is not None:
+            return self.siblings.compute(self, x)
         base = self.get_base_layer()
-        a: Any = self.lora_A[name].weight
-        b: Any = self.lora_B[name].weight
-        scale = self.scaling[name]
+        a, b, scale = self.small(name)
         share = getattr(self.lora_dropout[name], "p", 0.0)
         if share:  # the adapter sees another input than the frozen layer
             dropped = dropout(x, share)
             small = functional.linear(functional.linear(dropped, a.to(x.dtype)), b.to(x.dtype))
             return base(x).add_(small, alpha=scale)  # type: ignore[no-any-return]
-        return _AdaptedLinear.apply(x, base.weight, base.bias, a, b, scale)  # type: ignore[no-any-return, no-untyped-call]
+        return _AdaptedLinear.apply(x, base.weight, base.bias, (scale,), a, b)[0]  # type: ignore[no-any-return, no-untyped-call]
+
+    def small(self, name: str) -> tuple[Any, Any, float]:
+        """`A`, `B` and `s` of the adapter `name`."""
+        return self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
 
     def _one_adapter(self) -> str | None:
         """The name of the adapter, where there is nothing but one that trains."""
@@ -85,6 +116,92 @@ class AdaptedLinear(lora.Linear):
             return None
         active = [name for name in self.active_adapters if name in self.lora_A]
         return active[0] if len(active) == 1 else None
+
+
+class Siblings:
+    """Layers that read the same input, computed at once when the first of them is called.
+
+    Their frozen weights lie below each other in one matrix, of which each layer's own is a part.
+    """
+
+    def __init__(self, layers: Sequence[AdaptedLinear]) -> None:
+        self._layers = layers
+        self._input: torch.Tensor | None = None
+        self._found: dict[AdaptedLinear, torch.Tensor] = {}
+        self._weight = self._below_each_other("weight")
+        self._bias = self._below_each_other("bias")
+
+    def compute(self, layer: AdaptedLinear, x: torch.Tensor) -> torch.Tensor:
+        """What `layer` makes of `x`; the others' results wait until they are called with it."""
+        if x is not self._input or layer not in self._found:
+            small: list[Any] = []
+            scales = []
+            for each in self._layers:
+                a, b, scale = each.small(str(each._one_adapter()))
+                small += [a, b]
+                scales.append(scale)
+            found = _AdaptedLinear.apply(x, self._weight, self._bias, tuple(scales), *small)  # type: ignore[no-untyped-call]
+            self._input, self._found = x, dict(zip(self._layers, found, strict=True))
+        result = self._found.pop(layer)
+        if not self._found:
+            self._input = None
+        return result
+
+    def _below_each_other(self, name: str) -> torch.Tensor | None:
+        parts = [getattr(layer.get_base_layer(), name) for layer in self._layers]
+        if parts[0] is None:
+            return None
+        whole = torch.cat([part.detach() for part in parts])
+        for part, own in zip(parts, torch.tensor_split(whole, _ends(parts)), strict=True):
+            part.data = own
+        return whole
+
+
+def join(model: Any) -> int:
+    """Compute the layers of `model` that read the same input at once; returns how many do.
+
+    Which these are is seen while it reads texts made up.
+    """
+    if not isinstance(model.get_base_model(), PreTrainedModel):
+        return 0
+    calls: list[tuple[torch.Tensor, AdaptedLinear]] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda layer, inputs: calls.append((inputs[0], layer)))
+        for module in model.modules()
+        if isinstance(module, AdaptedLinear) and _may_be_joined(module)
+    ]
+    try:
+        with torch.inference_mode(), trial.forced():
+            model(**trial.texts(model))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    joined = 0
+    groups: list[tuple[torch.Tensor, list[AdaptedLinear]]] = []
+    for x, layer in calls:
+        if groups and groups[-1][0] is x and _alike(groups[-1][1][0], layer):
+            groups[-1][1].append(layer)
+        else:
+            groups.append((x, [layer]))
+    met = [layer for _, layer in calls]
+    for _, layers in groups:
+        if len(layers) > 1 and all(met.count(layer) == 1 for layer in layers):
+            siblings = Siblings(layers)
+            for layer in layers:
+                layer.siblings = siblings
+            joined += len(layers)
+    return joined
+
+
+def _may_be_joined(layer: AdaptedLinear) -> bool:
+    base: Any = layer.get_base_layer()
+    dropped = any(getattr(each, "p", 0.0) for each in layer.lora_dropout.values())
+    return base.weight.is_cpu and not dropped
+
+
+def _alike(one: AdaptedLinear, other: AdaptedLinear) -> bool:
+    bases: list[Any] = [one.get_base_layer(), other.get_base_layer()]
+    return (bases[0].bias is None) == (bases[1].bias is None)
 
 
 def fits(module: nn.Module) -> bool:
