@@ -45,8 +45,9 @@ class _AdaptedLinear(torch.autograd.Function):
         b = scaled[0] if len(ups) == 1 else torch.block_diag(*scaled)  # type: ignore[no-untyped-call]
         b = b.to(weight.dtype)
         hidden = rows @ a.t()
-        result = functional.linear(rows, weight, bias)
-        result.addmm_(hidden, b.t())
+        # The small product first: the large one is added to it without another pass.
+        result = hidden @ b.t() if bias is None else torch.addmm(bias, hidden, b.t())
+        result.addmm_(rows, weight.t())
         ctx.save_for_backward(rows, hidden, weight, a, b)
         ctx.scales, ctx.format = scales, x.dtype
         ctx.small = [(len(part), part.dtype) for part in small]
@@ -73,8 +74,7 @@ class _AdaptedLinear(torch.autograd.Function):
             rank, out = after, end
         into = None
         if ctx.needs_input_grad[0]:
-            into = gradient @ weight
-            into.addmm_(small, a)
+            into = (small @ a).addmm_(gradient, weight)
             into = into.to(ctx.format).view(*grads[0].shape[:-1], -1)
         return into, None, None, None, *found
 
