@@ -49,24 +49,23 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--share", type=float, default=1.0, help="share of the starter's rows")
     parser.add_argument("--case", choices=list(CASES), action="append")
-    parser.add_argument("--output", type=Path, help="write the figures as JSON")
+    parser.add_argument(
+        "--output", type=Path, help="write the figures as JSON; cases not measured stay in it"
+    )
     arguments = parser.parse_args()
-    report: dict[str, Any] = {
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-        },
-        "rows": arguments.share,
-        "peak_gflops": {name: round(peak(name)) for name in ("bfloat16", "float32")},
-    }
+    output: Path | None = arguments.output
+    report = json.loads(output.read_text()) if output is not None and output.exists() else {}
     for case in arguments.case or CASES:
-        report[case] = compare(case, arguments.share, arguments.repeat, report["peak_gflops"])
+        report[case] = compare(case, arguments.share, arguments.repeat)
         print_table(case, report[case])
-    report["peak_gflops_after"] = {name: round(peak(name)) for name in ("bfloat16", "float32")}
-    print(json.dumps({k: v for k, v in report.items() if "peak" in k}))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        if output is not None:
+            output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
+
+
+def peaks() -> dict[str, int]:
+    """What the matrix units of this machine reach now, by number format."""
+    return {name: round(peak(name)) for name in ("bfloat16", "float32")}
 
 
 def peak(precision: str, size: int = 2048) -> float:
@@ -82,9 +81,10 @@ def peak(precision: str, size: int = 2048) -> float:
     return 2 * size**3 / best / 1e9
 
 
-def compare(case: str, share: float, repeat: int, peaks: dict[str, int]) -> dict[str, Any]:
+def compare(case: str, share: float, repeat: int) -> dict[str, Any]:
     """The medians of every contender, and Tunesmith's ratios to them."""
     recipe, peers = CASES[case]
+    reached = peaks()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         overrides = _smaller(recipe, share)
@@ -99,7 +99,7 @@ def compare(case: str, share: float, repeat: int, peaks: dict[str, int]) -> dict
     medians = {name: _median(runs) for name, runs in rounds.items()}
     for figures in medians.values():
         used = figures["tokens_per_second"] * flops / 1e9
-        figures["percent_of_peak"] = round(100 * used / peaks["bfloat16"], 1)
+        figures["percent_of_peak"] = round(100 * used / reached["bfloat16"], 1)
     ours = medians[OURS]
     ratios = {
         name: {
@@ -110,7 +110,16 @@ def compare(case: str, share: float, repeat: int, peaks: dict[str, int]) -> dict
         for name, figures in medians.items()
         if name != OURS
     }
-    return {"contenders": medians, "ratios": ratios, "rounds": rounds}
+    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    return {
+        "machine": machine,
+        "share_of_rows": share,
+        "peak_gflops": reached,
+        "peak_gflops_after": peaks(),
+        "contenders": medians,
+        "ratios": ratios,
+        "rounds": rounds,
+    }
 
 
 def _smaller(recipe: str, share: float) -> list[str]:
@@ -225,7 +234,8 @@ def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def print_table(case: str, figures: dict[str, Any]) -> None:
     """The medians as a table, Tunesmith's line last."""
-    print(f"\n{case}")
+    print(f"\n{case}; products before and after: {figures['peak_gflops']}", end=", ")
+    print(f"{figures['peak_gflops_after']} billion operations a second")
     head = (
         "samples/s",
         "tokens/s",
