@@ -48,6 +48,11 @@ def on(database: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("cluster", both if ROUNDS > 1 else (database,), indirect=True)
 
 
+def only_many(instead: str) -> pytest.MarkDecorator:
+    """A test that `make chaos` alone runs, because it is long; why the test suite does without."""
+    return pytest.mark.skipif(ROUNDS == 1, reason=f"make chaos runs it; {instead}")
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as server:

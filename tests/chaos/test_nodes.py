@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from tests.chaos.cluster import PATIENCE, ROUNDS, free_port, wait_for
+from tests.chaos.cluster import PATIENCE, free_port, only_many, wait_for
 from tests.chaos.production import KEYS
 from tests.s3_server import call, s3_server
 
@@ -24,9 +24,7 @@ from tunesmith.tracking.store import Store
 
 S = ExperimentStatus
 
-pytestmark = pytest.mark.skipif(
-    ROUNDS == 1, reason="make chaos runs it; tests/cli/test_nodes.py has two nodes without torchrun"
-)
+pytestmark = only_many("tests/cli/test_nodes.py has two nodes without torchrun")
 
 NAMES = ("node-a", "node-b")
 
