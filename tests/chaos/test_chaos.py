@@ -1,7 +1,7 @@
 """Every part is killed, doubled, filled up or set wrong; nothing is lost, nothing trained twice.
 
-One fault of most kinds in the test suite, on one database; `make chaos` makes 50 of each, half of them on
-SQLite and half on PostgreSQL.
+One fault of most kinds in the test suite, on one database; `make chaos` makes 50 of each, half of
+them on SQLite and half on PostgreSQL.
 """
 
 from __future__ import annotations
