@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from safetensors import safe_open
 from tunesmith.config.yaml import read_draft
 from tunesmith.experiments.prepare import Prepared, prepare
 from tunesmith.settings import Settings
+from tunesmith.training.encoding import KEPT
 from tunesmith.training.model import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +41,8 @@ CASES = {
     "sft": ("smollm2-sft.yaml", ["trl", "trl_best"]),
 }
 OURS = "tunesmith"
+CACHE = "cache"
+"""Our cache within the run's folder: the chat model is converted into it once."""
 
 
 def main() -> int:
@@ -88,7 +92,8 @@ def compare(case: str, share: float, repeat: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         overrides = _smaller(recipe, share)
-        prepared = prepare(read_draft(ROOT / "config" / recipe, None, overrides), Settings())
+        settings = Settings().model_copy(update={"cache_dir": work / CACHE})
+        prepared = prepare(read_draft(ROOT / "config" / recipe, None, overrides), settings)
         flops = _hand_over(prepared, work)
         rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in (*peers, OURS)}
         for number in range(repeat):
@@ -192,7 +197,9 @@ def _ours(recipe: str, overrides: list[str], folder: Path) -> dict[str, Any]:
         sys.executable, "-m", "tunesmith.cli", "train",
         "--config", str(ROOT / "config" / recipe), *overrides,
     ]  # fmt: skip
-    _, figures = _run(command, folder, TUNESMITH_RESULTS_DIR=str(results))
+    shutil.rmtree(folder / CACHE / KEPT, ignore_errors=True)  # rows are encoded as by the peers
+    own = {"TUNESMITH_RESULTS_DIR": str(results), "TUNESMITH_CACHE_DIR": str(folder / CACHE)}
+    _, figures = _run(command, folder, **own)
     (experiment,) = results.glob("*/metrics.json")
     metrics = json.loads(experiment.read_text(encoding="utf-8"))
     return {

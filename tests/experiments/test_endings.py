@@ -79,6 +79,18 @@ def test_fields_that_are_wrong_together_are_refused_before_training(
         tunesmith.train(classification, settings=settings, **fields)
 
 
+def test_what_changes_the_base_model_is_refused_where_the_adapter_is_held_against_it(
+    chat: Asked, settings: Settings
+) -> None:
+    chat["task"] = {"name": "dpo"}
+    chat["lora"] |= {"bias": "lora_only", "init_lora_weights": "pissa"}
+    with pytest.raises(ConfigError) as refused:
+        tunesmith.train(chat, settings=settings)
+    places = {problem.field for problem in refused.value.problems}
+    assert {"lora.bias", "lora.init_lora_weights"} <= places
+    assert "changes the base model that dpo compares with" in str(refused.value)
+
+
 def test_texts_with_odd_line_ends_come_back_from_the_predictions(
     classification: Asked, settings: Settings, tmp_path: Path
 ) -> None:

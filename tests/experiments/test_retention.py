@@ -308,11 +308,17 @@ def test_the_cache_loses_what_was_not_used_for_long_but_no_model_that_is_trained
         folder.mkdir(parents=True)
         (folder / "weights").write_bytes(bytes(10))
         age(folder, days)
+    for name, days in {"old.jsonl": 31, "young.jsonl": 29}.items():
+        rows = settings.cache_dir / "encoded" / name
+        rows.parent.mkdir(exist_ok=True)
+        rows.write_text("{}\n")
+        age(rows, days)
     one = recorded(store, settings, "one", S.RUNNING)
     store.update(one.id, model_name="/models/llama.GGUF")
     found = find_leftovers(store, settings, Policy())
-    assert [one.place for one in found] == [str(settings.cache_dir / "adapters" / "old")]
+    assert [Path(one.place).name for one in found] == ["old", "old.jsonl"]
     store.update(one.id, model_name="m")
     found = find_leftovers(store, settings, Policy())
-    assert len(remove(found)) == 2
+    assert len(remove(found)) == 3
     assert (settings.cache_dir / "adapters" / "young").exists()
+    assert [file.name for file in (settings.cache_dir / "encoded").iterdir()] == ["young.jsonl"]

@@ -40,7 +40,7 @@ from tunesmith.tracking.store import Store
     type=click.FloatRange(1),
     default=Policy.cache_days,
     show_default=True,
-    help="Days for which converted models and fetched adapters are kept unused.",
+    help="Days for which converted models, fetched adapters and encoded rows are kept unused.",
 )
 @click.option(
     "--unrecorded",

@@ -170,6 +170,7 @@ class _Run:
             make_plan(prepared.config, meeting.place if meeting else None),
             self.files.folder,
             self.recorder,
+            cache=self.settings.cache_dir,
             resume=self.files.checkpoints.is_dir() or experiment.restarts > 0,
             meeting=meeting,
         )

@@ -42,8 +42,9 @@ def join(meeting: Meeting, draft: Draft | None, settings: Settings) -> None:
             dataset = prepared.dataset
             data = TrainingData(dataset.train, dataset.evaluation, dataset.columns, {})
             work = Training(
-                prepared.config, prepared.task, data, prepared.source, plan, Path(folder), wish
-            )
+                prepared.config, prepared.task, data, prepared.source, plan, Path(folder), wish,
+                settings.cache_dir,
+            )  # fmt: skip
             follow(work, meeting, wish.look)
 
 

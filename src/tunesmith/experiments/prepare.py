@@ -157,7 +157,21 @@ def contradictions(config: ExperimentConfig) -> list[Problem]:
                 rules.max_text_length,
             )
         )
+    if TASKS[config.task_name].needs_reference:
+        problems += _changes_of_the_base(config)
     return problems + _choosing_problems(training, TASKS[config.task_name].quick_metrics)
+
+
+def _changes_of_the_base(config: ExperimentConfig) -> list[Problem]:
+    """What leaves other weights behind where the adapter is switched off to ask the base model."""
+    lora, why = config.lora, f"changes the base model that {config.task_name} compares with"
+    problems = []
+    if lora.bias != "none":
+        problems.append(Problem("lora.bias", why, lora.bias, "none"))
+    if lora.init_lora_weights in ("olora", "pissa"):
+        accepted = "true, gaussian, orthogonal"
+        problems.append(Problem("lora.init_lora_weights", why, lora.init_lora_weights, accepted))
+    return problems
 
 
 def _choosing_problems(training: TrainingConfig, quick: Sequence[str]) -> list[Problem]:

@@ -181,7 +181,9 @@ def _remove_unknown(path: Path, store: Store) -> bool:
 def _in_cache(
     experiments: Iterable[Experiment], settings: Settings, policy: Policy
 ) -> Iterator[Leftover]:
-    """What was not used for long: fetched adapters and converted models, which are marked as used.
+    """What was not used for long: fetched adapters, converted models, encoded rows.
+
+    All are marked as used.
 
     A training reads its base model again at its end, so no model goes while one needs a converted
     one, however long it takes.
@@ -189,7 +191,7 @@ def _in_cache(
     converted = any(
         one.status.is_live and one.model_name.lower().endswith(".gguf") for one in experiments
     )
-    for folder in ("adapters", "models"):
+    for folder in ("adapters", "models", "encoded"):
         for path in _children(settings.cache_dir / folder):
             if path.name.startswith("."):
                 if _is_stale(path):

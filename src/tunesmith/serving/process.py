@@ -13,18 +13,22 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tunesmith.errors import TunesmithError
+from tunesmith.loading import load
 from tunesmith.serving.adapters import SavedAdapter
-from tunesmith.serving.predictor import Predictor
 from tunesmith.settings import Settings
 from tunesmith.tasks.base import Answer
+
+if TYPE_CHECKING:
+    from tunesmith.serving.predictor import Predictor
 
 
 def main(requests: TextIO, replies: TextIO) -> None:
     """Answer `requests`, a line each, until there are no more."""
-    predictor = Predictor(Settings.read())
+    # Only now, when what it prints while it loads can't be taken for a reply.
+    predictor = load("tunesmith.serving.predictor").Predictor(Settings.read())
     for line in requests:
         reply = json.dumps(_reply(predictor, json.loads(line)))
         replies.write(reply + "\n")

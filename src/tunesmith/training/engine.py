@@ -27,6 +27,7 @@ from tunesmith.training.adapter import (
 )
 from tunesmith.training.callbacks import Progress
 from tunesmith.training.card import write_card
+from tunesmith.training.encoding import encode
 from tunesmith.training.evaluation import (
     compare_predictions,
     interval,
@@ -38,7 +39,6 @@ from tunesmith.training.fitting import (
     Training,
     adapted_model,
     begin,
-    encode,
     fit,
     out_of_memory,
 )
@@ -72,18 +72,20 @@ def train(
     directory: Path,
     reporter: Reporter,
     *,
+    cache: Path | None = None,
     resume: bool = False,
     meeting: Meeting | None = None,
 ) -> TrainingResult:
     """Train an adapter and prove what it is worth.
 
     `directory` is the experiment's folder; checkpoints and `artifacts/final_model` go into it.
+    `cache` is where encoded rows are kept, for this training's next start and others of the rows.
     `resume=True` continues from the newest whole checkpoint there, if there is one. `meeting` is
     with the other processes that torchrun started, where it did; this one is the first.
     The checkpoints stay: whoever has recorded the result removes them. Raises the errors of
     `tunesmith.errors`; Interrupted when the reporter asked to stop.
     """
-    work = Training(config, task, data, source, plan, directory, reporter)
+    work = Training(config, task, data, source, plan, directory, reporter, cache)
     try:
         return _train(work, resume=resume, meeting=meeting)
     except (RuntimeError, MemoryError) as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ import transformers
 from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 
 from tunesmith.config.schema import ExperimentConfig
-from tunesmith.errors import DataError, Interrupted, TrainingError
+from tunesmith.errors import Interrupted, TrainingError
 from tunesmith.tasks.base import Example, Prediction, Row, Task
 from tunesmith.tracking.differences import flat
 from tunesmith.training.adapter import add_adapter, count_parameters
@@ -41,8 +40,6 @@ from tunesmith.training.trainer import PROGRESS_FILE, LoraTrainer
 T = TypeVar("T")
 
 CHECKPOINTS = "checkpoints"
-ENCODED_AT_ONCE = 1000
-"""Rows tokenized in one call: the tokenizer keeps about 20 kB a row until the call ends."""
 
 
 @dataclass
@@ -56,6 +53,8 @@ class Training:
     plan: Plan
     directory: Path
     reporter: Reporter
+    cache: Path | None = None
+    """Where encoded rows are kept for the next training; None: nowhere."""
     tokenizer: Any = None
     train_rows: list[Row] | None = None
     train_examples: list[Example] | None = None
@@ -183,50 +182,6 @@ def begin(work: Training) -> None:
     transformers.set_seed(work.config.training.seed)
     work.tokenizer = load_tokenizer(work.source)
     work.task.prepare_tokenizer(work.tokenizer)
-
-
-def encode(work: Training) -> None:
-    """Rows to tokens; rows whose target is lost to the length limit are left out, and said."""
-    limit = work.config.data.max_length
-    for side in ("train", "evaluation"):
-        rows = list(getattr(work.data, side))
-        examples = [
-            compact(example)
-            for start in range(0, len(rows), ENCODED_AT_ONCE)
-            for example in work.task.encode(
-                rows[start : start + ENCODED_AT_ONCE], work.data.columns, work.tokenizer, limit
-            )
-        ]
-        lost = [r for r, e in zip(rows, examples, strict=True) if not e["targets"]]
-        if lost:
-            shown = ", ".join(str(row.get("_row")) for row in lost[:5])
-            work.reporter.warning(
-                f"{len(lost)} of {len(rows)} {side} rows are longer than data.max_length={limit} "
-                f"tokens up to their answer (rows {shown}{' …' if len(lost) > 5 else ''}); "
-                + ("they are not trained on." if side == "train" else "they count as wrong.")
-            )
-        if side == "evaluation":
-            work.eval_examples = examples
-            continue
-        kept = [(r, e) for r, e in zip(rows, examples, strict=True) if e["targets"]]
-        work.train_rows = [row for row, _ in kept]
-        work.train_examples = [example for _, example in kept]
-    if not work.train_examples:
-        raise DataError(
-            f"every row is longer than data.max_length={limit} tokens before its answer begins; "
-            "raise data.max_length."
-        )
-
-
-def compact(example: Example) -> Example:
-    """The example with its lists of token ids held as 4-byte numbers."""
-    return {
-        name: array("i", value) if _are_ids(value) else value for name, value in example.items()
-    }
-
-
-def _are_ids(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], int)
 
 
 def adapted_model(work: Training) -> Any:

@@ -7,11 +7,9 @@ they failed.
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from torch import distributed
 
@@ -20,7 +18,8 @@ from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import ConfigError, Problem, TrainingError, TunesmithError
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Example
-from tunesmith.training.fitting import Training, compact
+from tunesmith.training.encoding import read_examples, write_examples
+from tunesmith.training.fitting import Training
 from tunesmith.training.model import ModelSource
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Reporter, TrainingData
@@ -73,14 +72,11 @@ class Handover:
 
     def write_examples(self, examples: Sequence[Example]) -> None:
         """Leave the encoded rows."""
-        with self._examples.open("w", encoding="utf-8") as stream:
-            for example in examples:
-                stream.write(json.dumps(example, default=_as_list) + "\n")
+        write_examples(self._examples, examples)
 
     def read_examples(self) -> list[Example]:
         """The encoded rows, as they were."""
-        with self._examples.open(encoding="utf-8") as stream:
-            return [compact(json.loads(line)) for line in stream]
+        return read_examples(self._examples)
 
     def say_ready(self, rank: int) -> None:
         """Process `rank` has model and rows, and waits."""
@@ -120,10 +116,3 @@ def told(text: str, who: str = "") -> TunesmithError:
         return ConfigError([Problem("", message)])
     error: TunesmithError = getattr(errors, read["kind"], TrainingError)(message)
     return error
-
-
-def _as_list(value: Any) -> list[int]:
-    """Token ids as JSON has them."""
-    if isinstance(value, array):
-        return value.tolist()
-    raise TypeError(f"a task's encoded row holds a {type(value).__name__}, which JSON doesn't have")

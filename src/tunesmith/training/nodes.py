@@ -20,14 +20,8 @@ import torch
 
 from tunesmith.errors import DataError, Interrupted, TrainingError, TunesmithError
 from tunesmith.tasks.base import Example
-from tunesmith.training.fitting import (
-    Training,
-    adapted_model,
-    begin,
-    encode,
-    fit,
-    out_of_memory,
-)
+from tunesmith.training.encoding import encode
+from tunesmith.training.fitting import Training, adapted_model, begin, fit, out_of_memory
 from tunesmith.training.group import Group, joined
 from tunesmith.training.meeting import QUIET, Meeting
 from tunesmith.training.plan import Plan

@@ -36,6 +36,7 @@ SENTENCES = N_(
     "There is no preset {name}; there are {names}.",
     "task {task} needs {wanted}",
     "4 bits are asked for too: choose one",
+    "changes the base model that {task} compares with",
     "needs bitsandbytes (pip install 'tunesmith[quantization]')",
     "needs {name} (pip install 'tunesmith[{extra}]')",
     "needs {what}; set it to false here",

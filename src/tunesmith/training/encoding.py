@@ -1,0 +1,154 @@
+"""Rows to tokens: done once for the same rows, task and tokenizer, and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+import transformers
+
+from tunesmith import tasks
+from tunesmith.errors import DataError
+from tunesmith.tasks.base import Example, Row
+from tunesmith.training.fitting import Training
+from tunesmith.training.writing import mark_as_used
+
+ENCODED_AT_ONCE = 1000
+"""Rows tokenized in one call: the tokenizer keeps about 20 kB a row until the call ends."""
+KEPT = "encoded"
+"""Folder in the cache."""
+TOKENIZER_FILES = (".jinja", ".json", ".model", ".py", ".tiktoken", ".txt")
+"""Ends of the files of a model's folder that may say how text becomes tokens."""
+
+
+def encode(work: Training) -> None:
+    """Rows to tokens; rows whose target is lost to the length limit are left out, and said."""
+    limit = work.config.data.max_length
+    for side in ("train", "evaluation"):
+        rows = list(getattr(work.data, side))
+        examples = _encoded(work, rows)
+        lost = [r for r, e in zip(rows, examples, strict=True) if not e["targets"]]
+        if lost:
+            shown = ", ".join(str(row.get("_row")) for row in lost[:5])
+            work.reporter.warning(
+                f"{len(lost)} of {len(rows)} {side} rows are longer than data.max_length={limit} "
+                f"tokens up to their answer (rows {shown}{' …' if len(lost) > 5 else ''}); "
+                + ("they are not trained on." if side == "train" else "they count as wrong.")
+            )
+        if side == "evaluation":
+            work.eval_examples = examples
+            continue
+        kept = [(r, e) for r, e in zip(rows, examples, strict=True) if e["targets"]]
+        work.train_rows = [row for row, _ in kept]
+        work.train_examples = [example for _, example in kept]
+    if not work.train_examples:
+        raise DataError(
+            f"every row is longer than data.max_length={limit} tokens before its answer begins; "
+            "raise data.max_length."
+        )
+
+
+def write_examples(file: Path, examples: Sequence[Mapping[str, Any]]) -> None:
+    """Write encoded rows to `file`, one line of JSON each. Raises OSError where it can't be."""
+    with file.open("w", encoding="utf-8") as stream:
+        for example in examples:
+            stream.write(json.dumps(example, default=_as_list) + "\n")
+
+
+def read_examples(file: Path) -> list[Example]:
+    """The rows that `write_examples` wrote. Raises OSError, and ValueError where it isn't JSON."""
+    with file.open(encoding="utf-8") as stream:
+        return [compact(json.loads(line)) for line in stream]
+
+
+def compact(example: Example) -> Example:
+    """The example with its lists of token ids held as 4-byte numbers."""
+    return {
+        name: array("i", value) if _are_ids(value) else value for name, value in example.items()
+    }
+
+
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], int)
+
+
+def _as_list(value: Any) -> list[int]:
+    """Token ids as JSON has them."""
+    if isinstance(value, array):
+        return value.tolist()
+    raise TypeError(f"a task's encoded row holds a {type(value).__name__}, which JSON doesn't have")
+
+
+def _encoded(work: Training, rows: Sequence[Row]) -> list[Example]:
+    """`rows` as tokens: those of the cache, where the same were encoded before."""
+    file = work.cache / KEPT / f"{_key(work, rows)}.jsonl" if work.cache and rows else None
+    if file is not None and file.exists():
+        with suppress(OSError, ValueError):
+            facts, *examples = read_examples(file)
+            if len(examples) == len(rows):
+                work.task.restore(facts)
+                mark_as_used(file)
+                return examples
+    examples = [
+        compact(example)
+        for start in range(0, len(rows), ENCODED_AT_ONCE)
+        for example in work.task.encode(
+            rows[start : start + ENCODED_AT_ONCE],
+            work.data.columns,
+            work.tokenizer,
+            work.config.data.max_length,
+        )
+    ]
+    if file is not None:
+        with suppress(OSError):  # a cache that can't be written costs time, and nothing else
+            _keep(file, [work.task.facts(), *examples])  # a task may learn from what it encodes
+    return examples
+
+
+def _keep(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=file.parent) as folder:
+        written = Path(folder) / file.name
+        write_examples(written, lines)
+        written.replace(file)
+
+
+def _key(work: Training, rows: Sequence[Row]) -> str:
+    """Whatever the tokens depend on, as one hash."""
+    digest = hashlib.sha256()
+    described = {
+        "task": work.config.model_dump(mode="json")["task"],
+        "facts": work.task.facts(),
+        "columns": work.data.columns,
+        "limit": work.config.data.max_length,
+        "versions": [tokenizers.__version__, transformers.__version__, _code()],
+    }
+    digest.update(json.dumps(described, sort_keys=True, default=str).encode())
+    for file in _tokenizer_files(work.source.folder):
+        digest.update(f"\n{file.name}\n".encode() + file.read_bytes())
+    for row in rows:
+        digest.update(b"\n" + json.dumps(row, sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:32]
+
+
+def _tokenizer_files(folder: Path) -> Iterator[Path]:
+    for file in sorted(folder.rglob("*")):
+        if file.suffix in TOKENIZER_FILES and file.is_file():
+            yield file
+
+
+@cache
+def _code() -> str:
+    """A hash of the tasks' own code."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(str(tasks.__file__)).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,125 @@
+"""Encoded rows are kept for the next training, and encoded anew where anything is different."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunesmith.config.yaml import read_draft
+from tunesmith.experiments.prepare import prepare
+from tunesmith.settings import Settings
+from tunesmith.training.encoding import KEPT, encode
+from tunesmith.training.fitting import Training, begin
+from tunesmith.training.plan import make_plan
+from tunesmith.training.reporter import Reporter, TrainingData
+
+
+class Silent(Reporter):
+    """Hears nothing."""
+
+
+Encode = Callable[[dict[str, Any]], Training]
+
+
+@pytest.fixture
+def encoded(settings: Settings, tmp_path: Path) -> Encode:
+    """Encodes the rows of a configuration, with the cache of the test's settings."""
+
+    def build(asked: dict[str, Any]) -> Training:
+        found = prepare(read_draft(asked), settings)
+        rows = found.dataset
+        work = Training(
+            found.config,
+            found.task,
+            TrainingData(rows.train, rows.evaluation, rows.columns, {}),
+            found.source,
+            make_plan(found.config),
+            tmp_path,
+            Silent(),
+            settings.cache_dir,
+        )
+        begin(work)
+        encode(work)
+        return work
+
+    return build
+
+
+def kept(settings: Settings) -> set[Path]:
+    return set((settings.cache_dir / KEPT).glob("*"))
+
+
+@pytest.fixture
+def asked(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """A classification or a chat."""
+    found: dict[str, Any] = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.mark.parametrize("asked", ["classification", "chat"], indirect=True)
+def test_the_second_time_rows_come_from_the_cache_as_they_were(
+    asked: dict[str, Any], encoded: Encode, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = encoded(asked)
+    assert len(kept(settings)) == 2  # those that are trained on, and those held out
+    monkeypatch.setattr(type(first.task), "encode", lambda *_: pytest.fail("encoded again"))
+    again = encoded(asked)
+    assert again.train_examples == first.train_examples
+    assert again.eval_examples == first.eval_examples
+    assert again.task.facts() == first.task.facts()  # of a chat the longest answer
+    types = [
+        [[type(value) for value in row.values()] for row in work.eval_examples or []]
+        for work in (first, again)
+    ]
+    assert types[0] == types[1]
+
+
+def test_whatever_tokens_depend_on_makes_other_files(
+    classification: dict[str, Any], encoded: Encode, settings: Settings, tmp_path: Path
+) -> None:
+    encoded(classification)
+    before = kept(settings)
+    classification["data"]["max_length"] = 16
+    encoded(classification)
+    shorter = kept(settings)
+    assert len(shorter - before) == 2
+    classification["task"]["labels"] = ["good", "bad"]
+    encoded(classification)
+    relabelled = kept(settings)
+    assert len(relabelled - shorter) == 2
+    model = tmp_path / "model"
+    shutil.copytree(classification["model"]["name"], model)
+    classification["model"]["name"] = str(model)
+    encoded(classification)
+    assert kept(settings) == relabelled  # the same tokenizer elsewhere
+    tokenizer = json.loads((model / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"]["unheard"] = 1 + max(tokenizer["model"]["vocab"].values())
+    (model / "tokenizer.json").write_text(json.dumps(tokenizer))
+    encoded(classification)
+    assert len(kept(settings) - relabelled) == 2
+
+
+@pytest.mark.parametrize("harm", ["not JSON\n", "", '{"input_ids": [1], "targets": 1}\n'])
+def test_a_harmed_file_is_encoded_anew(
+    harm: str, classification: dict[str, Any], encoded: Encode, settings: Settings
+) -> None:
+    first = encoded(classification)
+    whole = {file: file.read_text() for file in kept(settings)}
+    for file in whole:
+        file.write_text(harm)
+    again = encoded(classification)
+    assert again.train_examples == first.train_examples
+    assert {file: file.read_text() for file in kept(settings)} == whole
+
+
+def test_a_cache_that_cannot_be_written_changes_nothing(
+    classification: dict[str, Any], encoded: Encode, settings: Settings
+) -> None:
+    settings.cache_dir.mkdir()
+    (settings.cache_dir / KEPT).write_text("in the way")
+    assert encoded(classification).train_examples
