@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -25,16 +25,15 @@ ENCODED_AT_ONCE = 1000
 """Rows tokenized in one call: the tokenizer keeps about 20 kB a row until the call ends."""
 KEPT = "encoded"
 """Folder in the cache."""
-TOKENIZER_FILES = (".jinja", ".json", ".model", ".py", ".tiktoken", ".txt")
-"""Ends of the files of a model's folder that may say how text becomes tokens."""
 
 
 def encode(work: Training) -> None:
     """Rows to tokens; rows whose target is lost to the length limit are left out, and said."""
     limit = work.config.data.max_length
+    tokenizer = _told_of(work.tokenizer)  # before it encodes: each call leaves settings in it
     for side in ("train", "evaluation"):
         rows = list(getattr(work.data, side))
-        examples = _encoded(work, rows)
+        examples = _encoded(work, rows, tokenizer)
         lost = [r for r, e in zip(rows, examples, strict=True) if not e["targets"]]
         if lost:
             shown = ", ".join(str(row.get("_row")) for row in lost[:5])
@@ -87,9 +86,11 @@ def _as_list(value: Any) -> list[int]:
     raise TypeError(f"a task's encoded row holds a {type(value).__name__}, which JSON doesn't have")
 
 
-def _encoded(work: Training, rows: Sequence[Row]) -> list[Example]:
+def _encoded(work: Training, rows: Sequence[Row], tokenizer: bytes | None) -> list[Example]:
     """`rows` as tokens: those of the cache, where the same were encoded before."""
-    file = work.cache / KEPT / f"{_key(work, rows)}.jsonl" if work.cache and rows else None
+    file = None
+    if work.cache is not None and rows and tokenizer is not None:
+        file = work.cache / KEPT / f"{_key(work, rows, tokenizer)}.jsonl"
     if file is not None and file.exists():
         with suppress(OSError, ValueError):
             facts, *examples = read_examples(file)
@@ -121,9 +122,9 @@ def _keep(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:
         written.replace(file)
 
 
-def _key(work: Training, rows: Sequence[Row]) -> str:
+def _key(work: Training, rows: Sequence[Row], tokenizer: bytes) -> str:
     """Whatever the tokens depend on, as one hash."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(tokenizer)
     described = {
         "task": work.config.model_dump(mode="json")["task"],
         "facts": work.task.facts(),
@@ -132,17 +133,21 @@ def _key(work: Training, rows: Sequence[Row]) -> str:
         "versions": [tokenizers.__version__, transformers.__version__, _code()],
     }
     digest.update(json.dumps(described, sort_keys=True, default=str).encode())
-    for file in _tokenizer_files(work.source.folder):
-        digest.update(f"\n{file.name}\n".encode() + file.read_bytes())
     for row in rows:
         digest.update(b"\n" + json.dumps(row, sort_keys=True, default=str).encode())
     return digest.hexdigest()[:32]
 
 
-def _tokenizer_files(folder: Path) -> Iterator[Path]:
-    for file in sorted(folder.rglob("*")):
-        if file.suffix in TOKENIZER_FILES and file.is_file():
-            yield file
+def _told_of(tokenizer: Any) -> bytes | None:
+    """All that decides how `tokenizer` encodes; None where code of its own does."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, tokenizers.Tokenizer):
+        return None
+    around = (
+        tokenizer.chat_template, tokenizer.special_tokens_map, tokenizer.model_input_names,
+        tokenizer.model_max_length, tokenizer.padding_side, tokenizer.truncation_side,
+    )  # fmt: skip
+    return f"{type(tokenizer)}\n{backend.to_str()}\n{around}".encode()
 
 
 @cache

@@ -96,7 +96,7 @@ class AdaptedLinear(lora.Linear):
         if name is None or args or kwargs:
             return super().forward(x, *args, **kwargs)
         if self.siblings is not None:
-            return self.siblings.compute(self, x)
+            return self.siblings.compute(self, x, name)
         base = self.get_base_layer()
         a, b, scale = self.small(name)
         share = getattr(self.lora_dropout[name], "p", 0.0)
@@ -131,13 +131,13 @@ class Siblings:
         self._weight = self._below_each_other("weight")
         self._bias = self._below_each_other("bias")
 
-    def compute(self, layer: AdaptedLinear, x: torch.Tensor) -> torch.Tensor:
-        """What `layer` makes of `x`; the others' results wait until they are called with it."""
+    def compute(self, layer: AdaptedLinear, x: torch.Tensor, name: str) -> torch.Tensor:
+        """What `layer` makes of `x` with the adapter `name`; the others' results wait for them."""
         if x is not self._input or layer not in self._found:
             small: list[Any] = []
             scales = []
             for each in self._layers:
-                a, b, scale = each.small(str(each._one_adapter()))
+                a, b, scale = each.small(name)
                 small += [a, b]
                 scales.append(scale)
             found = _AdaptedLinear.apply(x, self._weight, self._bias, tuple(scales), *small)  # type: ignore[no-untyped-call]
