@@ -243,15 +243,7 @@ def load_base(
     # each. Every token of an answer has new ones; a classifier meets the same again and again.
     generates = auto_class == "AutoModelForCausalLM"
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128" if generates else "1024")
-    options: dict[str, Any] = {}
-    if quantize_bits:
-        options["quantization_config"] = transformers.BitsAndBytesConfig(
-            load_in_4bit=quantize_bits == 4,
-            load_in_8bit=quantize_bits == 8,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=torch.bfloat16,
-        )
-        options["device_map"] = {"": device}
+    options = _quantized(quantize_bits, device) if quantize_bits else {}
     try:
         model, report = getattr(transformers, auto_class).from_pretrained(
             source.folder,
@@ -280,6 +272,20 @@ def load_base(
     if not quantize_bits:
         model = model.to(device)
     return model.eval(), sorted(name for name in fresh if name)
+
+
+def _quantized(bits: int, device: str) -> dict[str, Any]:
+    """What `from_pretrained` takes to hold the weights in so few bits."""
+    import torch
+    import transformers
+
+    config = transformers.BitsAndBytesConfig(
+        load_in_4bit=bits == 4,
+        load_in_8bit=bits == 8,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def _looks_like_path(name: str) -> bool:
