@@ -7,6 +7,7 @@ import pytest
 
 from tunesmith.config.sweep import read_sweep
 from tunesmith.errors import ConfigError
+from tunesmith.tasks import TASKS
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 BASE = f"base: {CONFIG / 'default.yaml'}\n"
@@ -134,3 +135,24 @@ def test_a_sweep_of_chats_is_judged_by_what_training_evaluates_where_it_prunes(
     assert read_sweep(asked).metric == "exact_match"
     sweep = read_sweep({**asked, "pruner": "median", "set": {"training.eval_strategy": "steps"}})
     assert (sweep.metric, sweep.direction) == ("loss", "minimize")
+
+
+EVALUATED = [(name, metric) for name, task in TASKS.items() for metric in task.quick_metrics]
+
+
+@pytest.mark.parametrize(("task", "metric"), EVALUATED)
+def test_a_sweep_goes_the_way_in_which_its_task_says_that_the_metric_is_better(
+    task: str, metric: str, classification: dict[str, Any]
+) -> None:
+    base = {**classification, "task": task, "lora": {}}
+    for name in (metric, f"eval_{metric}"):
+        asked = {"base": base, "metric": name, "parameters": {"lora.r": {"choices": [4, 8]}}}
+        falls = read_sweep(asked).direction == "minimize"
+        assert falls == TASKS[task].prefers_lower(metric) == (metric in TASKS[task].lower_is_better)
+
+
+def test_a_sweep_by_an_error_makes_it_small(classification: dict[str, Any]) -> None:
+    base = {**classification, "task": "regression", "lora": {}}
+    for metric in ("rmse", "mae", "mse"):
+        asked = {"base": base, "metric": metric, "parameters": {"lora.r": {"choices": [4, 8]}}}
+        assert read_sweep(asked).direction == "minimize"

@@ -6,10 +6,26 @@ The function's name is the task's, with underscores for hyphens.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tunesmith.tasks.base import Row
+from tunesmith.tasks.base import Prediction, Row
+
+
+def all_right(prediction: Prediction, *, right: bool = True) -> Prediction:
+    """`prediction` as a model without a fault makes it; else as one that is wrong throughout."""
+    said = prediction.expected
+    if not right:
+        said = said + 9.0 if isinstance(said, float) else [] if isinstance(said, list) else "other"
+    earned = None if prediction.points is None else prediction.weight * right
+    return replace(
+        prediction,
+        predicted=said,
+        correct=right,
+        loss=0.01 if right else 3.0,
+        tokens_correct=prediction.tokens * right,
+        points=earned,
+    )
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,8 @@ class Sample:
     """Whether the answer to a row's question is what is predicted for the row."""
     predicted: Callable[[Any], Any] = lambda answer: answer
     """The part of an answer that a prediction has."""
+    as_if: Callable[..., Prediction] = all_right
+    """A prediction with everything about it right, or with `right=False` everything wrong."""
 
     @property
     def rows(self) -> list[Row]:
@@ -136,6 +154,12 @@ def sft() -> list[Sample]:
     ]
 
 
+def _preferred(prediction: Prediction, *, right: bool = True) -> Prediction:
+    chosen = 2.0 if right else -2.0
+    rewarded = (*prediction.scores[:2], chosen, -chosen)
+    return replace(all_right(prediction, right=right), scores=rewarded)
+
+
 def dpo() -> list[Sample]:
     others = [*VERDICTS[1:], "good"]
     return [
@@ -143,6 +167,7 @@ def dpo() -> list[Sample]:
             "tiny_chat",
             {"prompt": TEXTS, "chosen": VERDICTS, "rejected": others},
             answers_as_predicted=False,
+            as_if=_preferred,
         ),
         Sample(
             "tiny_chat",
@@ -155,6 +180,7 @@ def dpo() -> list[Sample]:
                 "loss_type": "ipo",
             },
             answers_as_predicted=False,
+            as_if=_preferred,
         ),
         Sample(
             "tiny_chat",
@@ -168,5 +194,6 @@ def dpo() -> list[Sample]:
             {"label_smoothing": 0.1},
             question=lambda row: {"messages": row["chosen"][:-1]},
             answers_as_predicted=False,
+            as_if=_preferred,
         ),
     ]

@@ -298,6 +298,19 @@ def test_the_main_metric_is_what_the_rows_add_to_it(bound: Bound) -> None:
     assert bound.task.main_metric not in bound.task.lower_is_better
 
 
+def test_every_metric_moves_the_way_that_the_task_says_is_better(bound: Bound) -> None:
+    found = bound.predictions()
+    bad, good = (
+        bound.task.score([bound.example.as_if(one, right=right) for one in found]).metrics
+        for right in (False, True)
+    )
+    assert set(bound.task.quick_metrics) <= set(good)
+    assert set(bound.task.lower_is_better) <= set(good)
+    moved = {name: good[name] < bad[name] for name in good if good[name] != bad[name]}
+    assert moved == {name: bound.task.prefers_lower(name) for name in moved}
+    assert set(moved) >= set(bound.task.quick_metrics) - {"pearson", "spearman"}
+
+
 def test_the_baseline_is_a_score_that_can_be_compared(bound: Bound) -> None:
     baseline = bound.task.baseline(bound.rows, bound.rows, bound.columns)
     assert set(baseline) == {"name", "metric", "value"}

@@ -305,7 +305,7 @@ class TrainingConfig(Section):
         None, description="Metric that says which is best; null: the task's own (or loss)."
     )
     greater_is_better: bool | None = Field(
-        None, description="Whether a higher metric is better; null: true except for a loss."
+        None, description="Whether a higher metric is better; null: as the task says."
     )
     early_stopping_patience: int | None = Field(
         None, ge=1, description="Stop after this many evaluations without a better one; null: off."

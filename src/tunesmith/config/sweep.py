@@ -23,9 +23,6 @@ MOST_TRIALS = 1000
 DEFAULT_TRIALS = 20
 """Where neither `trials` nor a grid says how many."""
 
-FALLING = ("loss", "perplexity")
-"""Metrics of which less is better."""
-
 Values = Mapping[str, Any]
 """Dotted field → value: one setting."""
 
@@ -102,7 +99,7 @@ class SweepConfig(Section):
         None, description="What it is judged by; null: the task's main metric, or its own for best."
     )
     direction: Literal["maximize", "minimize"] | None = Field(
-        None, description="null: minimize a loss or perplexity, maximize anything else."
+        None, description="null: minimize a loss or an error, maximize a score, as the task says."
     )
     trials: int | None = Field(
         None, ge=1, le=MOST_TRIALS, description="Settings to try; null: the whole grid, else 20."
@@ -312,7 +309,7 @@ def _completed(sweep: SweepConfig, base: ExperimentConfig) -> SweepConfig:
     asked = sweep.metric or base.training.metric_for_best_model
     live = sweep.pruner == "none" or task.main_metric in task.quick_metrics
     metric = (asked or (task.main_metric if live else task.best_metric)).removeprefix("eval_")
-    falls = metric in FALLING
+    falls = task.prefers_lower(metric)
     if sweep.metric is None and asked and base.training.greater_is_better is not None:
         falls = not base.training.greater_is_better
     return sweep.model_copy(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,7 +158,7 @@ def contradictions(config: ExperimentConfig) -> list[Problem]:
         )
     if TASKS[config.task_name].needs_reference:
         problems += _changes_of_the_base(config)
-    return problems + _choosing_problems(training, TASKS[config.task_name].quick_metrics)
+    return problems + _choosing_problems(training, TASKS[config.task_name])
 
 
 def _changes_of_the_base(config: ExperimentConfig) -> list[Problem]:
@@ -174,12 +173,9 @@ def _changes_of_the_base(config: ExperimentConfig) -> list[Problem]:
     return problems
 
 
-def _choosing_problems(training: TrainingConfig, quick: Sequence[str]) -> list[Problem]:
-    """What keeps the best checkpoint from being chosen, or patience from being counted.
-
-    `quick` are the metrics that evaluation during training gives.
-    """
-    problems = []
+def _choosing_problems(training: TrainingConfig, task: type[Task]) -> list[Problem]:
+    """What keeps the best checkpoint from being chosen, or patience from being counted."""
+    problems, quick = [], task.quick_metrics
     needs = []
     if training.load_best_model_at_end:
         needs.append("load_best_model_at_end")
@@ -213,7 +209,7 @@ def _choosing_problems(training: TrainingConfig, quick: Sequence[str]) -> list[P
                 "epoch, steps",
             )
         )
-    metric = (training.metric_for_best_model or "loss").removeprefix("eval_")
+    metric = (training.metric_for_best_model or task.best_metric).removeprefix("eval_")
     if metric not in quick:
         problems.append(
             Problem(

@@ -221,7 +221,8 @@ def _score_below(version: AdapterVersion, minimum: float) -> str | None:
     metric = version.score_name or "score"
     if version.score is None:
         return f"minimum_score {minimum:g}: it has no score."
-    if metric in _lower_is_better(version.task):
+    known = TASKS.get(version.task)
+    if known is not None and known.prefers_lower(metric):
         return f"minimum_score {minimum:g}: of {metric} less is better, so no least one is met."
     if version.low is None or version.high is None:
         return (
@@ -235,11 +236,6 @@ def _score_below(version: AdapterVersion, minimum: float) -> str | None:
         f"minimum_score {minimum:g}: its {metric} is {version.score:.4f}, with a {LEVEL:.0%} "
         f"interval of {version.low:.4f} to {version.high:.4f}{rows}; the lower end is what counts."
     )
-
-
-def _lower_is_better(task: str) -> frozenset[str]:
-    known = TASKS.get(task)
-    return frozenset() if known is None else frozenset(known.lower_is_better)
 
 
 def _not_better(

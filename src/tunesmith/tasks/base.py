@@ -131,7 +131,7 @@ class Task(ABC):
     best_metric: ClassVar[str] = "loss"
     """The metric that early stopping and the best checkpoint use unless told otherwise."""
     lower_is_better: ClassVar[frozenset[str]] = frozenset({"loss"})
-    """The metrics of which a lower value is better."""
+    """The metrics of which a lower value is better; `prefers_lower` is asked, not this."""
     quick_metrics: ClassVar[tuple[str, ...]] = ("loss",)
     """The metrics that evaluation during training gives (`generate=False`)."""
     is_default: ClassVar[bool] = False
@@ -153,6 +153,14 @@ class Task(ABC):
 
     def __init__(self, options: TaskOptions) -> None:
         self.options = options
+
+    @classmethod
+    def prefers_lower(cls, metric: str) -> bool:
+        """Whether a lower value of `metric` is better, also where it is named with `eval_`.
+
+        The one answer to which way is better: for checkpoints, early stopping, sweeps, promotion.
+        """
+        return metric.removeprefix("eval_") in cls.lower_is_better
 
     # -- the data ---------------------------------------------------------------------------
 

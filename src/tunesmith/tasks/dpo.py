@@ -93,6 +93,7 @@ class DirectPreferenceOptimization(ChatTask):
     quick_metrics = (
         "accuracy", "loss", "reward_margin", "reward_chosen", "reward_rejected"
     )  # fmt: skip
+    lower_is_better = frozenset({"loss", "reward_rejected"})
     telling_columns = frozenset({"rejected"})
     needs_reference = True
     texts_per_row = 2

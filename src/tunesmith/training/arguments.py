@@ -22,7 +22,7 @@ def training_arguments(
     best = training.load_best_model_at_end or training.early_stopping_patience is not None
     higher = training.greater_is_better
     if higher is None:
-        higher = metric not in task.lower_is_better
+        higher = not task.prefers_lower(metric)
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
         **_same_names(training),
