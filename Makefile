@@ -130,6 +130,7 @@ bench: environment-bench  ## time and memory of every part, beside other tools; 
 	@$(BIN)/python benchmarks/api.py
 	@$(BIN)/python -m benchmarks.page
 	@$(BIN)/python -m benchmarks.predict
+	@$(BIN)/python -m benchmarks.busy
 	@$(BIN)/python -m benchmarks.startup
 	@$(BIN)/python -m benchmarks.training
 	@$(BIN)/python -m benchmarks.quality

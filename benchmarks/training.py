@@ -32,6 +32,7 @@ from safetensors import safe_open
 from tunesmith.config.yaml import read_draft
 from tunesmith.experiments.prepare import Prepared, prepare
 from tunesmith.settings import Settings
+from tunesmith.threads import as_given
 from tunesmith.training.encoding import KEPT
 from tunesmith.training.model import load_tokenizer
 
@@ -218,7 +219,11 @@ def _run(command: list[str], folder: Path, **variables: str) -> tuple[str, dict[
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         begun = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **variables}, stdout=output, stderr=errors
+            command,
+            cwd=folder,
+            env={**as_given(os.environ), **variables},
+            stdout=output,
+            stderr=errors,
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begun

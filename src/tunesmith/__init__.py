@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.threads import settle
+
 if TYPE_CHECKING:
     from tunesmith.client import Client as Client
     from tunesmith.experiments import train as train
 
 __all__ = ["Client", "__version__", "train"]
 __version__ = "0.1.0"
+
+settle()  # before any of our modules brings PyTorch in, in every process that we start as well
 
 _LAZY = {"Client": "tunesmith.client", "train": "tunesmith.experiments"}
 

@@ -57,7 +57,7 @@ def test_a_slot_on_the_cpu_hides_gpus_and_takes_nothing_from_their_queue() -> No
 
 
 def test_several_slots_on_the_cpu_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("tunesmith.jobs.devices.usable_cores", lambda: 8)
     (one,) = make_slots(("cpu",), ("cpu",), None)
     assert "OMP_NUM_THREADS" not in one.environment({})
     three = make_slots(("cpu",), ("cpu",), 3)

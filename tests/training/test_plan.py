@@ -206,7 +206,8 @@ def test_every_choice_has_a_reason_and_the_plan_is_json() -> None:
     plan = cpu_plan()
     settings = [choice.setting for choice in plan.choices]
     assert settings == [
-        "device", "precision", "frozen weights", "attention", "kernels", "optimizer", "batches",
+        "device", "threads", "waiting threads", "precision", "frozen weights", "attention",
+        "kernels", "optimizer", "batches",
     ]  # fmt: skip
     assert all(choice.value and choice.reason for choice in plan.choices)
     assert json.loads(json.dumps(plan.to_json()))["device"] == "cpu"

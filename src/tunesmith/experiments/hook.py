@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 
+from tunesmith.threads import as_given
+
 MOST_LINES, MOST_LETTERS = 50, 10_000
 """How much of what it prints is logged: lines, and letters of all output."""
 
@@ -17,11 +19,12 @@ def run_hook(
 ) -> tuple[list[str], str | None]:
     """Start `command` with `body` on its standard input, and wait for its end, or end it.
 
-    It has this process's environment with TUNESMITH_EXPERIMENT_ID and TUNESMITH_EXPERIMENT_STATE.
-    Returns the lines that it printed, the last of many, and what went wrong, or None.
+    It has the environment that this process was given, with TUNESMITH_EXPERIMENT_ID and
+    TUNESMITH_EXPERIMENT_STATE. Returns the lines that it printed, the last of many, and what went
+    wrong, or None.
     """
     environment = {
-        **os.environ,
+        **as_given(os.environ),
         "TUNESMITH_EXPERIMENT_ID": experiment_id,
         "TUNESMITH_EXPERIMENT_STATE": status,
     }

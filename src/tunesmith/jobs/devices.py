@@ -18,6 +18,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from tunesmith.errors import DeviceError
+from tunesmith.threads import shared, usable_cores
 from tunesmith.training.plan import SLOT_DEVICE
 
 CPU, MPS = "cpu", "mps"
@@ -55,9 +56,7 @@ class Slot:
         if visible or CPU in self.devices:
             # Empty hides every GPU from what shall train on the CPU.
             values["CUDA_VISIBLE_DEVICES"] = ",".join(visible)
-        if self.threads is not None:
-            values.setdefault("OMP_NUM_THREADS", str(self.threads))
-        return values
+        return values if self.threads is None else shared(values, self.threads)
 
 
 def detect_devices() -> tuple[str, ...]:
@@ -145,13 +144,12 @@ def make_slots(devices: Sequence[str], queues: Sequence[str], count: int | None)
             "GPUs with --devices, or serve --queues cpu."
         )
     total = count or len(devices)
-    cores = os.cpu_count() or 1
-    shared = total > 1 and not has_gpu(devices)
+    threads = max(usable_cores() // total, 1) if total > 1 and not has_gpu(devices) else None
     slots = []
     for number in range(total):
         own = tuple(devices[number::total]) or (devices[number % len(devices)],)
         serves = tuple(name for name in queues if name != "gpu" or has_gpu(own))
-        slots.append(Slot(number, own, serves, max(cores // total, 1) if shared else None))
+        slots.append(Slot(number, own, serves, threads))
     return slots
 
 

@@ -22,6 +22,7 @@ from tunesmith.jobs.ports import is_loopback, port_is_free, port_owner
 from tunesmith.jobs.running import Running
 from tunesmith.jobs.services import api_answers
 from tunesmith.settings import Settings
+from tunesmith.threads import SPIN, decided, usable_cores
 from tunesmith.tracking.schema import HEAD
 from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
@@ -60,6 +61,17 @@ def _device(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("device", State.OK, f"{device}: {reason}")
+
+
+def _threads(settings: Settings) -> Iterator[Finding]:
+    found = decided()
+    count = f"{usable_cores()} cores, threads: {found.count or 'one each'} ({found.count_reason})"
+    message = f"{count}; those that wait {found.waiting} ({found.waiting_reason})"
+    if found.waiting == SPIN:
+        advice = "on cores that others use too they slow each other down 10 to 100 times"
+        yield Finding("threads", State.WARNING, message, advice)
+    else:
+        yield Finding("threads", State.OK, message)
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
@@ -214,6 +226,7 @@ def _webhooks(settings: Settings) -> Iterator[Finding]:
 
 _LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _device,
+    _threads,
     _disk,
     _store,
     _broker,

@@ -14,6 +14,7 @@ from typing import Any
 from tunesmith.config.schema import ExperimentConfig, LoraConfig
 from tunesmith.errors import ConfigError, DeviceError, Problem
 from tunesmith.tasks import TASKS
+from tunesmith.threads import decided
 from tunesmith.training.place import Place
 
 REFERENCE = "training.plan is reference: as plain transformers and PEFT have it"
@@ -141,6 +142,7 @@ def make_plan(config: ExperimentConfig, place: Place | None = None) -> Plan:
         length_multiple=multiple,
         choices=(
             Choice("device", device, device_reason),
+            *_threads(),
             Choice("precision", precision, precision_reason),
             Choice("frozen weights", quantized or weights, weights_reason),
             Choice("attention", attention, attention_reason),
@@ -187,6 +189,17 @@ def threads_per_process(processes: int) -> int:
     import torch
 
     return max(1, torch.get_num_threads() // processes)
+
+
+def _threads() -> list[Choice]:
+    """How many threads compute on the CPU, and what they do while they wait for each other."""
+    import torch
+
+    found = decided()
+    return [
+        Choice("threads", str(torch.get_num_threads()), found.count_reason),
+        Choice("waiting threads", found.waiting, found.waiting_reason),
+    ]
 
 
 def _count_gpus() -> int:

@@ -6,6 +6,16 @@ from tunesmith.ui.language import N_
 
 SENTENCES = N_(
     "device",
+    "threads",
+    "waiting threads",
+    "sleep",
+    "spin",
+    "asked for in {name}",
+    "as many as this machine has cores",
+    "this machine has more, and {n} of them for this process (quota)",
+    "this process shares the cores with others of its worker",
+    "so that programs beside this one cost it little",
+    "PyTorch was loaded before Tunesmith, which could change nothing: import tunesmith first",
     "precision",
     "frozen weights",
     "kernels",

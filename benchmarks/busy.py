@@ -1,0 +1,217 @@
+"""Training and serving while other programs use the cores, and what that costs while none does.
+
+`python -m benchmarks.busy`, some six minutes on two cores that nothing else uses. The contenders
+differ in how OpenMP's threads wait (`tunesmith.threads`), as the environment says: `now`, `before`
+(as OpenMP comes) and candidates. Each is one process that keeps its models loaded; in every round
+all of them train the starter a few steps and answer a chat, quiet and beside a busy loop for
+each core. `before` is measured beside busy loops once, and shorter: it takes minutes there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tunesmith.experiments import train
+from tunesmith.loading import load
+from tunesmith.serving.adapters import locate_adapter
+from tunesmith.serving.asking import Asking
+from tunesmith.settings import Settings
+from tunesmith.threads import COUNTS, MARK, WAITING_ASKED, usable_cores
+from tunesmith.tracking.store import Store
+
+CONTENDERS = {
+    "now": {},
+    "before": {"GOMP_SPINCOUNT": "300000"},
+    "passive": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"},
+    "spin 10,000": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"},
+}
+ROUNDS = 4
+STEPS, TOKENS = 16, 32
+"""What is trained and answered in a round."""
+
+LEAST_QUIET, LEAST_BUSY = 0.97, 0.40
+"""Share of the speed from before that quiet cores must give, and of the quiet speed busy ones."""
+
+CONFIG = Path(__file__).parent.parent / "config"
+QUESTION = [{"role": "user", "content": "Write a very long story about a dragon."}]
+
+
+class Contender:
+    """A process that measures, in an environment of its own."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        decisive = (*WAITING_ASKED, *COUNTS, MARK)
+        kept = {name: value for name, value in os.environ.items() if name not in decisive}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.busy", "--measuring", str(folder)],
+            env=kept | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    def measure(self, steps: int, tokens: int) -> dict[str, float]:
+        """Samples a second of training and tokens a second of an answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(steps, tokens, file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("a measuring process died; run it with --measuring FOLDER to see why")
+        return dict(json.loads(line))
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+
+@contextmanager
+def busy_loops(count: int) -> Iterator[None]:
+    """That many processes use a core each within this."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def measuring(folder: Path) -> None:
+    """Answer on standard output what `Contender.measure` asks on standard input."""
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    settings = _settings(folder)
+    with Store(settings.store_url) as store:
+        adapter = locate_adapter(store.find("latest"), settings)
+    engine = load("tunesmith.serving.engine").Engine(settings, {"chat": (adapter, 0)}, base=True)
+    with tempfile.TemporaryDirectory(prefix="tunesmith-bench-") as own:
+        for line in sys.stdin:
+            steps, tokens = map(int, line.split())
+            answer = {"training": _train(Path(own), folder, steps), "serving": _say(engine, tokens)}
+            print(json.dumps(answer), file=output, flush=True)
+
+
+def _train(own: Path, folder: Path, steps: int) -> float:
+    settings = _settings(own).model_copy(update={"cache_dir": folder / "cache"})
+    fields: dict[str, Any] = {
+        "data.train_samples": 800,
+        "data.eval_samples": 8,
+        "training.max_steps": steps,
+        "training.eval_strategy": "no",
+    }
+    trained = train(CONFIG / "default.yaml", settings=settings, **fields)
+    return float(trained.metrics["train_samples_per_second"])
+
+
+def _say(engine: Any, tokens: int) -> float:
+    """Tokens a second after the first one, which reads the question."""
+    model, asking = engine.find("chat:base"), Asking(tokens)
+    times: list[float] = []
+    spoken = engine.say(
+        engine.open(model, QUESTION, asking), asking, lambda _: times.append(time.monotonic())
+    )
+    return float(spoken.completion_tokens - 1) / (times[-1] - times[0])
+
+
+def _settings(folder: Path) -> Settings:
+    return Settings(
+        _env_file=None, TUNESMITH_RESULTS_DIR=folder, TUNESMITH_CACHE_DIR=folder / "cache"
+    )
+
+
+def measure(names: Sequence[str], rounds: int) -> dict[str, dict[str, list[dict[str, float]]]]:
+    """Contender → `quiet` and `busy` → the figures of each round."""
+    found: dict[str, dict[str, list[dict[str, float]]]]
+    found = {name: {"quiet": [], "busy": []} for name in names}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tunesmith-bench-")))
+        fields: dict[str, Any] = {
+            "data.train_samples": 40, "data.eval_samples": 8, "training.max_steps": 1,
+        }  # fmt: skip
+        train(CONFIG / "smollm2-sft.yaml", settings=_settings(folder), **fields)
+        contenders = {name: Contender(folder, CONTENDERS[name]) for name in names}
+        for contender in contenders.values():
+            stack.callback(contender.end)
+            contender.measure(2, 2)  # all is loaded, and every product compiled
+        for number in range(rounds):
+            order = [*names[number % len(names) :], *names[: number % len(names)]]
+            for name in order:
+                found[name]["quiet"].append(contenders[name].measure(STEPS, TOKENS))
+            with busy_loops(usable_cores()):
+                for name in order:
+                    if name != "before":
+                        found[name]["busy"].append(contenders[name].measure(STEPS, TOKENS))
+                    elif number == 0:
+                        found[name]["busy"].append(contenders[name].measure(2, 4))
+            print(f"round {number + 1} of {rounds} done", file=sys.stderr, flush=True)
+    return found
+
+
+def summarize(found: dict[str, dict[str, list[dict[str, float]]]]) -> dict[str, Any]:
+    """Medians, and the medians of the ratios of rounds, whose parts were measured side by side."""
+    summary: dict[str, Any] = {}
+    for name, figures in found.items():
+        summary[name] = {}
+        for part in ("training", "serving"):
+            quiet = [one[part] for one in figures["quiet"]]
+            busy = [one[part] for one in figures["busy"]]
+            before = [one[part] for one in found["before"]["quiet"]]
+            pairs = zip(quiet, before, strict=True)
+            summary[name][part] = {
+                "quiet": round(statistics.median(quiet), 2),
+                "busy": round(statistics.median(busy), 2),
+                "quiet_against_before": round(statistics.median(a / b for a, b in pairs), 3),
+                "best_quiet_against_best_before": round(max(quiet) / max(before), 3),
+                "busy_against_quiet": round(
+                    statistics.median(b / q for b, q in zip(busy, quiet, strict=False)), 3
+                ),
+            }
+    return summary
+
+
+def main() -> None:
+    """Measure, print, and write benchmarks/busy.json; exit status 1 beyond a limit."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=[*CONTENDERS])
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--measuring", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measuring:
+        measuring(arguments.measuring)
+        return
+    names = list(dict.fromkeys(["now", "before", *arguments.contenders]))
+    summary = summarize(measure(names, arguments.rounds))
+    report = {
+        "rounds": arguments.rounds,
+        "cores": usable_cores(),
+        "python": platform.python_version(),
+        "environments": {name: CONTENDERS[name] for name in names},
+        "figures": summary,
+    }
+    arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    for name, parts in summary.items():
+        for part, figures in parts.items():
+            print(f"{name:<12} {part:<9}", *(f"{k} {v}" for k, v in figures.items()), sep="  ")
+    held = all(
+        figures["quiet_against_before"] >= LEAST_QUIET
+        and figures["busy_against_quiet"] >= LEAST_BUSY
+        for figures in summary["now"].values()
+    )
+    sys.exit(0 if held else 1)
+
+
+if __name__ == "__main__":
+    main()
