@@ -16,7 +16,12 @@ LENGTHS = [_DRAW.randint(4, 128) for _ in range(1003)]
 
 
 def order(
-    *, seed: int = 42, epoch: int = 0, batch_size: int | None = 8, lengths: list[int] | None = None
+    *,
+    seed: int = 42,
+    epoch: int = 0,
+    batch_size: int | None = 8,
+    lengths: list[int] | None = None,
+    strata: list[int] | None = None,
 ) -> list[int]:
     return list(
         EpochSampler(
@@ -24,14 +29,42 @@ def order(
             seed=seed,
             epoch=lambda: epoch,
             batch_size=batch_size,
+            strata=strata,
         )
     )
+
+
+SHARES = (0.5, 0.2, 0.2, 0.1)
+"""Of the four labels of `labelled`."""
+
+
+def labelled(rows: int, *, follow: bool) -> tuple[list[int], list[int]]:
+    """Lengths and labels of `rows` rows; where labels `follow` it, each has lengths of its own."""
+    chance = random.Random(3)
+    labels = [chance.choices(range(4), SHARES)[0] for _ in range(rows)]
+    if follow:
+        return [20 + 25 * label + chance.randint(0, 10) for label in labels], labels
+    return [chance.randint(4, 128) for _ in labels], labels
+
+
+def in_batches(rows: list[int], size: int) -> list[list[int]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def padded(rows: list[int], size: int, lengths: list[int]) -> float:
+    """Tokens computed for each token of a text."""
+    computed = sum(max(lengths[i] for i in b) * len(b) for b in in_batches(rows, size))
+    return computed / sum(lengths)
 
 
 @pytest.mark.parametrize("batch_size", [8, None], ids=["by length", "shuffled"])
 def test_the_order_is_decided_by_seed_and_epoch(batch_size: int | None) -> None:
     first = order(batch_size=batch_size)
     assert order(batch_size=batch_size) == first
+    strata = [length % 3 for length in LENGTHS]
+    mixed = order(batch_size=batch_size, strata=strata)
+    assert order(batch_size=batch_size, strata=strata) == mixed
+    assert order(batch_size=batch_size, strata=strata, epoch=1) != mixed
     assert order(batch_size=batch_size, epoch=1) != first
     assert order(batch_size=batch_size, seed=43) != first
     # The next seed's first epoch is not this seed's second one.
@@ -41,21 +74,17 @@ def test_the_order_is_decided_by_seed_and_epoch(batch_size: int | None) -> None:
 @pytest.mark.parametrize("rows", [0, 1, 7, 8, 9, 400, 401, 1003])
 @pytest.mark.parametrize("batch_size", [1, 8, None])
 def test_each_row_comes_exactly_once(rows: int, batch_size: int | None) -> None:
-    sampler = EpochSampler(LENGTHS[:rows], seed=1, epoch=lambda: 0, batch_size=batch_size)
-    assert sorted(sampler) == list(range(rows))
-    assert len(sampler) == rows
-
-
-def padding(rows: list[int]) -> float:
-    """Share of a padded batch that is padding, over batches of 8."""
-    batches = [rows[start : start + 8] for start in range(0, len(rows), 8)]
-    padded = sum(max(LENGTHS[i] for i in batch) * len(batch) for batch in batches)
-    return 1 - sum(LENGTHS) / padded
+    for strata in (None, [length % 5 for length in LENGTHS], list(range(len(LENGTHS)))):
+        sampler = EpochSampler(
+            LENGTHS[:rows], seed=1, epoch=lambda: 0, batch_size=batch_size, strata=strata
+        )
+        assert sorted(sampler) == list(range(rows))
+        assert len(sampler) == rows
 
 
 def test_neighbours_have_similar_lengths() -> None:
-    assert padding(order()) < 0.05
-    assert padding(order(batch_size=None)) > 0.3
+    assert padded(order(), 8, LENGTHS) < 1.05
+    assert padded(order(batch_size=None), 8, LENGTHS) > 1.4
 
 
 def test_lengths_carry_no_order() -> None:
@@ -65,13 +94,55 @@ def test_lengths_carry_no_order() -> None:
     assert abs(correlation) < 0.25
 
 
-def test_whole_batches_come_before_the_rest() -> None:
-    rows = order(lengths=[*range(1, 12)], batch_size=4)
-    assert {frozenset(rows[:4]), frozenset(rows[4:8])} == {
-        frozenset(range(4)),
-        frozenset(range(4, 8)),
-    }
-    assert rows[8:] == [8, 9, 10]
+@pytest.mark.parametrize("rows", [43, 403, 1003], ids=["a batch", "a window", "three windows"])
+@pytest.mark.parametrize("strata", [False, True], ids=["one stratum", "strata"])
+@pytest.mark.parametrize("size", [1, 4], ids=["one process", "four processes"])
+def test_the_last_rows_of_an_epoch_are_any_rows(rows: int, strata: bool, size: int) -> None:
+    """Drawn before sorting: the longest of a window come last no more often than others."""
+    batch_size, epochs = 8 * size, 60
+    lengths = LENGTHS[:rows]
+    rest = rows % batch_size
+    groups = [length % 3 for length in lengths] if strata else None
+    last: list[int] = []
+    for epoch in range(epochs):
+        found = order(lengths=lengths, epoch=epoch, batch_size=batch_size, strata=groups)
+        last += found[-rest:]
+    longest = set(sorted(range(rows), key=lengths.__getitem__)[-rest:])
+    share = rest / rows
+    deviation = (share * (1 - share) / len(last)) ** 0.5
+    assert sum(row in longest for row in last) / len(last) < share + 4 * deviation
+    mean = statistics.fmean(lengths[row] for row in last)
+    error = statistics.stdev(lengths) / len(last) ** 0.5
+    assert abs(mean - statistics.fmean(lengths)) < 4 * error
+
+
+@pytest.mark.parametrize("rows", [1600, 2500])
+def test_each_batch_holds_the_labels_in_their_shares_where_labels_follow_length(rows: int) -> None:
+    lengths, labels = labelled(rows, follow=True)
+    batches = in_batches(order(lengths=lengths, strata=labels, batch_size=32), 32)
+    for batch in batches[: rows // 32]:
+        for label, share in enumerate(SHARES):
+            counted = sum(labels[row] == label for row in batch)
+            assert abs(counted - 32 * share) <= 4, batch
+    by_length = in_batches(order(lengths=lengths, batch_size=32), 32)
+    alone = [len({labels[row] for row in batch}) == 1 for batch in by_length]
+    assert sum(alone) > len(alone) / 2  # what is to be avoided
+
+
+def test_mixing_labels_costs_padding_only_where_they_follow_length() -> None:
+    for follow, most in ((False, 1.1), (True, 1.01)):
+        lengths, labels = labelled(2500, follow=follow)
+        shuffled = padded(order(lengths=lengths, batch_size=None), 32, lengths)
+        mixed = padded(order(lengths=lengths, strata=labels, batch_size=32), 32, lengths)
+        by_length = padded(order(lengths=lengths, batch_size=32), 32, lengths)
+        assert mixed < most * (shuffled if follow else by_length)
+
+
+def test_many_rare_labels_leave_batches_of_similar_length() -> None:
+    lengths = LENGTHS[:1000]
+    rare = list(range(1000))
+    by_length = padded(order(lengths=lengths), 8, lengths)
+    assert padded(order(lengths=lengths, strata=rare), 8, lengths) == pytest.approx(by_length, 0.01)
 
 
 def random_states() -> tuple[object, ...]:

@@ -104,6 +104,38 @@ def test_whatever_tokens_depend_on_makes_other_files(
     assert len(kept(settings) - relabelled) == 2
 
 
+def test_rows_are_numbered_by_what_batches_shall_hold_in_its_share(
+    classification: dict[str, Any], chat: dict[str, Any], encoded: Encode, tmp_path: Path
+) -> None:
+    """A label, a short answer, a range of numbers; answers that are texts are all alike."""
+    for asked, column in ((classification, "verdict"), (chat, "verdict")):
+        work = encoded(asked)
+        pairs = {
+            (row[column], example["stratum"])
+            for row, example in zip(work.train_rows or [], work.train_examples or [], strict=True)
+        }
+        assert sorted(number for _, number in pairs) == [0, 1]
+    work = encoded({**chat, "task": {**chat["task"], "completion_column": "review"}})
+    long = [len(row["review"]) > 20 for row in work.train_rows or []]
+    numbers = [example["stratum"] for example in work.train_examples or []]
+    assert len({number for number, is_long in zip(numbers, long, strict=True) if is_long}) == 1
+    table = tmp_path / "numbers.csv"
+    lines = [f"a film number {n},{n}" for n in range(100)]
+    table.write_text("\n".join(["text,score", *lines]))
+    work = encoded(
+        {
+            **classification,
+            "task": {"name": "regression"},
+            "data": {"dataset_name": str(table), "eval_samples": 10, "max_length": 32},
+        }
+    )
+    scores: dict[int, list[int]] = {}
+    for row, example in zip(work.train_rows or [], work.train_examples or [], strict=True):
+        scores.setdefault(example["stratum"], []).append(int(row["score"]))
+    assert len(scores) == 7  # uniform numbers end at 1.7 deviations, in halves of one
+    assert all(max(each) - min(each) < 16 for each in scores.values())
+
+
 @pytest.mark.parametrize("harm", ["not JSON\n", "", '{"input_ids": [1], "targets": 1}\n'])
 def test_a_harmed_file_is_encoded_anew(
     harm: str, classification: dict[str, Any], encoded: Encode, settings: Settings

@@ -212,6 +212,10 @@ class Task(ABC):
         """The group whose share a split keeps equal on both sides; one group by default."""
         return ""
 
+    def batch_stratum(self, row: Row, columns: Columns) -> str:
+        """The group that has its share in every batch; known after `fit`."""
+        return self.stratum(row, columns)
+
     @abstractmethod
     def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
         """Learn from the rows what the task must know before encoding, such as the set of labels.

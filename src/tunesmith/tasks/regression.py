@@ -123,6 +123,11 @@ class Regression(TextTask):
             found.append(number)
         return found
 
+    def batch_stratum(self, row: Row, columns: Columns) -> str:
+        """How far the target is from the mean, in halves of a deviation, two deviations at most."""
+        (target,) = self._targets([row], columns)
+        return str(max(-4, min(4, round(2 * (target - self.mean) / self.deviation))))
+
     # -- the model --------------------------------------------------------------------------
 
     def model_arguments(self) -> dict[str, Any]:

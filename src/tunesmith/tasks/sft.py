@@ -126,6 +126,11 @@ class SupervisedFineTuning(ChatTask):
         answer = canonical(row[columns["completion"]]) if "completion" in columns else ""
         return answer if len(answer) <= 20 else ""
 
+    def batch_stratum(self, row: Row, columns: Columns) -> str:
+        """The last answer, where it is as short as a label."""
+        answer = canonical(self.messages(row, columns)[-1]["content"])
+        return answer if len(answer) <= 20 else ""
+
     def messages(self, row: Row, columns: Columns) -> list[Message]:
         """The conversation of `row`, ending with the answer to learn.
 

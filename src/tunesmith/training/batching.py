@@ -1,4 +1,4 @@
-"""Which rows train together: batches of similar length, the same ones for the same seed."""
+"""Which rows train together: batches of similar length that hold every label in its share."""
 
 from __future__ import annotations
 
@@ -44,19 +44,36 @@ class EpochSampler(Sampler[int]):
     """The order of one epoch, decided by seed and epoch alone.
 
     No global random state is used, so that a resumed training meets the same batches. With
-    `batch_size` given, neighbours have similar lengths: rows are shuffled, sorted by length within
-    windows of 50 batches, and the batches shuffled again, so that lengths carry no order.
+    `batch_size` given, batches have little padding: rows are shuffled, sorted within windows of 50
+    batches, and the batches shuffled again, so that lengths carry no order. Rows that fill no batch
+    are drawn before anything is sorted, and come last.
+
+    Rows are sorted by how long they are among those of their stratum in the window (0 the
+    shortest, 1 the longest), so that each batch holds every stratum in its share. Where strata are
+    as long as each other that is nearly the order of lengths. Where they aren't, batches by length
+    alone would each hold a few strata, which makes training unstable (docs/speed.md); these then
+    cost padding.
     """
 
     WINDOW = 50
+    FEW = 8
+    """Rows of a stratum in a window; strata with fewer count as one."""
 
     def __init__(
-        self, lengths: Sequence[int], *, seed: int, epoch: Callable[[], int], batch_size: int | None
+        self,
+        lengths: Sequence[int],
+        *,
+        seed: int,
+        epoch: Callable[[], int],
+        batch_size: int | None,
+        strata: Sequence[int] | None = None,
     ) -> None:
+        """`strata` numbers the group of each row, such as its label; None: all are of one."""
         self.lengths = lengths
         self.seed = seed
         self.epoch = epoch
         self.batch_size = batch_size
+        self.strata = strata
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -66,16 +83,42 @@ class EpochSampler(Sampler[int]):
         order: list[int] = torch.randperm(len(self.lengths), generator=generator).tolist()
         if self.batch_size is None:
             return iter(order)
-        window = self.batch_size * self.WINDOW
-        full: list[list[int]] = []
-        rest: list[int] = []
-        for start in range(0, len(order), window):
-            rows = sorted(order[start : start + window], key=self.lengths.__getitem__)
-            for first in range(0, len(rows), self.batch_size):
-                batch = rows[first : first + self.batch_size]
-                full.append(batch) if len(batch) == self.batch_size else rest.extend(batch)
-        shuffled = torch.randperm(len(full), generator=generator).tolist()
-        return iter([row for number in shuffled for row in full[number]] + rest)
+        whole = len(order) - len(order) % self.batch_size
+        batches: list[list[int]] = []
+        for start in range(0, whole, self.batch_size * self.WINDOW):
+            end = min(start + self.batch_size * self.WINDOW, whole)
+            batches += self._batches(order[start:end], self.batch_size, generator)
+        shuffled = torch.randperm(len(batches), generator=generator).tolist()
+        last = self._by_length(order[whole:])
+        return iter([row for number in shuffled for row in batches[number]] + last)
+
+    def _batches(
+        self, window: Sequence[int], batch_size: int, generator: torch.Generator
+    ) -> Iterator[list[int]]:
+        """The rows of a window as whole batches, the ones with the shorter texts first."""
+        places: list[tuple[float, int]] = []
+        for rows in self._strata_of(window):
+            offset = float(torch.rand(1, generator=generator, dtype=torch.float64))
+            ranked = enumerate(self._by_length(rows))
+            places += [((rank + offset) / len(rows), row) for rank, row in ranked]
+        rows = [row for _, row in sorted(places, key=lambda place: place[0])]
+        for first in range(0, len(rows), batch_size):
+            # By length, so that processes that take every second row get texts of the same length.
+            yield self._by_length(rows[first : first + batch_size])
+
+    def _strata_of(self, window: Sequence[int]) -> list[list[int]]:
+        """The rows of a window by stratum; those of strata with few rows together."""
+        if self.strata is None:
+            return [list(window)]
+        found: dict[int, list[int]] = {}
+        for row in window:
+            found.setdefault(self.strata[row], []).append(row)
+        large = [rows for rows in found.values() if len(rows) >= self.FEW]
+        small = [row for rows in found.values() if len(rows) < self.FEW for row in rows]
+        return [*large, small] if small else large
+
+    def _by_length(self, rows: Sequence[int]) -> list[int]:
+        return sorted(rows, key=self.lengths.__getitem__)
 
 
 class PartialBatches(Sampler[list[int]]):

@@ -48,11 +48,20 @@ def encode(work: Training) -> None:
         kept = [(r, e) for r, e in zip(rows, examples, strict=True) if e["targets"]]
         work.train_rows = [row for row, _ in kept]
         work.train_examples = [example for _, example in kept]
+        _number_strata(work)
     if not work.train_examples:
         raise DataError(
             f"every row is longer than data.max_length={limit} tokens before its answer begins; "
             "raise data.max_length."
         )
+
+
+def _number_strata(work: Training) -> None:
+    """Put the number of its stratum into every example that is trained on, as `stratum`."""
+    numbers: dict[str, int] = {}
+    for row, example in zip(work.train_rows or [], work.train_examples or [], strict=True):
+        stratum = work.task.batch_stratum(row, work.data.columns)
+        example["stratum"] = numbers.setdefault(stratum, len(numbers))
 
 
 def write_examples(file: Path, examples: Sequence[Mapping[str, Any]]) -> None:

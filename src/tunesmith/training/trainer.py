@@ -73,6 +73,7 @@ class LoraTrainer(transformers.Trainer):
     ) -> None:
         self.task = task
         self.lengths = [len(example["input_ids"]) for example in train_examples.examples]
+        self.strata = [int(example.get("stratum", 0)) for example in train_examples.examples]
         self.evaluator = evaluator
         self.progress = progress
         self.group = group
@@ -228,6 +229,7 @@ class LoraTrainer(transformers.Trainer):
             batch_size=self.args.train_batch_size * self.group.size
             if self.group_by_length
             else None,
+            strata=self.strata,
         )
 
     def evaluate(
