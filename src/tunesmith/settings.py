@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import importlib.metadata
+import ipaddress
 import shlex
 from contextlib import suppress
 from functools import cached_property
@@ -99,6 +100,12 @@ class Settings(BaseSettings):
         False,
         validation_alias="TUNESMITH_REQUIRE_TOKENS",
         description="Whether the API asks for access tokens on this machine's own address too.",
+    )
+    trusted_proxies: str | None = Field(
+        None,
+        validation_alias="TUNESMITH_TRUSTED_PROXIES",
+        description="Addresses or networks of proxies in front of API and page, a space between "
+        "two: whom they name in X-Forwarded-For is believed. By default nobody's word is.",
     )
     api_url: str | None = Field(
         None,
@@ -247,6 +254,19 @@ class Settings(BaseSettings):
                 _check_broker_address(address)
         return value
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxy_addresses(cls, value: str | None) -> str | None:
+        for address in (value or "").replace(",", " ").split():
+            try:
+                ipaddress.ip_network(address)
+            except ValueError:
+                raise ValueError(
+                    "addresses such as 127.0.0.1, or networks such as 10.0.3.0/24, a space between "
+                    "two"
+                ) from None
+        return value
+
     @field_validator("ui_url")
     @classmethod
     def _page_address(cls, value: str | None) -> str | None:
@@ -358,6 +378,11 @@ class Settings(BaseSettings):
     def ui_public_url(self) -> str:
         """Where browsers reach the web page, without a slash at its end."""
         return self.ui_url or self.ui_address
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """Addresses and networks of the proxies whose `X-Forwarded-For` is believed."""
+        return tuple((self.trusted_proxies or "").replace(",", " ").split())
 
     @property
     def webhook_addresses(self) -> tuple[str, ...]:

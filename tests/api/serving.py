@@ -13,6 +13,7 @@ import httpx2
 import uvicorn
 
 from tunesmith.api.app import create_app
+from tunesmith.api.server import configured
 from tunesmith.api.service import Service
 from tunesmith.api.tokens import create_token
 from tunesmith.settings import Settings
@@ -61,14 +62,16 @@ class Api(httpx2.Client):
 
 
 @contextmanager
-def serving(settings: Settings, *, patience: float = 30.0) -> Iterator[Api]:
-    """A server of the API on a free port."""
+def serving(
+    settings: Settings, *, patience: float = 30.0, host: str = "127.0.0.1"
+) -> Iterator[Api]:
+    """A server of the API on a free port, run as `tunesmith api` runs it."""
     app = create_app(settings, patience=patience)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
         port = int(listener.getsockname()[1])
         server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, ws="none", timeout_graceful_shutdown=1)
+            configured(app, settings, host, port, ws="none", timeout_graceful_shutdown=1)
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -11,14 +11,14 @@ from tests.api.serving import Api, add_experiment, serving
 from tests.api.test_train import problem, take
 
 from tunesmith.api.app import create_app
-from tunesmith.api.tokens import create_token
+from tunesmith.api.tokens import create_token, keep_token
 from tunesmith.errors import ConfigError, ServiceError
 from tunesmith.settings import Settings
 from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
 
 
-def test_on_this_machine_everybody_is_its_owner(api: Api) -> None:
+def test_on_this_machine_who_started_it_needs_no_token(api: Api) -> None:
     body = api.get("/whoami").json()
     assert body == {"name": "local", "role": "admin", "via": "local", "display_name": ""}
 
@@ -168,7 +168,7 @@ def test_who_guesses_locks_out_nobody_else_behind_the_same_address(guarded: Api)
     assert guarded.as_(guarded.token("maria")).get("/whoami").status_code == 200
 
 
-def test_who_guesses_with_many_tokens_has_to_wait_and_those_in_use_go_on(guarded: Api) -> None:
+def test_who_guesses_with_many_tokens_has_to_wait_and_right_ones_are_let_in(guarded: Api) -> None:
     guarded.get("/whoami")
     other = guarded.token("maria")
     client = guarded.as_(None)
@@ -177,8 +177,28 @@ def test_who_guesses_with_many_tokens_has_to_wait_and_those_in_use_go_on(guarded
         for n in range(102)
     ]
     assert guesses == [401] * 100 + [429] * 2
-    assert guarded.as_(other).get("/whoami").status_code == 429
+    assert guarded.as_(other).get("/whoami").status_code == 200
     assert guarded.get("/whoami").status_code == 200
+
+
+def test_a_right_token_is_let_in_though_its_own_beginning_is_guessed_at(guarded: Api) -> None:
+    token = guarded.token("maria")
+    wrong = guarded.as_(token[:-6] + "000000")
+    assert [wrong.get("/whoami").status_code for _ in range(11)] == [401] * 10 + [429]
+    assert guarded.as_(token).get("/whoami").status_code == 200
+
+
+def test_a_token_made_elsewhere_is_hashed_slowly_and_guessing_at_it_costs_little(
+    guarded: Api,
+) -> None:
+    token = "ts_0123abcd_" + "weak" * 6
+    assert keep_token("imported", Role.MEMBER, token, guarded.store, "tests")
+    assert guarded.store.access.token("0123abcd").hash.startswith("$argon2id$")
+    assert guarded.as_(token).get("/whoami").status_code == 200
+    wrong = guarded.as_(token[:-6] + "000000")
+    assert [wrong.get("/whoami").status_code for _ in range(11)] == [401] * 10 + [429]
+    assert not keep_token("imported", Role.MEMBER, token, guarded.store, "tests")
+    assert guarded.as_(token).get("/whoami").status_code == 200  # it is in use
 
 
 def test_reading_goes_on_while_nothing_can_be_written(guarded: Api) -> None:

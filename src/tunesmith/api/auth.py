@@ -1,8 +1,12 @@
 """Who asks, and what they may do.
 
-Bound to this machine alone, whoever can reach it is its owner. Bound to anything else, everybody
-has to show a token. Failing attempts are counted for each network address and token: many people
-may come from one address, such as that of a web page's server or an office.
+Bound to this machine's own address, the account that started it needs no token, and nobody else is
+let in without one: no other account of the machine, and no visitor of a proxy on it. Bound to
+anything else, everybody has to show a token.
+
+Failing attempts are counted for each network address and token: many people may come from one
+address, such as that of a web page's server or an office. A token that is right is let in however
+many wrong ones came before it.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
+from tunesmith.api import peers
+from tunesmith.api.local import LocalToken
 from tunesmith.api.oidc import OidcVerifier
 from tunesmith.api.tokens import PREFIX, RESERVED, TokenVerifier, digest, token_prefix
 from tunesmith.errors import (
@@ -87,7 +93,12 @@ _Limit = tuple[RateLimitItem, *tuple[str, ...]]
 """A limit, and the key under which it counts."""
 
 LOCAL = Identity(RESERVED, Role.ADMIN, "local")
-"""Whoever is at this machine."""
+"""The account that started this process, on the same machine."""
+
+_ADVICE = (
+    "It is sent as Authorization: Bearer ts_…; an admin makes one with: "
+    "tunesmith tokens create NAME"
+)
 
 
 def is_loopback(host: str) -> bool:
@@ -100,12 +111,33 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a request comes from: the ends of its connection, and whether a proxy sent it on."""
+
+    client: peers.Address | None
+    server: peers.Address | None
+    forwarded: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a program of the account that runs this process sent it, for itself."""
+        if self.forwarded or self.client is None or self.server is None:
+            return False
+        return (
+            is_loopback(self.client[0])
+            and is_loopback(self.server[0])
+            and peers.is_own(self.client, self.server)
+        )
+
+
 class Authenticator:
     """Tells who asks. Raises ServiceError when nobody could be let in, or everybody."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self.open = is_loopback(settings.api_host) and not settings.require_tokens
         self.tokens = TokenVerifier(store)
+        self.local = LocalToken(settings)
         self._oidc = OidcVerifier(settings) if settings.oidc_issuer else None
         self._failures = MovingWindowRateLimiter(MemoryStorage())
         if not self.open and self._oidc is None and not _has_admin(store):
@@ -119,26 +151,28 @@ class Authenticator:
                 "tunesmith tokens create NAME --role admin; or set TUNESMITH_OIDC_ISSUER."
             )
 
-    def identify(self, token: str | None, client: str | None, server: str | None) -> Identity:
-        """Who sent a request with `token` from the address `client` to our address `server`.
+    def identify(self, token: str | None, origin: Origin) -> Identity:
+        """Who sent a request with `token` from `origin`.
 
         Raises UnauthenticatedError without a valid token where one is needed, TooManyAttemptsError
         after too many wrong ones.
         """
         if token is None:
-            # Who listens elsewhere than the settings say is not trusted all the same.
-            if self.open and is_loopback(client or "") and is_loopback(server or ""):
+            if self.open and origin.is_own:
                 return LOCAL
             raise UnauthenticatedError(
-                "This needs an access token, sent as Authorization: Bearer ts_…; an admin makes "
-                "one with: tunesmith tokens create NAME"
+                "Only the account that started Tunesmith needs no access token, in requests of its "
+                "own programs on the same machine. " + _ADVICE
+                if self.open
+                else "This needs an access token. " + _ADVICE
             )
-        limits = _limits(token, _network(client or ""))
-        # A token that is in use is not locked out by a neighbour who guesses.
-        if not self._is_remembered(token):
-            self._check_failures(limits)
-        identity = self._recognise(token)
+        address = _network(origin.client[0] if origin.client else "")
+        if self.tokens.is_costly(token):
+            self._check_failures(_limits(token, address)[1:])
+        identity = self._recognise(token, origin)
         if identity is None:
+            limits = _limits(token, address)
+            self._check_failures(limits)
             for limit, *key in limits:
                 self._failures.hit(limit, *key)
             raise UnauthenticatedError("This access token is unknown, has expired or was revoked.")
@@ -153,12 +187,9 @@ class Authenticator:
                     max(1, round(wait)),
                 )
 
-    def _is_remembered(self, token: str) -> bool:
-        if token.startswith(PREFIX):
-            return self.tokens.is_remembered(token)
-        return self._oidc is not None and self._oidc.is_remembered(token)
-
-    def _recognise(self, token: str) -> Identity | None:
+    def _recognise(self, token: str, origin: Origin) -> Identity | None:
+        if self.open and not origin.forwarded and self.local.fits(token):
+            return LOCAL
         if token.startswith(PREFIX):
             record = self.tokens.verify(token)
             return Identity(record.name, record.role, "token") if record else None

@@ -77,10 +77,11 @@ class Connection:
     Made with a URL or a token that can't be one, it raises ConfigError.
     """
 
-    def __init__(self, url: str, token: str | None, timeout: float) -> None:
+    def __init__(
+        self, url: str, token: str | None, timeout: float, *, passed_on: bool = False
+    ) -> None:
         self._url = url
-        token = _checked_token(token or "")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = request_headers(_checked_token(token or ""), passed_on=passed_on)
         try:
             host = httpx2.URL(url).host
             # A proxy, which the environment may name, would look for the API on its own machine.
@@ -201,6 +202,13 @@ class Connection:
                 f"the API at {self._url} can't be reached ({str(error) or type(error).__name__}). "
                 "Start it with: tunesmith up"
             ) from error
+
+
+def request_headers(token: str | None, *, passed_on: bool) -> dict[str, str]:
+    """What tells the API who asks. `passed_on` says that somebody else asks through this account,
+    who has no right to be taken for it (RFC 7239, 6.3, lets a client go by any name)."""
+    named = {"Forwarded": "for=_visitor"} if passed_on else {}
+    return named | ({"Authorization": f"Bearer {token}"} if token else {})
 
 
 def error_of(response: httpx2.Response) -> TunesmithError:

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
-from tunesmith.api.auth import Authenticator, Identity
+from tunesmith.api.auth import Authenticator, Identity, Origin
 from tunesmith.api.bodies import read_json_object
 from tunesmith.api.schemas.base import EXPERIMENT_ID, TEXT
 from tunesmith.api.service import Service
@@ -26,8 +28,12 @@ BEARER = HTTPBearer(
     auto_error=False,
     scheme_name="token",
     description="An access token, `ts_…`, or a token of the OpenID Connect provider. Not needed "
-    "where the API is open: on this machine's own address, unless tokens are required.",
+    "by the account that started the API, on this machine's own address, unless tokens are "
+    "required.",
 )
+
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+"""Headers by which proxies say that they pass on what somebody else asked."""
 
 
 async def get_service(request: Request) -> Service:
@@ -69,11 +75,19 @@ def shown_token(request: Request, credentials: HTTPAuthorizationCredentials | No
 
 def identified(request: Request, authenticator: Authenticator, token: str | None) -> Identity:
     """Who sent `request` with `token`. Raises as `Authenticator.identify` does."""
-    client = request.client.host if request.client else None
-    server = request.scope.get("server")
-    identity = authenticator.identify(token, client, server[0] if server else None)
+    identity = authenticator.identify(token, origin_of(request.scope))
     request.state.actor = identity.name
     return identity
+
+
+def origin_of(scope: Scope) -> Origin:
+    """Where the request or WebSocket of `scope` comes from."""
+    headers = Headers(scope=scope)
+    client, server = (
+        (str(end[0]), int(end[1])) if end and end[1] else None
+        for end in (scope.get("client"), scope.get("server"))
+    )
+    return Origin(client, server, forwarded=any(name in headers for name in FORWARDED))
 
 
 def get_identify(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,6 @@ from urllib.parse import urlsplit
 import httpx2
 import jwt
 
-from tunesmith.api.tokens import digest
 from tunesmith.errors import ConfigError, Problem, ServiceError
 from tunesmith.settings import Settings
 from tunesmith.tracking.service_entities import Role
@@ -35,9 +33,6 @@ NAME_CLAIMS = ("name", "preferred_username", "email")
 
 LONGEST_NAME = 80
 """Characters of such a name that are shown."""
-
-REMEMBERED = 1000
-"""Tokens that are known to have been valid."""
 
 PAUSE = 2.0
 """Seconds for which a provider that didn't answer isn't asked for its address again."""
@@ -104,8 +99,6 @@ class OidcVerifier:
         self._lock = threading.Lock()
         self._failed: tuple[float, str] | None = None
         """When the provider didn't answer, by the steady clock, and how that is said."""
-        self._verified: OrderedDict[bytes, float] = OrderedDict()
-        """Digest of a token → when it expires, in seconds since 1970."""
 
     def verify(self, text: str) -> Account | None:
         """Whom the token `text` was made for; None when it isn't valid here and now.
@@ -128,25 +121,11 @@ class OidcVerifier:
         except jwt.PyJWKClientConnectionError as error:
             raise ServiceError(f"the keys of {self._issuer} can't be read: {error}") from error
         except (jwt.PyJWTError, ValueError):
-            with self._lock:
-                self._verified.pop(digest(text), None)
             return None
         subject = claims["sub"]
         if not subject:
             return None
-        self._remember(text, float(claims["exp"]))
         return Account(subject, self._role(claims.get(self._claim)), _display_name(claims))
-
-    def is_remembered(self, text: str) -> bool:
-        """Whether `text` was valid, and hasn't expired or been refused since. Asks nobody."""
-        with self._lock:
-            return self._verified.get(digest(text), 0.0) > time.time()
-
-    def _remember(self, text: str, expires: float) -> None:
-        with self._lock:
-            self._verified[digest(text)] = expires
-            while len(self._verified) > REMEMBERED:
-                self._verified.popitem(last=False)
 
     def _key_client(self) -> jwt.PyJWKClient:
         """What reads the keys. The provider is asked outside of the lock: nobody waits for another

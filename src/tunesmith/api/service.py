@@ -72,7 +72,9 @@ class Service:
         )  # fmt: skip
 
     def start(self) -> None:
-        """Begin to look after the queue."""
+        """Begin to look after the queue. Raises StorageError when the folder can't be written."""
+        if self.authenticator.open:
+            self.authenticator.local.make()
         _sweep(self.uploads)
         self.maintenance.start()
 

@@ -6,6 +6,7 @@ import click
 import uvicorn
 
 from tunesmith.api.app import create_app
+from tunesmith.api.server import configured
 from tunesmith.errors import ServiceError
 from tunesmith.jobs.child import CANT_RUN
 from tunesmith.jobs.logs import log_to_terminal
@@ -36,13 +37,8 @@ def api(host: str | None, port: int | None, require_tokens: bool, parent: int | 
     except ServiceError as error:
         error.exit_code = CANT_RUN  # `tunesmith up` need not try it again
         raise
-    uvicorn.run(
-        app,
-        host=settings.api_host,
-        port=settings.api_port,
-        log_config=None,
-        access_log=False,  # the application logs each request, without what is secret in it
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=CLOSING,
-    )
+    config = configured(
+        app, settings, settings.api_host, settings.api_port,
+        ws="none", timeout_graceful_shutdown=CLOSING,
+    )  # fmt: skip
+    uvicorn.Server(config).run()

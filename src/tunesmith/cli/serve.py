@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tunesmith.api.auth import Authenticator
 from tunesmith.api.openai.app import create_app
+from tunesmith.api.server import configured
 from tunesmith.cli.usable import USABLE, find_usable
 from tunesmith.errors import ConfigError, Problem
 from tunesmith.jobs.logs import log_to_terminal
@@ -74,15 +75,10 @@ def serve(
                 loading=lambda name: status.update(f"loading {name}"),
             )  # fmt: skip
         _announce(console, engine.models, engine.notes, settings.api_address)
-        config = uvicorn.Config(
-            create_app(engine, authenticator),
-            host=host,
-            port=settings.api_port,
-            log_config=None,
-            access_log=False,  # the application logs each request, without what is secret in it
-            server_header=False,
-            ws="none",
-            timeout_graceful_shutdown=CLOSING + 5,
+        app = create_app(engine, authenticator)
+        closing = CLOSING + 5
+        config = configured(
+            app, settings, host, settings.api_port, ws="none", timeout_graceful_shutdown=closing
         )
         with suppress(KeyboardInterrupt):  # it has stopped by then
             _Server(config, engine.close).run()

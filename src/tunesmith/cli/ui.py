@@ -7,6 +7,9 @@ import importlib
 import click
 import uvicorn
 
+from tunesmith.api.server import configured
+from tunesmith.errors import ServiceError
+from tunesmith.jobs.child import CANT_RUN
 from tunesmith.jobs.logs import log_to_terminal
 from tunesmith.jobs.ports import port_is_free, port_taken
 from tunesmith.jobs.processes import end_when_orphaned
@@ -30,13 +33,12 @@ def ui(host: str | None, port: int | None, parent: int | None) -> None:
     if parent is not None:
         end_when_orphaned(parent)
     # Streamlit takes a second to import, which no other command should pay for.
-    app = importlib.import_module("tunesmith.ui.server").create_app(settings)
-    uvicorn.run(
-        app,
-        host=settings.ui_host,
-        port=settings.ui_port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=CLOSING,
+    try:
+        app = importlib.import_module("tunesmith.ui.server").create_app(settings)
+    except ServiceError as error:
+        error.exit_code = CANT_RUN  # `tunesmith up` need not try it again
+        raise
+    config = configured(
+        app, settings, settings.ui_host, settings.ui_port, timeout_graceful_shutdown=CLOSING
     )
+    uvicorn.Server(config).run()

@@ -32,16 +32,24 @@ class Client(Following, Experiments, Sweeps, Adapters, Data, Service):
     """A connection to the API at `url`, to be closed or used with `with`.
 
     `token` is an access token, where the API asks for one; `timeout` is in seconds, and longer for
-    what reads whole datasets. Raises ConfigError for a URL or a token that can't be one. Every
-    method raises ServiceError when the API can't be reached or has an error of its own, AccessError
-    when the token doesn't allow what is asked, and StorageError when the API's store doesn't
-    answer; further errors are named. Threads may share a client.
+    what reads whole datasets. A server that asks in the name of its visitors says so with
+    `passed_on`, so that they aren't taken for the account that it runs under.
+
+    Raises ConfigError for a URL or a token that can't be one. Every method raises ServiceError when
+    the API can't be reached or has an error of its own, AccessError when the token doesn't allow
+    what is asked, and StorageError when the API's store doesn't answer; further errors are named.
+    Threads may share a client.
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, token: str | None = None, *, timeout: float = 30.0
+        self,
+        url: str = DEFAULT_URL,
+        token: str | None = None,
+        *,
+        timeout: float = 30.0,
+        passed_on: bool = False,
     ) -> None:
-        super().__init__(url, token, timeout)
+        super().__init__(url, token, timeout, passed_on=passed_on)
 
     def __enter__(self) -> Self:
         return self

@@ -10,9 +10,11 @@ from tunesmith.api.connection import Connection
 class Connected:
     """A connection to the API at `url`; the parts of the client ask through it."""
 
-    def __init__(self, url: str, token: str | None, timeout: float) -> None:
+    def __init__(
+        self, url: str, token: str | None, timeout: float, *, passed_on: bool = False
+    ) -> None:
         self.url = url.rstrip("/")
-        self._connection = Connection(self.url, token, timeout)
+        self._connection = Connection(self.url, token, timeout, passed_on=passed_on)
         self._ask, self._poll = self._connection.ask, self._connection.poll
 
 

@@ -155,15 +155,18 @@ def write_lines(path: Path, values: Iterable[Any]) -> None:
     write_text(path, "".join(lines))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text`: beside its place, flushed, renamed.
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write `text`: beside its place, flushed, renamed; `private` files are their owner's alone.
 
     Raises StorageError when the disk is full or the folder can't be written.
     """
     beside = path.with_name(f".{path.name}.partial")
     with _storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("w", encoding="utf-8") as stream:
+        beside.unlink(missing_ok=True)  # one that was left may be readable by others
+        mode = 0o600 if private else 0o666
+        made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(made, "w", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())

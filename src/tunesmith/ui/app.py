@@ -38,15 +38,6 @@ def main() -> None:
         frame.sidebar(signed_in=False)
         sign_in.page(refusal)
         return
-    if visitor.via == "local" and session.is_public():
-        st.error(
-            _(
-                "This page can be reached from other machines, but the API asks nobody who they "
-                "are. Start the API with TUNESMITH_REQUIRE_TOKENS=true, or this page on 127.0.0.1."
-            ),
-            icon=":material/lock_open:",
-        )
-        return
     pages = _pages()
     chosen = st.navigation(list(pages.values()))
     navigation.remember(pages)

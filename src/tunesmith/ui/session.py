@@ -8,13 +8,18 @@ from urllib.parse import urlsplit
 import jwt
 import streamlit as st
 
+from tunesmith.api import peers
 from tunesmith.api.auth import is_loopback
+from tunesmith.api.local import LocalToken
 from tunesmith.api.oidc import LEEWAY
 from tunesmith.api.schemas.service import Whoami
 from tunesmith.client import Client
 from tunesmith.settings import Settings
 from tunesmith.tracking.service_entities import Role
 from tunesmith.ui.cookies import TOKEN
+
+OWN = "X-Tunesmith-Own"
+"""Header in which the page's server tells its script whether the visitor is our own account."""
 
 _given: list[Settings] = []
 
@@ -43,11 +48,26 @@ def is_public() -> bool:
     return not all(map(is_loopback, hosts))
 
 
+def is_api_local() -> bool:
+    """Whether the API is on this machine's own address, where the page's account needs no token."""
+    return is_loopback(urlsplit(api_url()).hostname or "")
+
+
 def client() -> Client:
     """The connection of this visitor: with the token of the cookie, where there is one."""
     token = st.context.cookies.get(TOKEN)
     # Sending what has expired would count as a wrong token of this whole page's address.
-    return _client(api_url(), None if token is None or has_expired(token) else token)
+    if token is not None and has_expired(token):
+        token = None
+    own = st.context.headers.get(OWN) == "yes"
+    return _client(api_url(), token or own_token(own=own), passed_on=not own)
+
+
+def own_token(*, own: bool) -> str | None:
+    """The token of our own account, where the system doesn't tell the API whose a connection is."""
+    if not own or peers.is_told() or not is_api_local():
+        return None
+    return LocalToken(settings()).read()
 
 
 def was_signed_in() -> bool:
@@ -66,9 +86,9 @@ def has_expired(token: str) -> bool:
 
 
 @st.cache_resource(max_entries=100, show_spinner=False)
-def _client(url: str, token: str | None) -> Client:
+def _client(url: str, token: str | None, *, passed_on: bool) -> Client:
     # Answers that haven't changed are not sent again: one connection for each token, not each page.
-    return Client(url, token)
+    return Client(url, token, passed_on=passed_on)
 
 
 def visitor() -> Whoami:

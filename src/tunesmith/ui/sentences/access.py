@@ -9,7 +9,10 @@ SENTENCES = N_(
     "tokens create NAME --role ROLE",
     "experiment {id} belongs to {who}; {name} may change only experiments of their own.",
     "whoever is at the machine itself",
-    "This needs an access token, sent as Authorization: Bearer ts_…; an admin makes one "
+    "This needs an access token. It is sent as Authorization: Bearer ts_…; an admin makes one "
+    "with: tunesmith tokens create NAME",
+    "Only the account that started Tunesmith needs no access token, in requests of its own "
+    "programs on the same machine. It is sent as Authorization: Bearer ts_…; an admin makes one "
     "with: tunesmith tokens create NAME",
     "This access token is unknown, has expired or was revoked.",
     "Too many wrong tokens came from this address; try again later.",
