@@ -79,6 +79,7 @@ ENV HF_HOME=/var/cache/tunesmith/huggingface \
     HOME=/tmp \
     TUNESMITH_CACHE_DIR=/var/cache/tunesmith \
     TUNESMITH_DATA_DIR=/var/lib/tunesmith/data \
+    TUNESMITH_FILE_ACCESS=group \
     TUNESMITH_LOG_FORMAT=json \
     TUNESMITH_RESULTS_DIR=/var/lib/tunesmith/results
 WORKDIR /var/lib/tunesmith

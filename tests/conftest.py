@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gc
 import logging
+import os
 import random
 import shutil
 import signal
@@ -107,6 +108,15 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: at the end, one process would wait for the other."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+@pytest.fixture(autouse=True)
+def mask_as_it_was() -> Iterator[None]:
+    """A command that a test calls keeps the files of this process to their owner."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    yield
+    os.umask(mask)
 
 
 @pytest.fixture(autouse=True)

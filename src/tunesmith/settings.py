@@ -71,6 +71,12 @@ class Settings(BaseSettings):
         validation_alias="TUNESMITH_CACHE_DIR",
         description="Folder for what can be made again, such as converted base models.",
     )
+    file_access: Literal["owner", "group", "all"] = Field(
+        "owner",
+        validation_alias="TUNESMITH_FILE_ACCESS",
+        description="Who may read the files that Tunesmith writes: their owner, the owner's group "
+        "too, or all accounts of the machine.",
+    )
     hf_token: SecretStr | None = Field(
         None,
         validation_alias="HF_TOKEN",
@@ -362,7 +368,26 @@ class Settings(BaseSettings):
         """Address of the broker, with its password: for the connection alone."""
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
-        return f"redis://127.0.0.1:{self.redis_port}/0"
+        password = self.broker_password
+        return f"redis://{f':{password}@' if password else ''}127.0.0.1:{self.redis_port}/0"
+
+    @property
+    def services_dir(self) -> Path:
+        """Where the services of this machine leave their logs, and what they tell each other."""
+        return self.results_dir / ".tunesmith"
+
+    @property
+    def broker_password_file(self) -> Path:
+        """Where `tunesmith up` leaves the password of the broker that it started."""
+        return self.services_dir / "broker-password"
+
+    @property
+    def broker_password(self) -> str:
+        """That password; empty where it started none."""
+        try:
+            return self.broker_password_file.read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return ""
 
     @property
     def api_address(self) -> str:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.jobs.conftest import eventually
 
@@ -105,3 +106,14 @@ def test_a_message_arrives_whenever_the_broker_is_there(
         assert notifier.waiting("gpu") == 1
     finally:
         notifier.close()
+
+
+def test_an_embedded_broker_with_a_password_does_nothing_for_who_has_none() -> None:
+    port = free_port()
+    with EmbeddedBroker(port, "a-password") as broker:
+        assert broker.is_running()
+        assert broker_is_live(broker.url)
+        assert "a-password" not in shown_url(broker.url)
+        assert "a-password" not in " ".join(psutil.Process(broker.pid).cmdline())
+        for address in (f"redis://127.0.0.1:{port}/0", f"redis://:wrong@127.0.0.1:{port}/0"):
+            assert "password" in str(broker_trouble(address)), address

@@ -58,6 +58,13 @@ def test_one_command_starts_everything_and_ctrl_c_ends_it_all(
     assert set(services.services) == {"broker", "api", "worker", "ui"}
     assert services.addresses["api"] == f"http://127.0.0.1:{settings.api_port}"
     assert broker_is_live(settings.broker_url)
+    open_to_all = f"redis://127.0.0.1:{settings.redis_port}/0"
+    assert "wants another password" in str(broker_trouble(open_to_all))
+    assert settings.broker_password_file.stat().st_mode & 0o777 == 0o600
+    for name in services.services:
+        process = services.services[name].find()
+        assert process is not None
+        assert settings.broker_password not in " ".join(process.cmdline())
     experiment = queue(training={"num_train_epochs": 1})
     assert eventually(lambda: store.get(experiment.id).status == "succeeded")
     code, said = run_to_end(start, tmp_path, "up")
@@ -68,6 +75,7 @@ def test_one_command_starts_everything_and_ctrl_c_ends_it_all(
     assert up.wait(60) == 0
     assert all_ended(services)
     assert not broker_is_live(settings.broker_url)
+    assert not settings.broker_password_file.exists()
     printed = (tmp_path / "up-0.txt").read_text()
     assert f"http://127.0.0.1:{settings.api_port}/docs" in printed
     assert "worker |" in printed

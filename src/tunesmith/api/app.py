@@ -33,6 +33,7 @@ from tunesmith.api.routes import (
 )
 from tunesmith.api.service import Service
 from tunesmith.settings import VERSION, Settings
+from tunesmith.tracking import permissions
 
 # The one that has a path of its own before the one that would take it for an experiment's id.
 ROUTERS = (
@@ -48,7 +49,9 @@ def create_app(settings: Settings | None = None, *, patience: float = PATIENCE) 
     when the address can be reached from outside and nobody has an admin token, StorageError when
     the store can't be used, ConfigError for settings that are wrong.
     """
-    settings = settings or Settings.read()
+    if settings is None:  # a server of somebody else's starts us, and no command of ours
+        settings = Settings.read()
+        permissions.take(permissions.Access(settings.file_access))
     service = Service.open(settings)
     app = FastAPIOffline(
         title="Tunesmith",

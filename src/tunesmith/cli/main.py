@@ -92,6 +92,26 @@ def app() -> None:
     tunesmith experiments list                 what was trained, and how good it is
     tunesmith data check reviews.csv           what is wrong with the data, row by row
     """  # noqa: D301 - click's mark of lines to leave alone is a real backspace
+    _keep_files_private()
+
+
+def _keep_files_private() -> None:
+    """Let what this command writes be read as TUNESMITH_FILE_ACCESS says, and what it finds too."""
+    permissions, settings = load("tunesmith.tracking.permissions"), load("tunesmith.settings")
+    try:
+        read = settings.Settings.read()
+    except ConfigError:  # the command itself says what is wrong
+        permissions.take(permissions.Access.OWNER)
+        return
+    access = permissions.Access(read.file_access)
+    permissions.take(access)
+    for folder in (read.results_dir, read.cache_dir):
+        if permissions.is_ours(folder) and permissions.close_to_strangers(folder, access):
+            click.echo(
+                f"{folder} could be read by other accounts of this machine, and can't any more; "
+                "TUNESMITH_FILE_ACCESS=group or all shares it.",
+                err=True,
+            )
 
 
 def main() -> None:

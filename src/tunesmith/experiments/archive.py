@@ -30,6 +30,7 @@ from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import DatasetVersion, Experiment
 from tunesmith.tracking.files import ExperimentFiles, write_json
+from tunesmith.tracking.permissions import settle
 from tunesmith.tracking.store import Store
 from tunesmith.training.placing import placed, sha256
 
@@ -120,6 +121,7 @@ def import_archive(path: Path, store: Store, settings: Settings) -> Experiment:
                 _unpack(archive, manifest["files"], room, path)
                 version = _take_data(room / "data", settings, path)
                 if not folder.exists():
+                    settle(room / "experiment")
                     (room / "experiment").rename(folder)
             finally:
                 shutil.rmtree(room, ignore_errors=True)

@@ -26,7 +26,7 @@ TIMEOUT = 2.0
 """Seconds that a broker gets to answer."""
 
 HOST = "127.0.0.1"
-"""Where the embedded broker listens: it knows no passwords, so only this machine may reach it."""
+"""Where the embedded broker listens. It wants a password, for there are other accounts here."""
 
 
 def shown_url(url: str) -> str:
@@ -83,21 +83,34 @@ def in_words(error: BaseException) -> str:
     return str(error).rstrip(".") or type(error).__name__
 
 
+class _Server(ValkeyServer):  # type: ignore[misc]  # it ships no types
+    """A server that also counts as there when it asks for a password."""
+
+    def _check_connection(self) -> None:
+        try:
+            super()._check_connection()
+        except OSError as error:
+            if "NOAUTH" not in str(error):
+                raise
+
+
 class EmbeddedBroker:
     """A Valkey server of this process's own, on this machine alone; it keeps nothing on disk.
 
     It needs to keep nothing: the store is the queue, and messages are sent again.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, password: str = "") -> None:
         self.port = port
+        self.password = password
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._server: ValkeyServer | None = None
 
     @property
     def url(self) -> str:
         """Address of the broker."""
-        return f"redis://{HOST}:{self.port}/0"
+        known = f":{self.password}@" if self.password else ""
+        return f"redis://{known}{HOST}:{self.port}/0"
 
     @property
     def pid(self) -> int:
@@ -113,11 +126,13 @@ class EmbeddedBroker:
         """Start it, and wait until it answers. Raises ServiceError when it can't be started."""
         self._folder = tempfile.TemporaryDirectory(prefix="tunesmith-broker-")
         try:
-            self._server = ValkeyServer(
+            # It reads that in a file of its own folder: arguments of processes are read by everybody.
+            asked = {"requirepass": self.password} if self.password else {}
+            self._server = _Server(
                 port=self.port,
                 host=HOST,
                 data_dir=Path(self._folder.name),
-                config={"save": "", "appendonly": "no"},
+                config={"save": "", "appendonly": "no", **asked},
             )
             # Ctrl-C reaches every process of the terminal; the broker has to outlive the worker.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

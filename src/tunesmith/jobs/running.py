@@ -18,7 +18,7 @@ from tunesmith.tracking.machine import is_this_machine
 
 def services_folder(settings: Settings) -> Path:
     """Where the services' logs lie, and the record of what runs."""
-    return settings.results_dir / ".tunesmith"
+    return settings.services_dir
 
 
 @dataclass(frozen=True)

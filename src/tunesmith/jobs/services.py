@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import secrets
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from tunesmith.jobs.processes import ProcessIdentity, end_processes
 from tunesmith.jobs.running import Running, only_one, services_folder
 from tunesmith.jobs.signals import StopSignals
 from tunesmith.settings import Settings
+from tunesmith.tracking.files import write_text
 from tunesmith.tracking.machine import this_machine
 
 COMMAND = (sys.executable, "-P", "-m", "tunesmith.cli")
@@ -117,6 +119,7 @@ class Services:
     def _start_broker(self) -> None:
         """Use the broker that is there, or start one."""
         settings = self.settings
+        settings.broker_password_file.unlink(missing_ok=True)  # of a broker that is gone
         url = settings.broker_url
         self.addresses["broker"] = shown_url(url)
         trouble = broker_trouble(url)
@@ -128,7 +131,9 @@ class Services:
             error = port_taken("broker", settings.redis_port, "REDIS_PORT")
             raise ServiceError(f"{error} What is there can't be used: {trouble}.")
         else:
-            self._broker = EmbeddedBroker(settings.redis_port)
+            password = secrets.token_urlsafe(24)
+            write_text(settings.broker_password_file, password, private=True)
+            self._broker = EmbeddedBroker(settings.redis_port, password)
             self._broker.start()
             self._broker_identity = ProcessIdentity.of(self._broker.pid)
             self._say("broker", f"{shown_url(url)}, embedded, keeps nothing on disk")
@@ -181,6 +186,7 @@ class Services:
             child.close()
         if self._broker is not None:
             self._broker.stop()
+            self.settings.broker_password_file.unlink(missing_ok=True)
 
     def _patience(self, seconds: float) -> float:
         return 0.0 if self._at_once else seconds

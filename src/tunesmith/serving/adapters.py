@@ -22,6 +22,7 @@ from tunesmith.tasks.base import Columns, Task
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.files import WEIGHTS, ExperimentFiles
+from tunesmith.tracking.permissions import settle
 from tunesmith.training.writing import mark_as_used
 
 NEEDED = ("adapter_config.json", WEIGHTS, "tunesmith.json")
@@ -184,6 +185,7 @@ def _fetch(directory: Path, here: Path, kept: Path, settings: Settings) -> Path 
                 with (staging / name).open("wb") as stream:
                     for piece in copies.read(directory.name, prefix + name):
                         stream.write(piece)
+            settle(staging)
             if not _is_whole(kept):  # else another process was faster
                 staging.rename(kept)
         finally:

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tunesmith.errors import ModelError, StorageError
+from tunesmith.tracking.permissions import settle
 from tunesmith.training.writing import WRITE_ERRORS, mark_as_used, why_not_written
 
 
@@ -33,6 +34,7 @@ def converted(gguf: Path, cache: Path, *, convert: bool) -> Path:
         raise StorageError(f"the cache folder {cache} can't be written: {error}") from error
     try:
         _convert(gguf, staging)
+        settle(staging)
         try:
             staging.rename(folder)
         except OSError:

@@ -18,6 +18,7 @@ import transformers
 from tunesmith import tasks
 from tunesmith.errors import DataError
 from tunesmith.tasks.base import Example, Row
+from tunesmith.tracking.permissions import settle
 from tunesmith.training.fitting import Training
 from tunesmith.training.writing import mark_as_used
 
@@ -128,6 +129,7 @@ def _keep(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     with tempfile.TemporaryDirectory(prefix=".", dir=file.parent) as folder:
         written = Path(folder) / file.name
         write_examples(written, lines)
+        settle(written)
         written.replace(file)
 
 

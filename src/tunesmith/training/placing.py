@@ -13,6 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from tunesmith.errors import StorageError, UserError
+from tunesmith.tracking.permissions import settle
 from tunesmith.training.writing import why_not_written
 
 
@@ -35,6 +36,7 @@ def placed(place: Path, *, force: bool) -> Iterator[Path]:
     staging = room / place.name
     try:
         yield staging
+        settle(staging)
         _flush(staging)
         if place.is_dir():
             place.rename(room / "before")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from tunesmith.tracking.permissions import settle
+
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
 """What saving raises when the disk is full: Python, torch.save and safetensors each their own."""
 
@@ -18,6 +20,7 @@ def make_visible(written: Path, final: Path) -> None:
 
     Raises OSError when the disk is full or the folder can't be written.
     """
+    settle(written)
     for path in sorted(written.rglob("*")):
         if path.is_file():
             with path.open("rb") as stream:
