@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 from tests.jobs.conftest import Queue, Start, eventually
 
-from tunesmith.jobs.broker import EmbeddedBroker, broker_is_live
+from tunesmith.jobs.broker import EmbeddedBroker, broker_is_live, broker_trouble
 from tunesmith.jobs.processes import ProcessIdentity
 from tunesmith.jobs.queue import send_once
 from tunesmith.jobs.running import Running

@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from tunesmith.experiments.states import new_lease, this_process
 from tunesmith.jobs.devices import Slot
 from tunesmith.jobs.endings import TRY_AGAIN
 from tunesmith.jobs.process import main
+from tunesmith.jobs.stillness import Stillness
 from tunesmith.jobs.supervisor import _exit_code, supervise
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
@@ -191,6 +194,77 @@ def test_a_cancelled_one_that_does_not_obey_is_killed_and_cancelled(
     assert ended.status == "cancelled"
     assert "it was cancelled" in str(ended.reason)
     assert not process.is_running()
+
+
+def test_a_cancelled_one_that_hangs_is_killed_long_before_its_time_to_save_is_over(
+    queue: Queue, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunesmith.jobs.stillness.STILL_SECONDS", 2.0)
+    patient = settings.model_copy(update={"cancel_grace_seconds": 600.0, "lease_seconds": 60.0})
+    experiment = queue()
+    running = Supervised(store, patient)
+    process = running.process()
+    process.suspend()
+    cancel(experiment.id, store, by="maria")
+    running.thread.join(60)
+    ended = running.end()
+    assert ended.status == "cancelled"
+    assert "it was stopped, as by SIGSTOP" in str(ended.reason)
+    assert "although it was cancelled" in str(ended.reason)
+    assert not process.is_running()
+
+
+@pytest.mark.parametrize("to", [ExperimentStatus.QUEUED, ExperimentStatus.FAILED])
+def test_one_that_was_taken_from_a_hung_process_frees_its_slot_within_seconds(
+    queue: Queue, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch,
+    to: ExperimentStatus,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("tunesmith.jobs.supervisor.LOST_GRACE", 1.0)
+    experiment = queue()
+    running = Supervised(store, settings.model_copy(update={"lease_seconds": 2.0}))
+    process = running.process()
+    eventually(lambda: running.now().directory)
+    process.suspend()
+    time.sleep(2.0)  # for so long it gave no sign of life
+    reason = "The process has given no sign of life."
+    if to is ExperimentStatus.QUEUED:
+        store.jobs.requeue(experiment.id, {ExperimentStatus.RUNNING}, last=False, reason=reason)
+    else:
+        store.change_status(experiment.id, to, {ExperimentStatus.RUNNING}, reason=reason)
+    running.thread.join(60)
+    assert not running.thread.is_alive()
+    assert not process.is_running()
+    assert (running.now().status, running.now().reason) == (to, reason)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import time; time.sleep(600)", "it hung"),
+        ("import threading; a = threading.Lock(); a.acquire(); a.acquire()", "it hung"),
+        ("while True: pass", None),
+        (
+            "import subprocess, sys; subprocess.run([sys.executable, '-c', 'while True: pass'])",
+            None,
+        ),
+    ],
+)
+def test_what_hangs_is_told_from_what_works(
+    code: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunesmith.jobs.stillness.STILL_SECONDS", 1.0)
+    with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as process:
+        try:
+            time.sleep(1.0)
+            still = Stillness(process.pid)
+            until = time.monotonic() + 2.5
+            found = None
+            while found is None and time.monotonic() < until:
+                time.sleep(0.1)
+                found = still.found(time.monotonic())
+            assert (found is None) if expected is None else str(found).startswith(expected)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_what_outlives_its_time_limit_is_killed_and_failed(

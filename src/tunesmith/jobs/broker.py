@@ -126,7 +126,7 @@ class EmbeddedBroker:
         """Start it, and wait until it answers. Raises ServiceError when it can't be started."""
         self._folder = tempfile.TemporaryDirectory(prefix="tunesmith-broker-")
         try:
-            # It reads that in a file of its own folder: arguments of processes are read by everybody.
+            # It reads that in a file of its own folder: anybody may read a process's arguments.
             asked = {"requirepass": self.password} if self.password else {}
             self._server = _Server(
                 port=self.port,

@@ -24,6 +24,7 @@ from tunesmith.jobs.endings import Ending, KillCounts, judge_ending
 from tunesmith.jobs.logs import about, log
 from tunesmith.jobs.process import LEASE
 from tunesmith.jobs.processes import kill_family
+from tunesmith.jobs.stillness import STILL_SECONDS, Stillness
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.files import ExperimentFiles
@@ -37,6 +38,10 @@ LONGEST_START = 300.0
 
 FAREWELL = 300.0
 """Seconds between an experiment's recorded end and its process's: its last files are copied."""
+
+LOST_GRACE = 5.0
+"""Seconds that a process gets to end by itself once the experiment isn't its own any more: what it
+could still save would be in another's way."""
 
 RECORD_PATIENCE = 30.0
 """Seconds for which the store is asked again to record an end."""
@@ -52,7 +57,12 @@ class Wish(StrEnum):
     CANCELLED = "it was cancelled"
     TIME_LIMIT = "its time was over (job.time_limit)"
     LEASE_LOST = "another process was given the experiment"
+    TAKEN = "the experiment was taken from it, since it gave no sign of life"
     ENDED = "its end was recorded"
+
+
+_GONE = (Wish.LEASE_LOST, Wish.TAKEN, Wish.ENDED)
+"""Wishes after which the process has nothing more to say of the experiment."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +113,12 @@ class _Supervision:
         self.printed = 0
         self.begun = time.monotonic()
         self.has_begun = False
+        self.heard = self.begun
+        """When it gave its last sign of life, by the steady clock."""
         self.asked: _Asked | None = None
         self.overstayed: _Asked | None = None
+        self.hung: str | None = None
+        """What held it up, where it did nothing when it should end."""
 
     def run(self) -> Experiment:
         before = KillCounts.read()
@@ -150,6 +164,7 @@ class _Supervision:
             target=lambda: codes.append(_exit_code(process)), name=f"wait-{self.id}", daemon=True
         )
         waiter.start()
+        still = Stillness(process.pid)
         looked = time.monotonic()
         while waiter.is_alive():
             waiter.join(min(TICK, self.interval))
@@ -162,13 +177,23 @@ class _Supervision:
             if now - looked >= self.interval:
                 looked = now
                 self._look(process.pid, now)
-            if self.asked and not self.overstayed and now - self.asked.at > self.asked.grace:
+            if self.asked and not self.overstayed and self._overstays(self.asked, still, now):
                 self.overstayed = self.asked
                 log.warning(
-                    "it doesn't end though %s: killed", self.asked.wish, extra=about(self.id)
-                )
+                    "it doesn't end though %s%s: killed", self.asked.wish,
+                    f" ({self.hung})" if self.hung else "", extra=about(self.id),
+                )  # fmt: skip
                 kill_family(process.pid, LEASE, self.lease)
         return codes[0]
+
+    def _overstays(self, asked: _Asked, still: Stillness, now: float) -> bool:
+        """Whether its time is over, or it does nothing with it."""
+        if now - asked.at > asked.grace:
+            return True
+        if asked.wish is Wish.ENDED and self.settings.artifacts:
+            return False  # its last files may wait for an object store
+        self.hung = still.found(now)
+        return self.hung is not None
 
     def _look(self, pid: int, now: float) -> None:
         """What the record says; until the process does it, keep the lease alive."""
@@ -181,11 +206,19 @@ class _Supervision:
         except NotFoundError:  # it had ended, and somebody deleted it
             self._ask(Wish.ENDED, now, FAREWELL)
             return
+        if experiment.heartbeat != self.experiment.heartbeat:
+            self.heard = now
         self.experiment = experiment
         if experiment.status is not S.RUNNING:
-            self._ask(Wish.ENDED, now, FAREWELL)
+            # Others end it only after silence; and only we let its process put it back.
+            silent = now - self.heard > self.settings.lease_seconds / 2
+            put_back = experiment.status is S.QUEUED and self.asked is None
+            if (silent and experiment.status is not S.SUCCEEDED) or put_back:
+                self._ask(Wish.TAKEN, now, LOST_GRACE)
+            else:
+                self._ask(Wish.ENDED, now, FAREWELL)
         elif experiment.lease != self.lease:
-            self._ask(Wish.LEASE_LOST, now)
+            self._ask(Wish.LEASE_LOST, now, LOST_GRACE)
         elif experiment.cancel_requested_at is not None:
             self._ask(Wish.CANCELLED, now)
         elif self.limit is not None and now - self.begun > self.limit:
@@ -204,7 +237,7 @@ class _Supervision:
             self.heartbeat = renewed.heartbeat
 
     def _ask(self, wish: Wish, now: float, grace: float | None = None) -> None:
-        if self.asked is None or (wish is Wish.ENDED and self.asked.wish is not Wish.ENDED):
+        if self.asked is None or (wish in _GONE and self.asked.wish not in _GONE):
             patience = self.settings.cancel_grace_seconds if grace is None else grace
             self.asked = _Asked(wish, now, patience)
 
@@ -212,7 +245,10 @@ class _Supervision:
         """Record the end of a process that recorded none."""
         if self.overstayed is not None:
             reason = (
-                f"The process that trained it was killed: it did not stop within "
+                f"The process that trained it was killed: {self.hung} for "
+                f"{STILL_SECONDS:g} seconds although {self.overstayed.wish}."
+                if self.hung
+                else f"The process that trained it was killed: it did not stop within "
                 f"{self.overstayed.grace:g} seconds although {self.overstayed.wish}."
             )
             restart = Restart.FREE if self.overstayed.wish is Wish.SHUTDOWN else Restart.NEVER

@@ -45,6 +45,10 @@ SENTENCES = N_(
     "stopped during evaluation",
     "The process that trained it was killed: it did not stop within {seconds} seconds "
     "although {why}.",
+    "The process that trained it was killed: {what} for {seconds} seconds although {why}.",
+    "it was stopped, as by SIGSTOP",
+    "it hung: it used neither processor nor disk",
+    "the experiment was taken from it, since it gave no sign of life",
     "the worker shut down",
     "it was cancelled",
     "its time was over (job.time_limit)",
