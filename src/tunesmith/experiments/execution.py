@@ -181,7 +181,7 @@ class _Run:
                 self.store, self._experiment(), S.SUCCEEDED, lease=self.held.token,
                 phase=None, progress=1.0, metrics=metrics, train_runtime=metrics["train_runtime"],
                 eval_accuracy=metrics.get("eval_accuracy"), score_name=result.score_name,
-                score=result.score, reason=None, cancel_requested_at=None,
+                score=result.score, reason=self.recorder.noticed, cancel_requested_at=None,
             )
         )  # fmt: skip
         shutil.rmtree(self.files.checkpoints, ignore_errors=True)

@@ -45,6 +45,8 @@ class Recorder:
         self.store = store
         self.files = files
         self.listener = listener
+        self.noticed: str | None = None
+        """What whoever looks at the experiment later should know."""
         self._written = 0.0
         self._phase: Phase | None = None
         self._changes: dict[str, Any] = {}
@@ -78,6 +80,12 @@ class Recorder:
         """Log it as a warning."""
         log.warning("%s", text)
         self.listener.warning(text)
+
+    def notice(self, text: str) -> None:
+        """Log it as a warning, and keep it with the experiment's record."""
+        self.noticed = text
+        self.warning(text)
+        self._write(reason=text)
 
     def progress(self, done: int, total: int) -> None:
         """Record the progress of training, at most once a second."""

@@ -27,6 +27,7 @@ from tunesmith.training.adapter import (
 )
 from tunesmith.training.callbacks import Progress
 from tunesmith.training.card import write_card
+from tunesmith.training.checkpoints import newest
 from tunesmith.training.encoding import encode
 from tunesmith.training.evaluation import (
     compare_predictions,
@@ -51,7 +52,6 @@ from tunesmith.training.plan import Plan
 from tunesmith.training.preflight import fit_into_memory
 from tunesmith.training.processes import Processes
 from tunesmith.training.reporter import Phase, Reporter, TrainingData, TrainingResult
-from tunesmith.training.trainer import checkpoints
 from tunesmith.training.writing import WRITE_ERRORS, make_visible, why_not_written
 
 FINAL_MODEL = Path("artifacts") / "final_model"
@@ -238,12 +238,16 @@ def _verify(work: Training, folder: Path, predictions: list[Prediction]) -> floa
 
 
 def _newest_checkpoint(work: Training) -> Path | None:
-    whole = checkpoints(work.directory / CHECKPOINTS)
-    if not whole:
+    found, passed_over = newest(work.directory / CHECKPOINTS)
+    if passed_over:
+        name, wrong = next(iter(passed_over.items()))
+        then = f"going on from {found.name}" if found else "starting from the beginning"
+        work.reporter.notice(f"{name} is damaged: {wrong}; {then} instead.")
+    elif found is None:
         work.reporter.message("no whole checkpoint was left: starting from the beginning")
-        return None
-    work.reporter.message(f"resuming from {whole[-1].name}")
-    return whole[-1]
+    if found is not None:
+        work.reporter.message(f"resuming from {found.name}")
+    return found
 
 
 def _stop_if_asked(reporter: Reporter) -> None:

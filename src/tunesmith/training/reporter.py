@@ -45,6 +45,10 @@ class Reporter(Protocol):
         """Something that may change what the result means."""
         return None
 
+    def notice(self, text: str) -> None:
+        """Something that whoever looks at the experiment later should know."""
+        return None
+
     def progress(self, done: int, total: int) -> None:
         """Steps (or rows, outside training) done of the present phase."""
         return None

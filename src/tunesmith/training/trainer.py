@@ -19,6 +19,7 @@ from tunesmith.errors import NonFiniteLossError, StorageError
 from tunesmith.tasks.base import Batch, Example, Task
 from tunesmith.training.batching import EpochSampler, Examples, PartialBatches, Widths
 from tunesmith.training.callbacks import Progress
+from tunesmith.training.checkpoints import damage, seal
 from tunesmith.training.group import Group
 from tunesmith.training.halving import Steps
 from tunesmith.training.monitor import Part
@@ -294,6 +295,7 @@ class LoraTrainer(transformers.Trainer):
         self.state.save_to_json(str(written / transformers.trainer.TRAINER_STATE_NAME))
         self.before_save()
         (written / PROGRESS_FILE).write_text(json.dumps(asdict(self.progress)))
+        seal(written)
         make_visible(written, final)
         rotate_checkpoints(
             output_dir=str(self.folder),
@@ -302,15 +304,17 @@ class LoraTrainer(transformers.Trainer):
             use_mtime=False,
         )
 
+    def _load_best_model(self) -> None:
+        """The best checkpoint may lie for long. Raises StorageError when it is no longer whole."""
+        best = self.state.best_model_checkpoint
+        wrong = damage(Path(best)) if best else None
+        if wrong is not None:
+            raise StorageError(f"the best checkpoint, {best}, is damaged: {wrong}.")
+        super()._load_best_model()
+
     def _keep_best_of_its_final_place(self) -> None:
         """The parent looks for the best checkpoint where it writes; that is not where they stay."""
         best = self.state.best_global_step
         self.state.best_model_checkpoint = (
             str(self.folder / f"{PREFIX_CHECKPOINT_DIR}-{best}") if best else None
         )
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints in `folder`, oldest first."""
-    found = [p for p in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if (p / PROGRESS_FILE).is_file()]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))

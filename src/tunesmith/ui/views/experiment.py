@@ -39,6 +39,8 @@ def page() -> None:
         st.warning(said.text(whole.reason), icon=":material/cancel:")
     if whole.status is S.SUCCEEDED:
         results.verdict(whole)
+        if whole.reason:  # such as a damaged checkpoint on the way
+            st.warning(said.text(whole.reason), icon=":material/info:")
     names = [_("Curves"), _("Log"), _("Configuration"), _("Plan"), _("Data"), _("Files")]
     if whole.status is S.SUCCEEDED:
         names.insert(0, _("Results"))
