@@ -29,7 +29,7 @@ FORGETS = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 """Keeps the last answer only, as models that think do with their thoughts."""
-OPENS_OTHERWISE = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>{% endif %}")
+OPENS_OTHERWISE = CHATML.replace("assistant\n{% endif %}", "assistant\nSure: {% endif %}")
 """Opens the answer with what a conversation in its data doesn't have."""
 NO_END = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"

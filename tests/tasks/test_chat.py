@@ -1,4 +1,4 @@
-"""Conversations: reading them, rendering them in a model's format, logits where they are needed."""
+"""Conversations: reading them, and logits where they are needed."""
 
 from __future__ import annotations
 
@@ -7,20 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from tests.tasks.chat_formats import (
-    CHATML,
-    END,
-    FORGETS,
-    LLAMA3,
-    MISTRAL,
-    NO_END,
-    OPENS_OTHERWISE,
-    byte_tokenizer,
-    tiny_llama,
-)
+from tests.tasks.chat_formats import byte_tokenizer, tiny_llama
 
-from tunesmith.errors import DataError, ModelError
-from tunesmith.tasks.chat import Message, head_only_at, parse_messages, render
+from tunesmith.errors import DataError
+from tunesmith.tasks.chat import Message, head_only_at, parse_messages
 
 TALK: list[Message] = [
     {"role": "user", "content": "Hello?"},
@@ -28,50 +18,6 @@ TALK: list[Message] = [
     {"role": "user", "content": "為什麼?"},
     {"role": "assistant", "content": "因為 so."},
 ]
-
-
-def answers(turns: list[Message], template: str) -> list[str]:
-    """What `render` takes for the answers."""
-    text, spans = render(turns, byte_tokenizer(template))
-    return [text[start:end] for start, end in spans]
-
-
-@pytest.mark.parametrize("template", [CHATML, LLAMA3])
-def test_every_answer_is_found_with_its_end(template: str) -> None:
-    end = END[template]
-    assert answers(TALK, template) == [f"Good day.{end}", f"因為 so.{end}"]
-
-
-def test_an_answer_after_a_space_begins_with_it() -> None:
-    assert answers(TALK, MISTRAL) == [" Good day.</s>", " 因為 so.</s>"]
-
-
-@pytest.mark.parametrize("template", [CHATML, LLAMA3])
-def test_a_system_turn_is_rendered_and_not_learned(template: str) -> None:
-    system: Message = {"role": "system", "content": "Be brief."}
-    text, spans = render([system, *TALK[:2]], byte_tokenizer(template))
-    assert "Be brief." in text[: spans[0][0]]
-    assert [text[a:b] for a, b in spans] == [f"Good day.{END[template]}"]
-
-
-def test_where_earlier_answers_are_rewritten_only_the_last_is_learned() -> None:
-    assert answers(TALK, FORGETS) == ["因為 so.<|im_end|>"]
-    assert answers(TALK[:2], FORGETS) == ["Good day.<|im_end|>"]
-
-
-def test_a_format_without_an_end_ends_with_the_answer() -> None:
-    assert answers(TALK[:2], NO_END) == ["Good day."]
-
-
-def test_an_answer_that_cannot_be_told_from_the_rest_is_refused() -> None:
-    with pytest.raises(ModelError, match="rewrites earlier turns"):
-        render(TALK[:2], byte_tokenizer(OPENS_OTHERWISE))
-
-
-def test_a_conversation_that_the_format_refuses_is_said() -> None:
-    system: Message = {"role": "system", "content": "Be brief."}
-    with pytest.raises(ModelError, match="refuses a conversation: no system turns here"):
-        render([system, *TALK[:2]], byte_tokenizer(MISTRAL))
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from transformers import (
 
 from tunesmith.data.sources import read_source
 from tunesmith.errors import ConfigError, DataError, ModelError
+from tunesmith.tasks import sft
 from tunesmith.tasks.base import Batch, Columns, Prediction, Row
 from tunesmith.tasks.columns import IGNORED
 from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
@@ -98,8 +99,12 @@ def test_an_answer_that_follows_a_space_is_learned_with_it() -> None:
     assert learned(QUESTIONS[0], PAIRS, MISTRAL) == [" Four.</s>"]
 
 
-def test_where_the_format_forgets_earlier_answers_only_the_last_is_learned() -> None:
+def test_where_the_format_forgets_earlier_answers_they_are_learned_by_themselves() -> None:
     assert learned(TALK, TALKS, FORGETS) == ["因為 so.<|im_end|>"]
+    tokenizer = byte_tokenizer(FORGETS)
+    (example,) = task_with().encode([TALK], TALKS, tokenizer, 1000)
+    (earlier,) = example["earlier"]
+    assert tokenizer.decode([t for t in earlier["labels"] if t != IGNORED]) == "Good day.<|im_end|>"
 
 
 def test_a_system_prompt_goes_before_conversations_that_have_none() -> None:
@@ -328,10 +333,10 @@ class Counting(SupervisedFineTuning):
 class Everything(Counting):
     """Generates every answer, whatever teacher forcing says."""
 
-    def _answers(
-        self, model: Any, batch: Batch, tokenizer: Any, hits: torch.Tensor, owners: torch.Tensor
-    ) -> list[str]:
-        return super()._answers(model, batch, tokenizer, torch.zeros_like(hits), owners)
+    def _known(
+        self, batch: Batch, tokenizer: Any, sure: torch.Tensor, owners: torch.Tensor
+    ) -> dict[int, list[int]]:
+        return {}
 
 
 Trained = tuple[Any, Any, Sequence[Row]]
@@ -394,38 +399,64 @@ def test_generating_only_what_teacher_forcing_leaves_open_changes_nothing(
         assert any(not p.correct and p.tokens_correct == p.tokens for p in found)
 
 
-class AllRight(Counting):
-    """Takes every answer token for the likeliest one."""
+@pytest.mark.parametrize("template", [CHATML, NO_END])
+def test_only_an_answer_that_ends_is_known_without_generating_it(template: str) -> None:
+    tokenizer, task = byte_tokenizer(template), task_with(max_new_tokens=6)
+    whole = task.encode(QUESTIONS[:1], PAIRS, tokenizer, 200)
+    length = len(whole[0]["input_ids"])
 
-    def _answers(
-        self, model: Any, batch: Batch, tokenizer: Any, hits: torch.Tensor, owners: torch.Tensor
-    ) -> list[str]:
-        return super()._answers(model, batch, tokenizer, torch.ones_like(hits), owners)
+    def known(limit: int, *, sure: bool = True) -> dict[int, list[int]]:
+        batch = task.collate(task.encode(QUESTIONS[:1], PAIRS, tokenizer, limit), 0)
+        count = int((batch["labels"] != IGNORED).sum())
+        tokens = torch.full((count,), sure)
+        return task._known(batch, tokenizer, tokens, torch.zeros(count, dtype=torch.long))
+
+    assert known(200) == {0: whole[0]["input_ids"][-len("Four.") - 1 :]}
+    assert known(200, sure=False) == {}
+    assert known(length - 1) == {}  # its end was cut off
+    task = task_with(max_new_tokens=5)
+    assert known(200) == {}
 
 
-@pytest.mark.parametrize(("template", "generated"), [(CHATML, 0), (NO_END, 16)])
-def test_only_an_answer_that_ends_is_known_without_generating_it(
-    half_trained: Trained, template: str, generated: int
+class Deceived(Counting):
+    """Takes every answer for known, whatever the model says."""
+
+    def _known(
+        self, batch: Batch, tokenizer: Any, sure: torch.Tensor, owners: torch.Tensor
+    ) -> dict[int, list[int]]:
+        return super()._known(batch, tokenizer, torch.ones_like(sure), owners)
+
+
+def test_a_sample_of_the_known_answers_is_generated_and_all_where_one_differs(
+    half_trained: Trained,
 ) -> None:
     model, tokenizer, rows = half_trained
-    kept = tokenizer.chat_template
-    tokenizer.chat_template = template
-    try:
-        task, _ = predict(AllRight, (model, tokenizer, rows[:16]))
-    finally:
-        tokenizer.chat_template = kept
-    assert task.generated == generated
+    _, judged = predict(Everything, half_trained)
+    wrong = [row for row, p in zip(rows, judged, strict=True) if p.tokens_correct < p.tokens]
+    _, expected = predict(Everything, (model, tokenizer, wrong))
+    sampled, found = predict(Deceived, (model, tokenizer, wrong))
+    assert [(p.predicted, p.ended) for p in found] == [(p.predicted, p.ended) for p in expected]
+    assert sampled.generated == len(found) > 3
 
 
-def test_an_answer_that_was_cut_off_is_generated(half_trained: Trained) -> None:
-    model, tokenizer, rows = half_trained
-    task = AllRight(SftOptions())
-    (whole,) = task.encode(rows[:1], PAIRS, tokenizer, 200)
-    cut = task.encode(rows[:1], PAIRS, tokenizer, whole["prompt_length"] + 1)
-    batch = task.collate(cut, tokenizer.pad_token_id)
-    with torch.no_grad():
-        list(task.predict(model, [(rows[:1], batch)], PAIRS, tokenizer))
-    assert task.generated == 1
+def test_a_lead_that_rounding_could_turn_is_not_sure() -> None:
+    logits = torch.tensor([[30.0, 29.9, 0.0], [30.0, 20.0, 0.0], [20.0, 30.0, 0.0]])
+    for format_, sure in ((torch.float32, [True, True]), (torch.bfloat16, [False, True])):
+        hit, leads = sft._likeliest(logits.to(format_), torch.zeros(3, dtype=torch.long))
+        assert hit.tolist() == [True, True, False]
+        assert leads.tolist()[:2] == sure
+
+
+def test_the_share_of_answers_that_ended_is_a_metric_and_a_caution_where_it_is_low() -> None:
+    def said(*, ended: bool) -> Prediction:
+        return Prediction(1, "t", "x", "x", correct=True, ended=ended)
+
+    task = task_with()
+    score = task.score([said(ended=True)] * 98 + [said(ended=False)] * 2)
+    assert score.metrics["answers_ended"] == 0.98
+    (caution,) = task.cautions(score)
+    assert "98.0% of the held-out answers ended by themselves" in caution
+    assert task.cautions(task.score([said(ended=True)] * 100)) == []
 
 
 def test_several_turns_are_answered_as_if_alone(half_trained: Trained) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 from tunesmith.config.schema import ExperimentConfig, TrainingConfig
@@ -22,12 +23,14 @@ from tunesmith.experiments.datasets import find_model, open_versions, token_coun
 from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Task
+from tunesmith.tasks.chat_template import writes_date
 from tunesmith.training.adapter import resolve_target_modules
 from tunesmith.training.model import (
     ModelFacts,
     ModelSource,
     inspect_model,
     is_hub_model,
+    read_chat_template,
 )
 
 
@@ -69,7 +72,8 @@ def prepare(draft: Draft, settings: Settings) -> Prepared:
         raise draft.error(found.problems)
     if found.source is None or found.facts is None or found.dataset is None:
         raise ConfigError([Problem("", line) for line in found.unchecked])
-    config = _resolved(draft.partial, found.task, found.dataset, found.source, found.facts)
+    today = datetime.now(settings.timezone).date()
+    config = _resolved(draft.partial, found.task, found.dataset, found.source, found.facts, today)
     return Prepared(config, found.task, found.dataset, found.source)
 
 
@@ -321,10 +325,20 @@ def _label_problems(config: ExperimentConfig, task: Task) -> list[Problem]:
 
 
 def _resolved(
-    config: ExperimentConfig, task: Task, dataset: Dataset, source: ModelSource, facts: ModelFacts
+    config: ExperimentConfig,
+    task: Task,
+    dataset: Dataset,
+    source: ModelSource,
+    facts: ModelFacts,
+    today: date,
 ) -> ExperimentConfig:
     """`config` with what it left open filled in: columns, labels, layers, the hub's commits."""
     options = config.task.model_copy(update=task.resolved(dataset.columns))
+    if getattr(options, "template_date", True) is None and writes_date(
+        read_chat_template(source.folder)
+    ):
+        # Once and for all: resumed or repeated on another day, it reads the same texts.
+        options = options.model_copy(update={"template_date": today})
     labels: Any = task.facts().get("labels")
     return config.model_copy(
         update={

@@ -20,7 +20,6 @@ from tunesmith.serving.asking import BASE, Asking, Served, Spoken
 from tunesmith.serving.generation import Chat, Wording, speak
 from tunesmith.serving.predictor import Answers, Predictor, Question
 from tunesmith.settings import Settings
-from tunesmith.tasks.chat import end_tokens
 
 
 class Engine:
@@ -121,7 +120,7 @@ class Engine:
 
         Raises ModelError when the memory is not enough, ServiceError when it was broken off.
         """
-        wording = Wording(chat.tokenizer, asking.stops)
+        wording = Wording(chat.format, asking.stops)
 
         def heard(tokens: list[int]) -> bool:
             if piece := wording.next(tokens):
@@ -144,9 +143,7 @@ class Engine:
                 ) from error
             if rest := wording.next(tokens, last=True):
                 hear(rest)
-            ended = wording.stopped or (
-                tokens[-1:] and tokens[-1] in end_tokens(chat.model, chat.tokenizer)
-            )
+            ended = wording.stopped or chat.format.ended(tokens)
         if not ended:
             self._check_wanted(asking)
         return Spoken("stop" if ended else "length", len(chat.prompt), len(tokens))

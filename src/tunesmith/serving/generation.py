@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from transformers import (
-    GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
     StoppingCriteria,
@@ -18,7 +17,8 @@ from transformers import (
 )
 
 from tunesmith.serving.asking import Sampling
-from tunesmith.tasks.chat import end_tokens, head_on_whole_memory
+from tunesmith.tasks.chat_format import ChatFormat
+from tunesmith.tasks.generation import generating, likeliest
 from tunesmith.training.evaluation import autocast
 from tunesmith.training.plan import Plan
 
@@ -37,6 +37,8 @@ class Chat:
     model: Any
     """transformers' own model, with the layers of the adapters in it."""
     tokenizer: Any
+    format: ChatFormat
+    """How it writes chats, and which tokens end an answer."""
     plan: Plan
     activate: Callable[[], None]
     """Makes it the model that was asked; answers to others may have made it another."""
@@ -50,17 +52,11 @@ def speak(chat: Chat, sampling: Sampling, heard: Callable[[list[int]], bool]) ->
     device = next(chat.model.parameters()).device
     ids = torch.tensor([list(chat.prompt)], device=device)
     begin = ids.shape[1]
-    config = GenerationConfig(
-        max_new_tokens=chat.most,
-        do_sample=False,
-        pad_token_id=chat.tokenizer.pad_token_id,
-        eos_token_id=sorted(end_tokens(chat.model, chat.tokenizer)),
-    )
-    with torch.inference_mode(), autocast(chat.plan), head_on_whole_memory(chat.model):
-        output = chat.model.generate(
+    with torch.inference_mode(), autocast(chat.plan), generating(chat.model) as model:
+        output = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
-            generation_config=config,
+            generation_config=likeliest(chat.most, chat.format.ends, chat.tokenizer.pad_token_id),
             logits_processor=LogitsProcessorList([_Draw(sampling)] if sampling.temperature else []),
             stopping_criteria=StoppingCriteriaList([_Heard(heard, begin)]),
         )
@@ -108,8 +104,8 @@ class Wording:
     A piece is held back while it may be the begin of a stop text, of a character, or of the end.
     """
 
-    def __init__(self, tokenizer: Any, stops: Sequence[str] = ()) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, chat_format: ChatFormat, stops: Sequence[str] = ()) -> None:
+        self._format = chat_format
         self._stops = stops
         self._given = 0
         self.stopped = False
@@ -119,7 +115,7 @@ class Wording:
         """What `tokens`, all there are so far, add to what was given before."""
         if self.stopped:
             return ""
-        text = str(self._tokenizer.decode(list(tokens), skip_special_tokens=True)).lstrip()
+        text = self._format.decoded(tokens, whole=last).lstrip()
         found = [place for stop in self._stops if (place := text.find(stop)) >= 0]
         if found:
             self.stopped = True

@@ -59,4 +59,6 @@ class Loaded:
     """Its name on the base model; None stands for the base model alone."""
     task: Task
     columns: Columns
+    tokenizer: Any
+    """The base model's, with the chat template as this adapter is asked by it."""
     config: ExperimentConfig

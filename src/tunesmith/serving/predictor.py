@@ -36,6 +36,7 @@ from tunesmith.serving.placement import (
 )
 from tunesmith.settings import Settings
 from tunesmith.tasks.base import Answer, Columns, Row, Task
+from tunesmith.tasks.chat_task import ChatTask
 from tunesmith.tracking.files import WEIGHTS
 from tunesmith.training.adapter import load_adapter
 from tunesmith.training.evaluation import autocast, by_length, in_given_order
@@ -144,7 +145,7 @@ class Predictor:
         length = task.question_length(loaded.config.data.max_length, base.longest, max_new_tokens)
         try:
             row = task.question(question, loaded.columns)
-            task.encode_questions([row], loaded.columns, base.tokenizer, length)
+            task.encode_questions([row], loaded.columns, loaded.tokenizer, length)
         except DataError as error:
             return str(error)
         return None
@@ -182,19 +183,27 @@ class Predictor:
             if changes_base(loaded.config):
                 loaded = self._load_alone(adapter, loaded)
         assert task is not None
-        most = max_new_tokens or task.longest_generated()
-        if most is None:
+        if not isinstance(task, ChatTask):
             raise DataError(f"an adapter of the task {task.name} answers no conversations.")
+        most = max_new_tokens or task.longest_generated()
         holder = self._bases[loaded.base_key]
         room = task.question_length(loaded.config.data.max_length, holder.longest, most)
         row = task.question({"messages": list(messages)}, loaded.columns)
-        (example,) = task.encode_questions([row], loaded.columns, holder.tokenizer, WHOLE)
+        (example,) = task.encode_questions([row], loaded.columns, loaded.tokenizer, WHOLE)
         prompt = example["input_ids"]
         if len(prompt) > room:
             raise TooLongError(len(prompt), room, most)
         model = holder.model.get_base_model() if holder.adapted else holder.model
         activate = partial(holder.activate, "" if base else loaded.name or "")
-        return Chat(prompt, most, model, holder.tokenizer, holder.plan, activate)
+        return Chat(
+            prompt,
+            most,
+            model,
+            loaded.tokenizer,
+            task.format(loaded.tokenizer),
+            holder.plan,
+            activate,
+        )
 
     # -- answering --------------------------------------------------------------------------
 
@@ -204,7 +213,7 @@ class Predictor:
         """Answers of the adapter, or with `alone` of the base model under it."""
         base = self._bases[loaded.base_key]
         length = task.question_length(loaded.config.data.max_length, base.longest, limit)
-        examples = task.encode_questions(rows, loaded.columns, base.tokenizer, length)
+        examples = task.encode_questions(rows, loaded.columns, loaded.tokenizer, length)
         batches = by_length(examples, eval_batch_size(loaded.config, task))
         base.activate("" if alone else loaded.name or "")
         with torch.inference_mode(), autocast(base.plan):
@@ -214,7 +223,7 @@ class Predictor:
                 for answer in task.answer(
                     base.model,
                     [examples[position] for position in batch],
-                    base.tokenizer,
+                    loaded.tokenizer,
                     max_new_tokens=limit,
                 )
             ]
@@ -251,7 +260,7 @@ class Predictor:
             config = for_device(adapter.read_config(), self._device)
             task, columns = adapter.read_task()
             name = f"adapter_{next(self._numbers)}"
-            base_key = self._load_base(
+            base_key, tokenizer = self._load_base(
                 adapter, config, task, owner=name if changes_base(config) else ""
             )
             base = self._bases[base_key]
@@ -270,16 +279,18 @@ class Predictor:
             finally:
                 base.active = None
             base.adapters.add(name)
-            self._loaded[key] = Loaded(base_key, name, task, columns, config)
+            self._loaded[key] = Loaded(base_key, name, task, columns, tokenizer, config)
         self._loaded.move_to_end(key)
         self._make_room()
         return self._loaded[key]
 
     def _load_alone(self, adapter: SavedAdapter, loaded: Loaded) -> Loaded:
         """The untouched base model of an adapter that changes the weights under it."""
-        base_key = self._load_base(adapter, loaded.config, loaded.task, owner="")
+        base_key, tokenizer = self._load_base(adapter, loaded.config, loaded.task, owner="")
         key = f"base:{base_key}"
-        self._loaded[key] = Loaded(base_key, None, loaded.task, loaded.columns, loaded.config)
+        self._loaded[key] = Loaded(
+            base_key, None, loaded.task, loaded.columns, tokenizer, loaded.config
+        )
         self._bases[base_key].adapters.add(key)
         self._loaded.move_to_end(key)
         self._make_room()
@@ -287,8 +298,11 @@ class Predictor:
 
     def _load_base(
         self, adapter: SavedAdapter, config: ExperimentConfig, task: Task, *, owner: str
-    ) -> str:
-        """The key of the base model, loaded unless it is: for `owner` alone, or for all ("")."""
+    ) -> tuple[str, Any]:
+        """The key of the base model, loaded unless it is: for `owner` alone, or for all ("").
+
+        And its tokenizer, prepared for `task`: shared where adapters are asked alike.
+        """
         source = self._source(adapter, config)
         tokenizer = load_tokenizer(source)
         task.prepare_tokenizer(tokenizer)
@@ -309,7 +323,8 @@ class Predictor:
             except torch.OutOfMemoryError as error:
                 raise too_big(source, facts.parameters, self._device) from error
             self._bases[key] = Base(model, fresh, source, tokenizer, facts.max_length, plan, set())
-        return key
+        shared = self._bases[key].tokenizer
+        return key, shared if shared.chat_template == tokenizer.chat_template else tokenizer
 
     def _source(self, adapter: SavedAdapter, config: ExperimentConfig) -> ModelSource:
         """The base model, which must be the one that the adapter was trained on."""

@@ -66,6 +66,8 @@ class Prediction:
     tokens_correct: int = 0
     """Targets that the model gave when shown the answer up to there."""
     scores: tuple[float, ...] = ()
+    ended: bool | None = None
+    """Whether a generated answer ended by itself; None where none was generated."""
     points: float | None = None
     """What the row adds to the main metric's numerator; None: 1 where it is correct, else 0."""
     weight: float = 1.0
@@ -253,7 +255,10 @@ class Task(ABC):
     ) -> list[Example]:
         """Token ids and targets of each row, cut to `max_length` tokens, in the rows' order.
 
-        `input_ids` is a list of ids; `targets` the number of targets left after the cut.
+        `input_ids` is a list of ids; `targets` the number of targets left after the cut. Where a
+        row is learned in several examples, `earlier` has those before the one it is judged by.
+        Where answers end with a token: `length` counts the tokens before the cut, `lost_ends` the
+        answers whose end was cut off, `left_out` those that can't be learned.
         """
 
     @abstractmethod
@@ -271,6 +276,23 @@ class Task(ABC):
         `num_items` is the number of targets in all the batches of one optimizer step; where the
         loss is a mean over targets, the sum is divided by it, so that accumulation changes nothing.
         """
+
+    def control_tokens(
+        self, rows: Sequence[Row], columns: Columns, tokenizer: Any
+    ) -> list[str | None]:
+        """The first control token of the model's chat format in each row's texts; needs no `fit`.
+
+        None where there is none, or the task has no chat format.
+        """
+        return [None] * len(rows)
+
+    def notes(self, tokenizer: Any) -> list[str]:
+        """What a user should know of how the model is asked, with the `tokenizer` prepared."""
+        return []
+
+    def generation_settings(self, tokenizer: Any) -> Any:
+        """The `GenerationConfig` by which an adapter answers; None where it writes no text."""
+        return None
 
     def count_items(self, batch: Batch) -> torch.Tensor | int:
         """The number (or weight) of targets in `batch`: what `num_items` counts."""
@@ -307,6 +329,10 @@ class Task(ABC):
     @abstractmethod
     def score(self, predictions: Sequence[Prediction]) -> Score:
         """The metrics of `predictions`, Hugging Face's names without the `eval_` prefix."""
+
+    def cautions(self, score: Score) -> list[str]:
+        """What a user must know beside the score, in sentences."""
+        return []
 
     @abstractmethod
     def baseline(

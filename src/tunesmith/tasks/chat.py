@@ -1,4 +1,4 @@
-"""Conversations: reading them, writing them in a model's chat format, finding the answers in it."""
+"""Conversations as data hold them: reading them, what is wrong with them; and their models."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import DataError, ModelError, nearest
-from tunesmith.tasks.columns import pad
+from tunesmith.errors import DataError, nearest
 from tunesmith.tasks.values import canonical
 
 if TYPE_CHECKING:
@@ -161,40 +160,6 @@ def _wrong_order(roles: Sequence[str]) -> str | None:
     return None
 
 
-def render(turns: list[Message], tokenizer: Any) -> tuple[str, list[tuple[int, int]]]:
-    """The conversation in the model's chat format, and where in it the answers stand.
-
-    An answer's span begins after the model's own opening of the turn and ends with its closing
-    token, which is learned too, so that generation stops.
-    """
-    from jinja2 import TemplateError
-
-    def text_of(count: int, *, opened: bool) -> str:
-        return str(
-            tokenizer.apply_chat_template(
-                turns[:count], tokenize=False, add_generation_prompt=opened
-            )
-        )
-
-    try:
-        text = text_of(len(turns), opened=False)
-        spans = []
-        for number, turn in enumerate(turns):
-            if turn["role"] != "assistant":
-                continue
-            before, after = text_of(number, opened=True), text_of(number + 1, opened=False)
-            if text.startswith(before) and text.startswith(after):
-                spans.append((len(before), len(after.rstrip("\n"))))
-    except TemplateError as error:
-        raise ModelError(f"the model's chat template refuses a conversation: {error}") from error
-    if not spans or spans[-1][1] != len(text.rstrip("\n")):
-        raise ModelError(
-            "the model's chat template rewrites earlier turns, so the answers can't be told "
-            "from the rest; give conversations of one question and one answer."
-        )
-    return text, spans
-
-
 def parse_question(value: Any, where: str) -> list[Message]:
     """The conversation in `value` up to the answer that is wanted, as `parse_messages` reads it.
 
@@ -210,87 +175,6 @@ def parse_question(value: Any, where: str) -> list[Message]:
     if not turns[-1]["content"].strip():
         raise DataError(f"{where}: the last turn is empty.")
     return turns
-
-
-def question_ids(turns: list[Message], tokenizer: Any, max_length: int) -> tuple[list[int], bool]:
-    """Token ids of the conversation with the answer's turn opened, and whether it was cut.
-
-    Too long, the last turn loses its end, so that the chat format stays whole. Raises DataError
-    when the turns before it leave no room, ModelError when the chat template refuses them.
-    """
-    from jinja2 import TemplateError
-
-    try:
-        text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    except TemplateError as error:
-        raise ModelError(f"the model's chat template refuses a conversation: {error}") from error
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    ids, offsets = list(encoded["input_ids"]), encoded["offset_mapping"]
-    excess = len(ids) - max_length
-    if excess <= 0:
-        return ids, False
-    said = turns[-1]["content"].strip()
-    begin = text.rfind(said)
-    inside = [
-        number
-        for number, (start, end) in enumerate(offsets)
-        if begin >= 0 and begin <= start and end <= begin + len(said)
-    ]
-    if len(inside) <= excess:
-        raise DataError(
-            f"the conversation has {len(ids):,} tokens, of which {max_length:,} fit beside "
-            "the answer; leave out earlier turns, or ask for a shorter answer."
-        )
-    left_out = set(inside[-excess:])
-    return [token for number, token in enumerate(ids) if number not in left_out], True
-
-
-def generate(
-    model: Any, prompts: Sequence[Sequence[int]], tokenizer: Any, max_new_tokens: int
-) -> list[list[int]]:
-    """Tokens of the greedy answers to `prompts`, each of at most `max_new_tokens`."""
-    from transformers import GenerationConfig
-
-    device = next(model.parameters()).device
-    examples = [{"input_ids": list(prompt)} for prompt in prompts]
-    inputs = pad(examples, {"input_ids": tokenizer.pad_token_id}, left=True)
-    config = GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=sorted(end_tokens(model, tokenizer)),
-    )
-    with head_on_whole_memory(model):
-        output = model.generate(
-            **{name: tensor.to(device) for name, tensor in inputs.items()},
-            generation_config=config,
-        )
-    return output[:, inputs["input_ids"].shape[1] :].tolist()  # type: ignore[no-any-return]
-
-
-@contextmanager
-def head_on_whole_memory(model: Any) -> Iterator[None]:
-    """Give the language-model head its input as one piece of memory.
-
-    While generating it sees the last token of every text, with the others' memory between them; for
-    such an input PyTorch copies the vocabulary's matrix once for each text (64 texts of SmolLM2:
-    3.6 GB for every token generated).
-    """
-    handle = model.get_output_embeddings().register_forward_pre_hook(
-        lambda _, inputs: (inputs[0].contiguous(),)
-    )
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """The tokens that end an answer, as the tokenizer and the model's generation settings say."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    stated = base.generation_config.eos_token_id
-    ends = {tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])}
-    return {end for end in ends if end is not None}
 
 
 @contextmanager

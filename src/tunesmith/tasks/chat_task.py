@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from tunesmith.errors import DataError, ModelError
 from tunesmith.tasks.base import Answer, Columns, Example, Row, Task, TaskOptions
-from tunesmith.tasks.chat import (
-    CHAT_RULES,
-    Message,
-    generate,
-    parse_question,
-    question_ids,
-    render,
-)
+from tunesmith.tasks.chat import CHAT_RULES, Message, parse_question
+from tunesmith.tasks.chat_format import ChatFormat, Turn
+from tunesmith.tasks.chat_template import Thinking
 from tunesmith.tasks.columns import IGNORED, PLACEHOLDER, asked_columns
+from tunesmith.tasks.generation import generate, likeliest
 from tunesmith.tasks.values import canonical
 
 PROMPTS = ("prompt", "instruction", "question", "input", "query", "text")
@@ -28,6 +25,13 @@ class ChatOptions(TaskOptions):
     """Options of a task whose adapter is asked as a chat; its schema says so."""
 
     model_config = ConfigDict(json_schema_extra={"writes_text": True})
+
+    thinking: Thinking = Field(
+        "off", description="Thoughts (<think>) before answers: off: neither learned nor shown."
+    )
+    template_date: date | None = Field(
+        None, description="Day that a chat template with today's date writes; null: when submitted."
+    )
 
 
 class ChatTask(Task):
@@ -45,6 +49,7 @@ class ChatTask(Task):
         super().__init__(options)
         self.longest_answer = 0
         """Tokens of the longest answer in the data; `encode` finds it."""
+        self._format: tuple[Any, tuple[str, str], ChatFormat] | None = None
 
     # -- the data ---------------------------------------------------------------------------
 
@@ -67,6 +72,10 @@ class ChatTask(Task):
             return self.key(row, columns)
         return "\n".join(canonical(row[name]) for name in self.text_columns(columns))
 
+    def conversations(self, row: Row, columns: Columns) -> Sequence[list[Message]]:
+        """The conversations that are learned from `row`."""
+        raise NotImplementedError
+
     def facts(self) -> dict[str, Any]:
         return {"longest_answer": self.longest_answer}
 
@@ -85,10 +94,64 @@ class ChatTask(Task):
             if tokenizer.eos_token is None:
                 raise ModelError("the base model's tokenizer has no padding and no end token.")
             tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.chat_template = self.format(tokenizer).template
+
+    def format(self, tokenizer: Any) -> ChatFormat:
+        """How `tokenizer`'s model writes chats under this task's options."""
+        template = tokenizer.chat_template
+        known = self._format
+        if known is None or known[0] is not tokenizer or template not in known[1]:
+            options = self.options
+            found = ChatFormat(tokenizer, options.thinking, options.template_date)
+            self._format = known = (tokenizer, (template, found.template), found)
+        return known[2]
+
+    def generation_settings(self, tokenizer: Any) -> Any:
+        return likeliest(
+            self.longest_generated(), self.format(tokenizer).ends, tokenizer.pad_token_id
+        )
+
+    def notes(self, tokenizer: Any) -> list[str]:
+        found = []
+        chat_format = self.format(tokenizer)
+        if not chat_format.has_end:
+            found.append(
+                "the model's chat template ends no answer: answers are learned with "
+                f"{tokenizer.eos_token} as their end"
+            )
+        if chat_format.day is not None:
+            found.append(
+                f"the model's chat template writes today's date: it stays {chat_format.day}, when "
+                "trained and when asked"
+            )
+        return found
 
     def longest_generated(self) -> int:
         """Most tokens of a generated answer, its end included."""
         return self.options.max_new_tokens or min(self.longest_answer + 2, 512)
+
+    def token_counts(self, rows: Sequence[Row], columns: Columns, tokenizer: Any) -> list[int]:
+        per_row = [self.conversations(row, columns) for row in rows]
+        turns = self.format(tokenizer).answers([one for found in per_row for one in found])
+        lengths = iter([len(one[-1].prompt) + len(one[-1].answer) for one in turns])
+        return [max(next(lengths) for _ in found) for found in per_row]
+
+    def control_tokens(
+        self, rows: Sequence[Row], columns: Columns, tokenizer: Any
+    ) -> list[str | None]:
+        control = self.format(tokenizer).control
+        return [
+            next(
+                (
+                    found
+                    for turns in self.conversations(row, columns)
+                    for turn in turns
+                    if (found := control.first(turn["content"]))
+                ),
+                None,
+            )
+            for row in rows
+        ]
 
     # -- answers to something new ------------------------------------------------------------
 
@@ -118,8 +181,25 @@ class ChatTask(Task):
     def encode_questions(
         self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
     ) -> list[Example]:
-        found = [question_ids(row["messages"], tokenizer, max_length) for row in rows]
+        chat_format = self.format(tokenizer)
+        found = [chat_format.fitted(row["messages"], max_length) for row in rows]
         return [{"input_ids": ids, "cut": cut} for ids, cut in found]
+
+    def generate(
+        self,
+        model: Any,
+        prompts: Sequence[Sequence[int]],
+        tokenizer: Any,
+        max_new_tokens: int | None = None,
+    ) -> list[list[int]]:
+        """Tokens of the greedy answers to `prompts`, their ends included."""
+        return generate(
+            model,
+            prompts,
+            max_new_tokens=max_new_tokens or self.longest_generated(),
+            ends=self.format(tokenizer).ends,
+            pad_token_id=tokenizer.pad_token_id,
+        )
 
     def answer(
         self,
@@ -130,64 +210,71 @@ class ChatTask(Task):
         max_new_tokens: int | None = None,
     ) -> list[Answer]:
         prompts = [example["input_ids"] for example in examples]
-        most = max_new_tokens or self.longest_generated()
-        tokens = generate(model, prompts, tokenizer, most)
-        texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        texts = self.format(tokenizer).texts(
+            self.generate(model, prompts, tokenizer, max_new_tokens)
+        )
         return [
-            Answer(text.strip(), cut=example["cut"])
-            for text, example in zip(texts, examples, strict=True)
+            Answer(text, cut=example["cut"]) for text, example in zip(texts, examples, strict=True)
         ]
 
     def usage(self, base_model: str) -> str:
         return f"""from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, pipeline
 
 base = AutoModelForCausalLM.from_pretrained({base_model})
+base.generation_config = GenerationConfig.from_pretrained("final_model")
 model = PeftModel.from_pretrained(base, "final_model")
 chat = pipeline("text-generation", model=model,
                 tokenizer=AutoTokenizer.from_pretrained("final_model"))
-print(chat([{{"role": "user", "content": "A question of your own"}}], max_new_tokens=100))"""
+print(chat([{{"role": "user", "content": "A question of your own"}}]))"""
 
 
-def encode_answers(
-    conversations: Sequence[list[Message]],
-    tokenizer: Any,
-    max_length: int,
-    *,
-    last: Sequence[int] | None = None,
+def encode_turns(
+    turns: Sequence[Turn], max_length: int, *, last: int | None = None
 ) -> list[Example]:
-    """Token ids of conversations that end with an answer, cut to `max_length`, and their targets.
+    """A conversation's answers as examples, cut to `max_length`; with the last answer in the last.
 
-    Targets are the tokens of the answers and of what closes them; of the `last` answers only, where
-    their number is given. `answer_length` counts the tokens left of the last answer.
+    Answers stand in one example as long as each prompt begins with the prompt and the answer before
+    it. A format that rewrites earlier turns gives each answer an example of its own, so that it is
+    learned after exactly what it would be asked with. Of the `last` answers only is learned, where
+    their number is given.
+
+    An example's targets are the tokens of its answers and their ends. `prompt_length` counts the
+    tokens before the last answer, `answer_length` those of the longest answer, `length` all, before
+    the cut; `whole` says whether nothing was cut, `lost_ends` how many answers lost their end.
     """
-    rendered = [render(turns, tokenizer) for turns in conversations]
-    if not rendered:
-        return []
-    encoded = tokenizer(
-        [text for text, _ in rendered],
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-    )
     examples: list[Example] = []
-    for number, (_, answers) in enumerate(rendered):
-        spans = answers if last is None else answers[-last[number] :]
-        ids = encoded["input_ids"][number][:max_length]
-        offsets = encoded["offset_mapping"][number][:max_length]
-        labels = [
-            token if any(start <= a < end for start, end in spans) else IGNORED
-            for token, (a, _) in zip(ids, offsets, strict=True)
-        ]
-        begin = max(start for start, _ in spans)
-        in_answer = sum(a >= begin for a, _ in offsets)
+    for chain in _chains(turns if last is None else turns[-last:]):
+        ids, labels = list(chain[-1].prompt), [IGNORED] * len(chain[-1].prompt)
+        for turn in chain[:-1]:
+            begin = len(turn.prompt)
+            labels[begin : begin + len(turn.answer)] = turn.answer
+        ids += chain[-1].answer
+        labels += chain[-1].answer
+        ends = [len(turn.prompt) + len(turn.answer) for turn in chain]
         examples.append(
             {
-                "input_ids": ids,
-                "labels": labels,
-                "targets": sum(label != IGNORED for label in labels),
-                "prompt_length": len(offsets) - in_answer,
-                "whole": len(ids) == len(encoded["input_ids"][number]),
-                "answer_length": in_answer,
+                "input_ids": ids[:max_length],
+                "labels": labels[:max_length],
+                "targets": sum(label != IGNORED for label in labels[:max_length]),
+                "prompt_length": min(len(chain[-1].prompt), max_length),
+                "whole": len(ids) <= max_length,
+                "answer_length": max(len(turn.answer) for turn in chain),
+                "length": len(ids),
+                "lost_ends": sum(end > max_length for end in ends),
             }
         )
     return examples
+
+
+def _chains(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
+    """Answers in their order, together as long as each prompt continues what was before it."""
+    chain: list[Turn] = []
+    for turn in turns:
+        if chain:
+            before = chain[-1].prompt + chain[-1].answer
+            if turn.prompt[: len(before)] != before:
+                yield chain
+                chain = []
+        chain.append(turn)
+    yield chain

@@ -25,9 +25,8 @@ from tunesmith.tasks.chat import (
     common_turns,
     head_only_at,
     parse_messages,
-    render,
 )
-from tunesmith.tasks.chat_task import PROMPTS, ChatOptions, ChatTask, encode_answers
+from tunesmith.tasks.chat_task import PROMPTS, ChatOptions, ChatTask, encode_turns
 from tunesmith.tasks.columns import (
     IGNORED,
     PLACEHOLDER,
@@ -192,37 +191,38 @@ class DirectPreferenceOptimization(ChatTask):
         self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
     ) -> list[Example]:
         pairs = [self.pair(row, columns) for row in rows]
-        sides = []
-        for side in (0, 1):
-            conversations = [both[side] for _, both in pairs]
-            answers = [
-                sum(turn["role"] == "assistant" for turn in both[side][start:])
-                for start, both in pairs
+        chat_format = self.format(tokenizer)
+        chosen, rejected = (
+            [
+                encode_turns(turns, max_length, last=_answers(both[side], start))
+                for (start, both), turns in zip(
+                    pairs, chat_format.answers([both[side] for _, both in pairs]), strict=True
+                )
             ]
-            sides.append(encode_answers(conversations, tokenizer, max_length, last=answers))
-        examples: list[Example] = []
-        for chosen, rejected in zip(*sides, strict=True):
-            self.longest_answer = max(self.longest_answer, chosen["answer_length"])
-            both = chosen["targets"] and rejected["targets"]
-            examples.append(
-                {
-                    "input_ids": chosen["input_ids"],
-                    "labels": chosen["labels"],
-                    "rejected_ids": rejected["input_ids"],
-                    "rejected_labels": rejected["labels"],
-                    # With one answer cut off there is nothing to compare.
-                    "targets": chosen["targets"] + rejected["targets"] if both else 0,
-                }
-            )
-        return examples
+            for side in (0, 1)
+        )
+        return [self._example(*sides) for sides in zip(chosen, rejected, strict=True)]
 
-    def token_counts(self, rows: Sequence[Row], columns: Columns, tokenizer: Any) -> list[int]:
-        texts = [
-            render(turns, tokenizer)[0] for row in rows for turns in self.pair(row, columns)[1]
-        ]
-        encoded = tokenizer(texts, add_special_tokens=False, verbose=False)
-        counts = [len(ids) for ids in encoded["input_ids"]]
-        return [max(counts[i : i + 2]) for i in range(0, len(counts), 2)]
+    def _example(self, chosen: Sequence[Example], rejected: Sequence[Example]) -> Example:
+        """A pair as one example, of what both sides were encoded to."""
+        better, worse = chosen[-1], rejected[-1]
+        self.longest_answer = max(self.longest_answer, better["answer_length"])
+        both = better["targets"] and worse["targets"]
+        return {
+            "input_ids": better["input_ids"],
+            "labels": better["labels"],
+            "rejected_ids": worse["input_ids"],
+            "rejected_labels": worse["labels"],
+            # With one answer cut off there is nothing to compare.
+            "targets": better["targets"] + worse["targets"] if both else 0,
+            "length": max(better["length"], worse["length"]),
+            "lost_ends": better["lost_ends"] + worse["lost_ends"],
+            # A format that rewrites earlier turns leaves one answer to compare in one text.
+            "left_out": len(chosen) + len(rejected) - 2,
+        }
+
+    def conversations(self, row: Row, columns: Columns) -> Sequence[list[Message]]:
+        return self.pair(row, columns)[1]
 
     def collate(self, examples: Sequence[Example], pad_token_id: int, width: int = 0) -> Batch:
         import torch
@@ -367,6 +367,11 @@ class DirectPreferenceOptimization(ChatTask):
         if isinstance(given, Mapping) and isinstance(given.get(name), list):
             given = {"messages": given[name]}
         return super().question(given, {"prompt": name, **columns})
+
+
+def _answers(turns: Sequence[Message], start: int) -> int:
+    """How many answers there are from turn `start` on."""
+    return sum(turn["role"] == "assistant" for turn in turns[start:])
 
 
 @dataclass(frozen=True)

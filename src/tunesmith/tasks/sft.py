@@ -18,16 +18,9 @@ from tunesmith.tasks.base import (
     Row,
     Score,
 )
-from tunesmith.tasks.chat import (
-    Message,
-    chat_faults,
-    end_tokens,
-    generate,
-    head_only_at,
-    parse_messages,
-    render,
-)
-from tunesmith.tasks.chat_task import PROMPTS, ChatOptions, ChatTask, encode_answers
+from tunesmith.tasks.chat import Message, chat_faults, head_only_at, parse_messages
+from tunesmith.tasks.chat_task import PROMPTS, ChatOptions, ChatTask, encode_turns
+from tunesmith.tasks.chat_template import without_thought
 from tunesmith.tasks.columns import (
     IGNORED,
     PLACEHOLDER,
@@ -43,6 +36,12 @@ from tunesmith.tasks.values import canonical
 if TYPE_CHECKING:
     import torch
 
+
+ENOUGH_ENDED = 0.99
+"""Share of held-out answers that end by themselves, below which a user is warned."""
+
+SAMPLED_EVERY = 8
+"""Of the answers that are known without it, one in so many is generated all the same."""
 
 CHAT_COLUMNS = ("messages", "conversations", "conversation", "chat", "dialog")
 
@@ -160,15 +159,16 @@ class SupervisedFineTuning(ChatTask):
         self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
     ) -> list[Example]:
         conversations = [self.messages(row, columns) for row in rows]
-        examples = encode_answers(conversations, tokenizer, max_length)
-        for example in examples:
-            self.longest_answer = max(self.longest_answer, example.pop("answer_length"))
-        return examples
+        found = []
+        for turns in self.format(tokenizer).answers(conversations):
+            *earlier, example = encode_turns(turns, max_length)
+            for one in (*earlier, example):
+                self.longest_answer = max(self.longest_answer, one.pop("answer_length"))
+            found.append({**example, "earlier": earlier} if earlier else example)
+        return found
 
-    def token_counts(self, rows: Sequence[Row], columns: Columns, tokenizer: Any) -> list[int]:
-        texts = [render(self.messages(row, columns), tokenizer)[0] for row in rows]
-        encoded = tokenizer(texts, add_special_tokens=False, verbose=False)
-        return [len(ids) for ids in encoded["input_ids"]]
+    def conversations(self, row: Row, columns: Columns) -> Sequence[list[Message]]:
+        return [self.messages(row, columns)]
 
     def collate(self, examples: Sequence[Example], pad_token_id: int, width: int = 0) -> Batch:
         batch = pad(examples, {"input_ids": pad_token_id, "labels": IGNORED}, width=width)
@@ -179,19 +179,22 @@ class SupervisedFineTuning(ChatTask):
         return batch
 
     def loss(self, model: Any, batch: Batch, num_items: torch.Tensor | int | None = None) -> Any:
-        losses, _, _ = self._token_losses(model, batch)
+        from torch.nn import functional
+
+        logits, targets, _ = self._answer_logits(model, batch)
+        losses = functional.cross_entropy(at_least_float32(logits), targets, reduction="none")
         return losses.sum() / (len(losses) if num_items is None else num_items)
 
     def count_items(self, batch: Batch) -> torch.Tensor | int:
         return (batch["labels"][:, 1:] != IGNORED).sum()  # type: ignore[no-any-return]
 
-    def _token_losses(
+    def _answer_logits(
         self, model: Any, batch: Batch
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Loss of each answer token (nats), whether it is the likeliest one, and the row it is in.
+        """Logits of each answer token, (answer tokens in the batch, vocabulary); its id; its row.
 
-        All three have shape (answer tokens in the batch,). Logits are made at these positions only:
-        the vocabulary is the largest matrix of a small model.
+        Logits are made at these positions only: the vocabulary is the largest matrix of a small
+        model.
         """
         import torch
         from torch.nn import functional
@@ -212,10 +215,7 @@ class SupervisedFineTuning(ChatTask):
             seen = positions
         with head_only_at(model, seen):
             output = model(**inputs)
-        logits = at_least_float32(output.logits)
-        losses = functional.cross_entropy(logits, targets[wanted], reduction="none")
-        hits = logits.detach().argmax(dim=-1) == targets[wanted]
-        return losses, hits, torch.nonzero(wanted)[:, 0]
+        return output.logits, targets[wanted], torch.nonzero(wanted)[:, 0]
 
     # -- the score --------------------------------------------------------------------------
 
@@ -228,54 +228,95 @@ class SupervisedFineTuning(ChatTask):
         *,
         generate: bool = True,
     ) -> Iterator[Prediction]:
+        from torch.nn import functional
+
+        trusted = True
         for rows, batch in batches:
-            losses, hits, owners = self._token_losses(model, batch)
-            expectations = [self.messages(row, columns)[-1]["content"].strip() for row in rows]
-            answers: Sequence[str | None] = [None] * len(rows)
+            logits, targets, owners = self._answer_logits(model, batch)
+            losses = functional.cross_entropy(at_least_float32(logits), targets, reduction="none")
+            hits, sure = _likeliest(logits, targets)
+            answers: list[list[int]] | None = None
             if generate:
-                answers = self._answers(model, batch, tokenizer, hits, owners)
+                known = self._known(batch, tokenizer, sure & hits, owners) if trusted else {}
+                answers, trusted = self._answers(model, batch, tokenizer, known)
             for number, row in enumerate(rows):
                 mine = owners == number
-                count, total = int(mine.sum()), float(losses[mine].sum())
-                expected = expectations[number]
-                yield Prediction(
-                    row=int(row.get("_row", 0)),
-                    text=self.asked(row, columns),
-                    expected=expected,
-                    predicted=answers[number],
-                    correct=answers[number] == expected,
-                    confidence=math.exp(-total),
-                    loss=total / max(count, 1),
-                    tokens=count,
-                    tokens_correct=int(hits[mine].sum()),
-                    scores=(total,),
+                yield self._prediction(
+                    row,
+                    columns,
+                    tokenizer,
+                    None if answers is None else answers[number],
+                    losses[mine],
+                    hits[mine],
                 )
 
-    def _answers(
-        self, model: Any, batch: Batch, tokenizer: Any, hits: torch.Tensor, owners: torch.Tensor
-    ) -> list[str]:
-        """The greedy answer to each conversation of the batch, stripped of surrounding space.
-
-        Where every token of the expected answer is the likeliest one after those before it, and the
-        last of them ends an answer, greedy decoding gives exactly these tokens: only the other rows
-        are generated.
-        """
-        limit, ends = self.longest_generated(), end_tokens(model, tokenizer)
-        tokens: dict[int, list[int]] = {}
-        for number in range(len(batch["input_ids"])):
-            mine = hits[owners == number]
-            answer = batch["labels"][number, batch["prompt_length"][number] :]
-            expected = answer[answer != IGNORED].tolist()
-            ended = bool(batch["whole"][number]) and expected and expected[-1] in ends
-            if ended and bool(mine.all()) and len(expected) <= limit:
-                tokens[number] = expected
-        unknown = [n for n in range(len(batch["input_ids"])) if n not in tokens]
-        generated = self._generate(model, batch, unknown, tokenizer)
-        tokens |= dict(zip(unknown, generated, strict=True))
-        texts = tokenizer.batch_decode(
-            [tokens[number] for number in range(len(tokens))], skip_special_tokens=True
+    def _prediction(
+        self,
+        row: Row,
+        columns: Columns,
+        tokenizer: Any,
+        answer: list[int] | None,
+        losses: torch.Tensor,
+        hits: torch.Tensor,
+    ) -> Prediction:
+        """What is said of a row, of whose learned tokens `losses` and `hits` are."""
+        chat_format = self.format(tokenizer)
+        expected = self.messages(row, columns)[-1]["content"].strip()
+        if self.options.thinking == "off":
+            expected = without_thought(expected).strip()
+        predicted = None if answer is None else chat_format.texts([answer])[0]
+        total = float(losses.sum())
+        return Prediction(
+            row=int(row.get("_row", 0)),
+            text=self.asked(row, columns),
+            expected=expected,
+            predicted=predicted,
+            # What is thought before an answer may be thought in other words.
+            correct=predicted is not None and _said(predicted) == _said(expected),
+            confidence=math.exp(-total),
+            loss=total / max(len(losses), 1),
+            tokens=len(losses),
+            tokens_correct=int(hits.sum()),
+            scores=(total,),
+            ended=None if answer is None else chat_format.ended(answer),
         )
-        return [text.strip() for text in texts]
+
+    def _known(
+        self, batch: Batch, tokenizer: Any, sure: torch.Tensor, owners: torch.Tensor
+    ) -> dict[int, list[int]]:
+        """Row of the batch → its greedy answer, of the rows for which that needs no generating.
+
+        Where every token of the expected answer is the likeliest one after those before it, by a
+        margin that no rounding bridges, and the last of them ends an answer, greedy decoding gives
+        exactly these tokens: the prompt is the very one that would be asked.
+        """
+        limit, end = self.longest_generated(), self.format(tokenizer).end
+        known: dict[int, list[int]] = {}
+        for number in range(len(batch["input_ids"])):
+            labels = batch["labels"][number, batch["prompt_length"][number] :]
+            expected = labels[labels != IGNORED].tolist()
+            ended = bool(batch["whole"][number]) and expected and expected[-1] == end
+            last = sure[owners == number][-len(expected) :]
+            if ended and bool(last.all()) and len(expected) <= limit:
+                known[number] = expected
+        return known
+
+    def _answers(
+        self, model: Any, batch: Batch, tokenizer: Any, known: dict[int, list[int]]
+    ) -> tuple[list[list[int]], bool]:
+        """Tokens of the greedy answer to each conversation of the batch; whether `known` was right.
+
+        A sample of the `known` answers is generated like the unknown ones: where one of them comes
+        out otherwise, all are.
+        """
+        count = len(batch["input_ids"])
+        sample = [n for n in known if n % SAMPLED_EVERY == 0] or [*known][:1]
+        wanted = [n for n in range(count) if n not in known or n in sample]
+        found = dict(zip(wanted, self._generate(model, batch, wanted, tokenizer), strict=True))
+        right = all(found[number] == known[number] for number in sample)
+        others = [] if right else [n for n in range(count) if n not in found]
+        found |= dict(zip(others, self._generate(model, batch, others, tokenizer), strict=True))
+        return [{**known, **found}[number] for number in range(count)], right
 
     def _generate(
         self, model: Any, batch: Batch, wanted: Sequence[int], tokenizer: Any
@@ -287,7 +328,7 @@ class SupervisedFineTuning(ChatTask):
             batch["input_ids"][number, : batch["prompt_length"][number]].tolist()
             for number in wanted
         ]
-        return generate(model, prompts, tokenizer, self.longest_generated())
+        return self.generate(model, prompts, tokenizer)
 
     def score(self, predictions: Sequence[Prediction]) -> Score:
         tokens = max(sum(p.tokens for p in predictions), 1)
@@ -297,9 +338,11 @@ class SupervisedFineTuning(ChatTask):
             "loss": loss,
             "perplexity": math.exp(min(loss, 700.0)),
         }
+        total = max(len(predictions), 1)
+        if all(p.ended is not None for p in predictions):
+            metrics = {"answers_ended": sum(bool(p.ended) for p in predictions) / total, **metrics}
         if all(p.predicted is not None for p in predictions):
-            correct = sum(p.correct for p in predictions)
-            metrics = {"exact_match": correct / max(len(predictions), 1), **metrics}
+            metrics = {"exact_match": sum(p.correct for p in predictions) / total, **metrics}
         return Score(metrics=metrics, main=self.main_metric)
 
     def baseline(
@@ -316,3 +359,32 @@ class SupervisedFineTuning(ChatTask):
             "metric": "exact_match",
             "value": hits / max(len(evaluation), 1),
         }
+
+    def cautions(self, score: Score) -> list[str]:
+        ended = score.metrics.get("answers_ended", 1.0)
+        if ended >= ENOUGH_ENDED:
+            return []
+        return [
+            f"only {ended:.1%} of the held-out answers ended by themselves; the others went on to "
+            "the most tokens allowed. Look for answers that data.max_length cuts, train longer, or "
+            "raise task.max_new_tokens."
+        ]
+
+
+def _said(text: str) -> str:
+    """An answer without its thought."""
+    return without_thought(text).strip()
+
+
+def _likeliest(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Whether each target is the likeliest token, and whether it leads so that no rounding matters.
+
+    In a batch of another shape logits come out otherwise by some units in the last place of the
+    largest, in the format that the model computes in. Shapes (targets,).
+    """
+    import torch
+
+    best = logits.topk(2, dim=-1)
+    largest = float(logits.abs().max()) if logits.numel() else 0.0
+    margin = max(16 * torch.finfo(logits.dtype).eps * largest, 1e-3)
+    return best.indices[:, 0] == targets, best.values[:, 0] - best.values[:, 1] > margin

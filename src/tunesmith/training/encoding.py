@@ -35,21 +35,13 @@ def encode(work: Training) -> None:
     for side in ("train", "evaluation"):
         rows = list(getattr(work.data, side))
         examples = _encoded(work, rows, tokenizer)
-        lost = [r for r, e in zip(rows, examples, strict=True) if not e["targets"]]
-        if lost:
-            shown = ", ".join(str(row.get("_row")) for row in lost[:5])
-            work.reporter.warning(
-                f"{len(lost)} of {len(rows)} {side} rows are longer than data.max_length={limit} "
-                f"tokens up to their answer (rows {shown}{' …' if len(lost) > 5 else ''}); "
-                + ("they are not trained on." if side == "train" else "they count as wrong.")
-            )
+        _warn(work, side, rows, examples)
         if side == "evaluation":
             work.eval_examples = examples
             continue
-        kept = [(r, e) for r, e in zip(rows, examples, strict=True) if e["targets"]]
+        kept = [(r, e) for r, e in zip(rows, examples, strict=True) if _learned(e)]
         work.train_rows = [row for row, _ in kept]
-        work.train_examples = [example for _, example in kept]
-        _number_strata(work)
+        work.train_examples = _numbered(work, kept)
     if not work.train_examples:
         raise DataError(
             f"every row is longer than data.max_length={limit} tokens before its answer begins; "
@@ -57,12 +49,71 @@ def encode(work: Training) -> None:
         )
 
 
-def _number_strata(work: Training) -> None:
-    """Put the number of its stratum into every example that is trained on, as `stratum`."""
+def _numbered(work: Training, kept: Sequence[tuple[Row, Example]]) -> list[Example]:
+    """What is learned of the rows `kept`, with the number of its row's stratum as `stratum`."""
     numbers: dict[str, int] = {}
-    for row, example in zip(work.train_rows or [], work.train_examples or [], strict=True):
+    found = []
+    for row, example in kept:
         stratum = work.task.batch_stratum(row, work.data.columns)
-        example["stratum"] = numbers.setdefault(stratum, len(numbers))
+        number = numbers.setdefault(stratum, len(numbers))
+        found += [{**one, "stratum": number} for one in _learned(example)]
+    return found
+
+
+def _learned(example: Example) -> list[Example]:
+    """What is learned of a row: its example, after those of its earlier answers."""
+    return [
+        {name: value for name, value in part.items() if name != "earlier"}
+        for part in _parts(example)
+        if part["targets"]
+    ]
+
+
+def _warn(work: Training, side: str, rows: Sequence[Row], examples: Sequence[Example]) -> None:
+    """Say what the length limit, or the chat format, takes away from rows."""
+    limit = work.config.data.max_length
+    pairs = list(zip(rows, examples, strict=True))
+    if lost := [row for row, example in pairs if not _learned(example)]:
+        work.reporter.warning(
+            f"{len(lost)} of {len(rows)} {side} rows are longer than data.max_length={limit} "
+            f"tokens up to their answer ({_shown(lost)}); "
+            + ("they are not trained on." if side == "train" else "they count as wrong.")
+        )
+    cut = [(row, example) for row, example in pairs if _lost_ends(example)]
+    if cut:
+        needed = max(part["length"] for _, example in cut for part in _parts(example))
+        work.reporter.warning(
+            f"{len(cut)} of {len(rows)} {side} rows lose the end of an answer to "
+            f"data.max_length={limit} ({_shown([row for row, _ in cut])}): "
+            + (
+                "the adapter won't learn to stop"
+                if len(cut) == len(rows)
+                else "no adapter learns from them to stop"
+                if side == "train"
+                else "they are judged by the whole answer"
+            )
+            + f". Set data.max_length={needed} to keep all of them whole."
+        )
+    if left := [row for row, example in pairs if example.get("left_out")]:
+        work.reporter.warning(
+            f"the chat format rewrites earlier turns: of {len(left)} of {len(rows)} {side} rows "
+            f"only the last answer is compared ({_shown(left)})."
+        )
+
+
+def _parts(example: Example) -> list[Example]:
+    return [*example.get("earlier", ()), example]
+
+
+def _lost_ends(example: Example) -> int:
+    """Answers that lose their end to the length limit."""
+    return sum(part.get("lost_ends", 0) for part in _parts(example))
+
+
+def _shown(rows: Sequence[Row]) -> str:
+    """The numbers of the first of `rows`."""
+    numbers = ", ".join(str(row.get("_row")) for row in rows[:5])
+    return f"rows {numbers}{' …' if len(rows) > 5 else ''}"
 
 
 def write_examples(file: Path, examples: Sequence[Mapping[str, Any]]) -> None:
@@ -80,9 +131,13 @@ def read_examples(file: Path) -> list[Example]:
 
 def compact(example: Example) -> Example:
     """The example with its lists of token ids held as 4-byte numbers."""
-    return {
-        name: array("i", value) if _are_ids(value) else value for name, value in example.items()
-    }
+    return {name: _compact(value) for name, value in example.items()}
+
+
+def _compact(value: Any) -> Any:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [compact(part) for part in value]
+    return array("i", value) if _are_ids(value) else value
 
 
 def _are_ids(value: Any) -> bool:

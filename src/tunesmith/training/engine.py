@@ -103,6 +103,8 @@ def _train(work: Training, *, resume: bool, meeting: Meeting | None) -> Training
     reporter.phase(Phase.LOADING_MODEL, work.source.name)
     with Nodes(work, meeting) if meeting else Processes(work) as others:
         begin(work)
+        for note in task.notes(work.tokenizer):
+            reporter.message(note)
         encode(work)
         fit_into_memory(work)
         reporter.plan(work.plan)
@@ -125,6 +127,8 @@ def _train(work: Training, *, resume: bool, meeting: Meeting | None) -> Training
     with with_weights(model, untrained_weights):
         untrained = task.score(work.judge(model))
     metrics = _metrics(work, model, progress, score, predictions, untrained)
+    for caution in metrics["cautions"]:
+        reporter.warning(caution)
     reporter.phase(Phase.SAVING)
     errors = find_label_errors(predictions, task.facts().get("labels") or [])
     baseline = metrics["score"]["baseline"]["value"]
@@ -162,7 +166,7 @@ def _metrics(
         "train_steps": progress.steps,
         "train_epochs": progress.epoch,
         "rows_at_once": progress.rows_at_once or work.config.training.per_device_train_batch_size,
-        "train_samples": len(work.train_examples or []),
+        "train_samples": len(work.train_rows or []),
         "train_samples_per_second": progress.samples / max(progress.seconds, 1e-9),
         "train_tokens_per_second": progress.tokens / max(progress.seconds, 1e-9),
         "resources": {
@@ -180,6 +184,7 @@ def _metrics(
             ),
             "untrained": dict(untrained.metrics),
         },
+        "cautions": work.task.cautions(score),
         **dict(score.details),
         "worst_mistakes": worst_mistakes(predictions),
         "surest_answers": surest_answers(predictions),
@@ -211,6 +216,8 @@ def _save(work: Training, model: Any, metrics: dict[str, Any]) -> Path:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         save_adapter(model, work.tokenizer, staging, work.source.reference)
+        if settings := work.task.generation_settings(work.tokenizer):
+            settings.save_pretrained(staging)
         options = work.config.task.model_dump(mode="json")
         described = {
             "task": options,

@@ -218,6 +218,18 @@ def load_tokenizer(source: ModelSource) -> Any:
     return tokenizer
 
 
+def read_chat_template(folder: Path) -> str:
+    """The chat template of the model in `folder`, or all of them; empty where it has none."""
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    settings = folder / "tokenizer_config.json"
+    if not settings.is_file():
+        return ""
+    found = json.loads(settings.read_text(encoding="utf-8")).get("chat_template") or ""
+    return found if isinstance(found, str) else "\n".join(each["template"] for each in found)
+
+
 def load_base(
     source: ModelSource,
     *,

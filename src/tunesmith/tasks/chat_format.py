@@ -1,0 +1,227 @@
+"""A model's chat format: conversations to tokens, the same when trained, judged and asked.
+
+A conversation's prompt is rendered with the answer's turn opened, exactly as it is asked later, and
+tokenized by itself; the answer follows it. What closes an answer in the format ends it: the first
+control token after it, which is learned with it and which generation stops at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from tunesmith.errors import DataError, ModelError
+from tunesmith.tasks.chat import Message
+from tunesmith.tasks.chat_template import (
+    Thinking,
+    adapted,
+    open_thought,
+    split_thought,
+    without_thought,
+    writes_date,
+)
+from tunesmith.tasks.control_tokens import THOUGHTS, ControlTokens
+
+_QUESTION = [{"role": "user", "content": "zq7question"}]
+_ANSWER = "zq8answer"
+"""What the format is tried with: words that no template has."""
+_EMPTY_THOUGHT = re.compile(r"\s*<think>\s*(</think>\s*)?")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An answer of a conversation, and the prompt that it answers, as token ids."""
+
+    prompt: list[int]
+    answer: list[int]
+    """Its end included."""
+
+
+class ChatFormat:
+    """The chat format of a tokenizer's model."""
+
+    def __init__(self, tokenizer: Any, thinking: Thinking = "off", day: date | None = None) -> None:
+        """Raises ModelError when answers can't be told from the rest, or could not end."""
+        self._tokenizer = tokenizer
+        self._thinking = thinking
+        own = tokenizer.get_chat_template()
+        self.day = day if writes_date(own) else None
+        """The day whose date the template writes; None where it writes none."""
+        self.template = adapted(
+            own,
+            thinking,
+            day,
+            lambda template: self._render(_QUESTION, opened=True, template=template),
+        )
+        asked = self._render(_QUESTION, opened=True)
+        whole = self._render([*_QUESTION, {"role": "assistant", "content": _ANSWER}], opened=False)
+        head, found, closing = whole.rpartition(_ANSWER)
+        self._extra = "" if head.startswith(asked) else asked.removeprefix(head)
+        if not found or (self._extra and not _EMPTY_THOUGHT.fullmatch(self._extra)):
+            raise ModelError(_REWRITES)
+        self._lead = head.removeprefix(asked) if not self._extra else ""
+        self._closing = closing
+        self.control = ControlTokens(tokenizer, asked + whole)
+        end = self.control.through_first(closing)
+        self.has_end = end is not None
+        """Whether the template ends answers itself; else the tokenizer's end token does."""
+        if end is None and tokenizer.eos_token is None:
+            raise ModelError(
+                "the model's chat template ends no answer, and its tokenizer has no end token: an "
+                "adapter could not learn to stop."
+            )
+        self._end = end or str(tokenizer.eos_token)
+        (ids,) = self.control.encode([self._end])
+        self.end = ids[-1]
+        """The token that ends an answer."""
+
+    @property
+    def ends(self) -> list[int]:
+        """The tokens that generation stops at: the end of an answer, and that of a text."""
+        of_text = self._tokenizer.eos_token_id
+        return sorted({self.end} | ({of_text} if of_text is not None else set()))
+
+    # -- conversations to tokens -------------------------------------------------------------
+
+    def prompts(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """Token ids of conversations whose next turn is the answer, that turn opened."""
+        texts = [self._prompt(self._hidden(turns)) for turns in conversations]
+        return self.control.encode(texts)
+
+    def answers(self, conversations: Sequence[Sequence[Message]]) -> list[list[Turn]]:
+        """Each conversation's answers in their order, with what each of them answers."""
+        texts: list[tuple[str, str]] = []
+        counts = []
+        for conversation in conversations:
+            found = list(self._answers(self._hidden(conversation)))
+            texts += found
+            counts.append(len(found))
+        prompts = self.control.encode([prompt for prompt, _ in texts])
+        wholes = self.control.encode([prompt + answer for prompt, answer in texts])
+        # Where the answer's begin would merge with the prompt's end, as a line end and the spaces
+        # after it, that token is never asked for: the answer is tokenized by itself.
+        merged = [
+            n for n, ids in enumerate(prompts) if wholes[n][: len(ids)] != ids
+        ]  # fmt: skip
+        apart = dict(zip(merged, self.control.encode([texts[n][1] for n in merged]), strict=True))
+        turns = iter(
+            Turn(ids, apart[n] if n in apart else wholes[n][len(ids) :])
+            for n, ids in enumerate(prompts)
+        )
+        return [[next(turns) for _ in range(count)] for count in counts]
+
+    def fitted(self, turns: Sequence[Message], max_length: int) -> tuple[list[int], bool]:
+        """Token ids as `prompts` gives them, and whether they were cut to `max_length`.
+
+        Too long, the last turn loses its end, so that the chat format stays whole. Raises DataError
+        when the turns before it leave no room.
+        """
+        (ids,) = self.prompts([turns])
+        if len(ids) <= max_length:
+            return ids, False
+        said = turns[-1]["content"].strip()
+        kept, longest = 0, len(said)
+        fitting: list[int] | None = None
+        while kept < longest:  # the longest begin that fits
+            middle = (kept + longest + 1) // 2
+            shorter = [*turns[:-1], {**turns[-1], "content": said[:middle]}]
+            (found,) = self.prompts([shorter])
+            if len(found) <= max_length:
+                kept, fitting = middle, found
+            else:
+                longest = middle - 1
+        if fitting is None:
+            raise DataError(
+                f"the conversation has {len(ids):,} tokens, of which {max_length:,} fit beside "
+                "the answer; leave out earlier turns, or ask for a shorter answer."
+            )
+        return fitting, True
+
+    # -- tokens to text ----------------------------------------------------------------------
+
+    def texts(self, answers: Sequence[Sequence[int]]) -> list[str]:
+        """Answers as text, without space around them."""
+        return [self.decoded(tokens).strip() for tokens in answers]
+
+    def decoded(self, tokens: Sequence[int], *, whole: bool = True) -> str:
+        """What is to be seen of an answer's tokens; with `whole` false more of it is to come."""
+        text = str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+        if self._thinking == "off":
+            return without_thought(text, whole=whole)
+        return self._extra.lstrip() + text
+
+    def ended(self, tokens: Sequence[int]) -> bool:
+        """Whether an answer ended by itself."""
+        return not set(self.ends).isdisjoint(tokens)
+
+    # -- conversations to text ---------------------------------------------------------------
+
+    def _hidden(self, turns: Sequence[Message]) -> list[Message]:
+        """`turns` as they are rendered: no control tokens, and no thoughts where they are off."""
+        off = self._thinking == "off"
+        return [
+            {
+                **turn,
+                "content": self.control.hidden(
+                    without_thought(turn["content"])
+                    if off and turn["role"] == "assistant"
+                    else turn["content"]
+                ),
+            }
+            for turn in turns
+        ]
+
+    def _prompt(self, turns: Sequence[Message]) -> str:
+        return self._render(turns, opened=True)
+
+    def _answers(self, turns: Sequence[Message]) -> Iterator[tuple[str, str]]:
+        """Prompt and answer of each answer in a conversation."""
+        for number, turn in enumerate(turns):
+            if turn["role"] == "assistant":
+                prompt = self._prompt(turns[:number])
+                yield prompt, self._answer(turns[: number + 1], prompt) + self._end
+
+    def _answer(self, turns: Sequence[Message], prompt: str) -> str:
+        """The last turn as it follows `prompt`, without what closes it."""
+        whole = self._render(turns, opened=False)
+        head = prompt.removesuffix(self._extra)
+        if not whole.startswith(head):
+            # Something before the answer is written otherwise once there is one.
+            tried = self._render([*turns[:-1], {**turns[-1], "content": _ANSWER}], opened=False)
+            head = tried.rpartition(_ANSWER)[0].removesuffix(self._lead)
+        if not whole.startswith(head) or not whole.endswith(self._closing):
+            raise ModelError(_REWRITES)
+        said = whole[len(head) : len(whole) - len(self._closing)]
+        if not open_thought(self._extra):
+            return said
+        # The prompt opens the thought, which the template leaves out of conversations.
+        thought = (split_thought(turns[-1]["content"])[0] or "").strip("\n")
+        return f"{thought}\n{THOUGHTS[1]}\n\n{without_thought(said).lstrip()}"
+
+    def _render(
+        self, turns: Sequence[Message], *, opened: bool, template: str | None = None
+    ) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(
+                    list(turns),
+                    chat_template=template or self.template,
+                    tokenize=False,
+                    add_generation_prompt=opened,
+                )
+            )
+        except TemplateError as error:
+            raise ModelError(
+                f"the model's chat template refuses a conversation: {error}"
+            ) from error
+
+
+_REWRITES = (
+    "the model's chat template rewrites what an answer follows, so that answers can't be told from "
+    "the rest; choose another variant of the model."
+)

@@ -1,0 +1,82 @@
+"""A model's chat template as an adapter learns and is asked by it: one day's date, no open thought.
+
+What is changed is written into the template itself, so that whatever reads the adapter's tokenizer
+(plain PEFT, a merged model, llama.cpp) asks as it was trained.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from typing import Literal
+
+from tunesmith.errors import ModelError
+from tunesmith.tasks.control_tokens import THOUGHTS
+
+Thinking = Literal["off", "keep"]
+
+_CLOCK = "strftime_now"
+"""The function by which a template writes today's date, as transformers offers it."""
+_DATE = re.compile(_CLOCK + r"\(\s*(?P<quote>['\"])(?P<form>[^'\"]*)(?P=quote)\s*\)")
+_NO_THINKING = "{% set enable_thinking = false %}"
+"""Qwen3's variable, which others took over."""
+_THOUGHT = re.compile(r"\s*<think>(?P<thought>.*?)</think>\s*", re.DOTALL)
+
+
+def writes_date(template: str) -> bool:
+    """Whether what the template writes depends on the day."""
+    return _DATE.search(template) is not None
+
+
+def adapted(
+    template: str, thinking: Thinking, day: date | None, opened: Callable[[str], str]
+) -> str:
+    """`template` with the date of `day`, and with `thinking` off without an open thought.
+
+    `opened` renders a question with a template, the answer's turn opened. To change what is
+    adapted already changes nothing. Raises ModelError when the date can't be fixed.
+    """
+    if writes_date(template) and day is not None:
+        template = _DATE.sub(lambda call: repr(day.strftime(call["form"])), template)
+        if f"{_CLOCK}(" in template:
+            raise ModelError(
+                "the model's chat template writes today's date in a way that can't be fixed to one "
+                "day, so that it would be asked otherwise than it was trained."
+            )
+    if thinking == "keep":
+        return template
+    if "enable_thinking" in template and not template.startswith(_NO_THINKING):
+        template = _NO_THINKING + template
+    asked = opened(template)
+    if open_thought(asked):
+        close = ("" if asked.endswith("\n") else "\\n") + f"\\n{THOUGHTS[1]}\\n\\n"
+        template = (
+            template.removesuffix("\n")
+            + "{% if add_generation_prompt %}{{ '"
+            + close
+            + "' }}{% endif %}"
+        )
+    return template
+
+
+def open_thought(prompt: str) -> bool:
+    """Whether `prompt`, the answer's turn opened, ends within a thought."""
+    return prompt.rfind(THOUGHTS[0]) > prompt.rfind(THOUGHTS[1])
+
+
+def split_thought(text: str) -> tuple[str | None, str]:
+    """The thought that an answer begins with, and the answer; None where it begins with none."""
+    found = _THOUGHT.match(text)
+    return (found["thought"], text[found.end() :]) if found else (None, text)
+
+
+def without_thought(text: str, *, whole: bool = True) -> str:
+    """What `text`, an answer, says after its thought; nothing where that doesn't end.
+
+    With `whole` false more of it is to come, and what may become a thought is held back.
+    """
+    begin = text.lstrip()
+    if begin.startswith(THOUGHTS[0]):
+        return split_thought(text)[1] if THOUGHTS[1] in begin else ""
+    return "" if not whole and THOUGHTS[0].startswith(begin) else text
