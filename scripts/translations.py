@@ -92,7 +92,9 @@ def main() -> int:
     for path in sorted(LOCALE.glob("*.po")):
         with path.open("rb") as stream:
             catalogue = read_po(stream, locale=path.stem)
+        since = catalogue.creation_date  # a new time each day would be in the way of every merge
         catalogue.update(template, no_fuzzy_matching=True)
+        catalogue.creation_date = since
         catalogue.obsolete.clear()
         with path.open("wb") as stream:
             write_po(stream, catalogue, width=100, sort_output=True, no_location=True)

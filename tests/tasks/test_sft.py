@@ -436,7 +436,7 @@ def test_a_sample_of_the_known_answers_is_generated_and_all_where_one_differs(
     _, expected = predict(Everything, (model, tokenizer, wrong))
     sampled, found = predict(Deceived, (model, tokenizer, wrong))
     assert [(p.predicted, p.ended) for p in found] == [(p.predicted, p.ended) for p in expected]
-    assert sampled.generated == len(found) > 3
+    assert sampled.generated == len(found) > 1
 
 
 def test_a_lead_that_rounding_could_turn_is_not_sure() -> None:

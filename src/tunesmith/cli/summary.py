@@ -23,6 +23,8 @@ def print_summary(console: Console, experiment: Experiment) -> None:
     score = metrics["score"]
     console.print()
     console.print(_scores(metrics, score))
+    for caution in metrics.get("cautions") or []:
+        console.print(Text(caution[0].upper() + caution[1:], "yellow"))
     matrix = metrics.get("confusion_matrix")
     if matrix and len(matrix["labels"]) <= 12:
         console.print("\n[bold]Confusion[/bold] [dim](rows: true label, columns: answer)[/dim]")

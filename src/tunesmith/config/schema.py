@@ -155,6 +155,10 @@ class ValidationRules(Section):
     short_texts: RowAction = Field("drop", description="Text under min_text_length.")
     long_texts: RowAction = Field("drop", description="Text over max_text_length.")
     cut_texts: RowAction = Field("warn", description="Text over data.max_length, in tokens.")
+    cut_answers: RowAction | None = Field(
+        None, description="Chats whose answer is cut by data.max_length; null: as cut_texts."
+    )
+    control_tokens: RowAction = Field("warn", description="Chats with the model's control tokens.")
     html: Mending | None = Field(
         None, description="HTML tags and entities; null: fix with remove_html, else ignore."
     )
@@ -190,9 +194,7 @@ class ValidationRules(Section):
     non_text_turns: Needed = Field("drop", description="Chats that are no list of texts.")
     empty_turns: RowAction = Field("drop", description="Chat turns without text.")
     missing_answers: Needed = Field("drop", description="Chats and prompts without an answer.")
-    wrong_order: RowAction = Field(
-        "warn", description="Chats whose roles don't take turns, the user first."
-    )
+    wrong_order: RowAction = Field("warn", description="Chats whose roles don't take turns.")
     secrets: RowAction = Field("warn", description="Likely keys, tokens and passwords.")
     personal_data: RowAction = Field(
         "warn", description="Likely e-mail addresses and phone numbers."
@@ -203,15 +205,12 @@ class ValidationRules(Section):
         """Rule → action, those decided that were left open."""
         rules = self.model_dump(
             exclude={
-                "min_text_length",
-                "max_text_length",
-                "allow_empty",
-                "remove_html",
-                "near_duplicate_similarity",
-                "max_imbalance_ratio",
+                "min_text_length", "max_text_length", "allow_empty", "remove_html",
+                "near_duplicate_similarity", "max_imbalance_ratio",
             }
-        )
+        )  # fmt: skip
         rules["empty_texts"] = self.empty_texts or ("ignore" if self.allow_empty else "drop")
+        rules["cut_answers"] = self.cut_answers or self.cut_texts
         rules["html"] = self.html or ("fix" if self.remove_html else "ignore")
         return rules
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from tunesmith.data.checks.label_rules import as_text, row_labels
 from tunesmith.data.checks.report import CheckReport, Findings
 from tunesmith.data.checks.row_comparisons import NEAR_LEAKAGE
-from tunesmith.data.checks.tables import Checked, CountTokens, Rules, check_tables
+from tunesmith.data.checks.tables import ByTokenizer, Checked, Rules, check_tables
 from tunesmith.data.content import content_hash
 from tunesmith.data.filtering import keep_where
 from tunesmith.data.reading.rows import ROW
@@ -116,7 +116,7 @@ def examine(
     task: Task,
     source: Source,
     *,
-    count_tokens: CountTokens | None = None,
+    tokens: ByTokenizer | None = None,
     compare: bool = True,
 ) -> Examination:
     """Choose the splits, filter, find the task's columns, and hold every row against the rules.
@@ -137,7 +137,7 @@ def examine(
         task,
         request.validation_rules,
         unreadable=source.unreadable,
-        count_tokens=count_tokens,
+        tokens=tokens,
         max_length=request.max_length,
         compare=compare,
     )
@@ -150,7 +150,7 @@ def load_dataset(
     token: str | None = None,
     *,
     versions: Versions | None = None,
-    count_tokens: CountTokens | None = None,
+    tokens: ByTokenizer | None = None,
 ) -> Dataset:
     """Read what `request` names, find the task's columns, apply the rules, split, and fit the task.
 
@@ -165,7 +165,7 @@ def load_dataset(
         token=token,
         versions=versions,
     )
-    examination = examine(request, task, source, count_tokens=count_tokens)
+    examination = examine(request, task, source, tokens=tokens)
     sides, report = hold_out(request, task, examination)
     report.raise_failures()
     train, evaluation = sides.train, sides.evaluation

@@ -6,6 +6,7 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tunesmith.config.schema import DataConfig, ExperimentConfig
 from tunesmith.config.yaml import read_draft
 from tunesmith.data.analysis.summary import Analysis, analyze
 from tunesmith.data.checks.report import CheckReport
-from tunesmith.data.checks.tables import CountTokens
+from tunesmith.data.checks.tables import ByTokenizer
 from tunesmith.data.dataset import Examination, examine, hold_out
 from tunesmith.data.reading.files import UNREAD, ending, stem
 from tunesmith.data.reading.folders import SPLIT_OF_STEM
@@ -29,7 +30,7 @@ from tunesmith.data.writing import write_table
 from tunesmith.errors import DataError, NotFoundError, nearest
 from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
-from tunesmith.tasks.base import Columns, Row, Task
+from tunesmith.tasks.base import Columns, Task
 from tunesmith.tracking.entities import DatasetVersion
 from tunesmith.tracking.environment import user_name
 from tunesmith.tracking.store import Store
@@ -120,20 +121,21 @@ def find_model(
     )
 
 
-def token_counter(task: Task, model: ModelSource | None) -> CountTokens | None:
-    """What counts the tokens of rows with the model's own tokenizer, loaded when first used."""
+def token_counter(task: Task, model: ModelSource | None) -> ByTokenizer | None:
+    """What the model's own tokenizer, loaded when first used, tells of rows."""
     if model is None:
         return None
-    tokenizer: Any = None
 
-    def count(rows: Sequence[Row], columns: Columns) -> list[int]:
-        nonlocal tokenizer
-        if tokenizer is None:
-            tokenizer = load_tokenizer(model)
-            task.prepare_tokenizer(tokenizer)
-        return task.token_counts(rows, columns, tokenizer)
+    @cache
+    def tokenizer() -> Any:
+        loaded = load_tokenizer(model)
+        task.prepare_tokenizer(loaded)
+        return loaded
 
-    return count
+    return ByTokenizer(
+        count=lambda rows, columns: task.token_counts(rows, columns, tokenizer()),
+        control=lambda rows, columns: task.control_tokens(rows, columns, tokenizer()),
+    )
 
 
 def check_data(inquiry: Inquiry) -> Examination:
@@ -143,7 +145,7 @@ def check_data(inquiry: Inquiry) -> Examination:
     like the others: `report.raise_failures` makes errors of them.
     """
     counter = token_counter(inquiry.task, inquiry.model)
-    return examine(inquiry.request, inquiry.task, inquiry.source, count_tokens=counter)
+    return examine(inquiry.request, inquiry.task, inquiry.source, tokens=counter)
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ def analyze_data(inquiry: Inquiry) -> Analysis:
     def count(table: pa.Table) -> list[int]:
         counts: list[int] = []
         for batch in table.select(task.read_columns(columns)).to_batches(max_chunksize=2_000):
-            counts += counter(batch.to_pylist(), columns) if counter else []
+            counts += counter.count(batch.to_pylist(), columns) if counter else []
         return counts
 
     return analyze(

@@ -252,7 +252,7 @@ def _data(
             task,
             settings.token,
             versions=open_versions(settings),
-            count_tokens=token_counter(task, model),
+            tokens=token_counter(task, model),
         )
     except ModelError as error:
         problems.append(_as_problem(error, "model.name"))

@@ -145,6 +145,8 @@ class Task(ABC):
     and it may also be a list of words."""
     fault_rules: ClassVar[tuple[str, ...]] = ()
     """The rules that `faults` may name, each a field of `data.validation_rules`."""
+    token_rules: ClassVar[tuple[str, ...]] = ("cut_texts",)
+    """The rules that need the model's tokenizer: first the one for rows over `data.max_length`."""
     eval_batch_scale: ClassVar[int] = 4
     """How many times the training batch an evaluation batch may be, where not configured."""
 

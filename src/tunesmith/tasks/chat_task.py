@@ -40,6 +40,7 @@ class ChatTask(Task):
     peft_task_type = "CAUSAL_LM"
     auto_class = "AutoModelForCausalLM"
     fault_rules = CHAT_RULES
+    token_rules = ("cut_answers", "control_tokens")
     eval_batch_scale = 8
 
     options: Any

@@ -26,8 +26,15 @@ from tunesmith.tasks.base import Columns, Row, Task
 
 TOKEN_ROWS = 2_000
 
-CountTokens = Callable[[Sequence[Row], Columns], list[int]]
-"""Rows and the roles of their columns → the tokens that each has before any cut."""
+
+@dataclass(frozen=True)
+class ByTokenizer:
+    """What only the model's tokenizer tells of rows, given the roles of their columns."""
+
+    count: Callable[[Sequence[Row], Columns], list[int]]
+    """The tokens that each has before any cut."""
+    control: Callable[[Sequence[Row], Columns], list[str | None]]
+    """The first control token of the chat format that each holds as text."""
 
 
 class Rules(row_checks.LengthRules, row_comparisons.ComparisonRules, Protocol):
@@ -56,13 +63,13 @@ def check_tables(
     rules: Rules,
     *,
     unreadable: Mapping[str, Sequence[Unreadable]] | None = None,
-    count_tokens: CountTokens | None = None,
+    tokens: ByTokenizer | None = None,
     max_length: int | None = None,
     compare: bool = True,
 ) -> Checked:
     """Hold the rows of every split against `rules`; the first split is trained on.
 
-    Without `count_tokens` or `compare` the rules that need it are left out, with a note.
+    Without `tokens` or `compare` the rules that need it are left out, with a note.
     Raises DataError when a column isn't there or no row is left. What breaks a rule whose action is
     `fail` is only reported.
     """
@@ -80,17 +87,15 @@ def check_tables(
         notes.append(
             "duplicates, conflicting_labels, leakage and the like (tunesmith data check does)"
         )
-    if count_tokens is not None and max_length is not None:
-        kept = [
-            _check_tokens(examined, columns, task, count_tokens, max_length) for examined in sides
-        ]
+    if tokens is not None and max_length is not None:
+        kept = [_check_tokens(examined, columns, task, tokens, max_length) for examined in sides]
         masks = dict(zip(tables, kept, strict=True))
         likeness = likeness.keep(masks)
         texts = {split: series.filter(masks[split]) for split, series in texts.items()}
         labels = {split: series.filter(masks[split]) for split, series in labels.items()}
         _require_rows(sides, rows_in, findings)
-    elif actions["cut_texts"] != "ignore":
-        notes.append("cut_texts (needs the model's tokenizer)")
+    elif skipped := [rule for rule in task.token_rules if actions[rule] != "ignore"]:
+        notes.append(f"{', '.join(skipped)} (needs the model's tokenizer)")
     report = CheckReport(
         rows_in=rows_in,
         rows_out=sum(examined.table.num_rows for examined in sides),
@@ -170,29 +175,60 @@ def _check_together(
 
 
 def _check_tokens(
-    examined: Examined, columns: Columns, task: Task, count_tokens: CountTokens, max_length: int
+    examined: Examined, columns: Columns, task: Task, tokens: ByTokenizer, max_length: int
 ) -> npt.NDArray[np.bool_]:
-    """Note the rows with more than `max_length` tokens; which rows are left after it."""
-    if examined.actions["cut_texts"] == "ignore":
-        return examined.alive
+    """Note the rows with more than `max_length` tokens, and those with control tokens in them.
+
+    Returns which rows are left after it.
+    """
+    rules = [rule for rule in task.token_rules if examined.actions[rule] != "ignore"]
     counts: list[int] = []
+    control: list[str | None] = []
     names = task.read_columns(columns)
     for batch in examined.table.select(names).to_batches(max_chunksize=TOKEN_ROWS):
-        counts += count_tokens(batch.to_pylist(), columns)
-    long = np.array(counts, dtype=np.int64) > max_length
-    share = long.mean() if len(long) else 0.0
+        rows = batch.to_pylist()
+        if {"cut_texts", "cut_answers"} & set(rules):
+            counts += tokens.count(rows, columns)
+        if "control_tokens" in rules:
+            control += tokens.control(rows, columns)
+    column = (task.text_columns(columns) or names)[0]
+    if counts:
+        _note_cut(examined, rules[0], column, counts, max_length)
     examined.note(
-        "cut_texts",
-        long,
-        (task.text_columns(columns) or names)[0],
+        "control_tokens",
+        np.flatnonzero([found is not None for found in control]),
+        column,
         lambda index: (
-            f"{counts[index]:,} tokens, of which the model sees {max_length:,} "
-            f"({share:.1%} of the rows are cut): raise data.max_length, or shorten the text"
+            f"holds {control[index]}, a control token of the model, which is read as plain text: "
+            "take it out, and where the data are in a chat format already, give turns instead"
         ),
     )
     alive = examined.alive
     examined.settle()
     return alive
+
+
+def _note_cut(
+    examined: Examined, rule: str, column: str, counts: Sequence[int], max_length: int
+) -> None:
+    """Note the rows of which the model sees a part: the text's begin, or no end of the answer."""
+    long = np.array(counts, dtype=np.int64) > max_length
+    share = long.mean() if len(long) else 0.0
+    longest = max(counts)
+
+    def advice(index: int) -> str:
+        seen = f"{counts[index]:,} tokens, of which the model sees {max_length:,}"
+        if rule == "cut_texts":
+            return (
+                f"{seen} ({share:.1%} of the rows are cut): raise data.max_length, or shorten the "
+                "text"
+            )
+        return (
+            f"{seen}: the answer loses its end ({share:.1%} of the rows do), from which no model "
+            f"learns to stop; set data.max_length={longest}, or drop such rows"
+        )
+
+    examined.note(rule, long, column, advice)
 
 
 def _require_rows(sides: Sequence[Examined], rows_in: int, findings: Findings) -> None:

@@ -134,6 +134,8 @@ def rule_name(rule: str) -> str:
         "broken_encoding": _("broken encoding"),
         "control_characters": _("control characters"),
         "cut_texts": _("texts that are cut"),
+        "cut_answers": _("answers without their end"),
+        "control_tokens": _("control tokens in texts"),
         "duplicates": _("duplicates"),
         "near_duplicates": _("near-duplicates"),
         "conflicting_labels": _("conflicting labels"),

@@ -40,6 +40,8 @@ def verdict(whole: ExperimentWhole) -> None:
         (_("Untrained model"), formats.score(untrained)),
         (_("Simplest answer"), formats.score(baseline["value"]), said.text(baseline["name"])),
     )
+    for caution in whole.metrics.get("cautions") or []:
+        st.warning(said.text(caution), icon=":material/warning:")
     if score["value"] <= baseline["value"]:
         st.error(
             _("No better than the simplest answer: it has not learned the task."),

@@ -35,8 +35,15 @@ SENTENCES = N_(
     "network; at the machine itself: tunesmith predict {id}",
     "inputs have {n} characters; at most {most} are accepted",
     "an adapter of the task {name} can't be asked anything yet.",
-    "the model's chat template rewrites earlier turns, so the answers can't be told from the "
-    "rest; give conversations of one question and one answer.",
+    "the model's chat template rewrites what an answer follows, so that answers can't be told "
+    "from the rest; choose another variant of the model.",
+    "the model's chat template ends no answer, and its tokenizer has no end token: an adapter "
+    "could not learn to stop.",
+    "the model's chat template writes today's date in a way that can't be fixed to one day, so "
+    "that it would be asked otherwise than it was trained.",
+    "only {share} of the held-out answers ended by themselves; the others went on to the most "
+    "tokens allowed. Look for answers that data.max_length cuts, train longer, or raise "
+    "task.max_new_tokens.",
     "the model's chat template refuses a conversation: {error}",
     "{where}: ends with the {role}; end with what the user asks.",
     "{where}: holds no turn; end with what the user asks.",

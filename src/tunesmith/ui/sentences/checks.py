@@ -48,6 +48,10 @@ SENTENCES = N_(
     "HTML",
     "{n} tokens, of which the model sees {most} ({share} of the rows are cut): raise "
     "data.max_length, or shorten the text",
+    "{n} tokens, of which the model sees {most}: the answer loses its end ({share} of the rows "
+    "do), from which no model learns to stop; set data.max_length={longest}, or drop such rows",
+    "holds {value}, a control token of the model, which is read as plain text: take it out, and "
+    "where the data are in a chat format already, give turns instead",
     "turn {n} needs a text as content",
     "turn {n} is empty: write it, or remove it",
     "the last answer is empty: write it, or remove the row",
