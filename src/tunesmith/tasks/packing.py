@@ -10,7 +10,9 @@ They are computed once, every text attends to them, and gradients flow back into
     S S S e f
 
 Everything but attention looks at one token at a time, and needs to know nothing of this. Attention
-is given the layout; only an implementation that reads it may be used, `ATTENTION`.
+is given the layout; only an implementation that reads it may be used, `PACKED`. Each text attends to
+all before it, and to nothing else: a model whose own mask or scores say otherwise (a window, chunks,
+distances) isn't given packed rows. Whether one does is tried (`training.kernels.install`).
 
 Two answers to one prompt share more, with each other alone: `paired` puts both of a pair into one
 row, and a mask keeps the second from seeing the first.
@@ -27,8 +29,10 @@ from tunesmith.tasks.columns import IGNORED
 if TYPE_CHECKING:
     import torch
 
-ATTENTION = "tunesmith"
+PACKED = "tunesmith"
 """The implementation of attention, by transformers' name for it, that reads a layout."""
+PADDED = "tunesmith_padded"
+"""The same for models whose own masks are needed: it is given padded rows alone."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Layout:
 
 def packs(model: Any) -> bool:
     """Whether `model` can be given a packed row, as it is now."""
-    return model.training and bool(model.config._attn_implementation == ATTENTION)
+    return model.training and bool(model.config._attn_implementation == PACKED)
 
 
 def shared_length(input_ids: torch.Tensor, wanted: torch.Tensor) -> int:

@@ -29,6 +29,7 @@ from tunesmith.training.evaluation import evaluate
 from tunesmith.training.group import Group
 from tunesmith.training.halving import free_memory, is_out_of_memory, with_rows_at_once
 from tunesmith.training.kernels import install_kernels
+from tunesmith.training.kernels.trial import longest_of
 from tunesmith.training.model import ModelSource, load_base, load_tokenizer
 from tunesmith.training.monitor import PerformanceMonitor
 from tunesmith.training.plan import Plan
@@ -199,9 +200,6 @@ def adapted_model(work: Training) -> Any:
         f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"
         + (f"; new in this model and trained whole: {', '.join(fresh)}" if fresh else "")
     )
-    if work.plan.kernels:
-        used = install_kernels(model, work.plan)
-        work.reporter.message(f"kernels: {', '.join(f'{n} {what}' for what, n in used.items())}")
     return model
 
 
@@ -213,6 +211,8 @@ def fit(
     That step is the last one, or the best checkpoint's. `checkpoint` is where to go on from. Raises
     Interrupted when the reporter asked to stop.
     """
+    if work.plan.kernels:
+        _use_kernels(work, model)
     progress = Progress()
     if checkpoint is not None:
         progress = Progress.from_json(json.loads((checkpoint / PROGRESS_FILE).read_text()))
@@ -247,6 +247,17 @@ def fit(
         )
     best = trainer.state.best_global_step if training.load_best_model_at_end else None
     return progress, best or trainer.state.global_step
+
+
+def _use_kernels(work: Training, model: Any) -> None:
+    used = install_kernels(
+        model,
+        work.plan,
+        longest=longest_of(work.train_examples or []),
+        pairs=work.task.texts_per_row > 1,
+    )
+    found = ", ".join(f"{number} {what}" for what, number in used.items())
+    work.reporter.message(f"kernels: {found or 'none that gives what this model gives'}")
 
 
 def _ask_base_model(work: Training, model: Any, group: Group) -> None:

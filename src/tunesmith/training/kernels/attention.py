@@ -7,6 +7,8 @@ for every group of heads, and draws dropout's random numbers one by one.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,12 +16,20 @@ from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
-from tunesmith.tasks.packing import ATTENTION, Layout, packed
+from tunesmith.tasks.packing import PACKED, PADDED, Layout
 from tunesmith.training.kernels import dropout as cheap
 from tunesmith.training.kernels import trial
 
-_SPECIAL = ("softcap", "s_aux", "position_bias", "head_mask")
-"""What some models add to the scores, and this doesn't know."""
+_KNOWN = frozenset(
+    ("is_causal", "position_ids", "use_cache", "output_attentions", "output_hidden_states",
+     "return_dict", "cache_position", "past_key_values", "past_key_value", "num_items_in_batch")
+)  # fmt: skip
+"""What models hand to attention that changes nothing here, whatever it is."""
+_IN_THE_MASK = frozenset(("sliding_window", "window_size"))
+"""What their masks hold too, where there is one."""
+
+
+_counting: list[list[nn.Module]] = []
 
 
 def attention(
@@ -38,12 +48,20 @@ def attention(
     `attention_mask` (rows or 1, 1, tokens, seen), added to the scores. The result has shape (rows,
     tokens, heads, size). With `layout`, the one row is packed, and the mask not looked at.
     """
+    for calls in _counting:
+        calls.append(module)
     layout: Layout | None = kwargs.pop("layout", None)
-    special = [name for name in _SPECIAL if kwargs.get(name) is not None]
+    unknown = [
+        name
+        for name, value in kwargs.items()
+        if value is not None and value is not False and name not in _KNOWN | _IN_THE_MASK
+    ]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if layout is not None:
+        if unknown:
+            raise NotImplementedError(f"packed texts, and attention with {', '.join(unknown)}")
         return _packed(query * scale, key, value, layout, dropout), None
-    if special or not trial.in_use(module):
+    if unknown or not trial.in_use(module):
         eager = sys.modules[type(module).__module__].eager_attention_forward
         return eager(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
@@ -178,32 +196,19 @@ def _softmax(scores: torch.Tensor) -> torch.Tensor:
     return torch.softmax(scores, dim=-1, dtype=exact).to(scores.dtype)
 
 
-def use(model: Any) -> bool:
-    """Give `model`, which has transformers' `eager` attention, this one while it trains.
+@contextmanager
+def counted() -> Iterator[list[nn.Module]]:
+    """Within this, the modules whose attention was computed here are added to the list given."""
+    calls: list[nn.Module] = []
+    _counting.append(calls)
+    try:
+        yield calls
+    finally:
+        _counting.remove(calls)
 
-    Left as it is, and False returned, where the two disagree on texts made up: a model may do with
-    its scores what this knows nothing of, or let its texts know more than their own tokens.
-    """
-    AttentionInterface.register(ATTENTION, attention)
-    AttentionMaskInterface.register(ATTENTION, ALL_MASK_ATTENTION_FUNCTIONS["eager"])
-    texts = trial.texts(model)
-    ids = texts["input_ids"]
 
-    def states(**inputs: Any) -> torch.Tensor:
-        return model.base_model(**inputs)[0]  # type: ignore[no-any-return]
-
-    def ours() -> torch.Tensor:
-        model.set_attn_implementation(ATTENTION)
-        return states(**texts)
-
-    def ours_packed() -> torch.Tensor:
-        found = states(**packed(ids, trial.SHARED))[0]
-        rest = found[trial.SHARED :].view(len(ids), -1, found.shape[-1])
-        first = found[: trial.SHARED].expand(len(ids), -1, -1)
-        return torch.cat([first, rest], dim=1)
-
-    tried = (ours, ours_packed) if model.can_generate() else (ours,)
-    if trial.agrees(lambda: states(**texts), *tried):
-        return True
-    model.set_attn_implementation("eager")
-    return False
+def register() -> None:
+    """Make this attention known to transformers, by both of its names."""
+    for name in (PACKED, PADDED):
+        AttentionInterface.register(name, attention)
+        AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS["eager"])

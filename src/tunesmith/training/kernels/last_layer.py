@@ -6,14 +6,15 @@ The others' states there are read by nobody; only their keys and values are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from tunesmith.training.kernels import trial
 from tunesmith.training.kernels.attention import padded
+from tunesmith.training.kernels.trial import Reading, Trial, in_use
 
 
 class _FirstToken:
@@ -26,7 +27,7 @@ class _FirstToken:
         self, hidden_states: torch.Tensor, attention_mask: Any = None, *more: Any, **kwargs: Any
     ) -> Any:
         """The layer's output for the first token; `attention_mask` as the models' own."""
-        if not trial.in_use(self):  # type: ignore[arg-type]
+        if not in_use(self):  # type: ignore[arg-type]
             return super().forward(hidden_states, attention_mask, *more, **kwargs)  # type: ignore[misc]
         return self.first(hidden_states, attention_mask)
 
@@ -63,27 +64,36 @@ _PATTERNS = {
 """Kind of layer → modules by which it is known."""
 
 
-def use(model: Any) -> bool:
+def use(model: Any, trial: Trial, plain: Reading) -> bool:
     """Compute the last layer of `model`, a classifier with an adapter, for the first token alone.
 
-    Left as it is, and False returned, where there is no such layer, or where the model's answers on
-    texts made up are others then: its head may read more than the first token.
+    Left as it is, and False returned, where there is no such layer, or where the model's answers in
+    `trial` are others then: its head may read more than the first token.
     """
-    if not (found := _last_layer(model)):
+    if _last_layer(model) is None or not trial.agrees(plain, using=lambda: _kernel_in(model)):
         return False
+    _put_kernel(model)
+    return True
+
+
+@contextmanager
+def _kernel_in(model: nn.Module) -> Iterator[None]:
+    """Within this, the last layer of `model`, as short as it is now, has its kernel."""
+    layer, kind = _put_kernel(model)
+    try:
+        yield
+    finally:
+        layer.__class__ = kind
+
+
+def _put_kernel(model: nn.Module) -> tuple[nn.Module, type]:
+    """Give the last layer of `model` its kernel; returns the layer and what it was."""
+    found = _last_layer(model)
+    assert found is not None
     layer, kernel = found
     kind = type(layer)
-    inputs = trial.texts(model)
-    inputs["attention_mask"][1, 7:] = 0
-
-    def logits() -> torch.Tensor:
-        return model(**inputs).logits  # type: ignore[no-any-return]
-
     layer.__class__ = type(kind.__name__, (kernel, kind), {})
-    if trial.agrees(logits, logits):
-        return True
-    layer.__class__ = kind
-    return False
+    return layer, kind
 
 
 def _last_layer(model: nn.Module) -> tuple[Any, type[_FirstToken]] | None:

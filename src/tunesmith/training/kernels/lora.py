@@ -15,7 +15,6 @@ import torch
 from peft.tuners import lora
 from torch import nn
 from torch.nn import functional
-from transformers import PreTrainedModel
 
 from tunesmith.training.kernels import trial
 from tunesmith.training.kernels.dropout import dropout
@@ -99,7 +98,7 @@ class AdaptedLinear(lora.Linear):
             return self.siblings.compute(self, x, name)
         base = self.get_base_layer()
         a, b, scale = self.small(name)
-        share = getattr(self.lora_dropout[name], "p", 0.0)
+        share = getattr(self.lora_dropout[name], "p", 0.0) if self.training else 0.0
         if share:  # the adapter sees another input than the frozen layer
             dropped = dropout(x, share)
             small = functional.linear(functional.linear(dropped, a.to(x.dtype)), b.to(x.dtype))
@@ -112,7 +111,7 @@ class AdaptedLinear(lora.Linear):
 
     def _one_adapter(self) -> str | None:
         """The name of the adapter, where there is nothing but one that trains."""
-        if not self.training or self.disable_adapters or self.merged:
+        if not trial.in_use(self) or self.disable_adapters or self.merged:
             return None
         active = [name for name in self.active_adapters if name in self.lora_A]
         return active[0] if len(active) == 1 else None
@@ -130,6 +129,11 @@ class Siblings:
         self._found: dict[AdaptedLinear, torch.Tensor] = {}
         self._weight = self._below_each_other("weight")
         self._bias = self._below_each_other("bias")
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        """The frozen weights of all."""
+        return [part for part in (self._weight, self._bias) if part is not None]
 
     def compute(self, layer: AdaptedLinear, x: torch.Tensor, name: str) -> torch.Tensor:
         """What `layer` makes of `x` with the adapter `name`; the others' results wait for them."""
@@ -157,22 +161,22 @@ class Siblings:
         return whole
 
 
-def join(model: Any) -> int:
+def join(model: Any, inputs: dict[str, Any]) -> int:
     """Compute the layers of `model` that read the same input at once; returns how many do.
 
-    Which these are is seen while it reads texts made up.
+    Which these are is seen while it reads `inputs`.
     """
-    if not isinstance(model.get_base_model(), PreTrainedModel):
-        return 0
     calls: list[tuple[torch.Tensor, AdaptedLinear]] = []
     hooks = [
-        module.register_forward_pre_hook(lambda layer, inputs: calls.append((inputs[0], layer)))
+        module.register_forward_pre_hook(lambda layer, given: calls.append((given[0], layer)))
         for module in model.modules()
         if isinstance(module, AdaptedLinear) and _may_be_joined(module)
     ]
     try:
         with torch.inference_mode(), trial.forced():
-            model(**trial.texts(model))
+            model(**inputs)
+    except Exception:  # whatever a model's own code raises: its layers are computed one by one
+        return 0
     finally:
         for hook in hooks:
             hook.remove()
@@ -191,6 +195,13 @@ def join(model: Any) -> int:
                 layer.siblings = siblings
             joined += len(layers)
     return joined
+
+
+def part(model: Any) -> None:
+    """Compute each layer of `model` by itself again."""
+    for module in model.modules():
+        if isinstance(module, AdaptedLinear):
+            module.siblings = None
 
 
 def _may_be_joined(layer: AdaptedLinear) -> bool:

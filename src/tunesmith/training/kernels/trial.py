@@ -1,16 +1,32 @@
-"""Whether a kernel may be used: while a model trains, and where it gave what the model gives."""
+"""Whether kernels may be used: where a model gives with them what it gives without.
+
+Tried are outputs and gradients, on texts made up that are as long as the longest row to learn from
+(a window or a chunk that is longer hides nothing), with padding, in float32, by a model whose
+adapter already does something. What differs or can't be computed leaves the model as it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-SHARED = 5
-"""First tokens that the texts of a trial share."""
+from tunesmith.training.kernels.shortened import shortened
+
+OUTPUT_TOLERANCE = 5e-5
+"""Largest difference of an output, as a share of the largest output."""
+GRADIENT_TOLERANCE = 2e-4
+"""Norm of the difference of a weight's gradients, as a share of their norm."""
+ROUNDING = 1e-6
+"""A share of the norm of all gradients: what is smaller is rounding."""
+LARGE_EMBEDDING = 4_000_000
+"""Numbers in an embedding that is not copied in float32: what it gives is."""
+MOST_BYTES = 1 << 32
+"""Most memory for a trial's weights in float32; a model that needs more keeps its own code."""
 _tried = False
 
 
@@ -23,36 +39,167 @@ def in_use(module: nn.Module) -> bool:
 def forced() -> Iterator[None]:
     """Within this, kernels compute though the model doesn't train: nothing is left to chance."""
     global _tried
-    _tried = True
+    before, _tried = _tried, True
     try:
         yield
     finally:
-        _tried = False
+        _tried = before
 
 
-def texts(model: Any) -> dict[str, torch.Tensor]:
-    """Three texts made up, ten tokens long, the first `SHARED` of them the same."""
-    generator = torch.Generator().manual_seed(0)
-    size = model.get_input_embeddings().num_embeddings
-    ids = torch.randint(size, (3, 10), generator=generator)
-    ids[:, :SHARED] = ids[0, :SHARED]
-    ids = ids.to(model.device)
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+@dataclass(frozen=True)
+class Reading:
+    """A way to read the texts of a trial: what goes in, and what of the result is compared."""
+
+    inputs: dict[str, Any]
+    """Arguments of the model's forward."""
+    compared: Callable[[torch.Tensor], torch.Tensor]
+    """Of the model's result, (rows, tokens, size) or (rows, size), what texts are made of:
+    (numbers, size), in the same order by each way of reading."""
 
 
-def agrees(expected: Callable[[], torch.Tensor], *others: Callable[[], torch.Tensor]) -> bool:
-    """Whether what `others` give with kernels is what `expected` gives without, but for rounding.
+@dataclass(frozen=True)
+class _Found:
+    output: torch.Tensor
+    gradients: dict[str, torch.Tensor]
 
-    One that can't compute at all (it is given what the model doesn't take, say) doesn't agree.
+
+class Trial:
+    """What `model`, with an adapter and without kernels, gives for `plain`: held against others.
+
+    `of` computes a result from the inputs of a `Reading`. `failed` says why nothing was found.
     """
-    with torch.inference_mode():
-        wanted = expected().float()
-        try:
-            with forced():
-                found = [other().float() for other in others]
-        except (TypeError, ValueError, RuntimeError):
+
+    def __init__(self, model: Any, of: Callable[..., torch.Tensor], plain: Reading) -> None:
+        self.model = model
+        self.of = of
+        self.plain = plain
+        self.short = True
+        self.failed: Exception | None = None
+        self._wanted: _Found | None = None
+        for self.short in (True, False):
+            try:
+                with self._exactly():
+                    self._wanted = self._read(plain)
+                self.failed = None
+                return
+            except Exception as error:  # whatever a model's own code raises
+                self.failed = error
+
+    def agrees(
+        self,
+        *readings: Reading,
+        using: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> bool:
+        """Whether the model, as it is now and within `using`, gives the same in each reading."""
+        if self._wanted is None:
             return False
+        try:
+            with self._exactly(), forced(), using():
+                return all(_same(self._wanted, self._read(reading)) for reading in readings)
+        except Exception:  # a kernel that can't compute at all doesn't agree, whatever it raises
+            return False
+
+    def _read(self, reading: Reading) -> _Found:
+        output = reading.compared(self.of(**reading.inputs))
+        generator = torch.Generator().manual_seed(1)
+        weigh = torch.randn(output.shape, generator=generator).to(output)
+        trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        found = torch.autograd.grad(
+            (output * weigh).sum(), list(trained.values()), allow_unused=True
+        )
+        gradients = {n: g for n, g in zip(trained, found, strict=True) if g is not None}
+        return _Found(output.detach(), gradients)
+
+    @contextmanager
+    def _exactly(self) -> Iterator[None]:
+        """Within this, the model is short, in float32, and its adapter does something."""
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            stack.enter_context(torch.autocast(self.model.device.type, enabled=False))
+            stack.enter_context(torch.enable_grad())
+            if self.short:
+                stack.enter_context(shortened(self.model))
+            stack.enter_context(_in_float32(self.model))
+            stack.enter_context(_adapted(self.model))
+            yield
+
+
+def _same(wanted: _Found, found: _Found) -> bool:
+    if wanted.output.shape != found.output.shape or wanted.gradients.keys() != found.gradients.keys():
+        return False
+    gap = (found.output - wanted.output).abs().max()
+    if not bool(gap <= OUTPUT_TOLERANCE * wanted.output.abs().max()):
+        return False
+    rounding = ROUNDING * sum(float(g.norm()) ** 2 for g in wanted.gradients.values()) ** 0.5
     return all(
-        one.shape == wanted.shape and bool((one - wanted).norm() <= 0.05 * wanted.norm())
-        for one in found
+        bool(
+            (found.gradients[name] - gradient).norm()
+            <= GRADIENT_TOLERANCE * gradient.norm() + rounding
+        )
+        for name, gradient in wanted.gradients.items()
     )
+
+
+@contextmanager
+def _in_float32(model: nn.Module) -> Iterator[None]:
+    """Within this, what `model` holds in fewer bits is float32.
+
+    Large embeddings stay, and what they give is float32. Raises MemoryError where it is too much.
+    """
+    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    # The head of a model that writes isn't asked.
+    left = {id(parameter) for parameter in head.parameters()} if head is not None else set()
+    left |= {id(e.weight) for e in embeddings if e.weight.numel() > LARGE_EMBEDDING}
+    held = [
+        tensor
+        for tensor in {id(t): t for t in _tensors(model)}.values()
+        if tensor.is_floating_point() and tensor.element_size() < 4 and id(tensor) not in left
+    ]
+    if sum(tensor.numel() for tensor in held) * 4 > MOST_BYTES:
+        raise MemoryError("the layers of this model are too large to be tried in float32")
+    hooks = [
+        module.register_forward_hook(lambda _module, _inputs, result: result.float())
+        for module in embeddings
+        if module.weight.element_size() < 4 and id(module.weight) in left
+    ]
+    own = [tensor.data for tensor in held]
+    try:
+        for tensor in held:
+            tensor.data = tensor.data.float()
+        yield
+    finally:
+        for tensor, data in zip(held, own, strict=True):
+            tensor.data = data
+        for hook in hooks:
+            hook.remove()
+
+
+def _tensors(model: nn.Module) -> Iterator[torch.Tensor]:
+    """All that `model` computes with."""
+    for module in model.modules():
+        yield from module.parameters(recurse=False)
+        yield from module.buffers(recurse=False)
+        yield from getattr(getattr(module, "siblings", None), "tensors", ())
+
+
+@contextmanager
+def _adapted(model: nn.Module) -> Iterator[None]:
+    """Within this, what would train and is nothing but zeros is a little at random."""
+    generator = torch.Generator().manual_seed(2)
+    empty = [p for p in model.parameters() if p.requires_grad and not bool(p.any())]
+    own = [parameter.data for parameter in empty]
+    try:
+        for parameter in empty:
+            noise = torch.randn(parameter.shape, generator=generator) * 0.02
+            parameter.data = noise.to(parameter)
+        yield
+    finally:
+        for parameter, data in zip(empty, own, strict=True):
+            parameter.data = data
+
+
+def longest_of(examples: Sequence[dict[str, Any]]) -> int:
+    """Tokens of the longest text of `examples`."""
+    fields = ("input_ids", "rejected_ids")
+    return max((len(e[name]) for e in examples for name in fields if name in e), default=0)

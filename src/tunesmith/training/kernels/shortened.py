@@ -1,0 +1,66 @@
+"""A model with as few layers as show all that it does: what is tried on it costs little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+_NUMBERS_OF_LAYERS = ("idx", "index", "layer_id", "layer_number", "block_id")
+"""Parts of the names of attributes that number a layer, and make it no other kind."""
+
+
+@contextmanager
+def shortened(model: nn.Module) -> Iterator[None]:
+    """Within this, every stack of layers in `model` ends where no new kind of layer follows."""
+    stacks = [
+        (owner, name, stack)
+        for owner, name, stack in _stacks(model)
+        if (kept := _kept(stack)) < len(stack)
+        for stack in [(stack, nn.ModuleList(list(stack)[:kept]))]
+    ]
+    try:
+        for owner, name, (_, short) in stacks:
+            owner._modules[name] = short
+        yield
+    finally:
+        for owner, name, (whole, _) in stacks:
+            owner._modules[name] = whole
+
+
+def _stacks(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.ModuleList]]:
+    """The lists of modules in `module` that stand in no other list, and where they are."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.ModuleList):
+            yield module, name, child
+        else:
+            yield from _stacks(child)
+
+
+def _kept(stack: nn.ModuleList) -> int:
+    """How many first layers of `stack` are of every kind that is in it."""
+    seen: set[Any] = set()
+    kept = 0
+    for number, layer in enumerate(stack):
+        kind = _kind(layer)
+        if kind not in seen:
+            seen.add(kind)
+            kept = number + 1
+    return kept
+
+
+def _kind(layer: nn.Module) -> tuple[Any, ...]:
+    """What tells layers apart, but for their weights and their numbers."""
+    parts: list[Any] = []
+    for name, module in layer.named_modules():
+        settings = tuple(
+            (key, value)
+            for key, value in sorted(vars(module).items())
+            if isinstance(value, (bool, int, float, str, tuple, type(None)))
+            and not any(number in key for number in _NUMBERS_OF_LAYERS)
+        )
+        shapes = tuple((key, p.shape, p.dtype) for key, p in module.named_parameters(recurse=False))
+        parts.append((name, type(module).__qualname__, repr(settings), shapes))
+    return tuple(parts)
