@@ -24,7 +24,6 @@ from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Task
 from tunesmith.tasks.chat_template import writes_date
-from tunesmith.training.adapter import resolve_target_modules
 from tunesmith.training.model import (
     ModelFacts,
     ModelSource,
@@ -282,8 +281,8 @@ def _model_problems(config: ExperimentConfig, facts: ModelFacts) -> list[Problem
                 f"up to {facts.max_length}",
             )
         )
-    if facts.experts or not facts.modules:
-        return problems  # experts are fused while loading: their names are known only then
+    if not facts.names_known or not facts.modules:
+        return problems  # the loaded model is asked
     names = sorted({name.rpartition(".")[2] for name in facts.modules})
     fields = {
         "lora.target_modules": config.lora.target_modules,
@@ -355,7 +354,7 @@ def _resolved(
             "lora": config.lora.model_copy(
                 update={
                     "task_type": task.peft_task_type,
-                    "target_modules": resolve_target_modules(config.lora, facts),
+                    "target_modules": config.lora.target_modules or facts.target_modules,
                 }
             ),
         }

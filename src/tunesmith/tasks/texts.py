@@ -34,6 +34,21 @@ def require_padding(tokenizer: Any) -> None:
         tokenizer.pad_token = tokenizer.eos_token
 
 
+def _reads_the_last(model: Any) -> bool:
+    """Whether the head of `model` reads what stands last in a row, padding or not (XLNet's)."""
+    return getattr(getattr(model, "sequence_summary", None), "summary_type", None) == "last"
+
+
+def _padded_on_the_left(batch: Batch) -> Batch:
+    """The same rows with their padding, on the right till now, before their texts."""
+    import torch
+
+    mask = batch["attention_mask"]
+    places = torch.arange(mask.shape[1], device=mask.device)
+    order = (places - (mask == 0).sum(dim=1, keepdim=True)) % mask.shape[1]
+    return {name: tensor.gather(1, order) for name, tensor in batch.items()}
+
+
 class TextTask(Task):
     """A task whose options have `text_column` and `text_pair_column`; targets are `labels`."""
 
@@ -101,6 +116,8 @@ class TextTask(Task):
     def logits(self, model: Any, batch: Batch) -> torch.Tensor:
         """What the model says of each text of the batch, (rows, outputs) in float32."""
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        if _reads_the_last(model):
+            inputs = _padded_on_the_left(inputs)
         found: torch.Tensor = model(**inputs).logits
         return at_least_float32(found)
 

@@ -9,18 +9,7 @@ from typing import Any
 
 from tunesmith.config.schema import LoraConfig
 from tunesmith.errors import ConfigError, ModelError, Problem, nearest
-from tunesmith.training.model import ModelFacts
-
-
-def resolve_target_modules(lora: LoraConfig, facts: ModelFacts) -> list[str] | str:
-    """The layers to adapt; for null, every linear layer of the architecture's blocks.
-
-    All linear layers, not only query and value: QLoRA (Dettmers et al. 2023, section 4) found that
-    adapting all of them is what matches full fine-tuning.
-    """
-    if lora.target_modules is None:
-        return facts.block_modules or "all-linear"
-    return lora.target_modules
+from tunesmith.training.layers import find_layers, last_of, matrices
 
 
 def add_adapter(
@@ -35,18 +24,10 @@ def add_adapter(
     import peft
     from transformers.pytorch_utils import Conv1D
 
-    there = {part for name, _ in model.named_modules() for part in (name, _last(name)) if part}
-    unknown = [name for name in lora.modules_to_save or [] if name not in there]
-    if unknown:  # PEFT would pass over them in silence
-        raise ConfigError(
-            Problem(
-                "lora.modules_to_save",
-                "the model has no module of this name",
-                name,
-                suggestion=nearest(name, there),
-            )
-            for name in unknown
-        )
+    targets = lora.target_modules
+    if targets is None:
+        targets = find_layers(model, fresh_modules) or "all-linear"
+    _check_names(model, lora, targets)
     if quantized:
         model = peft.prepare_model_for_kbit_training(model)
     saved = sorted({*(lora.modules_to_save or []), *_largest_fresh(model, fresh_modules)})
@@ -54,7 +35,7 @@ def add_adapter(
         task_type=task_type,
         r=lora.r,
         lora_alpha=lora.lora_alpha,
-        target_modules=lora.target_modules,
+        target_modules=targets,
         exclude_modules=[name for name in fresh_modules if name] or None,
         lora_dropout=lora.lora_dropout,
         bias=lora.bias,
@@ -75,6 +56,33 @@ def add_adapter(
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return adapted
+
+
+def _check_names(model: Any, lora: LoraConfig, targets: list[str] | str) -> None:
+    """Raise ConfigError for names that no module of `model` has: PEFT passes over some of them."""
+    names = [name for name, _ in model.named_modules() if name]
+    there = {part for name in names for part in (name, last_of(name))}
+    wanted = {
+        "lora.modules_to_save": (lora.modules_to_save or [], "module", there),
+        "lora.target_modules": (targets if isinstance(targets, list) else [], "layer", None),
+    }
+    problems = []
+    for field, (given, what, known) in wanted.items():
+        accepted = matrices(model) if known is None else []
+        for name in given:
+            if any(f".{module}".endswith(f".{name}") for module in names):
+                continue
+            problems.append(
+                Problem(
+                    field,
+                    f"the model has no {what} of this name",
+                    name,
+                    ", ".join([*accepted, "all-linear"]) if accepted else None,
+                    suggestion=nearest(name, accepted or there),
+                )
+            )
+    if problems:
+        raise ConfigError(problems)
 
 
 def save_adapter(model: Any, tokenizer: Any, folder: Path, base_reference: str) -> None:
@@ -162,7 +170,3 @@ def _largest_fresh(model: Any, fresh: list[str]) -> list[str]:
             name = parent
         largest.add(name)
     return sorted(largest)
-
-
-def _last(name: str) -> str:
-    return name.rpartition(".")[2]

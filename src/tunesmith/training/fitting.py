@@ -34,6 +34,7 @@ from tunesmith.training.model import ModelSource, load_base, load_tokenizer
 from tunesmith.training.monitor import PerformanceMonitor
 from tunesmith.training.plan import Plan
 from tunesmith.training.references import add_references, ask_together
+from tunesmith.training.refusals import models_own_errors
 from tunesmith.training.reporter import Reporter, TrainingData
 from tunesmith.training.trackers import Tracker, trackers
 from tunesmith.training.trainer import PROGRESS_FILE, LoraTrainer
@@ -218,7 +219,8 @@ def fit(
         progress = Progress.from_json(json.loads((checkpoint / PROGRESS_FILE).read_text()))
     if work.rows_at_once is not None:
         progress.rows_at_once = min(work.rows_at_once, progress.rows_at_once or work.rows_at_once)
-    _ask_base_model(work, model, group)
+    with models_own_errors(work.source.name):
+        _ask_base_model(work, model, group)
     training = work.config.training
     chooses = training.load_best_model_at_end or training.early_stopping_patience is not None
     report = Report(work.reporter, progress, group, skip_last_eval=not chooses)
@@ -238,7 +240,8 @@ def fit(
             )  # fmt: skip
             for tracker in work.trackers:
                 trainer.add_callback(tracker)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with models_own_errors(work.source.name):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     progress.seconds = earlier + time.monotonic() - begun
     group.wait()
     if report.stopped:

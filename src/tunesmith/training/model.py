@@ -23,6 +23,7 @@ from tunesmith.data.reading.hub import hub_is_reachable
 from tunesmith.data.reading.packages import find_in_package
 from tunesmith.errors import ModelError, StorageError, nearest
 from tunesmith.loading import uncollected
+from tunesmith.training.architectures import RENAMED, positions_reserved
 from tunesmith.training.conversion import converted, first_line
 
 OFFLINE_MODELS = (
@@ -74,12 +75,27 @@ class ModelFacts:
     """Names of the modules that hold a matrix, embeddings left out."""
     parameters: int = 0
     experts: bool = False
+    several_parts: bool = False
+    """Whether there is a part for text beside others, for pictures or sound."""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     """Name of each tensor in the files → its shape."""
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """`config.json`, or its part about text."""
     file_bytes: int = 0
     """Bytes of the weights' files."""
+
+    @property
+    def target_modules(self) -> list[str] | None:
+        """What LoRA adapts where nobody says; None where that is known once the model is loaded."""
+        return self.block_modules or None if self.names_known else None
+
+    @property
+    def names_known(self) -> bool:
+        """Whether the layers have in the files the names that they have once loaded.
+
+        Some are renamed or fused while loading, and a model that also sees or hears has other parts.
+        """
+        return not self.experts and not self.several_parts and self.model_type not in RENAMED
 
     @property
     def block_modules(self) -> list[str]:
@@ -170,10 +186,12 @@ def inspect_model(folder: Path) -> ModelFacts:
     except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
         # The last two: JSON, and not the objects that these files hold.
         raise ModelError(f"the model in {folder} can't be read: {error}") from error
+    reserved = positions_reserved(str(text.get("model_type", "")), text)
     limits = [
         text.get(key)
         for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
     ]
+    limits = [limit - reserved if isinstance(limit, int) else limit for limit in limits]
     limits.append(tokenizer.get("model_max_length"))
     stated = [int(limit) for limit in limits if isinstance(limit, (int, float)) and 0 < limit < 1e7]
     modules = [
@@ -187,6 +205,7 @@ def inspect_model(folder: Path) -> ModelFacts:
         modules=tuple(modules),
         parameters=sum(map(math.prod, shapes.values())),
         experts=any("expert" in key for key in text),
+        several_parts=text is not config,
         shapes={name: tuple(shape) for name, shape in shapes.items()},
         settings=text,
         file_bytes=file_bytes,
@@ -259,13 +278,13 @@ def load_base(
     try:
         model, report = getattr(transformers, auto_class).from_pretrained(
             source.folder,
+            config=_configuration(source, arguments),
             dtype=getattr(torch, weights),
             attn_implementation=attention,
             use_safetensors=True,
             trust_remote_code=source.trust_remote_code,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # a head for other labels is made anew
-            **arguments,
             **options,
         )
     except torch.OutOfMemoryError:
@@ -284,6 +303,19 @@ def load_base(
     if not quantize_bits:
         model = model.to(device)
     return model.eval(), sorted(name for name in fresh if name)
+
+
+def _configuration(source: ModelSource, arguments: dict[str, Any]) -> Any:
+    """The model's configuration with `arguments` in it, the padding token in its part for text."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(
+        source.folder, trust_remote_code=source.trust_remote_code, **arguments
+    )
+    if "pad_token_id" in arguments:
+        for part in (config, config.get_text_config()):
+            part.pad_token_id = arguments["pad_token_id"]
+    return config
 
 
 def _quantized(bits: int, device: str) -> dict[str, Any]:

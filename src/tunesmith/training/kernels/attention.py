@@ -48,8 +48,6 @@ def attention(
     `attention_mask` (rows or 1, 1, tokens, seen), added to the scores. The result has shape (rows,
     tokens, heads, size). With `layout`, the one row is packed, and the mask not looked at.
     """
-    for calls in _counting:
-        calls.append(module)
     layout: Layout | None = kwargs.pop("layout", None)
     unknown = [
         name
@@ -57,9 +55,11 @@ def attention(
         if value is not None and value is not False and name not in _KNOWN | _IN_THE_MASK
     ]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if layout is not None and unknown:
+        raise NotImplementedError(f"packed texts, and attention with {', '.join(unknown)}")
+    for calls in _counting if not unknown else ():
+        calls.append(module)
     if layout is not None:
-        if unknown:
-            raise NotImplementedError(f"packed texts, and attention with {', '.join(unknown)}")
         return _packed(query * scale, key, value, layout, dropout), None
     if unknown or not trial.in_use(module):
         eager = sys.modules[type(module).__module__].eager_attention_forward

@@ -29,7 +29,10 @@ def install_kernels(
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     if not isinstance(inner, PreTrainedModel):
         return _found(_use_in_parts(model, plan))
-    plain, packed = _readings(inner, longest, pairs=pairs)
+    try:
+        plain, packed = _readings(inner, longest, pairs=pairs)
+    except Exception:  # of a model that wants more than texts
+        return {}
     trial = Trial(model, _computes(inner), plain)
     if trial.failed is not None:
         return {}

@@ -79,7 +79,7 @@ def _generator() -> torch.Generator:
 
 def _words(model: Any) -> torch.Tensor:
     """997 tokens of the vocabulary, none of which means anything to `model`: shape (997,)."""
-    size = min(model.get_input_embeddings().num_embeddings, 1 << 20)
+    size = len(model.get_input_embeddings().weight)
     vocabulary = _number(model.config.get_text_config(), "vocab_size")
     marks = set(_marks(model.config))
     drawn = torch.randint(min(size, vocabulary or size), (2000,), generator=_generator()).tolist()

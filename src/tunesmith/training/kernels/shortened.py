@@ -40,14 +40,17 @@ def _stacks(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.ModuleList]]
 
 
 def _kept(stack: nn.ModuleList) -> int:
-    """How many first layers of `stack` are of every kind that is in it."""
+    """How many first layers of `stack` are of every kind that is in it, and two at least.
+
+    The first layer's states may be in a form (normalised, say) that hides what it does to them.
+    """
     seen: set[Any] = set()
-    kept = 0
+    kept = min(2, len(stack))
     for number, layer in enumerate(stack):
         kind = _kind(layer)
         if kind not in seen:
             seen.add(kind)
-            kept = number + 1
+            kept = max(kept, number + 1)
     return kept
 
 

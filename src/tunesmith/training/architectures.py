@@ -1,0 +1,34 @@
+"""What varies by family of models, as far as it must be known before one is loaded.
+
+The rest is asked of the loaded model itself. The architecture suite (`tests/architectures`) holds
+what stands here against every family that the installed transformers has a head for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+PADDING = {
+    **dict.fromkeys(
+        ("camembert", "data2vec-text", "esm", "ibert", "layoutlmv3", "lilt", "longformer", "luke",
+         "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+        1,
+    ),
+    "markuplm": 0,
+}  # fmt: skip
+"""Families that count positions from behind their padding token's → that token, where not given."""
+
+RENAMED: frozenset[str] = frozenset()
+"""Families whose layers have other names in the files than once they are loaded."""
+
+
+def positions_reserved(model_type: str, settings: Mapping[str, Any]) -> int:
+    """How many of the model's positions no token of a text can take; `settings`: `config.json`.
+
+    RoBERTa and what came of it number a text from `pad_token_id + 1` on: 514 positions are 512 tokens.
+    """
+    if model_type not in PADDING or settings.get("position_embedding_type", "absolute") == "rotary":
+        return 0
+    padding = settings.get("pad_token_id")
+    return (PADDING[model_type] if padding is None else int(padding)) + 1

@@ -1,0 +1,42 @@
+"""What a model's own code can't do, in one sentence."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tunesmith.errors import ModelError, TunesmithError
+from tunesmith.training.conversion import first_line
+from tunesmith.training.halving import is_out_of_memory
+
+_OF_MODELS = ("transformers/models/", "transformers_modules/", "transformers/modeling_layers.py")
+
+
+@contextmanager
+def models_own_errors(name: str) -> Iterator[None]:
+    """Raise ModelError for what the code of the model called `name` raises within this.
+
+    Errors of other code go on as they are, and so do those of memory.
+    """
+    try:
+        yield
+    except TunesmithError:
+        raise
+    except Exception as error:
+        where = _in_model(error)
+        if where is None or is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"model.name: {name} can't be trained on these rows: its own code in transformers "
+            f"({where}) failed with {type(error).__name__}: {first_line(error)}. Choose another "
+            "model, or another version of transformers."
+        ) from error
+
+
+def _in_model(error: Exception) -> str | None:
+    """The file and line of a model's code that `error` came out of, the innermost."""
+    frames = traceback.extract_tb(error.__traceback__)
+    found = [f for f in frames if any(part in f.filename for part in _OF_MODELS)]
+    return f"{Path(found[-1].filename).name}, line {found[-1].lineno}" if found else None

@@ -1,0 +1,99 @@
+"""What became of each task with each family: equal to plain transformers and PEFT, or refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tests.architectures.families import HEADS, NOT_COVERED, tiny_config, tiny_model
+from tests.architectures.learning import LABELS, differences, ours, plain
+
+from tunesmith.errors import TunesmithError
+from tunesmith.training.layers import find_layers
+from tunesmith.training.model import inspect_model
+
+TASKS = {
+    "text-classification": "AutoModelForSequenceClassification",
+    "regression": "AutoModelForSequenceClassification",
+    "token-classification": "AutoModelForTokenClassification",
+    "sft": "AutoModelForCausalLM",
+    "dpo": "AutoModelForCausalLM",
+}
+"""Task → the class that loads its model."""
+RESULTS = Path(__file__).parent / "results.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one task with one family."""
+
+    what: str
+    """`equal`, `refused`, `not covered`; `differs` or `fails` where something is to be mended."""
+    sentence: str = ""
+    """Why it was refused or isn't covered, or what differs."""
+    how: str = ""
+    """How an equal one computes attention: `packed`, `own`, or `the model's`."""
+
+
+def tasks_of(family: str) -> list[str]:
+    """The tasks that transformers has a head of `family` for."""
+    return [task for task, head in TASKS.items() if family in HEADS[head]]
+
+
+def outcome(family: str, task: str, folder: Path) -> Outcome:
+    """Train a tiny model of `family` on `task` for a few steps, both ways."""
+    if reason := NOT_COVERED.get(family):
+        return Outcome("not covered", reason)
+    head = TASKS[task]
+    labels = {"num_labels": 1 if task == "regression" else LABELS} if task not in ("sft", "dpo") else {}
+    model = tiny_model(family, head, **labels)
+    model.save_pretrained(folder)
+    whole = tiny_config(family)
+    if type(whole) is not type(model.config):  # the hub's folders hold that of the whole family
+        whole.save_pretrained(folder)
+    end = 2 if model.config.is_encoder_decoder else None  # their tokenizers end texts with it
+    try:
+        begun, steps, kernels = ours(folder, task, end=end)
+    except TunesmithError as error:
+        return Outcome("refused", str(error))
+    last = getattr(getattr(model, "sequence_summary", None), "summary_type", None) == "last"
+    expected = plain(begun, task, end=end, left=last)
+    if found := differences(steps, expected):
+        return Outcome("differs", found)
+    return Outcome("equal", how=str(kernels.get("attention", "")))
+
+
+def facts_hold(family: str, task: str, folder: Path) -> str:
+    """What is said of the model's files before it is loaded and isn't so; empty where all is."""
+    model = tiny_model(family, TASKS[task])
+    facts = inspect_model(folder)
+    said = facts.target_modules
+    if said is not None and said != find_layers(model):
+        return f"layers said to be {said}, and are {find_layers(model)}"
+    if facts.max_length is not None:
+        ids = torch.randint(8, 100, (1, facts.max_length))
+        with torch.no_grad():
+            model(input_ids=ids, attention_mask=torch.ones_like(ids))
+    return ""
+
+
+def write(results: Mapping[str, Mapping[str, Outcome]], file: Path) -> None:
+    """Write the outcomes of families' tasks into `file`, as JSON."""
+    plain: dict[str, dict[str, Any]] = {
+        family: {task: asdict(found) for task, found in tasks.items()}
+        for family, tasks in results.items()
+    }
+    file.write_text(json.dumps(plain, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read(file: Path) -> dict[str, dict[str, Outcome]]:
+    """The outcomes that `write` wrote."""
+    plain = json.loads(file.read_text(encoding="utf-8"))
+    return {
+        family: {task: Outcome(**found) for task, found in tasks.items()}
+        for family, tasks in plain.items()
+    }
