@@ -1,7 +1,7 @@
 """Every family that the installed transformers has a head for, as tiny random models.
 
-A configuration is made small by the names of its fields: sizes, layers, heads, experts, windows. What
-that doesn't reach stands in `SPECIAL`, and what can't be made tiny in `NOT_COVERED`, each with a reason.
+A configuration is made small by the names of its fields: sizes, layers, heads, experts, windows.
+What that doesn't reach stands in `SPECIAL`; what can't be tiny in `NOT_COVERED`, with a reason.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import PreTrainedConfig
 from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -25,7 +25,8 @@ HEADS = {
 """The classes that tasks load, and what transformers has for each: family → class."""
 FAMILIES = sorted({family for names in HEADS.values() for family in names})
 
-VOCABULARY, POSITIONS, WINDOW = 128, 64, 8
+VOCABULARY, WORDS, POSITIONS, WINDOW = 128, 60, 64, 8
+"""Tokens, those of which texts are made, positions, and a window's length, where there is one."""
 _RULES: tuple[tuple[str, Any], ...] = (
     (r"(^|_)vocab_size$|^n_vocab$", VOCABULARY),
     (r"type_vocab_size", None),
@@ -34,13 +35,14 @@ _RULES: tuple[tuple[str, Any], ...] = (
         r"|^(n_layers?|num_layers|num_hidden_layers|depth)$",
         2,
     ),
-    (r"max_(target_|source_)?position(_embedding)?s$|^n_positions$|^n_ctx$|^max_seq(uence)?_len(gth)?$"
-     r"|^seq_length$|^context_length$|^model_max_length$", POSITIONS),
+    (r"max_(target_|source_)?position(_embedding)?s$|^n_positions$|^n_ctx$"
+     r"|^max_seq(uence)?_len(gth)?$|^seq_length$|^context_length$|^model_max_length$", POSITIONS),
     (r"num_key_value_heads|num_kv_heads|^n_kv_heads|multi_query_group_num|num_query_groups", 2),
     (r"(^|_)(num_attention|num|n|encoder_attention|decoder_attention|linear_num_\w+)_heads?$", 4),
     (r"head_dim$|^d_kv$|head_size$|^kv_channels$|_head_dim$", 8),
     (r"moe_intermediate_size|shared_expert_intermediate_size|expert_\w*size$", 16),
-    (r"intermediate_size|ffn_hidden|^n_inner$|ffn_dim$|^d_ff$|^hidden_dim$|^d_inner$|feed_forward", 48),
+    (r"intermediate_size|ffn_hidden|^n_inner$|ffn_dim$|^d_ff$|^hidden_dim$|^d_inner$"
+     r"|feed_forward", 48),
     (r"hidden_size$|^d_model$|^dim$|^n_embd$|^embed_dim$|^d_embed$|^emb_dim$|^hidden_sizes$", 32),
     (r"embedding_size$|^embedding_dim$", 32),
     (r"sliding_window$|window_size$|^local_attention$|attention_window$|attention_chunk_size$"
@@ -67,7 +69,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "encoder_hash_byte_group_vocab": 64, "encoder_hash_byte_group_size": [3, 4],
         "encoder_config": {**_ALL_HEADS, "hidden_size_global": 64},
         "decoder_config": {**_ALL_HEADS, "hidden_size_global": 64},
-        "patcher_config": _ALL_HEADS, "global_config": {**_ALL_HEADS, "hidden_size": 64, "head_dim": 16},
+        "global_config": {**_ALL_HEADS, "hidden_size": 64, "head_dim": 16},
+        "patcher_config": _ALL_HEADS,
     },
     "canine": {"local_transformer_stride": WINDOW},
     "cohere_compass_text": {
@@ -86,8 +89,10 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "dots3_note_text": _ALL_HEADS,
     "esm": {"vocab_size": VOCABULARY, "pad_token_id": 0, "mask_token_id": 3},
     "esmc": _ALL_HEADS,
-    "gemma3n_text": {"num_kv_shared_layers": 0, "layer_types": ["sliding_attention", "full_attention"],
-                     "num_hidden_layers": 2, "intermediate_size": [48, 48],
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"]},
+    "gemma3n_text": {"num_kv_shared_layers": 0, "num_hidden_layers": 2,
+                     "layer_types": ["sliding_attention", "full_attention"],
+                     "intermediate_size": [48, 48],
                      "activation_sparsity_pattern": [0.0, 0.0], **_PER_LAYER},
     "gemma4": {"text_config": _PER_LAYER},
     "gemma4_text": _PER_LAYER,
@@ -119,11 +124,11 @@ SPECIAL: dict[str, dict[str, Any]] = {
 """Family → fields of its configuration that the rules don't find."""
 NOT_COVERED: dict[str, str] = {
     "gemma3n": "its picture encoder is a model of the package timm, which isn't installed",
+    "gemma4_assistant": "it drafts for another model, whose keys and values it reads",
+    "gemma4_unified_assistant": "it drafts for another model, whose keys and values it reads",
     "layoutlmv2": "its picture encoder is a model of the package detectron2, which isn't installed",
-    "musicgen": "its configuration has no head for text: transformers lists a class that can't load it",
-    "musicgen_melody": (
-        "its configuration has no head for text: transformers lists a class that can't load it"
-    ),
+    "musicgen": "the class that transformers lists can't be made from its configuration",
+    "musicgen_melody": "the class that transformers lists can't be made from its configuration",
 }
 """Family → why it can't be made tiny."""
 

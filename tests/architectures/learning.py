@@ -9,9 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import peft
 import torch
-from tests.architectures.families import VOCABULARY, WINDOW
+from tests.architectures.families import WINDOW, WORDS
 from torch.nn import functional
 
 from tunesmith.config.schema import ExperimentConfig
@@ -34,8 +33,9 @@ LOSS_TOLERANCE = 2e-5
 """Largest difference of a step's loss, as a share of the loss where that is more than 1."""
 GRADIENT_TOLERANCE = 5e-4
 """Norm of the difference of the first step's gradients, as a share of their norm."""
-WEIGHT_TOLERANCE = 1e-3
-"""Norm of the difference of what the steps changed, as a share of its norm."""
+WEIGHT_TOLERANCE = 1e-2
+"""Norm of the difference of what the steps changed, as a share of its norm: AdamW divides small
+gradients by their own size, rounding and all."""
 RATE = 1e-2
 BETA = 0.1
 
@@ -84,7 +84,7 @@ def examples(task: str, *, end: int | None) -> list[list[Example]]:
     generator = torch.Generator().manual_seed(7)
     steps = []
     for _ in range(STEPS):
-        words = torch.randint(8, VOCABULARY, (2 * ROWS, LONGEST), generator=generator)
+        words = torch.randint(8, WORDS, (2 * ROWS, LONGEST), generator=generator)
         words[:, :6] = words[0, :6]
         lengths = [LONGEST - 3 * (n % 3) for n in range(2 * ROWS)]
         texts = [row[:length].tolist() for row, length in zip(words, lengths, strict=True)]
@@ -181,7 +181,9 @@ def _taken(model: Any, batches: Sequence[Batch], loss: Callable[[Batch], torch.T
             gradients = {n: p.grad.clone() for n, p in trained.items() if p.grad is not None}
         losses.append(float(found))
         optimizer.step()
-    return Steps(losses, gradients, {name: p.detach() - before[name] for name, p in trained.items()})
+    return Steps(
+        losses, gradients, {name: p.detach() - before[name] for name, p in trained.items()}
+    )
 
 
 def _inputs(batch: Batch) -> Batch:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tests.architectures.families import HEADS, NOT_COVERED, tiny_config, tiny_model
+from tests.architectures.families import HEADS, NOT_COVERED, WORDS, tiny_config, tiny_model
 from tests.architectures.learning import LABELS, differences, ours, plain
 
 from tunesmith.errors import TunesmithError
@@ -49,7 +49,9 @@ def outcome(family: str, task: str, folder: Path) -> Outcome:
     if reason := NOT_COVERED.get(family):
         return Outcome("not covered", reason)
     head = TASKS[task]
-    labels = {"num_labels": 1 if task == "regression" else LABELS} if task not in ("sft", "dpo") else {}
+    labels = (
+        {"num_labels": 1 if task == "regression" else LABELS} if task not in ("sft", "dpo") else {}
+    )
     model = tiny_model(family, head, **labels)
     model.save_pretrained(folder)
     whole = tiny_config(family)
@@ -75,9 +77,10 @@ def facts_hold(family: str, task: str, folder: Path) -> str:
     if said is not None and said != find_layers(model):
         return f"layers said to be {said}, and are {find_layers(model)}"
     if facts.max_length is not None:
-        ids = torch.randint(8, 100, (1, facts.max_length))
+        ids = torch.randint(8, WORDS, (1, facts.max_length))
         with torch.no_grad():
-            model(input_ids=ids, attention_mask=torch.ones_like(ids))
+            cache = {"use_cache": False} if task in ("sft", "dpo") else {}
+            model(input_ids=ids, attention_mask=torch.ones_like(ids), **cache)
     return ""
 
 

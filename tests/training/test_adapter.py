@@ -29,12 +29,11 @@ from tunesmith.training.adapter import (
     add_adapter,
     count_parameters,
     load_adapter,
-    resolve_target_modules,
     save_adapter,
     trainable_weights,
     with_weights,
 )
-from tunesmith.training.model import ModelSource, inspect_model, load_base, load_tokenizer
+from tunesmith.training.model import ModelSource, load_base, load_tokenizer
 
 AUTO_CLASS = {
     "SEQ_CLS": "AutoModelForSequenceClassification",
@@ -107,12 +106,11 @@ class Adapted:
         self.source = ModelSource(folder.name, folder, False, "sha256:0")
         self.task, self.weights = task, weights
         asked = LoraConfig(**(lora or {}))
-        targets = resolve_target_modules(asked, inspect_model(folder))
         torch.manual_seed(3)
         base, self.fresh = self.base()
         self.model = add_adapter(
             base,
-            asked.model_copy(update={"target_modules": targets}),
+            asked,
             task_type=task,
             fresh_modules=self.fresh,
             quantized=False,
@@ -215,7 +213,7 @@ def test_layers_may_be_a_regular_expression(tiny_distilbert: Path) -> None:
 
 @pytest.mark.parametrize("targets", [["nowhere"], r"nowhere.*"])
 def test_layers_that_do_not_exist_are_refused(tiny_distilbert: Path, targets: Any) -> None:
-    with pytest.raises(ConfigError, match=r"^lora: "):
+    with pytest.raises(ConfigError, match=r"^lora\.target_modules: "):
         Adapted(tiny_distilbert, {"target_modules": targets})
 
 

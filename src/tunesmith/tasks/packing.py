@@ -10,9 +10,9 @@ They are computed once, every text attends to them, and gradients flow back into
     S S S e f
 
 Everything but attention looks at one token at a time, and needs to know nothing of this. Attention
-is given the layout; only an implementation that reads it may be used, `PACKED`. Each text attends to
-all before it, and to nothing else: a model whose own mask or scores say otherwise (a window, chunks,
-distances) isn't given packed rows. Whether one does is tried (`training.kernels.install`).
+is given the layout; only an implementation that reads it may be used, `PACKED`. Each text attends
+to all before it, and to nothing else: a model whose own mask or scores say otherwise (a window,
+chunks, distances) isn't given packed rows. That is tried (`training.kernels.install`).
 
 Two answers to one prompt share more, with each other alone: `paired` puts both of a pair into one
 row, and a mask keeps the second from seeing the first.

@@ -27,7 +27,7 @@ def add_adapter(
     targets = lora.target_modules
     if targets is None:
         targets = find_layers(model, fresh_modules) or "all-linear"
-    _check_names(model, lora, targets)
+    _check_names(model, lora, targets, fresh_modules)
     if quantized:
         model = peft.prepare_model_for_kbit_training(model)
     saved = sorted({*(lora.modules_to_save or []), *_largest_fresh(model, fresh_modules)})
@@ -51,14 +51,16 @@ def add_adapter(
     try:
         adapted = peft.get_peft_model(model, config)
     except ValueError as error:
-        raise ConfigError([Problem("lora", str(error).strip().split("\n")[0])]) from error
+        said = str(error).strip().split("\n")[0]
+        field = "lora.target_modules" if "target" in said.lower() else "lora"
+        raise ConfigError([Problem(field, said)]) from error
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return adapted
 
 
-def _check_names(model: Any, lora: LoraConfig, targets: list[str] | str) -> None:
+def _check_names(model: Any, lora: LoraConfig, targets: list[str] | str, fresh: list[str]) -> None:
     """Raise ConfigError for names that no module of `model` has: PEFT passes over some of them."""
     names = [name for name, _ in model.named_modules() if name]
     there = {part for name in names for part in (name, last_of(name))}
@@ -68,7 +70,7 @@ def _check_names(model: Any, lora: LoraConfig, targets: list[str] | str) -> None
     }
     problems = []
     for field, (given, what, known) in wanted.items():
-        accepted = matrices(model) if known is None else []
+        accepted = matrices(model, fresh) if known is None else []
         for name in given:
             if any(f".{module}".endswith(f".{name}") for module in names):
                 continue

@@ -26,7 +26,7 @@ RENAMED: frozenset[str] = frozenset()
 def positions_reserved(model_type: str, settings: Mapping[str, Any]) -> int:
     """How many of the model's positions no token of a text can take; `settings`: `config.json`.
 
-    RoBERTa and what came of it number a text from `pad_token_id + 1` on: 514 positions are 512 tokens.
+    RoBERTa and what came of it count from `pad_token_id + 1` on: 514 positions are 512 tokens.
     """
     if model_type not in PADDING or settings.get("position_embedding_type", "absolute") == "rotary":
         return 0

@@ -1,8 +1,8 @@
 """Which layers of a loaded model an adapter is put on, where its user doesn't say.
 
-All linear layers of the blocks that read text, not only query and value: QLoRA (Dettmers et al. 2023,
-section 4) found that adapting all of them is what matches full fine-tuning. They are found on the
-loaded model: in its files they may have other names, and lie together or apart.
+All linear layers of the blocks that read text, not only query and value: QLoRA (Dettmers et al.
+2023, section 4) found that adapting all of them is what matches full fine-tuning. They are found on
+the loaded model: in its files they may have other names, and lie together or apart.
 """
 
 from __future__ import annotations
@@ -58,13 +58,15 @@ def last_of(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def matrices(model: Any) -> list[str]:
-    """Last names of all that holds a matrix, embeddings too."""
+def matrices(model: Any, fresh: Sequence[str] = ()) -> list[str]:
+    """Last names of all that holds a matrix, embeddings too, but for what is in `fresh`."""
     return sorted(
         {
             last_of(name)
             for name, module in model.named_modules()
-            if name and (_is_matrix(module) or isinstance(module, nn.Embedding))
+            if name
+            and (_is_matrix(module) or isinstance(module, nn.Embedding))
+            and not _inside(name, fresh)
         }
     )
 

@@ -93,7 +93,7 @@ class ModelFacts:
     def names_known(self) -> bool:
         """Whether the layers have in the files the names that they have once loaded.
 
-        Some are renamed or fused while loading, and a model that also sees or hears has other parts.
+        Some are renamed or fused while loading; a model that also sees or hears has other parts.
         """
         return not self.experts and not self.several_parts and self.model_type not in RENAMED
 

@@ -31,7 +31,7 @@ def install_kernels(
         return _found(_use_in_parts(model, plan))
     try:
         plain, packed = _readings(inner, longest, pairs=pairs)
-    except Exception:  # of a model that wants more than texts
+    except Exception:  # noqa: BLE001 - of a model that wants more than texts
         return {}
     trial = Trial(model, _computes(inner), plain)
     if trial.failed is not None:
@@ -116,7 +116,7 @@ def _set_attention(inner: Any, name: str) -> bool:
     """Whether `inner` took the implementation of attention called `name`."""
     try:
         inner.set_attn_implementation(name)
-    except Exception:  # of a model that knows its own alone
+    except Exception:  # noqa: BLE001 - of a model that knows its own alone
         return False
     return True
 

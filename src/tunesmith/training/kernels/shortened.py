@@ -15,19 +15,14 @@ _NUMBERS_OF_LAYERS = ("idx", "index", "layer_id", "layer_number", "block_id")
 @contextmanager
 def shortened(model: nn.Module) -> Iterator[None]:
     """Within this, every stack of layers in `model` ends where no new kind of layer follows."""
-    stacks = [
-        (owner, name, stack)
-        for owner, name, stack in _stacks(model)
-        if (kept := _kept(stack)) < len(stack)
-        for stack in [(stack, nn.ModuleList(list(stack)[:kept]))]
-    ]
+    whole = list(_stacks(model))
     try:
-        for owner, name, (_, short) in stacks:
-            owner._modules[name] = short
+        for owner, name, stack in whole:
+            owner._modules[name] = nn.ModuleList(list(stack)[: _kept(stack)])
         yield
     finally:
-        for owner, name, (whole, _) in stacks:
-            owner._modules[name] = whole
+        for owner, name, stack in whole:
+            owner._modules[name] = stack
 
 
 def _stacks(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.ModuleList]]:

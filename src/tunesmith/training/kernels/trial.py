@@ -82,7 +82,7 @@ class Trial:
                     self._wanted = self._read(plain)
                 self.failed = None
                 return
-            except Exception as error:  # whatever a model's own code raises
+            except Exception as error:  # noqa: BLE001 - whatever a model's own code raises
                 self.failed = error
 
     def agrees(
@@ -96,7 +96,7 @@ class Trial:
         try:
             with self._exactly(), forced(), using():
                 return all(_same(self._wanted, self._read(reading)) for reading in readings)
-        except Exception:  # a kernel that can't compute at all doesn't agree, whatever it raises
+        except Exception:  # noqa: BLE001 - a kernel that can't compute at all doesn't agree, whatever it raises
             return False
 
     def _read(self, reading: Reading) -> _Found:
@@ -107,8 +107,8 @@ class Trial:
         found = torch.autograd.grad(
             (output * weigh).sum(), list(trained.values()), allow_unused=True
         )
-        gradients = {n: g for n, g in zip(trained, found, strict=True) if g is not None}
-        return _Found(output.detach(), gradients)
+        gradients: dict[str, torch.Tensor | None] = dict(zip(trained, found, strict=True))
+        return _Found(output.detach(), {n: g for n, g in gradients.items() if g is not None})
 
     @contextmanager
     def _exactly(self) -> Iterator[None]:
@@ -125,7 +125,10 @@ class Trial:
 
 
 def _same(wanted: _Found, found: _Found) -> bool:
-    if wanted.output.shape != found.output.shape or wanted.gradients.keys() != found.gradients.keys():
+    if (
+        wanted.output.shape != found.output.shape
+        or wanted.gradients.keys() != found.gradients.keys()
+    ):
         return False
     gap = (found.output - wanted.output).abs().max()
     if not bool(gap <= OUTPUT_TOLERANCE * wanted.output.abs().max()):
