@@ -19,8 +19,13 @@ PADDING = {
 }  # fmt: skip
 """Families that count positions from behind their padding token's → that token, where not given."""
 
-RENAMED: frozenset[str] = frozenset()
-"""Families whose layers have other names in the files than once they are loaded."""
+NAMED_OTHERWISE = frozenset(
+    ("blt", "falcon_h1", "falcon_mamba", "gemma3n_text", "git", "gte", "hrm_text",
+     "jina_embeddings_v3", "lfm3", "mamba", "mamba2", "mt5", "nemotron_h", "nomic_bert",
+     "phi4_multimodal", "t5", "t5gemma2", "umt5")
+)  # fmt: skip
+"""Families of which the files' names don't say what is adapted: layers are called otherwise once they
+are loaded, some matrices are no layers, or some layers may not be adapted."""
 
 
 def positions_reserved(model_type: str, settings: Mapping[str, Any]) -> int:

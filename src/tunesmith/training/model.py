@@ -23,7 +23,7 @@ from tunesmith.data.reading.hub import hub_is_reachable
 from tunesmith.data.reading.packages import find_in_package
 from tunesmith.errors import ModelError, StorageError, nearest
 from tunesmith.loading import uncollected
-from tunesmith.training.architectures import RENAMED, positions_reserved
+from tunesmith.training.architectures import NAMED_OTHERWISE, positions_reserved
 from tunesmith.training.conversion import converted, first_line
 
 OFFLINE_MODELS = (
@@ -91,11 +91,13 @@ class ModelFacts:
 
     @property
     def names_known(self) -> bool:
-        """Whether the layers have in the files the names that they have once loaded.
+        """Whether the files' names say which layers are adapted.
 
         Some are renamed or fused while loading; a model that also sees or hears has other parts.
         """
-        return not self.experts and not self.several_parts and self.model_type not in RENAMED
+        return (
+            not self.experts and not self.several_parts and self.model_type not in NAMED_OTHERWISE
+        )
 
     @property
     def block_modules(self) -> list[str]:
