@@ -24,8 +24,8 @@ NAMED_OTHERWISE = frozenset(
      "jina_embeddings_v3", "lfm3", "mamba", "mamba2", "mt5", "nemotron_h", "nomic_bert",
      "phi4_multimodal", "t5", "t5gemma2", "umt5")
 )  # fmt: skip
-"""Families of which the files' names don't say what is adapted: layers are called otherwise once they
-are loaded, some matrices are no layers, or some layers may not be adapted."""
+"""Families of which the files' names don't say what is adapted: layers are called otherwise once
+they are loaded, some matrices are no layers, or some layers may not be adapted."""
 
 
 def positions_reserved(model_type: str, settings: Mapping[str, Any]) -> int:

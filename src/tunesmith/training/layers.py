@@ -7,6 +7,7 @@ the loaded model: in its files they may have other names, and lie together or ap
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+_SENSES = re.compile("vision|visual|image|video|audio|speech")
 ROUTERS = frozenset(("gate", "router", "shared_expert_gate", "wg"))
 """What layers are called that choose experts: a choice that moves is no small change."""
 
@@ -81,18 +83,15 @@ def _inside(name: str, parts: Sequence[str]) -> bool:
 
 
 def _other_parts(model: Any) -> Iterator[str]:
-    """Names of the parts of `model` that read no text: they have a configuration of their own."""
+    """Names of the parts of `model` that see or hear: they have a configuration of their own."""
     config = getattr(model, "config", None)
     if not isinstance(config, PreTrainedConfig):
         return
-    text = config.get_text_config()
-    if text is config:
-        return
     others = {
         type(value)
-        for value in vars(config).values()
-        if isinstance(value, PreTrainedConfig) and value is not text
-    } - {type(text), type(config)}
+        for name, value in vars(config).items()
+        if isinstance(value, PreTrainedConfig) and _SENSES.search(name)
+    }
     for name, module in model.named_modules():
         if isinstance(module, PreTrainedModel) and type(module.config) in others:
             yield name
