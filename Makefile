@@ -38,7 +38,7 @@ environment-bench:
 	@$(SET_UP) --extras bench
 
 run-local: environment  ## train with config/default.yaml; ARGS="--epochs 3" passes flags
-	@$(BIN)/tunesmith train --config config/default.yaml $(ARGS)
+	@$(BIN)/tunesmith train $(ARGS)
 
 logs-local: environment  ## last lines of the newest experiment's log; FOLLOW=1 follows it
 	@$(BIN)/tunesmith experiments logs latest $(if $(filter-out 0,$(FOLLOW)),--follow) $(ARGS)

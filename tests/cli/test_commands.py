@@ -9,14 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from tests.cli.conftest import Here
 
+from tunesmith.cli.main import LazyCommand, app
+from tunesmith.cli.once import OnceCommand
 from tunesmith.tracking.store import Store
 
 COMMAND = [str(Path(sys.executable).parent / "tunesmith")]
@@ -287,3 +290,62 @@ def test_configurations_are_shown_complete_and_described(config: Path, here: Her
     assert "learning_rate" in schema["$defs"]["TrainingConfig"]["properties"]
     valid = here("config", "validate", "--config", str(config))
     assert valid.stdout.endswith("is valid.\n")
+
+
+def commands(command: click.Command) -> Iterator[click.Command]:
+    """Every command that does something, however deep."""
+    if isinstance(command, LazyCommand):
+        command = command.load()
+    if not isinstance(command, click.Group):
+        yield command
+        return
+    for inner in command.commands.values():
+        yield from commands(inner)
+
+
+def test_no_command_takes_the_last_of_two_values_silently() -> None:
+    found = list(commands(app))
+    assert len(found) > 50
+    for command in found:
+        assert isinstance(command, OnceCommand), command.name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["predict", "latest", "--text", "a", "--device", "cpu", "--device", "mps"], "--device"),
+        (["train", "--seed", "1", "--seed=2"], "--seed"),
+        (["train", "-c", "a.yaml", "--config", "b.yaml"], "--config or -c"),
+        (["experiments", "list", "--status", "failed", "--status", "succeeded"], "--status"),
+    ],
+)
+def test_a_value_given_twice_is_a_mistake_that_is_said(
+    arguments: list[str], named: str, here: Here
+) -> None:
+    done = here(*arguments)
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert named in said
+    assert "was given 2 times; give it once" in said
+
+
+def test_no_library_shows_a_bar_of_its_own_under_the_command() -> None:
+    """Each of those that come with bars, asked for one as they ask themselves."""
+    code = """
+import sys
+from tunesmith.cli.main import main
+sys.argv = ["tunesmith", "--version"]
+try:
+    main()
+except SystemExit:
+    pass
+from tqdm import tqdm
+from tqdm.auto import tqdm as automatic
+from huggingface_hub.utils import tqdm as hub
+from transformers import modeling_gguf_pytorch_utils
+from transformers.utils import logging
+for bar in (tqdm, automatic, hub, modeling_gguf_pytorch_utils.tqdm, logging.tqdm):
+    list(bar(range(3), desc="a bar"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "a bar" not in done.stdout + done.stderr

@@ -396,3 +396,27 @@ def test_texts_of_the_data_can_t_steer_the_terminal(ok: Run, tmp_path: Path) -> 
         out = ok(*arguments, columns=200).out
         assert not {"\x1b", "\x07", "\u202e"} & set(out), arguments
     assert "[bold]x[/bold]" in ok("show", "evil", columns=200).out
+
+
+def test_chats_are_shown_as_their_turns_and_not_as_python_writes_them(
+    ok: Run, tmp_path: Path
+) -> None:
+    chats = [
+        [
+            {"role": "user", "content": f"Is <b>number {n}</b> good?"},
+            {"role": "assistant", "content": "good" if n % 2 else "bad"},
+        ]
+        for n in range(40)
+    ]
+    file = tmp_path / "chats.jsonl"
+    file.write_text("".join(json.dumps({"messages": chat}) + "\n" for chat in chats))
+    checked = ok("check", str(file))
+    imported = ok("import", str(file), "--name", "chats")
+    shown = ok("show", "chats", "--rows", "2")
+    file.write_text("".join(json.dumps({"messages": chat}) + "\n" for chat in chats[1:]))
+    ok("import", str(file), "--name", "chats")
+    differs = ok("diff", "chats@1", "chats@2")
+    for done in (checked, imported, shown, differs):
+        assert "{'" not in done.out
+    assert "user: Is <b>number 0</b> good?" in checked.out
+    assert "user: Is <b>number 0</b> good? | assistant: bad" in shown.out

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from tests.serving.conftest import classifier as classifier
 from tests.serving.conftest import reviews_config as reviews_config
 from tests.serving.conftest import trained_settings as trained_settings
 
+from tunesmith.api.folder import ExperimentFolder
 from tunesmith.cli import predict as command
 from tunesmith.errors import DataError, NotFoundError
 from tunesmith.experiments import TrainedExperiment
@@ -23,8 +26,10 @@ from tunesmith.experiments.promotion import change_stage, register, version_of
 from tunesmith.serving.adapters import locate_adapter
 from tunesmith.serving.streams import LONGEST_LINE, read_stream
 from tunesmith.settings import Settings
+from tunesmith.tracking.files import find_folder
 from tunesmith.tracking.registry_entities import Stage
 from tunesmith.tracking.store import Store
+from tunesmith.ui import said
 
 GOOD, BAD = "a superb film with a lovely plot", "a dull and awful story"
 
@@ -55,6 +60,15 @@ def test_one_text_is_answered(classifier: TrainedExperiment) -> None:
     assert line["probabilities"]["good"] > 0.5
     assert "has no answer of its own" in done.stderr
     assert done.exit_code == 0
+
+
+def test_each_text_is_answered_in_its_order(classifier: TrainedExperiment) -> None:
+    done = call(classifier.id, "--text", GOOD, "--text", BAD, "--text", "")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["row"], line["input"], line["answer"]) for line in lines[:2]] == [
+        (1, GOOD, "good"), (2, BAD, "bad"),
+    ]  # fmt: skip
+    assert lines[2]["row"] == 3
 
 
 def test_the_version_in_production_is_asked_by_its_name(
@@ -143,3 +157,27 @@ def test_a_stream_is_read_row_by_row_and_a_line_without_end_is_not_kept() -> Non
 def test_a_text_and_a_file_together_are_refused() -> None:
     assert call("latest", "-", "--text", GOOD).exit_code == 2
     assert "one of them" in call("latest").stderr
+
+
+def test_an_adapter_is_found_where_the_results_folder_was_moved_to(
+    classifier: TrainedExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store and the folders moved together: the record names a place that is no more."""
+    moved = tmp_path / "moved"
+    shutil.copytree(classifier.path, moved / classifier.path.name)
+    gone = replace(classifier.record, directory=f"/nowhere/{classifier.path.name}")
+    with Store(f"sqlite:///{tmp_path / 'moved.db'}") as store:
+        store.put(gone, [])
+    monkeypatch.setenv("TUNESMITH_DATABASE_URL", f"sqlite:///{tmp_path / 'moved.db'}")
+    monkeypatch.setenv("TUNESMITH_RESULTS_DIR", str(moved))
+    assert answers(call(classifier.id, "--text", GOOD)) == ["good"]
+    log = ExperimentFolder(gone, None, moved).read_log(0, 100)[0]
+    assert log.startswith(classifier.path.joinpath("logs.txt").read_bytes()[:50])
+    other = replace(gone, id="0" * 12)  # the folder is another experiment's
+    assert find_folder(other, moved) == Path(str(gone.directory))
+    monkeypatch.setenv("TUNESMITH_RESULTS_DIR", str(tmp_path))
+    monkeypatch.setenv("TUNESMITH_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(NotFoundError, match="tunesmith experiments import FOLDER") as error:
+        call(classifier.id, "--text", GOOD)
+    assert f"/nowhere/{classifier.path.name} does not hold it" in str(error.value)
+    assert said.is_known(str(error.value), "zh_TW")

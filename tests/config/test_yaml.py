@@ -394,3 +394,10 @@ def test_the_defaults_of_every_task_survive_writing(tmp_path: Path, task: str) -
     config = read_draft({"data": {"dataset_name": "d"}, "model": {"name": "m"}, "task": task})
     path = write(tmp_path, to_yaml(config.config()))
     assert read_draft(path).config() == config.config()
+
+
+def test_a_field_set_twice_on_the_command_line_is_a_problem() -> None:
+    with pytest.raises(ConfigError) as error:
+        read_draft({}, assignments=("training.seed=1", "training.seed=2")).config()
+    (problem,) = [p for p in error.value.problems if p.field == "training.seed"]
+    assert (problem.message, problem.value) == ("was given 2 times; give it once", "2")

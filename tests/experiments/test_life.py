@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 from tests.conftest import write_reviews
 
 import tunesmith
+from tunesmith.cli.summary import print_summary
 from tunesmith.config.yaml import read_draft
 from tunesmith.errors import (
     ConfigError,
@@ -30,6 +33,7 @@ from tunesmith.settings import Settings
 from tunesmith.tracking.entities import ExperimentStatus, Filters
 from tunesmith.tracking.store import Store
 from tunesmith.training import adapter, engine
+from tunesmith.ui import said
 
 Asked = dict[str, Any]
 
@@ -138,6 +142,41 @@ def test_the_best_checkpoint_is_kept_and_patience_ends_training(
     seen = [m.value for m in store.metrics(experiment.id, "eval_accuracy")]
     assert experiment.metrics["train_steps"] < 30 * 25
     assert experiment.metrics["eval_accuracy"] == max(seen)
+    ending = experiment.metrics["ending"]
+    assert ending["stopped_early"]
+    assert ending["planned"] == 30 * 25 > ending["step"] == experiment.metrics["train_steps"]
+    assert ending["kept"] == ending["best_step"] < ending["step"]
+    early, kept = ending["notes"]
+    assert f"ended training at step {ending['step']} of 750" in early
+    assert f"step {ending['kept']}, the best checkpoint (eval_" in kept
+    log = (experiment.path / "logs.txt").read_text()
+    card = (experiment.path / "artifacts" / "final_model" / "README.md").read_text()
+    shown = Console(file=StringIO(), width=300)
+    print_summary(shown, experiment.record)
+    for note in (early, kept):
+        assert note in log
+        assert note[1:] in card
+        assert note[1:] in shown.file.getvalue()  # type: ignore[attr-defined]
+        assert said.is_known(note, "zh_TW")
+
+
+def test_patience_without_the_best_checkpoint_says_that_the_last_one_is_kept(
+    classification: Asked, settings: Settings
+) -> None:
+    asked: Asked = {"training.early_stopping_patience": 1, "training.learning_rate": 0.3}
+    experiment = tunesmith.train(classification, settings=settings, epochs=20, **asked)
+    ending = experiment.metrics["ending"]
+    assert ending["best_step"] < ending["kept"] == ending["step"] < ending["planned"]
+    assert "training.load_best_model_at_end: true keeps the best" in ending["notes"][1]
+    assert all(said.is_known(note, "zh_TW") for note in ending["notes"])
+
+
+def test_a_training_that_ended_after_its_last_step_says_nothing_of_its_end(
+    classification: Asked, settings: Settings
+) -> None:
+    asked: Asked = {"training.max_steps": 2, "training.eval_strategy": "no"}
+    ending = tunesmith.train(classification, settings=settings, **asked).metrics["ending"]
+    assert (ending["stopped_early"], ending["notes"]) == (False, [])
 
 
 def test_several_labels_at_once_and_pairs_are_learned(

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from tests.tracking.records import experiment
 
+from tunesmith.cli.sweep_display import print_findings
 from tunesmith.config.sweep import SweepConfig, read_sweep
 from tunesmith.errors import StateError
 from tunesmith.experiments import sweeps
 from tunesmith.experiments.control import cancel
 from tunesmith.experiments.states import new_lease
 from tunesmith.experiments.submission import enqueue
+from tunesmith.experiments.sweep_hints import same_value_hint
 from tunesmith.experiments.sweep_report import SweepReport, sweep_report
 from tunesmith.experiments.sweep_search import propose
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, Filters, Metric
 from tunesmith.tracking.store import Store
 from tunesmith.tracking.sweep_entities import Sweep, SweepStatus, TrialState
+from tunesmith.ui import said
 
 S, T = ExperimentStatus, TrialState
 EVALUATIONS = 5
@@ -271,3 +277,39 @@ def test_a_trial_whose_experiment_somebody_cancels_is_cancelled_and_the_next_com
     assert report.trials[0].state is T.CANCELLED
     assert report.baseline is None
     assert report.best is not None
+
+
+def test_a_metric_that_stays_0_is_said_with_those_that_differ(
+    classification: dict[str, Any],
+    store: Store,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As exact match does while no whole answer is right yet."""
+    change = Store.change_status
+
+    def ended(self: Store, id_: str, to: S, *more: Any, **values: Any) -> Any:
+        if "metrics" in values:
+            real = values["metrics"]["eval_accuracy"]
+            values["metrics"] = {"eval_accuracy": 0.0, "eval_f1": real, "eval_loss": 1 - real}
+        return change(self, id_, to, *more, **values)
+
+    monkeypatch.setattr(Store, "change_status", ended)
+    sweep = sweeps.begin(asked(classification, trials=3), store, settings)
+    report = run(sweep, store, settings)
+    assert report.hint is not None
+    assert report.hint.startswith("All 3 trainings that ended have accuracy 0: none learned enough")
+    assert "f1 (0." in report.hint
+    assert report.hint.endswith("a sweep goes by one with metric: f1.")
+    assert said.is_known(report.hint, "zh_TW")
+    shown = Console(file=StringIO(), width=300)
+    print_findings(shown, report)
+    assert report.hint in shown.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_metric_that_differs_needs_no_hint() -> None:
+    trained = [experiment("a", metrics={"eval_f1": score}) for score in (0.0, 0.1)]
+    assert same_value_hint("f1", "eval_f1", trained) is None
+    assert same_value_hint("f1", "eval_f1", trained[:1]) is None
+    alike = [experiment("a", metrics={"eval_f1": 0.5}) for _ in range(2)]
+    assert str(same_value_hint("f1", "eval_f1", alike)).endswith("it can't tell them apart.")

@@ -25,7 +25,7 @@ METRICS: dict[str, Any] = {
                      "value": 0.5781},
         "untrained": {"accuracy": 0.4983, "loss": 0.7},
     },
-    "train_epochs": 2.5, "train_samples": 4000,
+    "train_epochs": 2.5, "train_samples": 4000, "ending": {"notes": []},
     "eval_samples": 1200,
     "dataset": {
         "name": "reviews", "version": 3, "hash": "sha256:abc123", "overlap": 0, "near_overlap": 0,
@@ -154,3 +154,10 @@ def test_odd_names_do_not_break_the_metadata(tmp_path: Path, name: str) -> None:
     assert card.data.eval_results[0].dataset_name == name
     assert card.data.model_name == "實驗"
     assert f"`{name}@3`" in card.text
+
+
+def test_the_card_says_how_training_ended_where_that_was_early(tmp_path: Path) -> None:
+    notes = ["the adapter is that of step 76, the best checkpoint"]
+    text = card_of(tmp_path, metrics={**METRICS, "ending": {"notes": notes}}).text
+    assert "\nThe adapter is that of step 76, the best checkpoint.\nThe base model is" in text
+    assert "best checkpoint" not in card_of(tmp_path).text

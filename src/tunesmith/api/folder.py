@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from tunesmith.errors import NotFoundError, shorten
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment
-from tunesmith.tracking.files import ExperimentFiles
+from tunesmith.tracking.files import ExperimentFiles, find_folder
 from tunesmith.tracking.machine import is_this_machine
 
 PIECE = 1 << 18
@@ -39,9 +39,14 @@ class StoredFile:
 class ExperimentFolder:
     """The files of an experiment, to be read: here, or in the object store that has `copies`."""
 
-    def __init__(self, experiment: Experiment, copies: Artifacts | None) -> None:
+    def __init__(
+        self, experiment: Experiment, copies: Artifacts | None, results: Path | None = None
+    ) -> None:
+        """`results` is this machine's results folder: where one that was moved may lie."""
         self._experiment = experiment
         self._folder = Path(experiment.directory) if experiment.directory else None
+        if self._folder is not None and results is not None:
+            self._folder = find_folder(experiment, results)
         here = self._folder is None or is_this_machine(experiment.machine, experiment.host)
         self._copies = None if here else copies
 

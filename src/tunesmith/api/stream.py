@@ -124,7 +124,7 @@ def _look(experiment_id: str, service: Service, at: _Position) -> _Look:
     for name in store.metric_names(experiment_id):
         # From the last step on, itself included: more of it may have come.
         points[name] = store.metrics_sampled(experiment_id, name, at.step - 1, POINTS)
-    folder = ExperimentFolder(experiment, service.copies)
+    folder = ExperimentFolder(experiment, service.copies, service.settings.results_dir)
     part = read_log(folder, at.offset, LOG_PIECE, finished=experiment.status.is_finished)
     return _Look(experiment, task_state(experiment, position), points, part)
 

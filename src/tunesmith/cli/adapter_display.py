@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from zoneinfo import ZoneInfo
 
-from rich.table import Table
 from rich.text import Text
 
+from tunesmith.cli.tables import Column, FittedTable
 from tunesmith.tracking.files import finite
 from tunesmith.tracking.registry_entities import (
     AdapterVersion,
@@ -43,9 +43,13 @@ def as_json(
 
 def adapters_table(
     found: Sequence[tuple[RegisteredAdapter, Sequence[AdapterVersion]]], stage: Stage | None
-) -> Table:
+) -> FittedTable:
     """A line for each name: the version in production, or in `stage`, else the newest."""
-    table = _table("name", "version", "stage", "score", "task", "model", "language", "tags")
+    table = FittedTable(
+        Column("name", cut=True), Column("version"), Column("stage"), Column("score", cut=True),
+        Column("task", spare=2), Column("model", cut=True, spare=1), Column("language", spare=3),
+        Column("tags", cut=True, spare=4),
+    )  # fmt: skip
     for adapter, versions in found:
         shown = next((v for v in versions if v.stage is (stage or Stage.PRODUCTION)), None)
         shown = shown or next(iter(versions), None)
@@ -87,11 +91,13 @@ def demanded(demands: Demands) -> str:
     return ", ".join(told) or "nothing is demanded"
 
 
-def versions_table(versions: Sequence[AdapterVersion], zone: ZoneInfo) -> Table:
+def versions_table(versions: Sequence[AdapterVersion], zone: ZoneInfo) -> FittedTable:
     """A line for each version."""
-    table = _table(
-        "version", "stage", "score", "95 % interval", "verified", "data", "model", "experiment",
-        "registered",
+    table = FittedTable(
+        Column("version"), Column("stage"), Column("score"), Column("95 % interval", spare=1),
+        Column("verified", spare=4), Column("data", cut=True, spare=3),
+        Column("model", cut=True, spare=5), Column("experiment", spare=0),
+        Column("registered", cut=True, spare=2),
     )  # fmt: skip
     for each in versions:
         interval = "" if each.low is None else f"{each.low:.3f} to {each.high or 0:.3f}"
@@ -105,9 +111,12 @@ def versions_table(versions: Sequence[AdapterVersion], zone: ZoneInfo) -> Table:
     return table
 
 
-def history_table(history: Sequence[StageChange], zone: ZoneInfo) -> Table:
+def history_table(history: Sequence[StageChange], zone: ZoneInfo) -> FittedTable:
     """A line for each step, the newest first."""
-    table = _table("when", "version", "stage", "who", "why")
+    table = FittedTable(
+        Column("when"), Column("version"), Column("stage"), Column("who", cut=True),
+        Column("why", wraps=True),
+    )  # fmt: skip
     for each in history:
         why = Text(each.comment)
         if each.forced:
@@ -119,13 +128,6 @@ def history_table(history: Sequence[StageChange], zone: ZoneInfo) -> Table:
             f"{each.at.astimezone(zone):%Y-%m-%d %H:%M}", str(each.number),
             Text(f"{was}{each.stage}", STYLES[each.stage]), Text(each.actor), why,
         )  # fmt: skip
-    return table
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
     return table
 
 

@@ -15,6 +15,7 @@ from tunesmith.cli.adapter_display import (
     history_table,
     versions_table,
 )
+from tunesmith.cli.once import OnceGroup
 from tunesmith.experiments import promotion
 from tunesmith.experiments.edits import without
 from tunesmith.experiments.registration import AdapterEdit, read_adapter_edit, read_new_adapter
@@ -32,7 +33,7 @@ name_argument = click.argument("name")
 comment_option = click.option("--comment", default="", help="Why; it stays in the history.")
 
 
-@click.group()
+@click.group(cls=OnceGroup)
 def adapters() -> None:
     """Register adapters under names, promote and archive versions, find them."""
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.tables import Column, FittedTable
 from tunesmith.experiments.report import Section, render_report, sections, shown
 from tunesmith.settings import Settings
 from tunesmith.tracking import analyze as analysis
@@ -19,11 +20,8 @@ from tunesmith.tracking.entities import Filters, utc_now
 from tunesmith.tracking.files import write_text
 from tunesmith.tracking.store import Store
 
-WIDE = 110
-"""Columns of a terminal that shows speed and memory too."""
 
-
-@click.command()
+@click.command(cls=OnceCommand)
 @click.option(
     "--group-by",
     "group_by",
@@ -83,23 +81,20 @@ def analyze(
 def _print(console: Console, section: Section, group_by: tuple[str, ...]) -> None:
     note = f"  {section.note}" if section.note else ""
     console.print(Text.assemble((f"\n{section.title}", "bold"), (note, "dim")))
-    wide = console.width >= WIDE
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for field in group_by or ("",):
-        table.add_column(field, overflow="fold")
-    for column in ("number", "failed", "best", "95 % interval", "mean"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("runtime", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("samples/s", justify="right", no_wrap=True)
-        table.add_column("memory", justify="right", no_wrap=True)
-        table.add_column("best is", no_wrap=True)
+    table = FittedTable(
+        *(Column(field, cut=True) for field in group_by or ("",)),
+        Column("number", right=True), Column("failed", right=True, spare=2),
+        Column("best", right=True), Column("95 % interval", right=True),
+        Column("mean", right=True, spare=1), Column("runtime", right=True, spare=3),
+        Column("samples/s", right=True, spare=5), Column("memory", right=True, spare=4),
+        Column("best is", spare=6),
+    )  # fmt: skip
     for line in section.lines:
-        table.add_row(*map(Text, line.group or ("all",)), *_figures(line, wide=wide))
+        table.add_row(*(line.group or ("all",)), *_figures(line))
     console.print(table)
 
 
-def _figures(line: Line, *, wide: bool) -> list[str]:
+def _figures(line: Line) -> list[str]:
     best = line.best
     interval = ""
     if best is not None and best.low is not None and best.high is not None:
@@ -107,21 +102,17 @@ def _figures(line: Line, *, wide: bool) -> list[str]:
     mean = _figure(line.mean, "score")
     if line.standard_deviation is not None:
         mean += f" ± {line.standard_deviation:.3f}"
-    figures = [
+    return [
         str(line.experiments),
         str(line.failed or ""),
         _figure(best.score if best else None, "score"),
         interval,
         mean,
         _figure(line.median_runtime, "seconds"),
+        _figure(line.median_speed, "number"),
+        _figure(line.peak_memory, "bytes"),
+        best.id if best else "",
     ]
-    if wide:
-        figures += [
-            _figure(line.median_speed, "number"),
-            _figure(line.peak_memory, "bytes"),
-            best.id if best else "",
-        ]
-    return figures
 
 
 def _figure(value: float | None, kind: str) -> str:

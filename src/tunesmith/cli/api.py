@@ -7,6 +7,7 @@ import uvicorn
 
 from tunesmith.api.app import create_app
 from tunesmith.api.server import configured
+from tunesmith.cli.once import OnceCommand
 from tunesmith.errors import ServiceError
 from tunesmith.jobs.child import CANT_RUN
 from tunesmith.jobs.logs import log_to_terminal
@@ -18,7 +19,7 @@ CLOSING = 5
 """Seconds that requests get to end; live streams don't end by themselves."""
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.option("--host", help="Address to listen on; any but this machine's own needs tokens.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port; by default API_PORT.")
 @click.option("--require-tokens", is_flag=True, help="Ask for tokens on this machine too.")

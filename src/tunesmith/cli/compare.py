@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from tunesmith.api.schemas.compare import ExperimentComparison
+from tunesmith.cli.once import OnceCommand
 from tunesmith.experiments.comparison import compare_experiments
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.settings import Settings
+from tunesmith.tasks.values import readable
 from tunesmith.tracking.compare import Compared, Comparison, Pair, Verdict
 from tunesmith.tracking.differences import Difference, RowDifferences
 from tunesmith.tracking.store import Store
@@ -42,7 +44,7 @@ _STYLES: dict[str, str] = {
 }
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.argument("references", metavar="ID|NAME|latest ...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="The whole comparison, as the API gives it.")
 def compare(references: tuple[str, ...], as_json: bool) -> None:
@@ -190,7 +192,7 @@ def _value(value: object) -> str:
     if isinstance(value, str):
         text = f"{value[:19]}…" if value.startswith("sha256:") else value
     else:
-        text = "none" if value is None else str(value)
+        text = "none" if value is None else readable(value)
     text = " ".join(text.split())
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import click
 
 from tunesmith.cli.flags import Flags, configuration
+from tunesmith.cli.once import OnceGroup
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.config.yaml import read_draft, to_yaml
 from tunesmith.experiments.prepare import check
 from tunesmith.settings import Settings
 
 
-@click.group()
+@click.group(cls=OnceGroup)
 def config() -> None:
     """Check, show and describe configurations."""
 

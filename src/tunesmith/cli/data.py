@@ -16,6 +16,7 @@ from tunesmith.cli.actor import actor
 from tunesmith.cli.data_analysis import print_analysis
 from tunesmith.cli.data_display import print_diff, print_report, print_version, versions_table
 from tunesmith.cli.flags import DEFAULT_CONFIG
+from tunesmith.cli.once import OnceGroup
 from tunesmith.data.analysis.page import render_page
 from tunesmith.data.checks.rejected import rejected_rows
 from tunesmith.data.writing import write_table
@@ -38,7 +39,7 @@ from tunesmith.tracking.files import write_json, write_text
 from tunesmith.tracking.store import Store
 
 
-@click.group()
+@click.group(cls=OnceGroup)
 def data() -> None:
     """Check, analyze, import, compare and export data.
 

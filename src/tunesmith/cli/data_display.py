@@ -14,10 +14,10 @@ from rich.text import Text
 from tunesmith.cli.data_analysis import plain
 from tunesmith.data.checks.report import DONE, CheckReport
 from tunesmith.data.versions.diff import RowChange, VersionDiff
-from tunesmith.errors import shorten
 from tunesmith.experiments.datasets import Inquiry
 from tunesmith.settings import Settings
 from tunesmith.tasks.base import Columns
+from tunesmith.tasks.values import readable
 from tunesmith.tracking.entities import DatasetVersion
 
 SHOWN_LABELS = 12
@@ -284,5 +284,4 @@ def _short(label: str) -> str:
 
 
 def _cell(value: object) -> str:
-    text = value if isinstance(value, str) else shorten(value, 200)
-    return plain(text)
+    return plain(value if isinstance(value, str) else readable(value))

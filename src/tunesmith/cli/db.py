@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from tunesmith.cli.actor import actor
+from tunesmith.cli.once import OnceGroup
 from tunesmith.settings import Settings
 from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.backup import Contents, back_up, restore
@@ -30,7 +31,7 @@ _NOUNS = {
 _file = click.argument("file", type=click.Path(path_type=Path))
 
 
-@click.group()
+@click.group(cls=OnceGroup)
 def db() -> None:
     """Upgrade, back up and restore the store: the record of all experiments."""
 

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from tunesmith.cli.once import OnceCommand
 from tunesmith.jobs.installation import Finding, State, look_at_installation
 from tunesmith.settings import Settings
 
@@ -21,7 +22,7 @@ _DIAGNOSIS = "tunesmith.jobs.diagnosis"
 """Looks at all; loaded when it is needed, because it can't be where a package is missing."""
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.option("--json", "as_json", is_flag=True, help="All findings as JSON.")
 def doctor(as_json: bool) -> None:
     """Check the installation, and say what to do; exit code 1 when there is a problem."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tunesmith.cli.once import OnceCommand
 from tunesmith.errors import DataError
 from tunesmith.experiments.archive import export_experiment, import_archive
 from tunesmith.experiments.importing import import_folder
@@ -14,7 +15,7 @@ from tunesmith.tracking.files import ExperimentFiles
 from tunesmith.tracking.store import Store
 
 
-@click.command("export")
+@click.command("export", cls=OnceCommand)
 @click.argument("reference", metavar="ID|NAME|latest")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
@@ -42,7 +43,7 @@ def export(reference: str, output: Path | None, data: bool | None, force: bool) 
     click.echo(f"{experiment.id}  {packed.path}  {packed.files} files, {rows}")
 
 
-@click.command("import")
+@click.command("import", cls=OnceCommand)
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 def import_(sources: tuple[Path, ...]) -> None:
     """Put experiments into the store, for example after the database was lost.

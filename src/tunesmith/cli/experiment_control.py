@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tunesmith.cli.actor import actor
+from tunesmith.cli.once import OnceCommand
 from tunesmith.cli.waiting import standing
 from tunesmith.experiments import control
 from tunesmith.experiments.edits import differences, read_edit, without
@@ -22,28 +23,28 @@ from tunesmith.tracking.store import Store
 reference = click.argument("reference", metavar="ID|NAME|latest")
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @reference
 def cancel(reference: str) -> None:
     """Cancel a waiting experiment; ask a running one to save a checkpoint and stop."""
     _act(reference, "cancel", lambda found, store, _: control.cancel(found, store, by=actor()))
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @reference
 def resume(reference: str) -> None:
     """Queue a failed or cancelled experiment, to go on from its newest checkpoint."""
     _act(reference, "resume", lambda found, store, _: control.resume(found, store))
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @reference
 def retry(reference: str) -> None:
     """Queue a failed or cancelled experiment, to begin from the start."""
     _act(reference, "retry", lambda found, store, _: control.retry(found, store))
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @reference
 def rerun(reference: str) -> None:
     """Queue a new experiment with the configuration of this one."""
@@ -54,7 +55,7 @@ def rerun(reference: str) -> None:
     )
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @reference
 def front(reference: str) -> None:
     """Let a waiting experiment be the next of its queue."""
@@ -66,7 +67,7 @@ def front(reference: str) -> None:
     _act(reference, "front", move)
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @reference
 @click.argument("priority", type=click.IntRange(-100, 100))
 def priority(reference: str, priority: int) -> None:
@@ -79,7 +80,7 @@ def priority(reference: str, priority: int) -> None:
     _act(reference, "priority", change, priority=priority)
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @reference
 @click.option("--name", help="Another name; its folder keeps the one that it has.")
 @click.option("--note", help="What is to be said of it; - reads it from the standard input.")
@@ -111,7 +112,7 @@ def edit(
     click.echo(f"{after.id}  {after.name}  {after.status}{shown}")
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @reference
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def delete(reference: str, yes: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 from rich.console import Console
@@ -12,12 +12,13 @@ from rich.text import Text
 
 from tunesmith.cli import experiment_archive, experiment_control
 from tunesmith.cli.following import follow_log, show_log
+from tunesmith.cli.once import OnceGroup
 from tunesmith.cli.summary import print_summary
 from tunesmith.cli.waiting import standing
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import SORT_KEYS, Experiment, ExperimentStatus, Filters
-from tunesmith.tracking.files import finite
+from tunesmith.tracking.files import find_folder, finite
 from tunesmith.tracking.store import Store
 
 _STYLES = {
@@ -33,7 +34,7 @@ WIDE = 100
 """Columns of a terminal that shows more than the figures."""
 
 
-@click.group()
+@click.group(cls=OnceGroup)
 def experiments() -> None:
     """List, show, follow, cancel, resume, repeat, edit, delete, export and import experiments."""
 
@@ -96,6 +97,8 @@ def show(reference: str, as_json: bool) -> None:
         click.echo(_as_json(experiment, indent=2))
         return
     console = Console(highlight=False)
+    folder = find_folder(experiment, settings.results_dir)
+    experiment = replace(experiment, directory=str(folder) if experiment.directory else None)
     console.print(_head(experiment, settings, waits))
     if experiment.status is ExperimentStatus.SUCCEEDED:
         print_summary(console, experiment)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from tunesmith.cli.once import OnceCommand
 from tunesmith.cli.usable import USABLE, find_usable
 from tunesmith.errors import UserError
 from tunesmith.serving.export.gguf_file import FORMATS as GGUF_FORMATS
@@ -25,7 +26,7 @@ PLACES = {"merged": "{}-merged", "onnx": "{}-onnx", "gguf": "{}.gguf", "package"
 """Target → where it goes by itself, named after the experiment or the version."""
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.argument("reference", metavar=USABLE)
 @click.option("--to", "target", type=click.Choice((*PLACES, "hub")), required=True)
 @click.option(

@@ -61,12 +61,13 @@ class _Log:
     def __init__(self, experiment: Experiment, settings: Settings) -> None:
         self.experiment = experiment
         self._copies = Artifacts(settings.artifacts) if settings.artifacts else None
+        self._results = settings.results_dir
         self._seen = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     @property
     def _folder(self) -> ExperimentFolder:
-        return ExperimentFolder(self.experiment, self._copies)
+        return ExperimentFolder(self.experiment, self._copies, self._results)
 
     @property
     def is_here(self) -> bool:

@@ -9,10 +9,10 @@ from dataclasses import asdict
 import click
 from rich.console import Console
 from rich.filesize import decimal
-from rich.table import Table
-from rich.text import Text
 
 from tunesmith.cli.actor import actor
+from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.tables import Column, FittedTable
 from tunesmith.errors import StorageError
 from tunesmith.experiments.leftovers import Leftover
 from tunesmith.experiments.retention import Policy, find_leftovers
@@ -21,7 +21,7 @@ from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.store import Store
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.option("--delete", is_flag=True, help="Delete it. Without this nothing is changed.")
 @click.option(
     "--keep-checkpoints",
@@ -100,12 +100,12 @@ def _show(found: Sequence[Leftover], *, as_json: bool) -> None:
             values = {"kind": one.kind, "place": one.place, "bytes": one.size, "why": one.why}
             click.echo(json.dumps(values, ensure_ascii=False))
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("size", justify="right", no_wrap=True)
-    for heading in ("what", "where", "why"):
-        table.add_column(heading, overflow="fold")
+    table = FittedTable(
+        Column("size", right=True), Column("what", wraps=True), Column("where", wraps=True),
+        Column("why", wraps=True),
+    )  # fmt: skip
     for one in found:
-        table.add_row(decimal(one.size), str(one.kind), Text(one.place), one.why)
+        table.add_row(decimal(one.size), str(one.kind), one.place, one.why)
     if found:
         Console(highlight=False).print(table)
 

@@ -6,6 +6,7 @@ completion answer at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -116,6 +117,9 @@ def _keep_files_private() -> None:
 
 def main() -> None:
     """Run the command; a user's mistake is one clear paragraph, never a traceback."""
+    # The libraries' own bars would stand in the middle of ours, here and in the processes that we
+    # start. tqdm, which they all use, reads this when it is imported.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     try:
         status = app.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -13,6 +13,7 @@ from typing import BinaryIO, TextIO
 import click
 from rich.console import Console
 
+from tunesmith.cli.once import OnceCommand
 from tunesmith.cli.usable import USABLE, find_usable
 from tunesmith.errors import DataError, StorageError
 from tunesmith.serving.adapters import SavedAdapter, locate_adapter
@@ -33,10 +34,12 @@ CHARACTERS = 4_000_000
 _ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.argument("reference", metavar=USABLE)
 @click.argument("file", metavar="[FILE|-]", required=False)
-@click.option("--text", help="Ask this one text.")
+@click.option(
+    "--text", "texts", multiple=True, help="Ask this text; may be given again, for several."
+)
 @click.option(
     "--input-format",
     type=click.Choice(FORMATS),
@@ -59,7 +62,7 @@ _ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl",
 def predict(
     reference: str,
     file: str | None,
-    text: str | None,
+    texts: tuple[str, ...],
     input_format: str | None,
     form: str,
     output: Path | None,
@@ -73,7 +76,7 @@ def predict(
     (for chats, a column messages); - is standard input. A row that can't be answered gets its
     error, and the others their answers; then the exit code is 2.
     """
-    if (file is None) == (text is None):
+    if (file is None) == (not texts):
         raise click.UsageError("give --text, a FILE, or - for standard input: one of them.")
     settings = Settings.read()
     errors = Console(stderr=True)
@@ -82,7 +85,7 @@ def predict(
     weights = None if version is None else version.weights_hash
     adapter = locate_adapter(experiment, settings, weights)
     with ExitStack() as stack:
-        asked = _asked(file, text, input_format, stack)
+        asked = _asked(file, texts, input_format, stack)
         predictor = Predictor(settings, device=device)
         writer = _writer(stack, output, form, base=base)
         work = _Work(predictor, adapter, writer, base, max_new_tokens, errors)
@@ -201,10 +204,10 @@ def _together(asked: Iterator[Asked]) -> Iterator[list[Asked]]:
 
 
 def _asked(
-    file: str | None, text: str | None, form: str | None, stack: ExitStack
+    file: str | None, texts: tuple[str, ...], form: str | None, stack: ExitStack
 ) -> Iterator[Asked]:
-    if text is not None:
-        return iter([Asked(1, text)])
+    if texts:
+        return iter([Asked(row, text) for row, text in enumerate(texts, start=1)])
     stream: BinaryIO = sys.stdin.buffer
     if file not in (None, "-"):
         path = Path(str(file))

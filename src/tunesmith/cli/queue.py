@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from tunesmith.cli.actor import actor
+from tunesmith.cli.once import OnceGroup
+from tunesmith.cli.tables import Column, FittedTable
 from tunesmith.cli.waiting import Outlook
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.jobs.queue import send_once
@@ -24,7 +25,7 @@ MOST = 10_000
 """Experiments that are looked at, of those that wait and of those that run."""
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=OnceGroup, invoke_without_command=True)
 @click.option(
     "--limit", type=click.IntRange(1), default=50, show_default=True, help="Experiments to list."
 )
@@ -82,15 +83,11 @@ def _all(store: Store, status: ExperimentStatus) -> list[Experiment]:
     return store.list(Filters(status=status, limit=MOST), details=False)
 
 
-def _new_table(*headings: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
-
-
-def _queues(outlook: Outlook) -> Table:
-    table = _new_table("queue", "waiting", "running", "")
+def _queues(outlook: Outlook) -> FittedTable:
+    table = FittedTable(
+        Column("queue"), Column("waiting", right=True), Column("running", right=True),
+        Column("", cut=True),
+    )  # fmt: skip
     for state in outlook.queues.values():
         by = f" by {state.paused_by}" if state.paused_by else ""
         note = Text(f"paused{by}", "yellow") if state.paused else Text()
@@ -98,8 +95,11 @@ def _queues(outlook: Outlook) -> Table:
     return table
 
 
-def _waiting(found: list[Experiment], places: dict[str, int], why: dict[str, str]) -> Table:
-    table = _new_table("queue", "place", "id", "name", "priority", "held up")
+def _waiting(found: list[Experiment], places: dict[str, int], why: dict[str, str]) -> FittedTable:
+    table = FittedTable(
+        Column("queue"), Column("place", right=True), Column("id"), Column("name", cut=True),
+        Column("priority", right=True, spare=1), Column("held up", wraps=True),
+    )  # fmt: skip
     for experiment in found:
         table.add_row(
             experiment.queue,
@@ -112,8 +112,11 @@ def _waiting(found: list[Experiment], places: dict[str, int], why: dict[str, str
     return table
 
 
-def _workers(outlook: Outlook, running: list[Experiment]) -> Table:
-    table = _new_table("worker", "host", "devices", "queues", "trains")
+def _workers(outlook: Outlook, running: list[Experiment]) -> FittedTable:
+    table = FittedTable(
+        Column("worker", cut=True), Column("host", cut=True, spare=1), Column("devices", cut=True),
+        Column("queues", cut=True, spare=2), Column("trains", wraps=True),
+    )  # fmt: skip
     for worker in outlook.workers:
         table.add_row(
             Text(worker.name),

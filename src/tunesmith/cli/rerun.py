@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tunesmith.cli.display import TerminalDisplay
+from tunesmith.cli.once import OnceCommand
 from tunesmith.cli.train import run_here
 from tunesmith.errors import StateError, shorten
 from tunesmith.experiments.reconcile import reconcile
@@ -25,7 +26,7 @@ SHOWN = 8
 """Differences of a kind that are shown; --json has all."""
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.argument("reference", metavar="ID|NAME|latest")
 @click.option("--json", "as_json", is_flag=True, help="The whole report, for programs.")
 @click.pass_context

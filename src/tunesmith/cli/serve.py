@@ -15,6 +15,7 @@ from rich.console import Console
 from tunesmith.api.auth import Authenticator
 from tunesmith.api.openai.app import create_app
 from tunesmith.api.server import configured
+from tunesmith.cli.once import OnceCommand
 from tunesmith.cli.usable import USABLE, find_usable
 from tunesmith.errors import ConfigError, Problem
 from tunesmith.jobs.logs import log_to_terminal
@@ -30,7 +31,7 @@ CLOSING = 5
 """Seconds that answers get to end; then they are broken off."""
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.argument("references", metavar=f"[MODEL=]{USABLE}…", nargs=-1, required=True)
 @click.option("--base", is_flag=True, help="The base models answer too, as MODEL:base.")
 @click.option(

@@ -11,6 +11,7 @@ from rich.text import Text
 from tunesmith.cli.actor import actor
 from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.flags import Flags, configuration
+from tunesmith.cli.once import OnceCommand
 from tunesmith.cli.summary import command_name
 from tunesmith.cli.waiting import Outlook, place
 from tunesmith.config.yaml import read_draft
@@ -22,7 +23,7 @@ from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.store import Store
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @configuration
 @click.option("--after", metavar="ID", help="Wait until this experiment has ended.")
 @click.option("--no-check", is_flag=True, help="Leave the data and the model to the worker.")

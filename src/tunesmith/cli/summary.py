@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tunesmith.tasks.values import readable
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.resources import Resource
 
@@ -149,6 +150,10 @@ def _facts(metrics: Mapping[str, Any]) -> Text:
         f"{metrics['train_tokens_per_second']:,.0f} tokens/s; "
         f"{_duration(metrics['total_runtime'])} in all; "
         f"peak memory {metrics['peak_memory_bytes'] / 1e9:.1f} GB",
+        *(
+            f"{note[0].upper()}{note[1:]}"
+            for note in (metrics.get("ending") or {}).get("notes", [])
+        ),
         *_costs(metrics.get("resources") or {}),
         f"Saved adapter loaded into a fresh base model: "
         f"{'same predictions for every held-out row' if verified else 'NOT verified'}",
@@ -172,8 +177,7 @@ def _costs(resources: Mapping[str, Any]) -> list[str]:
 
 def _cell(value: Any) -> str:
     """A label or an answer on one short line."""
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    text = " ".join(text.split())
+    text = readable(value)
     return text if len(text) <= 24 else text[:23] + "…"
 
 

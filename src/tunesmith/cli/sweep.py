@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tunesmith.cli.actor import actor
+from tunesmith.cli.once import OnceCommand
 from tunesmith.cli.summary import command_name
 from tunesmith.cli.sweep_display import ended_lines, print_findings, sweep_table
 from tunesmith.config.sweep import SweepConfig, read_sweep
@@ -37,7 +38,7 @@ FAREWELL = 60.0
 """Seconds that this command's own worker gets to give back what it trains."""
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--detach", is_flag=True, help="Return at once; workers go on with it.")
 @click.option("--new", is_flag=True, help="Begin anew, though one from this file runs already.")

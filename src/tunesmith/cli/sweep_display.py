@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tunesmith.cli.summary import command_name
+from tunesmith.cli.tables import Column, FittedTable
 from tunesmith.experiments.sweep_report import SweepReport, TrialReport
+from tunesmith.tasks.values import readable
 from tunesmith.tracking.sweep_entities import TrialState
 
 STYLES: Mapping[str, str] = {
@@ -59,6 +60,8 @@ def print_findings(console: Console, report: SweepReport) -> None:
     console.print(table)
     if report.baseline == report.best:
         console.print("No trial was better than the base configuration.")
+    if report.hint is not None:
+        console.print(Text(report.hint, "yellow"))
     if report.verdict is not None:
         console.print(report.verdict.replace("than the first", "than the base configuration")
                       .replace("from the first", "from the base configuration"))  # fmt: skip
@@ -84,18 +87,17 @@ def shown(value: Any) -> str:
     """A parameter's value in few characters."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "null" if value is None else readable(value)
 
 
-def _trials(report: SweepReport) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("trial", justify="right")
-    table.add_column("state")
-    table.add_column(report.metric, justify="right")
-    table.add_column("95 % interval", no_wrap=True)
-    for path in report.parameters:
-        table.add_column(path.rpartition(".")[2], justify="right", overflow="fold")
-    table.add_column("experiment" if report.seeds == 1 else "experiments", overflow="fold")
+def _trials(report: SweepReport) -> RenderableType:
+    one = report.seeds == 1
+    table = FittedTable(
+        Column("trial", right=True), Column("state"), Column(report.metric, right=True),
+        Column("95 % interval", spare=1),
+        *(Column(path.rpartition(".")[2], right=True, cut=True) for path in report.parameters),
+        Column("experiment" if one else "experiments", cut=not one, spare=2),
+    )  # fmt: skip
     for trial in report.trials:
         best = trial.number == report.best
         table.add_row(
@@ -103,12 +105,11 @@ def _trials(report: SweepReport) -> Table:
             _state(trial),
             Text(_value(trial), "bold green" if best else ""),
             _interval(trial),
-            *(Text(shown(trial.parameters.get(path))) for path in report.parameters),
+            *(shown(trial.parameters.get(path)) for path in report.parameters),
             Text(" ".join(trial.experiments), "dim"),
         )
     if report.trials and report.trials[0].is_baseline:
-        table.caption = "* the base configuration"
-        table.caption_justify = "left"
+        return Group(table, Text("* the base configuration", "dim italic"))
     return table
 
 
@@ -142,11 +143,13 @@ def _importance(found: Mapping[str, float]) -> Table:
     return table
 
 
-def sweeps_table(reports: Sequence[SweepReport]) -> Table:
+def sweeps_table(reports: Sequence[SweepReport]) -> FittedTable:
     """One line for each sweep."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("id", "name", "status", "trials", "pruned", "best", "metric", "created"):
-        table.add_column(heading, overflow="fold")
+    table = FittedTable(
+        Column("id"), Column("name", cut=True), Column("status"), Column("trials", right=True),
+        Column("pruned", right=True, spare=3), Column("best", right=True),
+        Column("metric", spare=1), Column("created", spare=2),
+    )  # fmt: skip
     for report in reports:
         best = None if report.best is None else report.trials[report.best]
         pruned = sum(trial.state is TrialState.PRUNED for trial in report.trials)

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from tunesmith.cli.actor import actor
+from tunesmith.cli.once import OnceGroup
 from tunesmith.cli.sweep import follow
 from tunesmith.cli.sweep_display import print_findings, sweep_table, sweeps_table
 from tunesmith.experiments.reconcile import reconcile
@@ -23,7 +24,7 @@ from tunesmith.tracking.sweep_entities import SweepStatus
 REFERENCE = "ID|NAME|latest"
 
 
-@click.group()
+@click.group(cls=OnceGroup)
 def sweeps() -> None:
     """List, show, resume and cancel sweeps; `tunesmith sweep FILE` begins one."""
 

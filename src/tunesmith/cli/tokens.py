@@ -6,17 +6,18 @@ from typing import TextIO
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from tunesmith.api.tokens import create_token, keep_token
 from tunesmith.cli.actor import actor
+from tunesmith.cli.once import OnceGroup
+from tunesmith.cli.tables import Column, FittedTable
 from tunesmith.settings import Settings
 from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
 
 
-@click.group()
+@click.group(cls=OnceGroup)
 def tokens() -> None:
     """Make, list and revoke access tokens of the REST API."""
 
@@ -65,9 +66,10 @@ def list_() -> None:
     if not found:
         console.print("No token yet; make one with: tunesmith tokens create NAME")
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("name", "role", "begins", "created", "last used", ""):
-        table.add_column(heading)
+    table = FittedTable(
+        Column("name", cut=True), Column("role"), Column("begins"), Column("created", spare=1),
+        Column("last used"), Column(""),
+    )  # fmt: skip
     for token in found:
         used = token.last_used_at
         table.add_row(

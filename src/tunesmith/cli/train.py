@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.flags import Flags, configuration
+from tunesmith.cli.once import OnceCommand
 from tunesmith.cli.summary import command_name, print_summary
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.config.yaml import Draft, read_draft
@@ -38,7 +39,7 @@ if TYPE_CHECKING:  # it brings torch with it
     from tunesmith.training.meeting import Meeting
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @configuration
 @click.option("--resume", metavar="ID", help="Continue this experiment from its newest checkpoint.")
 @click.pass_context

@@ -8,6 +8,7 @@ import click
 import uvicorn
 
 from tunesmith.api.server import configured
+from tunesmith.cli.once import OnceCommand
 from tunesmith.errors import ServiceError
 from tunesmith.jobs.child import CANT_RUN
 from tunesmith.jobs.logs import log_to_terminal
@@ -19,7 +20,7 @@ CLOSING = 3
 """Seconds that open pages get to end; they don't end by themselves."""
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.option("--host", help="Address to listen on; any but this machine's own needs tokens.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port; by default UI_PORT.")
 @click.option("--parent", type=int, hidden=True, help="Process whose end ends it.")

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import click
 
+from tunesmith.cli.once import OnceCommand
 from tunesmith.cli.summary import command_name
 from tunesmith.jobs.running import Running, services_folder
 from tunesmith.jobs.services import (
@@ -21,7 +22,7 @@ _COLOURS = {"api": "green", "worker": "cyan", "ui": "blue", "broker": "magenta",
 _WIDTH = max(len(name) for name in _COLOURS)
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.option(
     "--detach", "-d", is_flag=True, help="Return once they run; `tunesmith down` ends them."
 )
@@ -48,7 +49,7 @@ def up(detach: bool, quiet: bool) -> None:
         click.echo(f"  stop them:  {command_name()} down")
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 def down() -> None:
     """Stop what `tunesmith up` started; what trains saves a checkpoint first."""
     settings = Settings.read()

@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from tunesmith.cli.once import OnceGroup
 from tunesmith.errors import ConfigError, Problem
 from tunesmith.experiments.announcements import ping
 from tunesmith.settings import Settings
@@ -15,7 +16,7 @@ from tunesmith.settings import Settings
 KEY_BYTES = 32
 
 
-@click.group()
+@click.group(cls=OnceGroup)
 def webhooks() -> None:
     """Test the webhooks that TUNESMITH_WEBHOOKS names, and make a secret for them."""
 

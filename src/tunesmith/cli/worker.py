@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from tunesmith.cli.once import OnceCommand
 from tunesmith.errors import ConfigError, Problem, nearest
 from tunesmith.jobs.devices import check_devices, parse_devices
 from tunesmith.jobs.logs import log_to_terminal
@@ -17,7 +18,7 @@ from tunesmith.tracking.entities import QUEUES
 from tunesmith.tracking.store import Store
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.option("--name", help="Name of the worker, its own; by default the machine's and a number.")
 @click.option("--queues", help="Queues that it takes from, as in gpu,cpu; by default what it can.")
 @click.option("--devices", help="Devices that it trains on, as in 0,1 or cpu; by default all.")

@@ -142,11 +142,18 @@ def read_draft(
             places[FLAGS[flag]] = f"--{flag}"
     for path, value in (fields or {}).items():
         _assign(values, path, value)
+    given: set[str] = set()
     for assignment in assignments:
         path, separator, text = assignment.partition("=")
         if not separator or not path:
             problems.append(_not_an_assignment(assignment))
             continue
+        if path in given:
+            problems.append(
+                Problem(path, "was given 2 times; give it once", text, place=COMMAND_LINE)
+            )
+            continue
+        given.add(path)
         try:
             value = yaml.load(text, PlainLoader)  # noqa: S506 - a SafeLoader
         except PlainYamlError as error:

@@ -12,8 +12,9 @@ from scipy.special import stdtrit
 
 from tunesmith.config.sweep import SweepConfig
 from tunesmith.experiments.comparison import compare_experiments
+from tunesmith.experiments.sweep_hints import same_value_hint
 from tunesmith.experiments.sweep_search import importance
-from tunesmith.experiments.sweeps import experiments_of, value_of
+from tunesmith.experiments.sweeps import experiments_of, metric_name, value_of
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.significance import LEVEL
@@ -79,6 +80,8 @@ class SweepReport:
     """Parameter → share of what made trials good; empty for few trials."""
     verdict: str | None
     """Whether the best is better than the baseline, or lucky, in words; None where both are one."""
+    hint: str | None = None
+    """Why the metric can't tell the trials apart, and what could; None where it does."""
 
 
 def sweep_report(
@@ -97,6 +100,10 @@ def sweep_report(
     verdict = None
     if whole and best is not None and baseline is not None and best != baseline:
         verdict = _verdict(reports[baseline], reports[best], asked, found, settings)
+    hint = None
+    if whole:
+        succeeded = [e for e in found.values() if e.status is ExperimentStatus.SUCCEEDED]
+        hint = same_value_hint(str(asked.metric), metric_name(asked), succeeded)
     return SweepReport(
         id=sweep.id,
         name=sweep.name,
@@ -121,6 +128,7 @@ def sweep_report(
         best_so_far=so_far,
         importance=importance(asked, trials) if whole else {},
         verdict=verdict,
+        hint=hint,
     )
 
 

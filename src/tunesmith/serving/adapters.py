@@ -21,7 +21,7 @@ from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Columns, Task
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.files import WEIGHTS, ExperimentFiles
+from tunesmith.tracking.files import WEIGHTS, ExperimentFiles, find_folder
 from tunesmith.tracking.permissions import settle
 from tunesmith.training.writing import mark_as_used
 
@@ -114,9 +114,11 @@ def locate_adapter(
     folder = _folder(experiment, settings)
     if folder is None:
         raise NotFoundError(
-            f"the adapter of experiment {experiment.id} is not on this machine"
+            f"the adapter of experiment {experiment.id} is not on this machine ("
+            f"{experiment.directory} does not hold it)"
             + ("" if settings.artifacts else ", and TUNESMITH_ARTIFACTS names no store to fetch it")
-            + ". Ask on the machine that trained it, or train again."
+            + ". Where its folder was moved: tunesmith experiments import FOLDER. Else ask on the "
+            "machine that trained it, or train again."
         )
     trained_on = experiment.environment.get("base_model") or {}
     found = SavedAdapter(experiment.id, folder, experiment.config, trained_on.get("identity"))
@@ -143,7 +145,7 @@ def fault_of(experiment: Experiment, settings: Settings, weights_hash: str) -> s
 def _folder(experiment: Experiment, settings: Settings) -> Path | None:
     if not experiment.directory:
         return None
-    directory = Path(experiment.directory)
+    directory = find_folder(experiment, settings.results_dir)
     here = ExperimentFiles(directory).final_model
     if _is_whole(here):
         return here

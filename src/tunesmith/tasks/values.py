@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any
 
+from tunesmith.errors import shorten
+
 
 def canonical(value: Any) -> str:
     """`value` as the string by which it is compared and hashed, the same whatever it came from.
@@ -27,6 +29,41 @@ def canonical(value: Any) -> str:
     if isinstance(value, list | tuple | dict):
         return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return str(value)
+
+
+def readable(value: Any) -> str:
+    """`value` on one line as people read it.
+
+    A chat is its turns (`user: … | assistant: …`), a list its values with commas; entities have
+    their text and their label; texts, numbers and the rest are as `canonical` has them.
+    """
+    if isinstance(value, list | tuple):
+        turns = [_turn(item) for item in value]
+        if value and None not in turns:
+            return " | ".join(str(turn) for turn in turns)
+        return ", ".join(map(readable, value))
+    if isinstance(value, dict):
+        if (turn := _turn(value)) is not None:
+            return turn
+        if {"text", "label"} <= value.keys():
+            return f"{readable(value['text'])} ({readable(value['label'])})"
+    return " ".join(canonical(value).split())
+
+
+def _turn(value: Any) -> str | None:
+    """A turn of a chat as `role: content`; None where it is none."""
+    for role, content in (("role", "content"), ("from", "value")):
+        if isinstance(value, dict) and {role, content} <= value.keys():
+            return f"{readable(value[role])}: {readable(value[content])}"
+    return None
+
+
+def quoted(value: Any, limit: int = 60) -> str:
+    """`value` in a finding: a text in quotes, that its spaces show; others `readable`; cut."""
+    if not isinstance(value, list | tuple | dict):
+        return shorten(value, limit)
+    text = readable(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _is_integral(value: float) -> bool:

@@ -27,6 +27,22 @@ A file of its own, because what trains writes the record, from what it knew a mo
 """
 
 
+def find_folder(experiment: Experiment, results: Path) -> Path:
+    """Where the experiment's folder lies: where it was made, or moved with the folder `results`.
+
+    The moved one is taken where its record says that it is this experiment's; where there is
+    neither, the answer is the place where it was made.
+    """
+    made = Path(experiment.directory or "")
+    moved = results / made.name
+    if not experiment.directory or made.is_dir() or not moved.is_dir():
+        return made
+    try:
+        return moved if ExperimentFiles(moved).read_record().id == experiment.id else made
+    except DataError:
+        return made
+
+
 class ExperimentFiles:
     """The folder `{experiment_name}_{YYYYMMDD_HHMMSS}` of one experiment."""
 

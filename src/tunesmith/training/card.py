@@ -88,7 +88,7 @@ A LoRA adapter for `{source.name}`, trained with Tunesmith for {task.name}.
 Rank {lora.r}, alpha {lora.lora_alpha}, layers {lora.target_modules};
 learning rate {training.learning_rate:g}, {metrics["train_epochs"]:g} epochs,
 batches of {training.per_device_train_batch_size}, seed {training.seed}.
-The base model is identified by `{source.identity}`.
+{_ending(metrics)}The base model is identified by `{source.identity}`.
 """
 
 
@@ -108,6 +108,11 @@ def _overlap(metrics: dict[str, Any]) -> str:
     if near:
         said += f" {near:,} held-out rows are nearly a text that was trained on."
     return said
+
+
+def _ending(metrics: dict[str, Any]) -> str:
+    """What there is to know of where training ended, a sentence a line."""
+    return "".join(f"{note[0].upper()}{note[1:]}.\n" for note in metrics["ending"]["notes"])
 
 
 def _version(metrics: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ from tunesmith.training.callbacks import Progress
 from tunesmith.training.card import write_card
 from tunesmith.training.checkpoints import newest
 from tunesmith.training.encoding import encode
+from tunesmith.training.ending import Ending
 from tunesmith.training.evaluation import (
     compare_predictions,
     interval,
@@ -114,19 +115,21 @@ def _train(work: Training, *, resume: bool, meeting: Meeting | None) -> Training
         reporter.phase(Phase.TRAINING)
         checkpoint = _newest_checkpoint(work) if resume else None
         with others.together(checkpoint) as group:
-            progress, judged = fit(work, model, group, checkpoint=checkpoint)
+            progress, ending = fit(work, model, group, checkpoint=checkpoint)
+    for note in ending.notes():
+        reporter.message(note)
     reporter.phase(Phase.EVALUATING, "the held-out rows")
     predictions = work.judge(model)
     score = task.score(predictions)
     reporter.metrics(
-        judged,
-        progress.epoch * judged / max(progress.steps, 1),
+        ending.kept,
+        progress.epoch * ending.kept / max(progress.steps, 1),
         {f"eval_{name}": value for name, value in score.metrics.items()},
     )
     reporter.phase(Phase.EVALUATING, "the untrained model, for comparison")
     with with_weights(model, untrained_weights):
         untrained = task.score(work.judge(model))
-    metrics = _metrics(work, model, progress, score, predictions, untrained)
+    metrics = _metrics(work, model, progress, ending, score, predictions, untrained)
     for caution in metrics["cautions"]:
         reporter.warning(caution)
     reporter.phase(Phase.SAVING)
@@ -154,6 +157,7 @@ def _metrics(
     work: Training,
     model: Any,
     progress: Progress,
+    ending: Ending,
     score: Score,
     predictions: list[Prediction],
     untrained: Score,
@@ -165,6 +169,7 @@ def _metrics(
         "train_loss": progress.mean_loss,
         "train_steps": progress.steps,
         "train_epochs": progress.epoch,
+        "ending": ending.to_json(),
         "rows_at_once": progress.rows_at_once or work.config.training.per_device_train_batch_size,
         "train_samples": len(work.train_rows or []),
         "train_samples_per_second": progress.samples / max(progress.seconds, 1e-9),

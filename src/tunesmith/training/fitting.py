@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import transformers
 from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 
-from tunesmith.config.schema import ExperimentConfig
+from tunesmith.config.schema import ExperimentConfig, TrainingConfig
 from tunesmith.errors import Interrupted, TrainingError
 from tunesmith.tasks.base import Example, Prediction, Row, Task
 from tunesmith.tracking.differences import flat
@@ -25,6 +25,7 @@ from tunesmith.training.adapter import add_adapter, count_parameters
 from tunesmith.training.arguments import training_arguments
 from tunesmith.training.batching import Examples, Widths
 from tunesmith.training.callbacks import Progress, Report, ReportResources
+from tunesmith.training.ending import Ending
 from tunesmith.training.evaluation import evaluate
 from tunesmith.training.group import Group
 from tunesmith.training.halving import free_memory, is_out_of_memory, with_rows_at_once
@@ -206,11 +207,10 @@ def adapted_model(work: Training) -> Any:
 
 def fit(
     work: Training, model: Any, group: Group, *, checkpoint: Path | None
-) -> tuple[Progress, int]:
-    """Train `model` in place; returns what was summed on the way, and the step it is now of.
+) -> tuple[Progress, Ending]:
+    """Train `model` in place; returns what was summed on the way, and how it ended.
 
-    That step is the last one, or the best checkpoint's. `checkpoint` is where to go on from. Raises
-    Interrupted when the reporter asked to stop.
+    `checkpoint` is where to go on from. Raises Interrupted when the reporter asked to stop.
     """
     if work.plan.kernels:
         _use_kernels(work, model)
@@ -248,8 +248,22 @@ def fit(
         raise Interrupted(
             f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}"
         )
-    best = trainer.state.best_global_step if training.load_best_model_at_end else None
-    return progress, best or trainer.state.global_step
+    return progress, _ending(training, trainer)
+
+
+def _ending(training: TrainingConfig, trainer: LoraTrainer) -> Ending:
+    state, metric = trainer.state, trainer.args.metric_for_best_model
+    best = state.best_global_step
+    return Ending(
+        step=state.global_step,
+        planned=state.max_steps,
+        kept=(best if training.load_best_model_at_end else None) or state.global_step,
+        keeps_best=training.load_best_model_at_end,
+        patience=training.early_stopping_patience,
+        metric=None if metric is None else f"eval_{metric}",
+        best_step=best,
+        best_value=None if best is None else state.best_metric,
+    )
 
 
 def _use_kernels(work: Training, model: Any) -> None:

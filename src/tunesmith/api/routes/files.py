@@ -84,7 +84,7 @@ def logs(
     << 16,
 ) -> Response:
     """Whole lines of logs.txt: go on reading at `next_offset`. Without `tail`, from `offset` on."""
-    folder = ExperimentFolder(experiment, service.copies)
+    folder = ExperimentFolder(experiment, service.copies, service.settings.results_dir)
     finished = experiment.status.is_finished
     if tail is None:
         return conditional(request, read_log(folder, offset, limit, finished=finished))
@@ -99,7 +99,7 @@ def logs(
 )
 def files(request: Request, experiment: ExperimentDep, service: ServiceDep) -> Response:
     """Every file in the experiment's folder, with its size."""
-    found = ExperimentFolder(experiment, service.copies).list()
+    found = ExperimentFolder(experiment, service.copies, service.settings.results_dir).list()
     listed = FileList(
         experiment_id=experiment.id,
         files=[FileEntry(path=path, size=size) for path, size in found.items()],
@@ -125,7 +125,7 @@ _BYTES = {"schema": {"type": "string", "format": "binary"}}
 )
 def file(request: Request, experiment: ExperimentDep, path: str, service: ServiceDep) -> Response:
     """One file of the experiment's folder, always as a download."""
-    found = ExperimentFolder(experiment, service.copies).find(path)
+    found = ExperimentFolder(experiment, service.copies, service.settings.results_dir).find(path)
     return download(path.rpartition("/")[2], found, request.headers)
 
 
@@ -140,7 +140,7 @@ def file(request: Request, experiment: ExperimentDep, path: str, service: Servic
 )
 def adapter(experiment: ExperimentDep, service: ServiceDep) -> Response:
     """The trained adapter with its tokenizer and model card, as a ZIP archive."""
-    folder = ExperimentFolder(experiment, service.copies)
+    folder = ExperimentFolder(experiment, service.copies, service.settings.results_dir)
     folder.adapter()
     return StreamingResponse(
         folder.zip_adapter(),

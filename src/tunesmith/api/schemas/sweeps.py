@@ -70,6 +70,9 @@ class SweepWhole(SweepState):
         description="Whether the best is better than the base configuration, called the first, or "
         "lucky."
     )
+    hint: str | None = Field(
+        None, description="Why the metric can't tell the trials apart, and what could."
+    )
 
 
 class SweepPage(Page):

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tunesmith.data.checks.report import Action, Findings
 from tunesmith.data.reading.rows import ROW
-from tunesmith.errors import shorten
+from tunesmith.tasks.values import quoted
 
 Mask = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
@@ -55,7 +55,7 @@ class Examined:
             return
         if values is None:
             found = self.table.column(column).take(pa.array(indices)).to_pylist()
-            values = [shorten(value) for value in found]
+            values = [quoted(value) for value in found]
         told = advice if isinstance(advice, str) else [advice(index) for index in indices.tolist()]
         self.findings.add(self.split, self.rows[indices], column, rule, action, values, told)
         if action == "drop":

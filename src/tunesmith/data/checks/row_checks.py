@@ -17,10 +17,10 @@ from tunesmith.data.checks.examined import Examined
 from tunesmith.data.filtering import frequent_values, require_column
 from tunesmith.data.markup import HINT, strip_html
 from tunesmith.data.texts import as_series, is_chat, is_words, mend
-from tunesmith.errors import DataError, nearest, shorten
+from tunesmith.errors import DataError, nearest
 from tunesmith.tasks.base import Columns, Task
 from tunesmith.tasks.chat import Message, parse_messages, plain_turns
-from tunesmith.tasks.values import canonical
+from tunesmith.tasks.values import canonical, quoted
 
 BATCH_ROWS = 10_000
 
@@ -158,7 +158,7 @@ def _mend(
     advice = f"nothing to do: {what} was mended" if action == "fix" else f"holds {what}: clean it"
     if action == "fix" and rule != "broken_encoding":
         advice = f"nothing to do: the {what} {'was' if rule == 'html' else 'were'} removed"
-    examined.note(rule, indices, column, advice, [shorten(value) for value in before])
+    examined.note(rule, indices, column, advice, [quoted(value) for value in before])
     if action == "fix" and len(indices):
         examined.replace(column, mended)
 

@@ -11,6 +11,7 @@ import streamlit as st
 
 from tunesmith.api.schemas.data import DataInspection
 from tunesmith.errors import TunesmithError
+from tunesmith.tasks.values import readable
 from tunesmith.ui import session, trouble
 from tunesmith.ui.components import bad_rows, draft
 from tunesmith.ui.components import schema_form as form
@@ -197,4 +198,4 @@ def _dataset_name(file: str) -> str:
 
 
 def _cell(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+    return value if isinstance(value, str | int | float | bool | None) else readable(value)

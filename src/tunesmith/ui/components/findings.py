@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from tunesmith.tasks.values import readable
 from tunesmith.ui import formats, said, session
 from tunesmith.ui.components import figures
 from tunesmith.ui.language import _
@@ -114,7 +115,8 @@ def _examples(examples: list[Mapping[str, Any]]) -> pl.DataFrame:
             values = change.get(side)
             if values:
                 row = change.get(f"{side}_row")
-                lines.append({"": sign, _("row"): row, **{k: str(v) for k, v in values.items()}})
+                cells = {k: v if isinstance(v, str) else readable(v) for k, v in values.items()}
+                lines.append({"": sign, _("row"): row, **cells})
     return pl.DataFrame(lines, infer_schema_length=None, strict=False)
 
 

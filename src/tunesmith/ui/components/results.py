@@ -10,6 +10,7 @@ import polars as pl
 import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentWhole
+from tunesmith.tasks.values import readable
 from tunesmith.ui import formats, said, words
 from tunesmith.ui.components import figures
 from tunesmith.ui.language import _
@@ -83,6 +84,8 @@ def details(whole: ExperimentWhole) -> None:
             (_("Peak memory"), formats.size(metrics.get("peak_memory_bytes"))),
             (_("Training loss"), formats.score(metrics.get("train_loss"))),
         )
+        for note in (metrics.get("ending") or {}).get("notes", []):
+            st.caption(said.text(note))
     for name, title in (
         ("worst_mistakes", _("Worst mistakes")),
         ("surest_answers", _("Surest right answers")),
@@ -129,7 +132,7 @@ def _rows(rows: list[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
 
 
 def _cell(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return readable(value)
 
 
 def _confusion(matrix: Mapping[str, Any]) -> None:

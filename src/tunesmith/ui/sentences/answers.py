@@ -5,10 +5,11 @@ from __future__ import annotations
 from tunesmith.ui.language import N_
 
 SENTENCES = N_(
-    "the adapter of experiment {id} is not on this machine. Ask on the machine that trained "
-    "it, or train again.",
-    "the adapter of experiment {id} is not on this machine, and TUNESMITH_ARTIFACTS names no "
-    "store to fetch it. Ask on the machine that trained it, or train again.",
+    "the adapter of experiment {id} is not on this machine ({path} does not hold it).",
+    "the adapter of experiment {id} is not on this machine ({path} does not hold it), and "
+    "TUNESMITH_ARTIFACTS names no store to fetch it.",
+    "Where its folder was moved: tunesmith experiments import FOLDER.",
+    "Else ask on the machine that trained it, or train again.",
     "the adapter can't be fetched into the cache folder {folder}: {error}",
     "the configuration of experiment {id} can't be read by this version of Tunesmith ({n} "
     "problems).",

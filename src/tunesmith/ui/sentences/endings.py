@@ -41,6 +41,13 @@ SENTENCES = N_(
     "Cancelled: {reason}.",
     "Cancelled by {by}: {reason}.",
     "stopped at step {step} of {steps}",
+    "training.early_stopping_patience: {n} ended training at step {step} of {steps}: {metric} was "
+    "no longer getting better",
+    "the adapter is that of the last step, {step}: the best checkpoint ({metric} {value})",
+    "the adapter is that of step {kept}, the best checkpoint ({metric} {value}), and not that of "
+    "the last step, {step}",
+    "the adapter is that of the last step, {step}; step {best} was better ({metric} {value}): "
+    "training.load_best_model_at_end: true keeps the best",
     "stopped before training began",
     "stopped during evaluation",
     "The process that trained it was killed: it did not stop within {seconds} seconds "

@@ -9,6 +9,7 @@ import polars as pl
 import streamlit as st
 
 from tunesmith.api.schemas.data import DatasetVersionState
+from tunesmith.tasks.values import readable
 from tunesmith.ui import formats, navigation, session
 from tunesmith.ui.components import figures, findings
 from tunesmith.ui.language import _, translate_number
@@ -134,7 +135,9 @@ def _preview(version: DatasetVersionState) -> None:
 
 
 def _texts(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: v if isinstance(v, str | int | float | None) else str(v) for k, v in values.items()}
+    return {
+        k: v if isinstance(v, str | int | float | None) else readable(v) for k, v in values.items()
+    }
 
 
 def _changes(name: str, numbers: list[int], new: int) -> None:

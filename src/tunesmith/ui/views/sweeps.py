@@ -119,6 +119,8 @@ def _verdict(found: SweepWhole) -> None:
     if interval != formats.NOTHING:
         text += " · " + _("95 % interval {interval}").format(interval=interval)
     st.markdown(text)
+    if found.hint is not None:
+        st.warning(said.text(found.hint))
     if found.baseline == found.best:
         st.caption(_("No trial was better than the base configuration."))
     elif found.verdict is not None:
