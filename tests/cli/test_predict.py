@@ -27,6 +27,7 @@ from tunesmith.serving.adapters import locate_adapter
 from tunesmith.serving.streams import LONGEST_LINE, read_stream
 from tunesmith.settings import Settings
 from tunesmith.tracking.files import find_folder
+from tunesmith.tracking.predictions import prediction_lines
 from tunesmith.tracking.registry_entities import Stage
 from tunesmith.tracking.store import Store
 from tunesmith.ui import said
@@ -171,6 +172,7 @@ def test_an_adapter_is_found_where_the_results_folder_was_moved_to(
     monkeypatch.setenv("TUNESMITH_DATABASE_URL", f"sqlite:///{tmp_path / 'moved.db'}")
     monkeypatch.setenv("TUNESMITH_RESULTS_DIR", str(moved))
     assert answers(call(classifier.id, "--text", GOOD)) == ["good"]
+    assert len(list(prediction_lines(gone, None, moved))) == len(classifier.predictions)
     log = ExperimentFolder(gone, None, moved).read_log(0, 100)[0]
     assert log.startswith(classifier.path.joinpath("logs.txt").read_bytes()[:50])
     other = replace(gone, id="0" * 12)  # the folder is another experiment's

@@ -152,7 +152,8 @@ def _copy_folder(experiment: Experiment, target: Path, settings: Settings) -> No
     if not ExperimentFiles(target).record.is_file():
         raise NotFoundError(
             f"the files of experiment {experiment.id} are not on this machine: {folder} holds no "
-            "experiment.json. Export it on the machine that trained it."
+            "experiment.json. Where its folder was moved: tunesmith experiments import FOLDER. "
+            "Else export it on the machine that trained it."
         )
 
 

@@ -132,7 +132,8 @@ def read_answers(experiment: Experiment, settings: Settings) -> Answers:
     the object store doesn't answer.
     """
     rows, expected, correct, parts, weighed = [], [], [], [], False
-    for number, line in enumerate(prediction_lines(experiment, settings.artifacts), 1):
+    lines = prediction_lines(experiment, settings.artifacts, settings.results_dir)
+    for number, line in enumerate(lines, 1):
         try:
             answer = json.loads(line)
             rows.append(int(answer["row"]))

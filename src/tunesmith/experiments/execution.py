@@ -121,7 +121,8 @@ def resumable(experiment: Experiment, settings: Settings) -> Prepared:
     """
     if experiment.status not in (S.FAILED, S.CANCELLED):
         hint = {
-            S.SUCCEEDED: "it has already succeeded; train again with its config.yaml to repeat it",
+            S.SUCCEEDED: "it has already succeeded; repeat it with: tunesmith rerun "
+            f"{experiment.id}",
             S.RUNNING: "it is running",
             S.QUEUED: "it waits in the queue",
         }[experiment.status]

@@ -9,18 +9,23 @@ from pathlib import Path
 from tunesmith.errors import DataError, NotFoundError
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.files import find_folder
 
 PREDICTIONS = "artifacts/predictions.jsonl"
 
 
-def prediction_lines(experiment: Experiment, artifacts: str | None) -> Iterator[bytes]:
-    """The lines of PREDICTIONS, one JSON object each; `artifacts` is the object store's address.
+def prediction_lines(
+    experiment: Experiment, artifacts: str | None, results: Path
+) -> Iterator[bytes]:
+    """The lines of PREDICTIONS, one JSON object each.
+
+    `artifacts` is the object store's address, `results` this machine's results folder.
 
     Raises NotFoundError when there are none, DataError when they can't be read, StorageError when
     the object store doesn't answer.
     """
-    folder = Path(experiment.directory) if experiment.directory else None
-    if folder is not None:
+    if experiment.directory:
+        folder = find_folder(experiment, results)
         if artifacts and experiment.host != platform.node():
             copies = Artifacts(artifacts)
             if PREDICTIONS in copies.files(folder.name):

@@ -64,7 +64,8 @@ def held_out(
 
 def _recorded(experiment: Experiment, settings: Settings) -> list[dict[str, Any]]:
     try:
-        found = [json.loads(line) for line in prediction_lines(experiment, settings.artifacts)]
+        lines = prediction_lines(experiment, settings.artifacts, settings.results_dir)
+        found = [json.loads(line) for line in lines]
         _ = [(one["row"], one["text"], one["expected"], one["predicted"]) for one in found]
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"{PREDICTIONS} of experiment {experiment.id} can't be read.") from error

@@ -14,7 +14,7 @@ SENTENCES = N_(
     "Cancelled by {by}.",
     "Cancelled. {reason}",
     "it has already succeeded; rerun it to train a new experiment like it",
-    "it has already succeeded; train again with its config.yaml to repeat it",
+    "it has already succeeded; repeat it with: tunesmith rerun {id}",
     "it is running",
     "it waits in the queue",
     "it is being trained; ask again when it has ended",
