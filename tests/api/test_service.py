@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import event
 from tests.api.serving import Api, add_experiment, free_port, serving
 from tests.api.test_datasets import CSV, upload
 from tests.api.test_train import problem, take
@@ -173,6 +175,44 @@ def test_a_store_that_is_gone_is_told_without_its_address(api: Api) -> None:
     assert "sql" not in body["detail"].lower()
     ready = api.get("/health/ready")
     assert (ready.status_code, ready.json()["ready"]) == (503, False)
+    assert api.get("/health/live").status_code == 200
+
+
+def test_a_full_disk_is_said_as_such_and_the_service_is_not_ready(
+    api: Api, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert api.get("/health/ready").json()["disk"]["ok"] is True
+    engine = api.store._database._engine
+
+    def no_more(connection: sqlite3.Connection, *_: object) -> None:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(engine, "checkout", no_more)
+    try:
+        answers = [
+            api.post("/train", json=config | {"experiment_name": "x" * 60}) for _ in range(9)
+        ]
+    finally:
+        event.remove(engine, "checkout", no_more)
+    body = problem(answers[-1], 503)
+    assert body["type"].endswith("disk-full")
+    assert "disk of the server is full" in body["detail"]
+    assert str(api.settings.results_dir) not in answers[-1].text
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tunesmith.api.routes.access.create_token", full)
+    body = problem(api.post("/tokens", json={"name": "maria"}), 503)
+    assert "disk of the server is full" in body["detail"]
+    monkeypatch.setattr("tunesmith.api.routes.health.LEAST_FREE", 1 << 62)
+    ready = api.get("/health/ready")
+    assert (ready.status_code, ready.json()["ready"], ready.json()["disk"]["ok"]) == (
+        503,
+        False,
+        False,
+    )
     assert api.get("/health/live").status_code == 200
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tunesmith.cli.main import app
-from tunesmith.errors import StateError
+from tunesmith.errors import DataError, StateError
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
 from tunesmith.tracking.files import ExperimentFiles
@@ -90,6 +90,37 @@ def test_restoring_over_experiments_asks_first_and_keeps_what_was_there() -> Non
     with opened() as store, Store(f"sqlite:///{kept}") as before:
         assert store.list() == [first]
         assert {one.id for one in before.list()} == {first.id, second.id}
+    assert actions() == ["store.restore"]
+
+
+@pytest.mark.parametrize("how", ["its head", "its pages", "no database"])
+def test_a_backup_is_restored_over_a_damaged_store_which_is_kept_beside(how: str) -> None:
+    first = record("first")
+    run("db", "backup", "store.db")
+    store_file = Path("results/experiments.db")
+    whole = store_file.read_bytes()
+    damaged = {
+        "its head": b"\0" * 100 + whole[100:],
+        "its pages": whole[:8192] + b"\xff" * (len(whole) - 8192),
+        "no database": b"not a database" * 1000,
+    }[how]
+    for end in ("-wal", "-shm"):
+        store_file.with_name(store_file.name + end).unlink(missing_ok=True)
+    store_file.write_bytes(damaged)
+    Path("bad.db").write_bytes(damaged)
+    with pytest.raises(DataError):
+        run("db", "restore", "bad.db", "--yes")
+    assert store_file.read_bytes() == damaged
+    asked = run("db", "restore", "store.db", answer="n\n")
+    assert "The store is damaged" in asked.stdout
+    assert asked.exit_code != 0
+    assert store_file.read_bytes() == damaged
+    said = run("db", "restore", "store.db", "--yes").stdout
+    (kept,) = Path("results").glob("damaged-*.db")
+    assert f"The damaged file is {kept}" in said
+    assert kept.read_bytes() == damaged
+    with opened() as store:
+        assert store.list() == [first]
     assert actions() == ["store.restore"]
 
 

@@ -71,6 +71,13 @@ def test_our_services_are_read_only_and_what_they_run_and_are_told_exists(
         assert_is_command(words.split())
 
 
+def test_no_service_takes_all_the_memory_of_the_machine(services: dict[str, Any]) -> None:
+    limits = {name: int(service.get("mem_limit", 0)) for name, service in services.items()}
+    assert all(0 < limit <= 64 << 30 for limit in limits.values()), limits
+    temporary = 2 << 30  # /tmp counts too
+    assert all(limits[name] >= temporary for name in ("api", "worker", "ui"))
+
+
 def test_a_worker_gets_the_time_that_its_trainings_need(services: dict[str, Any]) -> None:
     grace = Settings.model_fields["cancel_grace_seconds"].default
     assert services["worker"]["stop_grace_period"] == "1m30s"

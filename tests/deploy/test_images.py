@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 from tests.deploy.conftest import ROOT, assert_is_command, tool
 
+from image_digests import images, main
 from image_requirements import EXTRAS, LEFT_OUT, name_of, requirements
 from image_roots import ignored, stages
+from services import MADE
 from tunesmith.settings import Settings
 
 STAGES = stages(ROOT / "Dockerfile")
@@ -34,7 +38,39 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
 def test_the_base_is_pinned_to_a_version() -> None:
     bases = {start for start, _ in STAGES.values()} - STAGES.keys()
     assert len(bases) == 1
-    assert all(part.isdecimal() for part in bases.pop().partition(":")[2].split("-")[0].split("."))
+    tag = bases.pop().partition(":")[2]
+    assert all(part.isdecimal() for part in tag.split("-")[0].split("."))
+    assert tag.endswith("${PYTHON_DIGEST}")
+
+
+def test_digests_of_images_are_noted_in_the_environment_and_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = tmp_path / ".env"
+    env.write_text("API_PORT=8001\n")
+    known = images()
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"docker\.io/\S+?:[\w.-]+", compose)) < set(known.values())
+    assert main([], env) == 1
+    assert "not pinned: REDIS_DIGEST" in capsys.readouterr().out
+    digest = "@sha256:" + "0123456789abcdef" * 4
+    assert main(["--write"], env, ask=lambda image: digest) == 0
+    assert f"valkey:8.1-alpine{digest}" in capsys.readouterr().out
+    assert env.read_text().startswith("API_PORT=8001\n")
+    assert main(["--write"], env, ask=lambda image: "@sha256:short") == 2
+    assert "64 hex digits" in capsys.readouterr().err
+
+
+def test_compose_takes_a_digest_and_builds_on_one() -> None:
+    digest = "@sha256:" + "0123456789abcdef" * 4
+    noted = dict.fromkeys([*MADE, *images()], "secret") | dict.fromkeys(images(), digest)
+    read = tool("docker-compose", "--profile", "*", "config", "--format", "json", **noted)
+    assert read.returncode == 0, read.stderr
+    services = json.loads(read.stdout)["services"]
+    for name in ("postgres", "redis", "prometheus", "grafana"):
+        assert services[name]["image"].endswith(digest), name
+    for name in ("migrations", "api", "worker", "worker-gpu", "ui"):
+        assert services[name]["build"]["args"]["PYTHON_DIGEST"] == digest, name
 
 
 def test_what_is_copied_is_there_and_let_through() -> None:

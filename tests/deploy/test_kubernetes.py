@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,36 @@ def test_a_training_of_several_nodes_is_a_trainjob_that_carries_its_configuratio
     assert trainer["env"] == [{"name": "EXPERIMENT", "value": asked.read_text()}]
     assert trainer["resourcesPerNode"]["limits"]["nvidia.com/gpu"] == "2"
     assert trainjob("--resume", "abc")["spec"]["trainer"]["args"] == ["train", "--resume", "abc"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nothing_leaves_for_private_addresses_but_to_what_is_named(
+    rendered: dict[str, list[Manifest]], overlay: str
+) -> None:
+    policies = {m["metadata"]["name"]: m["spec"] for m in rendered[overlay]
+                if m["kind"] == "NetworkPolicy"}  # fmt: skip
+    assert policies["default-deny"]["policyTypes"] == ["Ingress", "Egress"]
+    private = [ip_network(text) for text in (
+        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16",
+        "127.0.0.0/8", "fc00::/7", "fe80::/10", "::1/128",
+    )]  # fmt: skip
+    for name, policy in policies.items():
+        for rule in policy.get("egress", ()):
+            blocks = [to["ipBlock"] for to in rule.get("to", ()) if "ipBlock" in to]
+            assert rule.get("to"), f"{name} leads anywhere"
+            if not blocks or name == "private-services":
+                continue
+            assert [port["port"] for port in rule["ports"]] == [443], name
+            for block in blocks:
+                allowed, excepted = ip_network(block["cidr"]), map(ip_network, block["except"])
+                kept_out = list(excepted)
+                for network in private:
+                    if network.version == allowed.version:
+                        assert network in kept_out, (name, network)
+    named = policies.get("private-services")
+    assert (named is not None) == (overlay == "prod")
+    for rule in (named or {}).get("egress", ()):
+        assert 443 not in [port["port"] for port in rule["ports"]]
 
 
 def test_nodes_that_train_together_reach_each_other_and_the_store(

@@ -63,6 +63,7 @@ _KINDS: Mapping[str, type[TunesmithError]] = {
     "model": ModelError,
     "device": DeviceError,
     "storage": StorageError,
+    "disk-full": StorageError,
     "service": ServiceError,
     "busy": ServiceError,
     "internal": ServiceError,

@@ -7,8 +7,10 @@ ever stands in one; what was unexpected is logged under an id, which is all that
 
 from __future__ import annotations
 
+import errno
 import logging
 import secrets
+import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -47,6 +49,11 @@ TYPE = "urn:tunesmith:problem:"
 RETRY_AFTER = 2
 """Seconds after which a client may ask again when the store didn't answer, or all are busy."""
 
+DISK_FULL = (
+    "The disk of the server is full: nothing can be written until there is room. `tunesmith gc` "
+    "shows what may go."
+)
+
 SHOWN = 200
 """Characters of a wrong value that are sent back."""
 
@@ -75,6 +82,10 @@ class UnavailableError(ServiceError):
     """Raised when a part of the API doesn't answer, and why may be told to whoever asks."""
 
 
+class DiskFullError(StorageError):
+    """Raised when a disk of the server has no room for what should be written."""
+
+
 KINDS: tuple[tuple[type[TunesmithError], int, str, str], ...] = (
     (UnauthenticatedError, 401, "unauthenticated", "Who asks isn't known"),
     (TooManyAttemptsError, 429, "too-many-attempts", "Too many failed attempts"),
@@ -91,6 +102,7 @@ KINDS: tuple[tuple[type[TunesmithError], int, str, str], ...] = (
     (ModelError, 422, "model", "The model can't be used"),
     (DeviceError, 422, "device", "The device can't be used"),
     (UserError, 422, "user", "Can't be done as asked"),
+    (DiskFullError, 503, "disk-full", "The disk is full"),
     (StorageError, 503, "storage", "The store doesn't answer"),
     (ServiceError, 503, "service", "A service doesn't answer"),
 )
@@ -110,6 +122,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(TunesmithError, _tunesmith_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(OSError, _os_error)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -139,12 +152,16 @@ def problem_response(
 
 def error_response(error: TunesmithError, instance: str = "") -> Response:
     """The answer for one of our errors."""
+    if isinstance(error, StorageError) and is_disk_full(error):
+        log.error("%s", error)
+        error = DiskFullError(DISK_FULL)
     found = next((known for known in KINDS if isinstance(error, known[0])), None)
     if found is None:
         return unexpected_response(error, instance)
     _, status, name, title = found
     detail = str(error)
-    if isinstance(error, StorageError | ServiceError) and not isinstance(error, UnavailableError):
+    told = isinstance(error, UnavailableError | DiskFullError)
+    if isinstance(error, StorageError | ServiceError) and not told:
         # What it says of servers and paths is for the log of whoever runs this.
         log.error("%s", error)
         detail = "The store or a service behind it doesn't answer now; ask again in a moment."
@@ -170,6 +187,19 @@ def unexpected_response(error: BaseException, instance: str = "") -> Response:
         f"Something went wrong that should not; the log of the API has it as error {number}.",
         instance=instance,
     )
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether `error`, or what caused it, is that a disk has no room left."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if getattr(seen, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return True
+        original = getattr(seen, "orig", None)  # SQLAlchemy's own errors hold the driver's
+        seen = seen.__cause__ or seen.__context__ or original
+    return False
 
 
 def field_problem(problem: Problem) -> FieldProblem:
@@ -219,6 +249,13 @@ def _headers(error: TunesmithError) -> dict[str, str]:
 async def _tunesmith_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TunesmithError)
     return error_response(error, request.url.path)
+
+
+async def _os_error(request: Request, error: Exception) -> Response:
+    if is_disk_full(error):
+        log.error("%s", error)
+        return error_response(DiskFullError(DISK_FULL), request.url.path)
+    return unexpected_response(error, request.url.path)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

@@ -13,7 +13,7 @@ from tunesmith.cli.actor import actor
 from tunesmith.cli.once import OnceGroup
 from tunesmith.settings import Settings
 from tunesmith.tracking.audit import write_down
-from tunesmith.tracking.backup import Contents, back_up, restore
+from tunesmith.tracking.backup import Contents, back_up, damage, restore, restore_damaged
 from tunesmith.tracking.database import Database
 from tunesmith.tracking.entities import ExperimentStatus, Filters
 from tunesmith.tracking.schema import HEAD
@@ -84,6 +84,11 @@ def restore_(file: Path, yes: bool) -> None:
     come from the other kind of database: SQLite or PostgreSQL.
     """
     settings = Settings.read()
+    if wrong := damage(settings.store_url):
+        contents = _over_damaged(file, settings, wrong, yes=yes)
+        with Store(settings.store_url) as store:
+            _tell_restored(store, file, contents, settings)
+        return
     with Store(settings.store_url) as store:
         held = store.count()
         if held:
@@ -94,8 +99,29 @@ def restore_(file: Path, yes: bool) -> None:
             back_up(settings.store_url, aside)
             click.echo(f"What it held is in {aside}")
         contents = restore(file, settings.store_url, replace=bool(held))
-        write_down(store, actor(), "store.restore", str(file.absolute()), rows=_counts(contents))
-        click.echo(f"{store.name}  restored from {file}")
+        _tell_restored(store, file, contents, settings)
+
+
+def _over_damaged(file: Path, settings: Settings, wrong: str, *, yes: bool) -> Contents:
+    """Put what `file` holds in the place of a damaged store, which is kept beside."""
+    stamp = datetime.now(settings.timezone)
+    aside = settings.results_dir / f"damaged-{stamp:%Y%m%d-%H%M%S}.db"
+    click.echo(f"The store is damaged ({wrong}).")
+    if not yes:
+        click.confirm(
+            f"Put {file} in its place? Stop the services before (tunesmith down); the damaged file "
+            f"becomes {aside}.",
+            abort=True,
+        )
+    contents = restore_damaged(file, settings.store_url, aside)
+    click.echo(f"The damaged file is {aside}")
+    return contents
+
+
+def _tell_restored(store: Store, file: Path, contents: Contents, settings: Settings) -> None:
+    """Write down and say what was restored."""
+    write_down(store, actor(), "store.restore", str(file.absolute()), rows=_counts(contents))
+    click.echo(f"{store.name}  restored from {file}")
     _show(contents)
     click.echo("The files that it tells of must be there too:")
     for what, place in _elsewhere(settings):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import URL, Column, Connection, Table, delete, func, inspect, select, text
+from sqlalchemy import URL, Column, Connection, Table, delete, func, inspect, make_url, select, text
 
 from tunesmith.errors import DataError, NotFoundError, StateError, StorageError
 from tunesmith.tracking import tables
@@ -95,6 +95,56 @@ def restore(backup: Path, url: str, *, replace: bool = False) -> Contents:
                 rows = {table.name: _copy(table, reading, writing) for table in _TABLES}
                 _number_on(writing)
             return Contents(str(target.revision), rows)
+
+
+def damage(url: str) -> str | None:
+    """What is wrong with the SQLite file of the store at `url`; None where nothing is, or no file.
+
+    A server's database is its own keeper.
+    """
+    path = _file_of(url)
+    if path is None or not path.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as connection:
+            found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        locked = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+        return None if locked else str(error)
+    return None if found == "ok" else " ".join(found.split())
+
+
+def restore_damaged(backup: Path, url: str, aside: Path) -> Contents:
+    """Put what `backup` holds in the place of the store at `url`, whose SQLite file is damaged.
+
+    That file becomes `aside`, for whoever wants to look what can be saved of it; it comes back when
+    `backup` can't be restored. Raises as `restore` does.
+    """
+    path = _file_of(url)
+    assert path is not None
+    ends = ("", "-wal", "-shm")
+    try:
+        moved = [end for end in ends if path.with_name(path.name + end).exists()]
+        for end in moved:
+            path.with_name(path.name + end).rename(aside.with_name(aside.name + end))
+        try:
+            return restore(backup, url)
+        except BaseException:
+            for end in ends:
+                path.with_name(path.name + end).unlink(missing_ok=True)
+            for end in moved:
+                aside.with_name(aside.name + end).rename(path.with_name(path.name + end))
+            raise
+    except OSError as error:
+        raise StorageError(f"{path} can't be replaced: {error.strerror or error}.") from error
+
+
+def _file_of(url: str) -> Path | None:
+    """The SQLite file of a store; None for another kind of store."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parsed.database)).absolute()
 
 
 @contextmanager

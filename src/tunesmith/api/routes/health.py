@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -12,6 +15,9 @@ from tunesmith.errors import StorageError
 from tunesmith.settings import VERSION
 
 router = APIRouter(tags=["health"])
+
+LEAST_FREE = 1 << 26
+"""Bytes that must be free: the store's log and a submitted experiment need some."""
 
 
 @router.head("/health/live", include_in_schema=False)
@@ -24,13 +30,16 @@ async def live() -> Alive:
 @router.head("/health/ready", include_in_schema=False)
 @router.get(
     "/health/ready",
-    responses={503: {"model": Readiness, "description": "The store doesn't answer."}},
+    responses={
+        503: {"model": Readiness, "description": "The store doesn't answer, or the disk is full."}
+    },
     summary="Can it work",
 )
 def ready(service: ServiceDep, response: Response) -> Readiness:
-    """Whether the store answers (else 503), and the broker (without which all works); needs no
-    token, and tells nothing that needs one."""
+    """Whether the store answers and the disk has room (else 503), and the broker (without which all
+    works); needs no token, and tells nothing that needs one."""
     broker = service.broker()
+    disk = _disk(service.settings.results_dir)
     try:
         workers = len(service.store.jobs.workers())
         store = Part(ok=True, message="The store answers.")
@@ -38,12 +47,28 @@ def ready(service: ServiceDep, response: Response) -> Readiness:
         workers = 0
         store = Part(ok=False, message="The store doesn't answer; the log says why.")
         response.status_code = 503
+    if not disk.ok:
+        response.status_code = 503
     return Readiness(
-        ready=store.ok,
+        ready=store.ok and disk.ok,
         store=store,
+        disk=disk,
         broker=Part(ok=broker.live, message=broker.message),
         workers=workers,
     )
+
+
+def _disk(folder: Path) -> Part:
+    """Whether what is submitted and uploaded finds room in `folder`, or where it would be made."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return Part(ok=False, message="The disk of the results doesn't answer.")
+    if free < LEAST_FREE:
+        return Part(ok=False, message="The disk of the results is full.")
+    return Part(ok=True, message="The disk of the results has room.")
 
 
 @router.get(

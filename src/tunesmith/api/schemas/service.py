@@ -93,8 +93,11 @@ class Part(Answer):
 class Readiness(Answer):
     """Whether the service can do its work."""
 
-    ready: bool = Field(description="Whether requests can be answered: the store is there.")
+    ready: bool = Field(
+        description="Whether requests can be answered: the store is there, and the disk has room."
+    )
     store: Part
+    disk: Part = Field(description="Where results lie; without room nothing can be submitted.")
     broker: Part = Field(description="Without it everything works, and workers hear later.")
     workers: int = Field(description="Workers that are registered.")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tunesmith.ui.language import N_
 
 SENTENCES = N_(
+    "The disk of the server is full: nothing can be written until there is room. `tunesmith gc` "
+    "shows what may go.",
     "The store {name} can't be used: {reason}.",
     "another process has kept it locked for too long; try again when that one is done",
     "the disk is full; free some space",
