@@ -312,7 +312,7 @@ def test_nothing_leaves_for_private_addresses_but_to_what_is_named(
                     if network.version == allowed.version:
                         assert network in kept_out, (name, network)
     named = policies.get("private-services")
-    assert (named is not None) == (overlay == "prod")
+    assert (named is not None) == (overlay != "dev")
     for rule in (named or {}).get("egress", ()):
         assert 443 not in [port["port"] for port in rule["ports"]]
 
