@@ -10,7 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from tunesmith.serving.adapters import locate_adapter
 from tunesmith.serving.asking import Asking, Spoken
 from tunesmith.serving.engine import Engine
 from tunesmith.serving.predictor import Predictor
+from tunesmith.serving.turns import Room
 from tunesmith.settings import Settings
 from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
@@ -187,34 +191,145 @@ def test_what_is_wrong_is_said_in_the_form_that_openais_clients_read(
     assert said in error["message"]
 
 
-def test_a_short_answer_does_not_wait_for_the_end_of_a_long_one(engine: Engine) -> None:
-    model = engine.find("critic:base")
-    long, short = Asking(30), Asking(2)
-    chats = [
-        engine.open(model, turns(text), asking) for text, asking in ((BAD, long), (GOOD, short))
-    ]
+@contextmanager
+def counted(engine: Engine) -> Iterator[list[int]]:
+    """Forward passes of the chat model within this, as a list that grows."""
+    passes: list[int] = []
+    (model,) = {
+        engine.open(engine.find(name), turns(GOOD), Asking(1)).model
+        for name in ("critic", "critic:base")
+    }
+    handle = model.register_forward_hook(lambda *_: passes.append(len(passes)))
+    try:
+        yield passes
+    finally:
+        handle.remove()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("others", [1, 60])
+def test_a_short_answer_waits_for_no_long_one_however_many_there_are(
+    engine: Engine, others: int
+) -> None:
+    base, adapter = engine.find("critic:base"), engine.find("critic")
+    long, short = Asking(30 if others == 1 else 8), Asking(1)
+    chats = [engine.open(base, turns(BAD), long) for _ in range(others)]
     alone: list[str] = []
     engine.say(chats[0], long, alone.append)
-    other = threading.Event()
-    ended: list[int] = []
-    heard: list[str] = []
+    heard: list[list[str]] = [[] for _ in chats]
+    begun, answered, spoken = threading.Event(), threading.Event(), []
 
     def say_short() -> None:
-        engine.say(chats[1], short, lambda _: None)
-        ended.append(len(heard))
-        other.set()
+        spoken.append(engine.say(engine.open(adapter, turns(GOOD), short), short, lambda _: None))
+        spoken.append(len(passes) - asked[0])
+        answered.set()
 
-    def hear(piece: str) -> None:
-        heard.append(piece)
-        if len(heard) == 1:
+    def hear(number: int, piece: str) -> None:
+        heard[number].append(piece)
+        if not engine._turn._new and not begun.is_set():
+            begun.set()  # all have their first token
+            asked.append(len(passes))
             threading.Thread(target=say_short).start()
-            while not engine._turn._waiting:
-                time.sleep(0.001)
+            wait_for(lambda: engine._turn.waiting == others)
 
-    engine.say(chats[0], long, hear)
-    assert other.wait(30)
-    assert ended[0] < len(heard)
-    assert heard == alone, "company changes no answer"
+    asked: list[int] = []
+    with counted(engine) as passes, ThreadPoolExecutor(others) as pool:
+        ends = [
+            pool.submit(engine.say, chat, long, partial(hear, number))
+            for number, chat in enumerate(chats)
+        ]
+        assert answered.wait(60)
+        assert not all(end.done() for end in ends)
+        assert [end.result() for end in ends]
+    assert spoken[0].completion_tokens == 1
+    assert spoken[1] <= 5, "its question and its token come after one pass each of another"
+    assert heard == [alone] * others, "company changes no answer"
+
+
+def test_more_than_sixteen_requests_are_answered_at_once_and_a_short_one_ends_first(
+    engine: Engine, client: httpx2.Client
+) -> None:
+    others, ended = 20, []
+
+    def ask(name: str, **fields: Any) -> None:
+        chat(client, **fields)
+        ended.append(name)
+
+    with ThreadPoolExecutor(others + 1) as pool:
+        with engine._turn:
+            for _ in range(others):
+                pool.submit(ask, "long", model="critic:base", text=BAD, max_tokens=12)
+            wait_for(lambda: engine._turn.waiting == others)
+        while_they_go_on = pool.submit(ask, "short", max_tokens=1)
+        while_they_go_on.result()
+        first = list(ended)
+    assert (first, len(ended)) == (["short"], others + 1)
+
+
+def test_a_batch_of_predictions_lets_answers_in_between_its_tokens(engine: Engine) -> None:
+    model, short = engine.find("critic"), Asking(1)
+    texts = [f"{word} {GOOD}" for word in ("this", "such", "a", "the")]
+    expected = engine.predict(model, texts, base=True)
+    during: list[Any] = []
+
+    def ask(_: Any, __: Any, ___: Any) -> None:
+        if not during:
+            during.append(threading.Thread(target=say))
+            during[0].start()
+            wait_for(lambda: engine._turn.waiting == 1)
+
+    def say() -> None:
+        base = engine.find("critic:base")
+        during.append(engine.say(engine.open(base, turns(BAD), short), short, lambda _: None))
+        during.append(answered.is_set())
+
+    answered = threading.Event()
+    with counted(engine):
+        holder = engine.open(model, turns(GOOD), short).model
+        handle = holder.register_forward_hook(ask)
+        found = engine.predict(model, texts, base=True)
+        answered.set()
+        handle.remove()
+    during[0].join()
+    assert found == expected, "the adapter is switched back after every answer of another"
+    assert during[2] is False, "it was answered while the batch went on"
+
+
+def test_memory_for_tokens_is_given_in_the_order_of_asking_and_one_always_may() -> None:
+    room, order = Room(lambda: 100), []
+
+    def hold(name: str, size: int, gone: threading.Event) -> bool:
+        with room.held(size, gone.is_set) as wanted:
+            order.append(name)
+            return wanted
+
+    nobody, left = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(4) as pool:
+        with room.held(1_000, nobody.is_set) as wanted:
+            assert wanted, "one may, whatever it needs"
+            big = pool.submit(hold, "big", 500, nobody)
+            wait_for(lambda: len(room._waiting) == 1)
+            gone = pool.submit(hold, "gone", 1, left)
+            small = pool.submit(hold, "small", 1, nobody)
+            wait_for(lambda: len(room._waiting) == 3)
+            left.set()
+            assert gone.result(60) is False
+            assert order == ["gone"]
+        assert big.result(60)
+        assert small.result(60)
+    assert order == ["gone", "big", "small"]
+    with ThreadPoolExecutor(1) as pool:
+        with room.held(30, nobody.is_set), room.held(30, nobody.is_set):
+            more = pool.submit(hold, "more", 30, nobody)
+            wait_for(lambda: len(room._waiting) == 1)
+            assert "more" not in order, "answers hold half of what they leave together, here 80"
+        assert more.result(60)
 
 
 def test_the_answer_of_a_client_that_goes_away_ends(
@@ -240,11 +355,9 @@ def test_the_answer_of_a_client_that_goes_away_ends(
                     b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
                     % (len(content), content.encode())
                 )
-                while not engine._turn._waiting:
-                    time.sleep(0.001)
+                wait_for(lambda: engine._turn.waiting == 1)
                 engine._turn.pass_on()  # its question is read
-                while not engine._turn._waiting:
-                    time.sleep(0.001)
+                wait_for(lambda: engine._turn.waiting == 1)
             assert asked[-1].gone.wait(30)
         with pytest.raises(ServiceError, match="stopping"):
             say(engine.open(opened, turns(GOOD), asked[-1]), asked[-1], lambda _: None)

@@ -1,15 +1,16 @@
 """Adapters that stay loaded, for many who ask at once: one computes at a time, each in its turn.
 
-Answers of chat models take turns token by token, so that a long one keeps no short one waiting.
-They are not computed together: in one batch an answer would depend on what is asked beside it.
+Answers of chat models take turns token by token, predictions pass by pass of the model, and who
+comes new is first: no answer keeps another one waiting. They are not computed together: in one
+batch an answer would depend on what is asked beside it (`docs/architecture.md`, Answers).
 """
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,9 @@ from tunesmith.errors import ModelError, NotFoundError, ServiceError, nearest, s
 from tunesmith.serving.adapters import SavedAdapter
 from tunesmith.serving.asking import BASE, Asking, Served, Spoken
 from tunesmith.serving.generation import Chat, Wording, speak
+from tunesmith.serving.placement import cache_bytes, free_memory
 from tunesmith.serving.predictor import Answers, Predictor, Question
+from tunesmith.serving.turns import Room, Turn
 from tunesmith.settings import Settings
 
 
@@ -44,7 +47,9 @@ class Engine:
         self._predictor = Predictor(
             settings, device=device, most_adapters=sys.maxsize, most_bytes=sys.maxsize
         )
-        self._turn = _Turn()
+        self._turn = Turn()
+        self._predictor.between_passes = self._turn.pass_on
+        self._room = Room(partial(free_memory, self._predictor.device))
         self._closing = threading.Event()
         self._models: dict[str, Served] = {}
         self.notes: dict[str, str] = {}
@@ -125,17 +130,14 @@ class Engine:
         def heard(tokens: list[int]) -> bool:
             if piece := wording.next(tokens):
                 hear(piece)
-            if wording.stopped or self._unwanted(asking):
-                return True
-            self._turn.pass_on()
-            chat.activate()
-            return self._unwanted(asking)
+            return wording.stopped or self._unwanted(asking)
 
-        with self._turn:
+        size = cache_bytes(chat.model, len(chat.prompt) + chat.most, chat.plan.precision)
+        with self._room.held(size, partial(self._unwanted, asking)), self._turn:
             self._check_wanted(asking)
             try:
-                chat.activate()
-                tokens = speak(chat, asking.sampling, heard)
+                with chat.answering(self._turn.pass_on):
+                    tokens = speak(chat, asking.sampling, heard)
             except torch.OutOfMemoryError as error:
                 raise ModelError(
                     "the memory was not enough for this conversation beside the others; ask again "
@@ -154,34 +156,3 @@ class Engine:
 
     def _unwanted(self, asking: Asking) -> bool:
         return asking.gone.is_set() or self._closing.is_set()
-
-
-class _Turn:
-    """The one turn that there is, given in the order in which it was asked for."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: deque[threading.Event] = deque()
-        self._taken = False
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._taken:
-                self._taken = True
-                return
-            mine = threading.Event()
-            self._waiting.append(mine)
-        mine.wait()
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()  # it stays taken, by the next one
-            else:
-                self._taken = False
-
-    def pass_on(self) -> None:
-        """Let those who wait have it first, each once."""
-        if self._waiting:
-            self.__exit__()
-            self.__enter__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +41,9 @@ class Chat:
     format: ChatFormat
     """How it writes chats, and which tokens end an answer."""
     plan: Plan
-    activate: Callable[[], None]
-    """Makes it the model that was asked; answers to others may have made it another."""
+    answering: Callable[[Callable[[], None]], AbstractContextManager[None]]
+    """Within this it is the model that was asked; between two forward passes it calls what is
+    given, in which answers to others may make it another."""
 
 
 def speak(chat: Chat, sampling: Sampling, heard: Callable[[list[int]], bool]) -> list[int]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +51,31 @@ class Base:
         else:
             self.model.base_model.disable_adapter_layers()
         self.active = name
+
+    @contextmanager
+    def as_(self, name: str, between_passes: Callable[[], None]) -> Iterator[None]:
+        """Within this the adapter `name` answers this thread, and `between_passes` is called.
+
+        Other threads may compute with another adapter while that lasts.
+        """
+        thread, passes = threading.get_ident(), 0
+
+        def before(*_: Any) -> None:
+            nonlocal passes
+            if threading.get_ident() != thread:
+                return
+            if passes:
+                between_passes()
+                self.activate(name)
+            passes += 1
+
+        self.activate(name)
+        # Every pass begins with the embeddings, before any layer of an adapter.
+        handle = self.model.get_input_embeddings().register_forward_pre_hook(before)
+        try:
+            yield
+        finally:
+            handle.remove()
 
 
 @dataclass(frozen=True)

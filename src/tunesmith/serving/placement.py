@@ -66,6 +66,29 @@ def too_big(source: ModelSource, parameters: int, device: str) -> ModelError:
     )
 
 
+def cache_bytes(model: Any, tokens: int, precision: str) -> int:
+    """Bytes of the keys and values of that many tokens, as the configuration of `model` tells.
+
+    0 where it doesn't, as of a model without attention.
+    """
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", None)
+    width = getattr(config, "head_dim", None)
+    if not heads or not getattr(config, "num_hidden_layers", None):
+        return 0
+    width = width or config.hidden_size // heads
+    kept = getattr(config, "num_key_value_heads", None) or heads
+    each = 4 if precision == "float32" else 2
+    return int(2 * config.num_hidden_layers * kept * width * each * tokens)
+
+
+def free_memory(device: str) -> int:
+    """Bytes of memory of `device` that are free now."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
 def total_memory(device: str) -> int:
     """Bytes of memory of `device`."""
     if device.startswith("cuda"):

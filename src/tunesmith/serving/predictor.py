@@ -11,7 +11,7 @@ import itertools
 import json
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -93,6 +93,13 @@ class Predictor:
         """The least recently used first."""
         self._sources: dict[str, tuple[Any, ModelSource]] = {}
         self._numbers = itertools.count(1)
+        self.between_passes: Callable[[], None] = lambda: None
+        """Called by `answer` between two forward passes; others may let a model answer in it."""
+
+    @property
+    def device(self) -> str:
+        """Where answers are computed."""
+        return self._device
 
     @property
     def loaded(self) -> list[str]:
@@ -194,7 +201,7 @@ class Predictor:
         if len(prompt) > room:
             raise TooLongError(len(prompt), room, most)
         model = holder.model.get_base_model() if holder.adapted else holder.model
-        activate = partial(holder.activate, "" if base else loaded.name or "")
+        answering = partial(holder.as_, "" if base else loaded.name or "")
         return Chat(
             prompt,
             most,
@@ -202,7 +209,7 @@ class Predictor:
             loaded.tokenizer,
             task.format(loaded.tokenizer),
             holder.plan,
-            activate,
+            answering,
         )
 
     # -- answering --------------------------------------------------------------------------
@@ -215,8 +222,8 @@ class Predictor:
         length = task.question_length(loaded.config.data.max_length, base.longest, limit)
         examples = task.encode_questions(rows, loaded.columns, loaded.tokenizer, length)
         batches = by_length(examples, eval_batch_size(loaded.config, task))
-        base.activate("" if alone else loaded.name or "")
-        with torch.inference_mode(), autocast(base.plan):
+        name = "" if alone else loaded.name or ""
+        with torch.inference_mode(), autocast(base.plan), base.as_(name, self.between_passes):
             found = [
                 answer
                 for batch in batches

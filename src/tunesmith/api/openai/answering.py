@@ -21,11 +21,8 @@ if TYPE_CHECKING:  # it brings torch with it
     from tunesmith.serving.engine import Engine
     from tunesmith.serving.generation import Chat
 
-MOST_AT_ONCE = 16
-"""Requests that are answered at once; each holds a thread, and memory for its tokens."""
-
 MOST_WAITING = 64
-"""Requests that may be answered or wait for it."""
+"""Requests that are answered at once or wait for memory; each holds a thread."""
 
 LOOK = 0.2
 """Seconds between two looks whether who asked is still there."""
@@ -39,7 +36,8 @@ class Answering:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.requests = 0
-        self._threads = ThreadPoolExecutor(MOST_AT_ONCE, "answer")
+        # Twice as many: one whose question is read goes on, though others have come meanwhile.
+        self._threads = ThreadPoolExecutor(2 * MOST_WAITING, "answer")
 
     async def begin(self, call: Callable[[], T]) -> T:
         """What `call`, the first one of a request, gives. Raises BusyError for one too many."""
