@@ -69,8 +69,8 @@ def test_the_doctor_looks_at_everything_and_shows_no_secret(here: Here, tmp_path
     assert ended.returncode == 0, ended.stdout + ended.stderr
     lines = {line[:14].strip() for line in ended.stdout.splitlines() if line[0] != " "}
     assert lines == {
-        "python", "packages", "device", "results", "store", "workers", "broker", "api", "starter",
-        "hugging face",
+        "python", "packages", "device", "threads", "results", "store", "workers", "broker", "api",
+        "starter", "hugging face",
     }  # fmt: skip
     assert "HF_TOKEN is set" in ended.stdout
     assert "hf_secret" not in ended.stdout
