@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from io import StringIO
@@ -128,6 +129,33 @@ def test_a_chat_model_learns_to_answer(chat: Asked, settings: Settings) -> None:
     assert experiment.metrics["eval_exact_match"] > 0.8
     assert experiment.metrics["score"]["untrained"]["exact_match"] == 0
     assert {"eval_perplexity", "eval_token_accuracy", "eval_loss"} <= set(experiment.metrics)
+
+
+def test_what_was_not_seen_and_what_was_not_judged_is_said(
+    classification: Asked, settings: Settings, reviews: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "three.csv"
+    odd = "a very odd film,odd\n"
+    data.write_text(reviews.read_text(encoding="utf-8") + odd, encoding="utf-8")
+    classification["data"] |= {"dataset_name": str(data)}
+    classification["training"] |= {"max_steps": 1}
+    found = tunesmith.train(classification, settings=settings, **{"training.max_steps": 1})
+    metrics = found.metrics
+    assert metrics["train_samples_seen"] == 8 < metrics["train_samples"]
+    note = "no held-out row has the label 'odd': the score says nothing of it"
+    assert metrics["cautions"] == [note]
+    assert "odd" not in metrics["per_class"]
+    card = (found.path / "artifacts/final_model/README.md").read_text()
+    assert f"8 of {metrics['train_samples']:,} rows trained on" in card
+    assert "No held-out row has the label 'odd'" in card
+    console = Console(file=io.StringIO(), width=100)
+    print_summary(console, found.record)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"Trained on 8 of {metrics['train_samples']:,} rows" in said
+    assert "No held-out row has the label 'odd'" in said
+    assert "may be wrong" not in said
+    report = json.loads((found.path / "data_report.json").read_text())
+    assert "label_imbalance" in report["counts"]
 
 
 def test_the_best_checkpoint_is_kept_and_patience_ends_training(

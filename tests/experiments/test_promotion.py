@@ -18,8 +18,8 @@ from tunesmith.experiments.promotion import (
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
 from tunesmith.tracking.files import WEIGHTS, ExperimentFiles, write_lines
+from tunesmith.tracking.intervals import wilson
 from tunesmith.tracking.registry_entities import AdapterVersion, Demands, Stage
-from tunesmith.tracking.significance import wilson
 from tunesmith.tracking.store import Store
 
 
@@ -97,6 +97,31 @@ def test_the_lower_end_of_the_interval_is_what_must_reach_the_minimum(shelf: She
         "100 rows; the lower end is what counts."
     )
     assert shelf.promote(shelf.add(880, rows=1000)).stage is Stage.PRODUCTION
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        (
+            {"low": None, "high": None},
+            "its accuracy of 1.0000 has no interval, and the lower",
+        ),
+        (
+            {"low": 1.0, "high": 1.0, "method": "bootstrap"},
+            "made by a bootstrap, which claims too much with few rows. Train it again",
+        ),
+    ],
+)
+def test_a_minimum_is_not_reached_where_no_interval_is_honest(
+    shelf: Shelf, version: dict[str, Any], told: str
+) -> None:
+    one = trained(shelf.store, shelf.settings, 3, rows=3)
+    found = replace(version_of(one, "reviews", "0" * 64, by="ada"), **version)
+    registered = register(found, shelf.store, owner="ada")
+    shelf.demand(minimum_score=0.8)
+    with pytest.raises(DemandsNotMetError) as refused:
+        shelf.promote(registered)
+    assert told in refused.value.unmet[0]
 
 
 def test_better_than_production_is_what_the_paired_test_says(shelf: Shelf) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -393,6 +395,40 @@ def test_metrics_are_those_computed_by_hand() -> None:
         "labels": ["a", "b", "c"],
         "rows_expected_columns_predicted": [[3, 1, 0], [1, 1, 0], [1, 0, 0]],
     }
+
+
+def test_labels_that_no_row_has_are_named_and_do_not_count_as_told_wrongly() -> None:
+    task = fitted(["a", "b", "c"])
+    score = task.score([said("a", "a"), said("a", "a"), said("b", "b")])
+    assert score.metrics["f1_macro"] == 1.0  # as sklearn.metrics.f1_score(average="macro")
+    assert set(score.details["per_class"]) == {"a", "b"}
+    assert task.cautions(score) == [
+        "no held-out row has the label 'c': the score says nothing of it"
+    ]
+    guessed = task.score([said("a", "a"), said("a", "c"), said("b", "b")])
+    assert guessed.details["per_class"]["c"]["f1"] == 0.0  # it was predicted
+    assert guessed.metrics["f1_macro"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert task.cautions(guessed)
+
+
+def test_results_stay_small_however_many_labels_there_are() -> None:
+    task = fitted(["a", "b"])
+    task.restore({"labels": [f"label {n}" for n in range(5000)], "weights": None})
+    rows = [said(f"label {n % 700}", f"label {n % 900}") for n in range(6000)]
+    rows += [said("label 1", "label 2")] * 50
+    start = time.process_time()
+    score = task.score(rows)
+    assert time.process_time() - start < 2.0
+    assert len(json.dumps(dict(score.details))) < 40_000
+    assert "confusion_matrix" not in score.details
+    confused = score.details["confusions"]
+    first = confused["pairs"][0]
+    assert (first["expected"], first["predicted"], first["rows"]) == ("label 1", "label 2", 50)
+    assert len(confused["pairs"]) == 100
+    assert confused["left_out"] > 1000
+    assert len(score.details["per_class"]) == 100
+    assert score.details["per_class_left_out"] == 800
+    assert "and 4,295 more" in task.cautions(score)[0]
 
 
 def test_metrics_of_several_labels_are_those_computed_by_hand() -> None:

@@ -195,3 +195,13 @@ def test_data_without_entities_cannot_be_learned_from() -> None:
         task_with().fit([listed("a b", "O O")], [], LISTED)
     with pytest.raises(DataError, match=r"no row to train on has an entity 'Y'"):
         task_with().fit([listed("a", "B-X")], [listed("a", "B-Y")], LISTED)
+
+
+def test_entities_of_which_no_row_was_judged_are_named() -> None:
+    task = task_with()
+    task.restore({"labels": ["O", "B-A", "I-A", "B-B", "I-B"]})
+    score = task.score([prediction([(0, 3, "A")], [(0, 3, "A")], 0.0)])
+    assert task.cautions(score) == [
+        "no held-out row has the entity 'B': the score says nothing of it"
+    ]
+    assert set(score.details["per_class"]) == {"A"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tunesmith.errors import Interrupted, VerificationError
+from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Prediction, Row
 from tunesmith.tasks.text_classification import TextClassification, TextClassificationOptions
 from tunesmith.training.evaluation import (
@@ -137,15 +139,26 @@ def said(
         (81, 263, 0.2553, 0.3662),
         (15, 148, 0.0624, 0.1605),
         (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
+        (1, 29, 0.0018, 0.1718),  # Brown, Cai and DasGupta 2001: one hit of 29 may be chance
     ],
 )
 def test_the_interval_is_the_published_one(
     correct: int, rows: int, low: float, high: float
 ) -> None:
-    found = interval([said(correct=n < correct) for n in range(rows)])
+    task = TASKS["text-classification"](TASKS["text-classification"].Options())
+    found = interval([said(correct=n < correct) for n in range(rows)], task)["interval"]
     assert (round(found["low"], 4), round(found["high"], 4)) == (low, high)
     assert (found["method"], found["level"], found["rows"]) == ("Wilson", 0.95, rows)
+
+
+def test_three_rows_that_are_all_right_prove_little_by_f1_and_nothing_by_r2() -> None:
+    entities = TASKS["token-classification"](TASKS["token-classification"].Options())
+    found = interval([replace(said(), points=4.0, weight=4.0) for _ in range(3)], entities)
+    assert found["interval"]["low"] < 0.5
+    assert found["interval"]["high"] == 1.0
+    numbers = TASKS["regression"](TASKS["regression"].Options())
+    found = interval([replace(said(), points=0.9, weight=1.0) for _ in range(3)], numbers)
+    assert found == {"interval": None, "interval_note": "fewer than 5 held-out rows"}
 
 
 def test_the_worst_mistakes_come_first_and_right_answers_never() -> None:

@@ -9,6 +9,7 @@ import time
 import click
 
 from tunesmith.api.folder import LOG, ExperimentFolder
+from tunesmith.cli.output import is_unread
 from tunesmith.cli.waiting import standing
 from tunesmith.errors import NotFoundError
 from tunesmith.experiments.mirroring import INTERVAL as COPY_INTERVAL
@@ -37,7 +38,7 @@ def follow_log(experiment: Experiment, store: Store, settings: Settings, lines: 
     watcher = Reconciler(store, settings)
     log, said = _Log(experiment, settings), ""
     shown = log.show_last(lines)
-    while experiment.status.is_live:
+    while experiment.status.is_live and not is_unread():
         waits = standing(experiment, store, settings) or f"{experiment.status}, no log yet"
         if not shown and waits != said:
             said = waits

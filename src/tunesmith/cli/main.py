@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from tunesmith import __version__
+from tunesmith.cli.output import outlive_readers
 from tunesmith.errors import ConfigError, Interrupted, TunesmithError
 from tunesmith.loading import load
 
@@ -120,6 +121,7 @@ def main() -> None:
     # The libraries' own bars would stand in the middle of ours, here and in the processes that we
     # start. tqdm, which they all use, reads this when it is imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
+    outlive_readers()
     try:
         status = app.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -138,9 +140,6 @@ def main() -> None:
         _end(f"{heading}{error}", error.exit_code)
     except KeyboardInterrupt:
         _end("stopped.", Interrupted.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output, such as `head`, had enough
-        sys.exit(0)
     sys.exit(status if isinstance(status, int) else 0)
 
 

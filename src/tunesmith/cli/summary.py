@@ -15,7 +15,7 @@ from rich.text import Text
 
 from tunesmith.tasks.values import readable
 from tunesmith.tracking.entities import Experiment
-from tunesmith.tracking.resources import Resource
+from tunesmith.tracking.resources import Resource, rows_seen
 
 
 def print_summary(console: Console, experiment: Experiment) -> None:
@@ -30,6 +30,9 @@ def print_summary(console: Console, experiment: Experiment) -> None:
     if matrix and len(matrix["labels"]) <= 12:
         console.print("\n[bold]Confusion[/bold] [dim](rows: true label, columns: answer)[/dim]")
         console.print(_confusion(matrix))
+    elif pairs := (metrics.get("confusions") or {}).get("pairs"):
+        console.print("\n[bold]Most frequent mistakes[/bold]")
+        console.print(_confused(pairs[:5]))
     if metrics["worst_mistakes"]:
         console.print("\n[bold]Worst mistakes[/bold]")
         console.print(_rows(metrics["worst_mistakes"], expected="true", predicted="answer"))
@@ -74,16 +77,17 @@ def command_name() -> str:
 
 
 def _scores(metrics: Mapping[str, Any], score: Mapping[str, Any]) -> Table:
-    name, value, interval = score["metric"], score["value"], score["interval"]
+    name, value, interval = score["metric"], score["value"], score.get("interval")
     table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left")
     table.add_column(name, style="bold")
     table.add_column("", justify="right")
-    table.add_column(f"95 % interval ({interval['method']})", style="dim")
-    table.add_row(
-        "this adapter",
-        f"[bold]{value:.3f}[/bold]",
-        f"{interval['low']:.3f} to {interval['high']:.3f}, {interval['rows']:,} held-out rows",
-    )
+    how = f" ({interval['method']})" if interval else ""
+    table.add_column(f"95 % interval{how}", style="dim")
+    sure = f"none: {score.get('interval_note') or 'not known'}"
+    if interval:
+        ends = f"{interval['low']:.3f} to {interval['high']:.3f}"
+        sure = f"{ends}, {interval['rows']:,} held-out rows"
+    table.add_row("this adapter", f"[bold]{value:.3f}[/bold]", sure)
     if name in score["untrained"]:
         table.add_row("the same model untrained", f"{score['untrained'][name]:.3f}", "same rows")
     baseline = score["baseline"]
@@ -92,7 +96,7 @@ def _scores(metrics: Mapping[str, Any], score: Mapping[str, Any]) -> Table:
         table.add_row(
             Text("No better than that simple answer: it has not learned the task.", "red")
         )
-    elif interval["low"] <= baseline["value"]:
+    elif not interval or interval["low"] <= baseline["value"]:
         table.add_row(
             Text("Not plainly better than that simple answer, with this many rows.", "yellow")
         )
@@ -111,6 +115,17 @@ def _confusion(matrix: Mapping[str, Any]) -> Table:
             for column, count in enumerate(counts)
         ]
         table.add_row(Text(str(label)), *cells)
+    return table
+
+
+def _confused(pairs: list[Mapping[str, Any]]) -> Table:
+    """Pairs of labels that were taken for each other, where there are too many for a matrix."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("true", "answer", "rows"):
+        table.add_column(name, justify="right" if name == "rows" else "left")
+    for pair in pairs:
+        names = (Text(_cell(pair[name])) for name in ("expected", "predicted"))
+        table.add_row(*names, f"{pair['rows']:,}")
     return table
 
 
@@ -136,8 +151,7 @@ def _about_label_errors(found: Mapping[str, Any]) -> Text:
     )
     return Text(
         f"{count} a label that the model contradicts with confidence, the surest first: look at "
-        "each, for what the model has not learned looks the same. By this estimate about "
-        f"{found['estimated_share']:.1%} of the {found['rows_judged']:,} labels may be wrong.",
+        "each, for what the model has not learned looks the same.",
         "dim",
     )
 
@@ -145,7 +159,7 @@ def _about_label_errors(found: Mapping[str, Any]) -> Text:
 def _facts(metrics: Mapping[str, Any]) -> Text:
     verified = metrics.get("reload_verified")
     lines = [
-        f"Trained on {metrics['train_samples']:,} rows in {_duration(metrics['train_runtime'])}: "
+        f"Trained on {rows_seen(metrics)} rows in {_duration(metrics['train_runtime'])}: "
         f"{metrics['train_samples_per_second']:,.0f} samples/s, "
         f"{metrics['train_tokens_per_second']:,.0f} tokens/s; "
         f"{_duration(metrics['total_runtime'])} in all; "

@@ -20,7 +20,9 @@ from tunesmith.errors import (
 )
 from tunesmith.experiments.datasets import compare_versions
 from tunesmith.settings import Settings
-from tunesmith.tracking.compare import Answers, Comparison, compare
+from tunesmith.tasks import TASKS
+from tunesmith.tracking.answers import Answers
+from tunesmith.tracking.compare import Comparison, compare
 from tunesmith.tracking.differences import ChangedRow, RowDifferences
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.predictions import PREDICTIONS, prediction_lines
@@ -132,6 +134,7 @@ def read_answers(experiment: Experiment, settings: Settings) -> Answers:
     the object store doesn't answer.
     """
     rows, expected, correct, parts, weighed = [], [], [], [], False
+    task = TASKS.get(experiment.task)
     lines = prediction_lines(experiment, settings.artifacts, settings.results_dir)
     for number, line in enumerate(lines, 1):
         try:
@@ -153,6 +156,7 @@ def read_answers(experiment: Experiment, settings: Settings) -> Answers:
         np.array(expected, dtype=np.uint64),
         np.array(correct, dtype=np.bool_),
         np.array(parts, dtype=np.float64) if weighed else None,
+        bounded=task is None or task.main_is_bounded,
     )
 
 

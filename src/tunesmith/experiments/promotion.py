@@ -17,13 +17,13 @@ from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tracking.compare import Verdict
 from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.intervals import LEVEL, OUTDATED
 from tunesmith.tracking.registry_entities import (
     AdapterVersion,
     Demands,
     RegisteredAdapter,
     Stage,
 )
-from tunesmith.tracking.significance import LEVEL
 from tunesmith.tracking.store import Store
 
 
@@ -228,6 +228,12 @@ def _score_below(version: AdapterVersion, minimum: float) -> str | None:
         return (
             f"minimum_score {minimum:g}: its {metric} of {version.score:.4f} has no interval, and "
             "the lower end is what counts."
+        )
+    if version.method in OUTDATED:
+        return (
+            f"minimum_score {minimum:g}: the interval of its {metric} of {version.score:.4f} was "
+            "made by a bootstrap, which claims too much with few rows. Train it again: the new "
+            "version's interval holds."
         )
     if version.low >= minimum:
         return None

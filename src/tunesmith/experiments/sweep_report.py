@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from scipy.special import stdtrit
+import numpy as np
 
 from tunesmith.config.sweep import SweepConfig
 from tunesmith.experiments.comparison import compare_experiments
@@ -17,7 +17,7 @@ from tunesmith.experiments.sweep_search import importance
 from tunesmith.experiments.sweeps import experiments_of, metric_name, value_of
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.significance import LEVEL
+from tunesmith.tracking.intervals import mean_interval
 from tunesmith.tracking.store import Store
 from tunesmith.tracking.sweep_entities import Sweep, SweepStatus, Trial, TrialState
 
@@ -170,9 +170,7 @@ def _interval(
     Of one seed, its experiment's own; of several, Student's interval of their mean.
     """
     if spread is not None:
-        mean, number = statistics.fmean(values), len(values)
-        half = float(stdtrit(number - 1, (1 + LEVEL) / 2)) * spread / number**0.5
-        return mean - half, mean + half, "Student's t over seeds"
+        return *mean_interval(np.array(values)), "Student's t over seeds"
     score = ended[0].metrics.get("score") if ended else None
     if not isinstance(score, Mapping) or score.get("metric") != asked.metric:
         return None, None, None

@@ -108,7 +108,7 @@ class Score:
     main: str
     """The metric of `metrics` that says it best."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """What is not one number: confusion matrix, per-class figures."""
+    """What is not one number: confusions, per-class figures; bounded whatever the data."""
 
 
 class Task(ABC):
@@ -129,6 +129,12 @@ class Task(ABC):
     It is the sum of the predictions' `points` over the sum of their `weight`: of such a ratio, an
     interval and a test need nothing but what each row adds. By default that is the share of rows
     that are correct.
+    """
+    main_is_bounded: ClassVar[bool] = True
+    """Whether each row adds from nothing to its weight to the main metric, as to a share or to F1.
+
+    False for a share of explained variance, as R²: a row's weight is its squared distance from the
+    mean of the rows judged, its points that less the squared error.
     """
     best_metric: ClassVar[str] = "loss"
     """The metric that early stopping and the best checkpoint use unless told otherwise."""

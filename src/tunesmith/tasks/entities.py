@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.tasks.base import Prediction
 from tunesmith.tasks.columns import IGNORED
 
 OUTSIDE = "O"
@@ -166,21 +165,6 @@ def first_tokens(words: Sequence[tuple[int, int]], tokens: Sequence[tuple[int, i
     return found
 
 
-def entity_figures(predictions: Sequence[Prediction], kind: str | None) -> dict[str, float]:
-    """Precision, recall, F1 and support of the entities labelled `kind`, or of all."""
-
-    def marked(entities: Sequence[Mapping[str, Any]]) -> set[tuple[Any, ...]]:
-        wanted = (one for one in entities if kind is None or one["label"] == kind)
-        return {(one["label"], one["start"], one["end"]) for one in wanted}
-
-    expected = predicted = both = 0
-    for prediction in predictions:
-        right, said = marked(prediction.expected), marked(prediction.predicted)
-        expected, predicted = expected + len(right), predicted + len(said)
-        both += len(right & said)
-    return {
-        "precision": both / predicted if predicted else 0.0,
-        "recall": both / expected if expected else 0.0,
-        "f1": 2 * both / (expected + predicted) if expected + predicted else 0.0,
-        "support": expected,
-    }
+def marked(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
+    """Entities as what makes two of them the same: label, start and end."""
+    return [(one["label"], one["start"], one["end"]) for one in found]

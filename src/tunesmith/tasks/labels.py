@@ -1,4 +1,4 @@
-"""What tasks share about labels: their order, how well each is told, what logits say of them."""
+"""What tasks share about labels: their order, and what logits say of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.tasks.base import Answer, Prediction
+from tunesmith.tasks.base import Answer
 
 if TYPE_CHECKING:
     import torch
@@ -22,21 +22,6 @@ def in_order(labels: Iterable[str]) -> list[str]:
     if any(map(math.isnan, numbers)):
         return by_name
     return [label for _, label in sorted(zip(numbers, by_name, strict=True))]
-
-
-def figures(label: str, predictions: Sequence[Prediction]) -> dict[str, float]:
-    """Precision, recall, F1 and support of one label; 0 where a denominator is 0."""
-
-    def has(value: Any) -> bool:
-        return label in value if isinstance(value, list) else label == value
-
-    expected = sum(has(p.expected) for p in predictions)
-    predicted = sum(has(p.predicted) for p in predictions)
-    both = sum(has(p.expected) and has(p.predicted) for p in predictions)
-    precision = both / predicted if predicted else 0.0
-    recall = both / expected if expected else 0.0
-    f1 = 2 * both / (expected + predicted) if expected + predicted else 0.0
-    return {"precision": precision, "recall": recall, "f1": f1, "support": expected}
 
 
 def probabilities(logits: torch.Tensor, *, several: bool) -> list[list[float]]:

@@ -56,6 +56,7 @@ class Regression(TextTask):
     peft_task_type = "SEQ_CLS"
     auto_class = "AutoModelForSequenceClassification"
     main_metric = "r2"
+    main_is_bounded = False
     best_metric = "r2"
     lower_is_better = frozenset({"loss", "mse", "rmse", "mae"})
     quick_metrics = ("r2", "rmse", "mae", "mse", "pearson", "spearman", "loss")

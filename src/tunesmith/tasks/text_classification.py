@@ -22,7 +22,8 @@ from tunesmith.tasks.base import (
     TaskOptions,
 )
 from tunesmith.tasks.columns import Wanted
-from tunesmith.tasks.labels import chosen, figures, in_order, label_answers, probabilities
+from tunesmith.tasks.figures import LABELS, Counts, confusion, without_rows
+from tunesmith.tasks.labels import chosen, in_order, label_answers, probabilities
 from tunesmith.tasks.texts import TextTask
 from tunesmith.tasks.values import canonical
 
@@ -274,19 +275,17 @@ class TextClassification(TextTask):
             "accuracy": sum(p.correct for p in predictions) / total,
             "loss": sum(p.loss or 0.0 for p in predictions) / total,
         }
-        per_class = {label: figures(label, predictions) for label in self.labels}
-        metrics["f1_macro"] = sum(f["f1"] for f in per_class.values()) / max(len(per_class), 1)
-        details: dict[str, Any] = {"per_class": per_class}
-        if not self.options.multi_label:
-            cells = Counter((p.expected, p.predicted) for p in predictions)
-            details["confusion_matrix"] = {
-                "labels": self.labels,
-                "rows_expected_columns_predicted": [
-                    [cells[expected, predicted] for predicted in self.labels]
-                    for expected in self.labels
-                ],
-            }
+        several, counts = self.options.multi_label, Counts()
+        for p in predictions:
+            counts.add(*((p.expected, p.predicted) if several else ([p.expected], [p.predicted])))
+        metrics["f1_macro"] = counts.macro(self.labels)
+        details = counts.details(self.labels)
+        if not several:
+            details |= confusion([(p.expected, p.predicted) for p in predictions], self.labels)
         return Score(metrics=metrics, main=self.main_metric, details=details)
+
+    def cautions(self, score: Score) -> list[str]:
+        return without_rows(score.details, LABELS)
 
     def baseline(
         self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns

@@ -33,9 +33,9 @@ from tunesmith.tasks.entities import (
     OUTSIDE,
     Tagged,
     entities,
-    entity_figures,
     first_tokens,
     joined,
+    marked,
     read_list,
     runs,
     span_fault,
@@ -43,6 +43,7 @@ from tunesmith.tasks.entities import (
     tags_of,
     words_of,
 )
+from tunesmith.tasks.figures import ENTITIES, Counts, without_rows
 from tunesmith.tasks.texts import TEXT_NAMES, require_padding
 
 if TYPE_CHECKING:
@@ -347,15 +348,21 @@ class TokenClassification(Task):
     def score(self, predictions: Sequence[Prediction]) -> Score:
         """Of entities: one is found where its label, start and end are all right."""
         words = max(sum(p.tokens for p in predictions), 1)
-        every = entity_figures(predictions, None)
-        kinds = dict.fromkeys(tag[2:] for tag in self.labels if tag != OUTSIDE)
+        counts = Counts()
+        for p in predictions:
+            counts.add(marked(p.expected), marked(p.predicted))
+        every = counts.together()
         metrics = {
             **{name: every[name] for name in ("f1", "precision", "recall")},
             "token_accuracy": sum(p.tokens_correct for p in predictions) / words,
             "loss": sum((p.loss or 0.0) * p.tokens for p in predictions) / words,
         }
-        per_class = {kind: entity_figures(predictions, kind) for kind in kinds}
-        return Score(metrics=metrics, main=self.main_metric, details={"per_class": per_class})
+        kinds = dict.fromkeys(tag[2:] for tag in self.labels if tag != OUTSIDE)
+        details = counts.details(list(kinds))
+        return Score(metrics=metrics, main=self.main_metric, details=details)
+
+    def cautions(self, score: Score) -> list[str]:
+        return without_rows(score.details, ENTITIES)
 
     def baseline(
         self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns

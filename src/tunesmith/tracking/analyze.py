@@ -179,7 +179,7 @@ def _best(scored: Sequence[Experiment]) -> Best | None:
         return None
     first = max(scored, key=lambda each: (each.score or 0.0, each.created_at))
     score = first.metrics.get("score")
-    interval = score.get("interval", {}) if isinstance(score, Mapping) else {}
+    interval = (score.get("interval") or {}) if isinstance(score, Mapping) else {}
     return Best(first.id, first.name, first.score or 0.0, interval.get("low"), interval.get("high"))
 
 

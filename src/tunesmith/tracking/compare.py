@@ -6,14 +6,13 @@ experiment is the baseline; each other one is held against it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
+from tunesmith.tracking.answers import Answers, adds_up
 from tunesmith.tracking.differences import (
     Difference,
     RowDifferences,
@@ -24,23 +23,25 @@ from tunesmith.tracking.differences import (
     seed_groups,
 )
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.significance import (
+from tunesmith.tracking.intervals import (
     LEVEL,
-    POWER,
+    OUTDATED,
     Interval,
-    difference_interval,
+    interval_of,
+    ratio_difference,
+    share_difference,
+    wilson,
+)
+from tunesmith.tracking.significance import (
+    POWER,
     fewest_rows_that_differ,
     holm,
     mid_p_mcnemar,
     randomization,
-    ratio,
-    ratio_difference_interval,
     ratio_gains,
-    ratio_interval,
     ratio_rows_needed,
     rows_needed,
     unsteadiness,
-    wilson,
 )
 
 TEST = "mid-p McNemar"
@@ -49,25 +50,6 @@ RATIO_TEST = "approximate randomization"
 
 SHOWN_ROWS = 20
 """Most row numbers that are named of each kind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """The answers of one experiment to its evaluation rows, in the rows' order: shape (rows,)."""
-
-    rows: npt.NDArray[np.int64]
-    """Number of each row in its source, from 1."""
-    expected: npt.NDArray[np.uint64]
-    """A digest of each expected answer."""
-    correct: npt.NDArray[np.bool_]
-    parts: npt.NDArray[np.float64] | None = None
-    """What each row adds to the main metric's numerator and denominator, shape (rows, 2); None
-    where the metric is the share of rows that are correct."""
-
-    @property
-    def score(self) -> float:
-        """The main metric of all rows."""
-        return float(self.correct.mean()) if self.parts is None else ratio(*self.parts.T)
 
 
 class Verdict(StrEnum):
@@ -234,6 +216,8 @@ def _interval(
             known = Interval(**recorded)
         except TypeError:
             return None, f"No interval: {missing}."
+        if known.method in OUTDATED:
+            return None, f"No interval: {missing}, and the recorded one was made by a bootstrap."
         if not known.low <= experiment.score <= known.high:
             return None, f"No interval: {missing}, and the recorded one is of something else."
         return known, f"The interval is the recorded one: {missing}."
@@ -242,15 +226,9 @@ def _interval(
             f"No interval: {experiment.score_name} doesn't follow from what its rows add to it."
         )
     if answers.parts is not None:
-        return ratio_interval(*answers.parts.T), None
+        found = interval_of(*answers.parts.T, bounded=answers.bounded)
+        return found.interval, None if found.reason is None else f"No interval: {found.reason}."
     return wilson(int(answers.correct.sum()), len(answers.correct)), None
-
-
-def adds_up(experiment: Experiment, answers: Answers) -> bool:
-    """Whether the recorded score is what its rows give: the share of right answers, or a ratio."""
-    if experiment.score is None or not len(answers.correct):
-        return False
-    return math.isclose(answers.score, experiment.score, rel_tol=1e-6, abs_tol=1e-9)
 
 
 def _no_score(experiment: Experiment) -> str:
@@ -314,7 +292,7 @@ def _counted(first: Experiment, other: Experiment, before: Answers, after: Answe
         verdict=Verdict.NOT_DISTINGUISHABLE,
         explanation="",
         difference=(won_count - lost_count) / rows,
-        interval=difference_interval(lost_count, won_count, rows),
+        interval=share_difference(lost_count, won_count, rows),
         test=TEST,
         p_value=float(mid_p_mcnemar(lost_count, won_count)),
         rows=rows,
@@ -337,7 +315,7 @@ def _weighed(first: Experiment, other: Experiment, before: Answers, after: Answe
         verdict=Verdict.NOT_DISTINGUISHABLE,
         explanation="",
         difference=after.score - before.score,
-        interval=ratio_difference_interval(before.parts, after.parts),
+        interval=ratio_difference(before.parts, after.parts, bounded=after.bounded),
         test=RATIO_TEST,
         p_value=randomization(before.parts, after.parts),
         rows=len(gains),

@@ -5,7 +5,9 @@ All other metrics tell what was learned, and are the same for the same seed; the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 TIME_SHARE = "time_share_"
 """How the names of shares of the time begin; the part of the training follows."""
@@ -40,3 +42,10 @@ class Resource(StrEnum):
 
 RESOURCES = frozenset(str(resource) for resource in Resource)
 """Their names."""
+
+
+def rows_seen(metrics: Mapping[str, Any]) -> str:
+    """How many rows were trained on: fewer than there are where training ended before all were."""
+    rows = metrics["train_samples"]
+    seen = metrics.get("train_samples_seen", rows)
+    return f"{rows:,}" if seen >= rows else f"{seen:,} of {rows:,}"

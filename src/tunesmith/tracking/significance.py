@@ -1,80 +1,27 @@
-"""How sure a score is, and whether two of them differ: intervals and tests.
+"""Whether two scores differ: paired tests, and how many rows would tell.
 
-What is said of shares of right answers follows from counts. To draw n rows with replacement from n
-rows is one draw from a multinomial distribution of how their pairs of answers turned out, so that a
-bootstrap over rows costs no more for a million rows than for ten. Other metrics are ratios of sums
-over rows, which are drawn one by one.
+What is said of shares of right answers follows from counts. Other metrics are ratios of sums over
+rows. How sure one score is, `tracking.intervals` says.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import bdtr, ndtri
 
-LEVEL = 0.95
-"""Level of every interval; a test's false-alarm rate is what is left to 1."""
+from tunesmith.tracking.intervals import LEVEL, Floats, normal
 
 POWER = 0.80
 """Chance to find a difference that is there, for which `rows_needed` asks."""
 
 RESAMPLES = 2000
+"""Exchanges that the randomization test draws."""
 SEED = 0
-"""The same counts give the same interval, always."""
-
-FEWEST_APART = 10
-"""Rows that tell two experiments apart, below which a bootstrap has too little to draw from; chosen
-by its coverage (tests/tracking/test_significance.py)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """Where a value probably is, by `method`, from `rows` rows."""
-
-    low: float
-    high: float
-    level: float
-    method: str
-    rows: int
-
-
-def wilson(right: int, rows: int) -> Interval:
-    """Wilson's score interval (1927) of the share of `right` answers among `rows` (at least 1).
-
-    The one interval of such a share, after a training as in a comparison. Brown, Cai and DasGupta
-    (2001) recommend it for all sizes. `scipy.stats` has it too, but takes longer to import than a
-    small training takes to evaluate.
-    """
-    share, squared = right / rows, _normal(LEVEL) ** 2
-    middle = (share + squared / (2 * rows)) / (1 + squared / rows)
-    half = math.sqrt(squared * (share * (1 - share) + squared / (4 * rows)) / rows)
-    half /= 1 + squared / rows
-    low = 0.0 if right == 0 else middle - half
-    high = 1.0 if right == rows else middle + half
-    return Interval(low, high, LEVEL, "Wilson", rows)
-
-
-def difference_interval(lost: int, won: int, rows: int) -> Interval:
-    """Interval of the difference of two shares of right answers to the same `rows` rows.
-
-    `won` rows are right in the second only, `lost` in the first only. The percentile bootstrap over
-    pairs of answers; where fewer than FEWEST_APART rows tell the two apart, the adjusted Wald
-    interval of Bonett and Price (2012).
-    """
-    if lost + won < FEWEST_APART:
-        first, second = (lost + 1) / (rows + 2), (won + 1) / (rows + 2)
-        middle = second - first
-        half = _normal(LEVEL) * math.sqrt((first + second - middle**2) / (rows + 2))
-        low, high = max(-1.0, middle - half), min(1.0, middle + half)
-        return Interval(low, high, LEVEL, "Bonett and Price", rows)
-    chances = [lost / rows, won / rows, (rows - lost - won) / rows]
-    drawn = np.random.default_rng(SEED).multinomial(rows, chances, RESAMPLES)
-    return _percentile((drawn[:, 1] - drawn[:, 0]) / rows, rows, "paired bootstrap")
+"""The same answers give the same p-value, always."""
 
 
 def mid_p_mcnemar(lost: npt.ArrayLike, won: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -111,37 +58,15 @@ def rows_needed(lost: int, won: int, rows: int, level: float = LEVEL) -> int | N
     if not difference:
         return None
     apart = (lost + won) / rows
-    threshold = _normal(level) * math.sqrt(apart)
+    threshold = normal(level) * math.sqrt(apart)
     margin = float(ndtri(POWER)) * math.sqrt(apart - difference**2)
     return math.ceil(((threshold + margin) / difference) ** 2)
-
-
-Floats = npt.NDArray[np.float64]
 
 
 def ratio(points: Floats, weights: Floats) -> float:
     """Sum of `points` by sum of `weights`, each of shape (rows,); 0 where nothing has a weight."""
     whole = float(weights.sum())
     return float(points.sum()) / whole if whole else 0.0
-
-
-def ratio_interval(points: Floats, weights: Floats) -> Interval:
-    """Interval of a metric that is a ratio of sums over rows, as F1 and R² are.
-
-    The percentile bootstrap over rows (Efron and Tibshirani 1993, chapter 13).
-    """
-    sums = _resampled(np.stack([points, weights], axis=1))
-    return _percentile(_ratios(sums[:, 0], sums[:, 1]), len(points), "bootstrap")
-
-
-def ratio_difference_interval(first: Floats, second: Floats) -> Interval:
-    """Interval of the difference of two such metrics of the same rows.
-
-    Each is of shape (rows, 2), points and weights. The percentile bootstrap over pairs of rows.
-    """
-    sums = _resampled(np.concatenate([first, second], axis=1))
-    drawn = _ratios(sums[:, 2], sums[:, 3]) - _ratios(sums[:, 0], sums[:, 1])
-    return _percentile(drawn, len(first), "paired bootstrap")
 
 
 def randomization(first: Floats, second: Floats) -> float:
@@ -186,15 +111,7 @@ def ratio_rows_needed(unsteadiness: float | None, level: float = LEVEL) -> int |
     """
     if unsteadiness is None:
         return None
-    return math.ceil(((_normal(level) + float(ndtri(POWER))) * unsteadiness) ** 2)
-
-
-def _resampled(values: Floats) -> Floats:
-    """Sums of as many rows of `values` drawn with replacement, (RESAMPLES, columns)."""
-    random, rows = np.random.default_rng(SEED), len(values)
-    return np.concatenate(
-        [values[random.integers(0, rows, (draws, rows))].sum(axis=1) for draws in _at_once(rows)]
-    )
+    return math.ceil(((normal(level) + float(ndtri(POWER))) * unsteadiness) ** 2)
 
 
 def _at_once(rows: int) -> Iterator[int]:
@@ -216,13 +133,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
         adjusted[index] = largest
     return adjusted
-
-
-def _percentile(drawn: npt.NDArray[Any], rows: int, method: str) -> Interval:
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high), LEVEL, method, rows)
-
-
-def _normal(level: float) -> float:
-    """How many standard deviations to each side hold `level` of a normal distribution."""
-    return float(ndtri((1 + level) / 2))

@@ -7,6 +7,7 @@ from typing import Any
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.tasks.base import Task
+from tunesmith.tracking.resources import rows_seen
 from tunesmith.training.model import ModelSource
 
 _PIPELINE = {
@@ -54,11 +55,11 @@ def _text(
     config: ExperimentConfig, task: Task, source: ModelSource, metrics: dict[str, Any]
 ) -> str:
     score = metrics["score"]
-    found = score["interval"]
-    interval = (
-        f"95 % interval {found['low']:.3f} to {found['high']:.3f}, {found['method']}, "
-        f"{metrics['eval_samples']:,} held-out rows"
-    )
+    found, rows = score["interval"], f"{metrics['eval_samples']:,} held-out rows"
+    interval = f"no 95 % interval: {score.get('interval_note')}; {rows}"
+    if found is not None:
+        ends = f"{found['low']:.3f} to {found['high']:.3f}"
+        interval = f"95 % interval {ends}, {found['method']}, {rows}"
     untrained = score["untrained"].get(score["metric"])
     lora, training = config.lora, config.training
     return f"""# {config.experiment_name}
@@ -70,7 +71,7 @@ A LoRA adapter for `{source.name}`, trained with Tunesmith for {task.name}.
 | this adapter | **{score["value"]:.3f}** ({interval}) |
 | the same model untrained | {"not measured" if untrained is None else f"{untrained:.3f}"} |
 | {score["baseline"]["name"]} | {score["baseline"]["value"]:.3f} |
-
+{_cautions(metrics)}
 ## Use
 
 ```python
@@ -80,7 +81,7 @@ A LoRA adapter for `{source.name}`, trained with Tunesmith for {task.name}.
 ## Data
 
 `{_version(metrics)}`, content hash `{metrics["dataset"]["hash"]}`;
-{metrics["train_samples"]:,} rows trained on, {metrics["eval_samples"]:,} held out.
+{rows_seen(metrics)} rows trained on, {metrics["eval_samples"]:,} held out.
 {_overlap(metrics)}
 
 ## Training
@@ -90,6 +91,12 @@ learning rate {training.learning_rate:g}, {metrics["train_epochs"]:g} epochs,
 batches of {training.per_device_train_batch_size}, seed {training.seed}.
 {_ending(metrics)}The base model is identified by `{source.identity}`.
 """
+
+
+def _cautions(metrics: dict[str, Any]) -> str:
+    """What must be known to read the score rightly, a line each."""
+    found = metrics.get("cautions") or []
+    return "".join(f"\n{caution[:1].upper()}{caution[1:].rstrip('.')}.\n" for caution in found)
 
 
 def imports_for(expression: str) -> str:

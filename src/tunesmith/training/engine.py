@@ -172,6 +172,7 @@ def _metrics(
         "ending": ending.to_json(),
         "rows_at_once": progress.rows_at_once or work.config.training.per_device_train_batch_size,
         "train_samples": len(work.train_rows or []),
+        "train_samples_seen": min(progress.samples, len(work.train_rows or [])),
         "train_samples_per_second": progress.samples / max(progress.seconds, 1e-9),
         "train_tokens_per_second": progress.tokens / max(progress.seconds, 1e-9),
         "resources": {
@@ -183,7 +184,7 @@ def _metrics(
         "score": {
             "metric": score.main,
             "value": score.metrics[score.main],
-            "interval": interval(predictions),
+            **interval(predictions, work.task),
             "baseline": work.task.baseline(
                 work.train_rows or [], work.data.evaluation, work.data.columns
             ),
@@ -208,7 +209,8 @@ def _tell_trackers(work: Training, metrics: dict[str, Any]) -> None:
         if isinstance(value, float) and name.startswith(("train_", "eval_"))
     }
     values["score"] = score["value"]
-    values |= {f"score_{end}": score["interval"][end] for end in ("low", "high")}
+    if score["interval"] is not None:
+        values |= {f"score_{end}": score["interval"][end] for end in ("low", "high")}
     for tracker in work.trackers:
         tracker.log(values)
 

@@ -12,7 +12,7 @@ import torch
 
 from tunesmith.errors import Interrupted, VerificationError
 from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Task, same_answer
-from tunesmith.tracking.significance import ratio_interval, wilson
+from tunesmith.tracking.intervals import Uncertainty, interval_of, wilson
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Reporter
 
@@ -85,12 +85,17 @@ def autocast(plan: Plan) -> torch.autocast:
     )
 
 
-def interval(predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """95 % interval of the main metric: Wilson's where it is a share of rows, else a bootstrap."""
+def interval(predictions: Sequence[Prediction], task: Task) -> dict[str, Any]:
+    """95 % interval of the main metric as `interval`; None with an `interval_note` saying why."""
     if all(p.points is None and p.weight == 1.0 for p in predictions):
-        return asdict(wilson(sum(p.correct for p in predictions), len(predictions)))
-    points = np.array([p.earned for p in predictions])
-    return asdict(ratio_interval(points, np.array([p.weight for p in predictions])))
+        found = Uncertainty(wilson(sum(p.correct for p in predictions), len(predictions)))
+    else:
+        points = np.array([p.earned for p in predictions])
+        weights = np.array([p.weight for p in predictions])
+        found = interval_of(points, weights, bounded=task.main_is_bounded)
+    if found.interval is not None:
+        return {"interval": asdict(found.interval)}
+    return {"interval": None, "interval_note": found.reason}
 
 
 def worst_mistakes(predictions: Sequence[Prediction], count: int = 5) -> list[dict[str, Any]]:

@@ -20,8 +20,8 @@ from tunesmith.tasks.base import Prediction
 
 METHOD = "confident learning (Northcutt, Jiang and Chuang 2021)"
 CAVEAT = (
-    "An estimate from the model's own answers for the held-out rows: what it has not learned looks "
-    "like a wrong label too. Look at each row before changing it."
+    "From the model's own answers for the held-out rows: what it has not learned looks like a "
+    "wrong label too. Look at each row before changing it."
 )
 LISTED = 20
 """Rows in `metrics.json`; the file holds all."""
@@ -54,8 +54,6 @@ class LabelErrors:
     """What confident learning found among the rows it judged, the surest first."""
 
     rows_judged: int
-    estimated_share: float
-    """Estimated share of rows with a wrong label, 0 to 1; see `CAVEAT`."""
     found: tuple[LabelError, ...]
 
     def to_json(self, limit: int = LISTED) -> dict[str, Any]:
@@ -65,7 +63,6 @@ class LabelErrors:
             "caveat": CAVEAT,
             "rows_judged": self.rows_judged,
             "found": len(self.found),
-            "estimated_share": round(self.estimated_share, 4),
             "rows": [
                 {
                     "row": error.row,
@@ -103,8 +100,9 @@ def find_label_errors(
 
     A row counts as label j when the model gives j at least the probability that it gives, on
     average, to rows labelled j (the likeliest such j). Rows that count as another label than theirs
-    are the suspects; those among them whose own label the model still finds likelier than the other
-    count in the estimate, but are not listed: the model doesn't contradict them.
+    are the suspects, but for those whose own label the model still finds likelier than the other:
+    it doesn't contradict them. How many labels are wrong in all is not estimated: such a number
+    follows the model's own error rate, and says as much of clean data.
     """
     numbers = {label: number for number, label in enumerate(labels)}
     if len(labels) < 2 or not predictions:
@@ -121,7 +119,6 @@ def find_label_errors(
     order = suspects[np.argsort(margins[suspects], kind="stable")]
     return LabelErrors(
         rows_judged=len(predictions),
-        estimated_share=_share_of_errors(counted, given, len(labels)),
         found=tuple(
             LabelError(
                 row=predictions[i].row,
@@ -163,20 +160,6 @@ def _margins(chances: _Floats, given: _Integers) -> _Floats:
     others = chances.copy()
     others[rows, given] = -1.0
     return np.asarray(chances[rows, given] - others.max(axis=1))
-
-
-def _share_of_errors(counted: _Integers, given: _Integers, labels: int) -> float:
-    """The off-diagonal share of the confident joint, calibrated to the rows of each label.
-
-    A label none of whose rows counts as anything says nothing against itself: its rows count as
-    right.
-    """
-    joint = np.zeros((labels, labels))
-    np.add.at(joint, (given[counted >= 0], counted[counted >= 0]), 1)
-    rows = np.bincount(given, minlength=labels)
-    sums = joint.sum(axis=1)
-    right = np.divide(joint.diagonal(), sums, out=np.ones(labels), where=sums > 0)
-    return float(((1 - right) * rows).sum() / len(given))
 
 
 def _shortened(text: str) -> str:

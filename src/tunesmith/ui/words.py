@@ -156,6 +156,10 @@ def method(name: str) -> str:
         "mid-p McNemar": _("McNemar's test (mid-p)"),
         "bootstrap": _("bootstrap"),
         "approximate randomization": _("approximate randomization"),
+        "Wilson, effective rows": _("Wilson's method, effective rows"),
+        "jackknife": _("jackknife"),
+        "Bonett and Price, by rows": _("Bonett and Price's method, by rows"),
+        "Student's t over seeds": _("Student's t over seeds"),
     }
     return known.get(name, name)
 

@@ -178,6 +178,15 @@ def test_no_row_with_a_wanted_label_says_what_the_column_holds() -> None:
         classify(table, labels=["a", "b"], unknown_labels="drop")
 
 
+def test_one_row_beside_ten_thousand_is_out_of_balance_unless_rare_labels_are_left_out() -> None:
+    table = pa.table({"text": [f"text {n}" for n in range(1001)], "label": ["a"] * 1000 + ["b"]})
+    report = classify(table).report
+    assert {f.rule: f.advice for f in report.findings}["label_imbalance"].startswith("1,000.0 to 1")
+    assert report.is_balanced is False
+    left_out = classify(table, rare_labels="drop").report
+    assert "label_imbalance" not in left_out.counts
+
+
 def test_a_suspiciously_rare_label_is_named_with_what_it_may_mean() -> None:
     labels = ["positive", "negative"] * 50 + ["postive"]
     table = numbered(text=[f"text {n}" for n in range(101)], label=labels)

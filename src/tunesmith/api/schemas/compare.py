@@ -17,7 +17,7 @@ class IntervalState(Answer):
     low: float
     high: float
     level: float = Field(description="0.95: such intervals hold the true value 95 times of 100.")
-    method: str = Field(description="Wilson; of a difference paired bootstrap or Bonett and Price.")
+    method: str = Field(description="How it was made: docs/statistics.md has each.")
     rows: int = Field(description="Evaluation rows that it is made from.")
 
 

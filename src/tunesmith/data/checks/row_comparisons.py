@@ -197,16 +197,18 @@ def check_label_counts(
             return next(rare[label] for label in lists[index] if label in rare)
 
         examined.note("rare_labels", label_rules.holding(own, list(rare)), column, advice)
-    common = {label: rows for label, rows in counts.items() if label not in rare}
-    if len(common) < 2:
+    # Those of rare labels count too, unless they are left out: nothing is rarer than one row.
+    leaves = sides[0].actions["rare_labels"] == "drop"
+    left = {label: rows for label, rows in counts.items() if not (leaves and label in rare)}
+    if len(left) < 2:
         return
-    ratio = max(common.values()) / min(common.values())
+    ratio = max(left.values()) / min(left.values())
     action = sides[0].actions["label_imbalance"]
     if ratio > rules.max_imbalance_ratio and action != "ignore":
-        most, least = max(common, key=common.__getitem__), min(common, key=common.__getitem__)
-        value = f"{common[most]:,} rows {canonical(most)!r}, {common[least]:,} rows {least!r}"
+        most, least = max(left, key=left.__getitem__), min(left, key=left.__getitem__)
+        value = f"{left[most]:,} rows {canonical(most)!r}, {left[least]:,} rows {least!r}"
         remedy = (
-            f"{ratio:.1f} to 1, more than {rules.max_imbalance_ratio:g} to 1: give more rows "
+            f"{ratio:,.1f} to 1, more than {rules.max_imbalance_ratio:g} to 1: give more rows "
             "of the rare label, or set task.class_weights: balanced"
         )
         sides[0].findings.add(

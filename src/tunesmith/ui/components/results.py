@@ -24,20 +24,14 @@ def verdict(whole: ExperimentWhole) -> None:
     score = whole.metrics.get("score")
     if not isinstance(score, Mapping):
         return
-    interval, name = score["interval"], score["metric"]
+    interval, name = score.get("interval") or {}, score["metric"]
     untrained = score.get("untrained", {}).get(name)
     baseline = score["baseline"]
-    low, high = formats.score(interval["low"]), formats.score(interval["high"])
-    how = _("95 % interval ({method}): {low} to {high}, over {rows} held-out rows.").format(
-        method=words.method(interval["method"]),
-        low=low,
-        high=high,
-        rows=formats.number(interval["rows"]),
-    )
+    how, ends = _interval(interval, score.get("interval_note"))
     figures.row(
         "score",
         (words.metric(name).capitalize(), formats.score(score["value"]), how),
-        (_("95 % interval"), _("{least} to {most}").format(least=low, most=high)),
+        (_("95 % interval"), ends),
         (_("Untrained model"), formats.score(untrained)),
         (_("Simplest answer"), formats.score(baseline["value"]), said.text(baseline["name"])),
     )
@@ -48,7 +42,7 @@ def verdict(whole: ExperimentWhole) -> None:
             _("No better than the simplest answer: it has not learned the task."),
             icon=":material/trending_flat:",
         )
-    elif interval["low"] <= baseline["value"]:
+    elif not interval or interval["low"] <= baseline["value"]:
         st.warning(
             _("Not plainly better than the simplest answer, with this many rows."),
             icon=":material/help:",
@@ -63,6 +57,29 @@ def verdict(whole: ExperimentWhole) -> None:
         )
 
 
+def _rows_seen(metrics: Mapping[str, Any]) -> str:
+    """How many rows were trained on: fewer than there are where training ended before all were."""
+    rows = metrics.get("train_samples")
+    seen = metrics.get("train_samples_seen", rows)
+    if rows is None or seen is None or seen >= rows:
+        return formats.number(rows)
+    return _("{seen} of {rows}").format(seen=formats.number(seen), rows=formats.number(rows))
+
+
+def _interval(interval: Mapping[str, Any], note: str | None) -> tuple[str, str]:
+    """The interval in a sentence, and its ends; where there is none, why."""
+    if not interval:
+        return _("No interval: {why}.").format(why=said.text(note or "")), formats.NOTHING
+    low, high = formats.score(interval["low"]), formats.score(interval["high"])
+    how = _("95 % interval ({method}): {low} to {high}, over {rows} held-out rows.").format(
+        method=words.method(interval["method"]),
+        low=low,
+        high=high,
+        rows=formats.number(interval["rows"]),
+    )
+    return how, _("{least} to {most}").format(least=low, most=high)
+
+
 def details(whole: ExperimentWhole) -> None:
     """Confusion, speed, mistakes, the surest answers, likely label errors."""
     metrics = whole.metrics
@@ -71,13 +88,13 @@ def details(whole: ExperimentWhole) -> None:
     with left:
         if matrix and len(matrix["labels"]) <= MOST_LABELS:
             _confusion(matrix)
-        elif matrix:
-            st.caption(_("Too many labels for a confusion matrix; metrics.json has it."))
+        elif matrix or metrics.get("confusions"):
+            _confused(metrics.get("confusions") or {})
     with right:
         st.markdown(f"**{_('Training')}**")
         figures.row(
             "training",
-            (_("Rows"), formats.number(metrics.get("train_samples"))),
+            (_("Rows"), _rows_seen(metrics)),
             (_("Time"), formats.duration(metrics.get("train_runtime"))),
             (_("Samples per second"), formats.number(metrics.get("train_samples_per_second"))),
             (_("Tokens per second"), formats.number(metrics.get("train_tokens_per_second"))),
@@ -133,6 +150,17 @@ def _rows(rows: list[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
 
 def _cell(value: Any) -> str:
     return readable(value)
+
+
+def _confused(found: Mapping[str, Any]) -> None:
+    """The most frequent mistakes, where there are too many labels for a matrix."""
+    st.caption(_("Too many labels for a confusion matrix: the most frequent mistakes."))
+    columns = {"expected": _("true label"), "predicted": _("answer"), "rows": _("rows")}
+    pairs = found.get("pairs") or []
+    shown = {title: [pair[name] for pair in pairs] for name, title in columns.items()}
+    st.dataframe(pl.DataFrame(shown, strict=False), hide_index=True)
+    if more := found.get("left_out"):
+        st.caption(_("{number} rarer pairs are left out.").format(number=formats.number(more)))
 
 
 def _confusion(matrix: Mapping[str, Any]) -> None:
