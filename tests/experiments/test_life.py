@@ -139,7 +139,7 @@ def test_what_was_not_seen_and_what_was_not_judged_is_said(
     data.write_text(reviews.read_text(encoding="utf-8") + odd, encoding="utf-8")
     classification["data"] |= {"dataset_name": str(data)}
     classification["training"] |= {"max_steps": 1}
-    found = tunesmith.train(classification, settings=settings, **{"training.max_steps": 1})
+    found = tunesmith.train(classification, settings=settings)
     metrics = found.metrics
     assert metrics["train_samples_seen"] == 8 < metrics["train_samples"]
     note = "no held-out row has the label 'odd': the score says nothing of it"
