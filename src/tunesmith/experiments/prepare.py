@@ -73,6 +73,7 @@ def prepare(draft: Draft, settings: Settings) -> Prepared:
         raise ConfigError([Problem("", line) for line in found.unchecked])
     today = datetime.now(settings.timezone).date()
     config = _resolved(draft.partial, found.task, found.dataset, found.source, found.facts, today)
+    found.task.options = config.task  # as whoever resumes or repeats it will have them
     return Prepared(config, found.task, found.dataset, found.source)
 
 

@@ -37,6 +37,8 @@ class Served:
     base_model: str = ""
     chats: bool = False
     """Whether it answers conversations."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of how it is asked."""
 
 
 @dataclass(frozen=True)

@@ -66,10 +66,10 @@ class Engine:
             )
 
     def _add(self, name: str, adapter: SavedAdapter, created: int, *, base: bool) -> None:
-        task, reason = self._predictor.load(adapter, base=base)
+        task, reason, notes = self._predictor.load(adapter, base=base)
         chats = task.longest_generated() is not None
         model = str((adapter.config.get("model") or {}).get("name", ""))
-        self._models[name] = Served(name, adapter, created, False, task.name, model, chats)
+        self._models[name] = Served(name, adapter, created, False, task.name, model, chats, notes)
         if base and reason is None:
             name += BASE
             self._models[name] = Served(name, adapter, created, True, task.name, model, chats)

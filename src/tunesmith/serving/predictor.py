@@ -157,16 +157,19 @@ class Predictor:
             return str(error)
         return None
 
-    def load(self, adapter: SavedAdapter, *, base: bool = False) -> tuple[Task, str | None]:
+    def load(
+        self, adapter: SavedAdapter, *, base: bool = False
+    ) -> tuple[Task, str | None, tuple[str, ...]]:
         """Load `adapter`, and with `base` what its base model needs to answer alone.
 
-        Its task, and why the base model has no answer of its own. Raises as `answer` does.
+        Its task, why the base model has no answer of its own, and what is to be known of how it is
+        asked. Raises as `answer` does.
         """
         loaded = self._load(adapter)
         task, reason = self._of_base(loaded)
         if base and task is not None and changes_base(loaded.config):
             self._load_alone(adapter, loaded)
-        return loaded.task, reason
+        return loaded.task, reason, tuple(loaded.task.notes(loaded.tokenizer))
 
     def chat(
         self,

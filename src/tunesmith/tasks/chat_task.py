@@ -114,15 +114,14 @@ class ChatTask(Task):
 
     def notes(self, tokenizer: Any) -> list[str]:
         found = []
-        chat_format = self.format(tokenizer)
-        if not chat_format.has_end:
+        if not self.format(tokenizer).has_end:
             found.append(
                 "the model's chat template ends no answer: answers are learned with "
                 f"{tokenizer.eos_token} as their end"
             )
-        if chat_format.day is not None:
+        if day := self.options.template_date:
             found.append(
-                f"the model's chat template writes today's date: it stays {chat_format.day}, when "
+                f"where the model's chat template writes today's date, it writes {day}, when "
                 "trained and when asked"
             )
         return found
