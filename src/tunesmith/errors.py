@@ -24,22 +24,75 @@ TunesmithError                 exit code 1
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
+
+from rapidfuzz import fuzz, process
 
 _UNSET = object()
 
+LONGEST_NAME = 200
+"""Characters up to which a name is compared with others, and shown in a message."""
+
+MOST_NAMES = 10_000
+"""Names, at most, of which the nearest is looked for."""
+
+MOST_PROBLEMS = 50
+"""Problems that one report lists; it says how many more there are."""
+
+SHOWN_NAMES = 20
+"""Names that a message lists; of more it says how many there are."""
+
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` was most probably meant to be, or None."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return found[0] if found else None
+    """The known name that `name` was most probably meant to be, or None.
+
+    Whatever is given, the work is bounded: long names, and names beyond the first 10,000, are not
+    compared.
+    """
+    if len(name) > LONGEST_NAME:
+        return None
+    short = (other for other in islice(known, MOST_NAMES) if len(other) <= LONGEST_NAME)
+    found = process.extractOne(name, list(short), scorer=fuzz.ratio, score_cutoff=60)
+    return None if found is None else found[0]
+
+
+def listed(names: Sequence[str]) -> str:
+    """`names` for a message: the first 20, and how many more there are."""
+    shown = ", ".join(shown_name(name) for name in names[:SHOWN_NAMES])
+    more = len(names) - SHOWN_NAMES
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def shown_name(name: str) -> str:
+    """`name` on one line and without escape sequences, cut to 200 characters: for messages."""
+    name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    return one_line(name)
+
+
+def one_line(text: str) -> str:
+    """`text` with control characters written as escapes, so that it stays on its line.
+
+    Line breaks would let a name forge lines of a log; escape sequences would move a terminal's
+    cursor (OWASP, "Log Injection"); marks of direction would let text be read in another order.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable() or character == "\u3000"
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def shorten(value: object, limit: int = 60) -> str:
     """`value` as Python writes it, cut to `limit` characters."""
+    if isinstance(value, str | bytes) and len(value) > limit:
+        value = value[:limit]  # what is cut off below need not be written first
+        return repr(value)[: limit - 1] + "…"
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -65,7 +118,7 @@ class Problem:
 
     def __str__(self) -> str:
         text = f"{self.place} " if self.place else ""
-        text += f"{self.field}: {self.message}" if self.field else self.message
+        text += f"{shown_name(self.field)}: {self.message}" if self.field else self.message
         if self.has_value:
             text += f"; got {shorten(self.value)}"
         if self.accepted:
@@ -73,6 +126,16 @@ class Problem:
         if self.suggestion:
             text += f"; did you mean {self.suggestion}?"
         return text
+
+
+def first_problems(problems: Sequence[Problem]) -> list[Problem]:
+    """The first 50 problems, and one that says how many more there are."""
+    return [*problems[:MOST_PROBLEMS], *more_problems(len(problems) - MOST_PROBLEMS)]
+
+
+def more_problems(count: int) -> list[Problem]:
+    """The problem that stands for `count` others; none where there are none."""
+    return [Problem("", f"{count:,} more problems are not listed")] if count > 0 else []
 
 
 class TunesmithError(Exception):
@@ -93,6 +156,9 @@ class ConfigError(UserError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)  # so that it can come from another process
 
     def located(self, places: Mapping[str, str]) -> ConfigError:
         """The same error with the places of its fields filled in (`places`: field → place)."""
@@ -145,6 +211,9 @@ class TooManyAttemptsError(AccessError):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[type[TooManyAttemptsError], tuple[str, int]]:
+        return type(self), (str(self), self.retry_after)
 
 
 class LeaseLostError(TunesmithError):

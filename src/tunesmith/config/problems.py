@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tunesmith.config.schema import ExperimentConfig
-from tunesmith.errors import Problem, nearest
+from tunesmith.errors import MOST_PROBLEMS, Problem, more_problems, nearest
 from tunesmith.tasks import TASKS, default_task
 
 FAMILIAR: dict[str, str] = {
@@ -31,11 +32,16 @@ FAMILIAR: dict[str, str] = {
 """Names people bring from elsewhere → our fields."""
 
 
-def known_fields(task: str | None = None) -> list[str]:
+def known_fields(task: str | None = None) -> Sequence[str]:
     """Every dotted field path of a configuration with this task, by default with any of them."""
-    tasks = [TASKS[task]] if task in TASKS else TASKS.values()
+    return _fields_of(task if task in TASKS else None)
+
+
+@cache
+def _fields_of(task: str | None) -> Sequence[str]:
+    tasks = TASKS.values() if task is None else [TASKS[task]]
     options = {field: None for known in tasks for field in known.Options.model_fields}
-    return [*_paths(ExperimentConfig, ""), *(f"task.{field}" for field in options)]
+    return (*_paths(ExperimentConfig, ""), *(f"task.{field}" for field in options))
 
 
 def field_schema(path: str, task: str) -> Mapping[str, Any] | None:
@@ -51,15 +57,26 @@ def nearest_field(path: str, task: str) -> str | None:
     return f"{section}.{found}" if found and "." not in found and section else found
 
 
-def explain(error: ValidationError, values: Mapping[str, Any]) -> list[Problem]:
-    """Pydantic's errors as problems, one for each field, in the order found."""
+Errors = Mapping[str, Sequence[ErrorDetails]]
+"""Dotted path of a field → Pydantic's errors in it."""
+
+
+def errors_by_field(error: ValidationError) -> Errors:
+    """Pydantic's errors by the field that each is in, in the order found."""
     found: dict[str, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         location = [str(part) for part in details["loc"]]
         if len(location) > 1 and location[0] == "task" and location[1] in TASKS:
             del location[1]  # Pydantic puts the union's tag into the path
         found.setdefault(".".join(_settable(location)), []).append(details)
-    return [_problem(field, errors, values) for field, errors in found.items()]
+    return found
+
+
+def explain(found: Errors, values: Mapping[str, Any]) -> list[Problem]:
+    """The errors as problems, one for each field; of very many the first, and their number."""
+    listed = [*found.items()][:MOST_PROBLEMS]
+    problems = [_problem(field, errors, values) for field, errors in listed]
+    return problems + more_problems(len(found) - len(listed))
 
 
 def _settable(location: list[str]) -> list[str]:
@@ -177,8 +194,14 @@ def _schema(owner: Owner | None) -> Mapping[str, Any]:
     """The JSON schema of the field."""
     if owner is None:
         return {}
-    properties: Mapping[str, Any] = owner[0].model_json_schema()["properties"]
-    return properties[owner[1]]  # type: ignore[no-any-return]
+    return _properties(owner[0])[owner[1]]  # type: ignore[no-any-return]
+
+
+@cache
+def _properties(model: type[BaseModel]) -> Mapping[str, Any]:
+    """The JSON schemas of a section's fields."""
+    properties: Mapping[str, Any] = model.model_json_schema()["properties"]
+    return properties
 
 
 def _choices(schema: Mapping[str, Any]) -> list[str]:

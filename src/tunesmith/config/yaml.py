@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from tunesmith.config.problems import explain, known_fields
+from tunesmith.config.problems import errors_by_field, explain, known_fields
 from tunesmith.config.schema import ExperimentConfig
-from tunesmith.errors import ConfigError, Problem, nearest
+from tunesmith.errors import ConfigError, Problem, first_problems, nearest
 
 FLAGS: dict[str, str] = {
     "experiment_name": "experiment_name",
@@ -32,10 +32,26 @@ FLAGS: dict[str, str] = {
 COMMAND_LINE = "command line"
 
 
-_BOOLEAN = "tag:yaml.org,2002:bool"
-
 DEEPEST = 100
 """Levels of lists and mappings within each other that plain YAML may have."""
+
+MOST_FIELDS = 10_000
+"""Fields that a file may set, those that its aliases repeat counted each time."""
+
+_RESOLVERS = {
+    "bool": (r"(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    "int": (r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$", "-+0123456789"),
+    "float": (
+        r"(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?"
+        r"|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN))$",
+        "-+0123456789.",
+    ),
+}
+"""Type → what a scalar of it looks like, and the characters that it may begin with.
+
+PyYAML's own, less the words yes, no, on and off, and less numbers to the base of 60 (12:30:45),
+which YAML 1.2 has no more.
+"""
 
 
 class PlainYamlError(yaml.MarkedYAMLError):
@@ -43,21 +59,20 @@ class PlainYamlError(yaml.MarkedYAMLError):
 
 
 class Loader(yaml.SafeLoader):
-    """Loads YAML in which `yes`, `no`, `on` and `off` are words, as YAML 1.2 has it.
+    """Loads YAML in which `yes`, `no`, `on`, `off` and `12:30` are words, as YAML 1.2 has it.
 
     They are labels of people's data, and `eval_strategy: no` means what it says. A field that is
     true or false takes these words all the same.
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own declaration
-        first: [each for each in found if each[0] != _BOOLEAN]
+        first: [each for each in found if each[0].rpartition(":")[2] not in _RESOLVERS]
         for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
-Loader.add_implicit_resolver(
-    _BOOLEAN, re.compile("(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
+for _kind, (_pattern, _first) in _RESOLVERS.items():
+    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list(_first))
 
 
 class PlainLoader(Loader):
@@ -162,7 +177,7 @@ def read_draft(
         except RecursionError:
             problems.append(Problem(path, "nested too deeply", text, place=COMMAND_LINE))
             continue
-        except (yaml.YAMLError, ValueError):  # ValueError: a date that no calendar has
+        except (yaml.YAMLError, ValueError, OverflowError):  # as for a date that no calendar has
             value = text
         if not _assign(values, path, value):
             problems.append(
@@ -197,8 +212,9 @@ def _validate(values: dict[str, Any], problems: list[Problem], places: dict[str,
     try:
         partial: ExperimentConfig | None = ExperimentConfig.model_validate(values)
     except ValidationError as error:
-        found = explain(error, values)
-        kept = _without(values, [problem.field for problem in found])
+        wrong = errors_by_field(error)
+        found = explain(wrong, values)
+        kept = _without(values, wrong.keys())
         try:
             partial = ExperimentConfig.model_validate(kept)
         except ValidationError:
@@ -213,7 +229,7 @@ def _line(problem: Problem) -> float:
     return int(line) if line.isdigit() else math.inf
 
 
-def _without(values: Mapping[str, Any], wrong: Sequence[str], prefix: str = "") -> dict[str, Any]:
+def _without(values: Mapping[str, Any], wrong: Collection[str], prefix: str = "") -> dict[str, Any]:
     """`values` less the fields whose dotted paths are in `wrong`."""
     kept = {}
     for key, value in values.items():
@@ -290,7 +306,9 @@ def _parse(
         if node is None:
             raise ConfigError([Problem("", "the file is empty", place=name)])
         # Before construction, which mixes the keys of `<<` with those written here.
-        _locate(node, "", name, places, problems)
+        doubled: list[Problem] = []
+        _locate(node, "", name, places, doubled)
+        problems += first_problems(doubled)
         values = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -298,7 +316,7 @@ def _parse(
         raise ConfigError(
             [Problem("", f"not valid YAML: {what}", place=f"{name}:{line}")]
         ) from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # as for an impossible date
         raise ConfigError([Problem("", f"not valid YAML: {error}", place=name)]) from error
     except RecursionError:
         raise ConfigError([Problem("", "nested too deeply", place=name)]) from None
@@ -319,17 +337,21 @@ def _locate(
 ) -> None:
     """Note the line of every field, and the keys written twice.
 
-    `around` are the nodes that hold this one. Raises ConfigError when an alias leads back to one.
+    `around` are the nodes that hold this one. Raises ConfigError when an alias leads back to one,
+    and when aliases within aliases stand for more fields than a configuration can have.
     """
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
-        path = f"{prefix}{key.value}"
+        path = f"{prefix}{key.value if isinstance(key, yaml.ScalarNode) else ''}"
         place = f"{file}:{key.start_mark.line + 1}"
         if value is node or value in around:
             raise ConfigError([Problem(path, "refers to what it is in itself", place=place)])
         if path in places:
             problems.append(Problem(path, f"written twice, first at {places[path]}", place=place))
             continue
+        if len(places) >= MOST_FIELDS:
+            most = f"at most {MOST_FIELDS:,}, those that aliases repeat included"
+            raise ConfigError([Problem("", "sets too many fields", accepted=most, place=place)])
         places[path] = place
         _locate(value, f"{path}.", file, places, problems, (*around, node))
