@@ -57,6 +57,24 @@ def nearest_field(path: str, task: str) -> str | None:
     return f"{section}.{found}" if found and "." not in found and section else found
 
 
+MOST_VALUES = 50_000
+"""Values that a configuration may hold in all its lists and mappings, at most."""
+
+
+def size_problems(values: Any) -> list[Problem]:
+    """What is wrong with `values` before any of them is looked at: nothing, or too many."""
+    count, open_parts = 0, [values]
+    while open_parts:
+        part = open_parts.pop()
+        inner = part.values() if isinstance(part, Mapping) else part
+        if isinstance(part, Mapping | list | tuple):
+            count += len(part)
+            open_parts += [each for each in inner if isinstance(each, Mapping | list | tuple)]
+        if count > MOST_VALUES:
+            return [Problem("", "holds too many values", accepted=f"at most {MOST_VALUES:,}")]
+    return []
+
+
 Errors = Mapping[str, Sequence[ErrorDetails]]
 """Dotted path of a field → Pydantic's errors in it."""
 

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from tunesmith.config.patterns import check_pattern
+from tunesmith.config.rules import ValidationRules
+from tunesmith.config.section import Section
 from tunesmith.tasks import TASKS, default_task
-from tunesmith.tasks.base import TaskOptions
+from tunesmith.tasks.base import MOST_ITEMS, TaskOptions
 
 if TYPE_CHECKING:
     TaskSection = TaskOptions
@@ -35,6 +30,9 @@ else:
 LONGEST_NAME = 1000
 """Characters of a path or of a hub's name, at most."""
 
+MOST_LAYERS = 1000
+"""Layers that a configuration may name in one field."""
+
 LONGEST_FOLDER = 200
 """Bytes of an experiment's name in UTF-8, at most: with its time it must fit a disk's 255."""
 
@@ -49,22 +47,6 @@ ExperimentName = Annotated[str, Field(pattern=r"^\w[\w.-]{0,99}$"), AfterValidat
 """A name that an experiment, and its folder, can have."""
 
 
-class Section(BaseModel):
-    """A section of the configuration: frozen, without fields it doesn't know, numbers finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse `learning_rate: true`, which Pydantic would read as 1."""
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (
-            int, float, int | None, float | None
-        ):  # fmt: skip
-            raise ValueError("must be a number")
-        return value
-
-
 class ModelConfig(Section):
     """The base model."""
 
@@ -75,7 +57,7 @@ class ModelConfig(Section):
     )
     revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
     num_labels: int | None = Field(
-        None, ge=1, description="Number of labels; null takes it from the data."
+        None, ge=1, le=MOST_ITEMS, description="Number of labels; null takes it from the data."
     )
     trust_remote_code: bool = Field(
         False, description="Run Python code that comes with the hub model: only if you trust it."
@@ -116,103 +98,24 @@ class LoraConfig(Section):
     modules_to_save: list[str] | None = Field(
         None, description="Layers trained whole and saved with the adapter."
     )
-    rank_pattern: dict[str, Annotated[int, Field(ge=1)]] = Field(
+    rank_pattern: dict[str, Annotated[int, Field(ge=1, le=4096)]] = Field(
         default_factory=dict, description="Layer name or pattern → its own rank."
     )
     alpha_pattern: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict, description="Layer name or pattern → its own alpha."
     )
 
-
-RowAction = Literal["drop", "warn", "fail", "ignore"]
-Mending = Literal["fix", "drop", "warn", "fail", "ignore"]
-Needed = Literal["drop", "fail"]
-
-
-class ValidationRules(Section):
-    """What a row must be like to be used, and what happens to one that isn't.
-
-    A rule's action: `drop` leaves the row out, `fix` mends it, `warn` reports it, `fail` stops, and
-    `ignore` doesn't look. Whatever is found stands in the report.
-    """
-
-    min_text_length: int = Field(1, ge=0, description="Shortest text kept, in characters.")
-    max_text_length: int | None = Field(
-        None, ge=1, description="Longest text kept, in characters; null for no limit."
-    )
-    allow_empty: bool = Field(False, description="Keep rows whose text is empty or missing.")
-    remove_html: bool = Field(True, description="Strip HTML tags and entities from the text.")
-    near_duplicate_similarity: float = Field(
-        0.8, gt=0.0, le=1.0, description="Share of common words from which texts are nearly equal."
-    )
-    max_imbalance_ratio: float = Field(
-        3.0, ge=1.0, description="Rows of the commonest label by those of the rarest, at most."
-    )
-    unreadable_rows: Needed = Field("drop", description="Lines that are no row, as broken JSON.")
-    empty_texts: RowAction | None = Field(
-        None, description="Empty or missing text; null: drop, or ignore with allow_empty."
-    )
-    short_texts: RowAction = Field("drop", description="Text under min_text_length.")
-    long_texts: RowAction = Field("drop", description="Text over max_text_length.")
-    cut_texts: RowAction = Field("warn", description="Text over data.max_length, in tokens.")
-    cut_answers: RowAction | None = Field(
-        None, description="Chats whose answer is cut by data.max_length; null: as cut_texts."
-    )
-    control_tokens: RowAction = Field("warn", description="Chats with the model's control tokens.")
-    html: Mending | None = Field(
-        None, description="HTML tags and entities; null: fix with remove_html, else ignore."
-    )
-    broken_encoding: Mending = Field(
-        "fix", description="Text decoded in the wrong way, as in 'cafÃ©'."
-    )
-    control_characters: Mending = Field("fix", description="Characters that nobody sees.")
-    missing_labels: Needed = Field("drop", description="Rows without a label.")
-    unknown_labels: Needed = Field(
-        "fail", description="Rows whose label is not among task.labels, or is no number."
-    )
-    broken_tags: Needed = Field(
-        "drop", description="Tags that break IOB2 or don't fit their words; spans out of the text."
-    )
-    rare_labels: RowAction = Field("warn", description="Labels with suspiciously few rows.")
-    label_imbalance: Literal["warn", "fail", "ignore"] = Field(
-        "warn", description="Labels beyond max_imbalance_ratio."
-    )
-    duplicates: RowAction = Field(
-        "warn", description="Rows with text and label of an earlier one; drop keeps the first."
-    )
-    near_duplicates: RowAction = Field(
-        "warn", description="Rows with nearly the text of an earlier one; drop keeps the first."
-    )
-    conflicting_labels: RowAction = Field(
-        "warn", description="The same text with different labels; drop leaves out all of them."
-    )
-    leakage: RowAction = Field("drop", description="Training rows with a held-out row's text.")
-    near_leakage: RowAction = Field(
-        "warn", description="Training rows with nearly a held-out row's text."
-    )
-    wrong_roles: Needed = Field("drop", description="Chat turns of unknown roles.")
-    non_text_turns: Needed = Field("drop", description="Chats that are no list of texts.")
-    empty_turns: RowAction = Field("drop", description="Chat turns without text.")
-    missing_answers: Needed = Field("drop", description="Chats and prompts without an answer.")
-    wrong_order: RowAction = Field("warn", description="Chats whose roles don't take turns.")
-    secrets: RowAction = Field("warn", description="Likely keys, tokens and passwords.")
-    personal_data: RowAction = Field(
-        "warn", description="Likely e-mail addresses and phone numbers."
-    )
-
-    @property
-    def actions(self) -> dict[str, Any]:
-        """Rule → action, those decided that were left open."""
-        rules = self.model_dump(
-            exclude={
-                "min_text_length", "max_text_length", "allow_empty", "remove_html",
-                "near_duplicate_similarity", "max_imbalance_ratio",
-            }
-        )  # fmt: skip
-        rules["empty_texts"] = self.empty_texts or ("ignore" if self.allow_empty else "drop")
-        rules["cut_answers"] = self.cut_answers or self.cut_texts
-        rules["html"] = self.html or ("fix" if self.remove_html else "ignore")
-        return rules
+    @field_validator("target_modules", "modules_to_save", "rank_pattern", "alpha_pattern")
+    @classmethod
+    def _ends_soon(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse patterns that PEFT could match for hours; in target_modules, only text is one."""
+        names = [value] if isinstance(value, str) else value or ()
+        if len(names) > MOST_LAYERS:
+            raise ValueError(f"must have at most {MOST_LAYERS:,} layers")
+        if isinstance(value, str) or info.field_name != "target_modules":
+            for name in names:
+                check_pattern(name)
+        return value
 
 
 class DataConfig(Section):
@@ -245,7 +148,9 @@ class DataConfig(Section):
     split_seed: int = Field(
         42, ge=0, description="Seed of the split; keep it, so that experiments stay comparable."
     )
-    max_length: int = Field(128, ge=4, description="Longest text the model sees, in tokens.")
+    max_length: int = Field(
+        128, ge=4, le=2**24, description="Longest text the model sees, in tokens."
+    )
     validation_rules: ValidationRules = Field(
         default_factory=ValidationRules, description="What a row must be like to be used."
     )
@@ -258,15 +163,24 @@ class TrainingConfig(Section):
     """How it is trained, in the words of `transformers.TrainingArguments`."""
 
     learning_rate: float = Field(5e-4, gt=0.0, le=1.0, description="Highest learning rate.")
-    num_train_epochs: float = Field(1.0, gt=0.0, description="Times the data are gone through.")
+    num_train_epochs: float = Field(
+        1.0, gt=0.0, le=10_000.0, description="Times the data are gone through."
+    )
     max_steps: int | None = Field(
         None, ge=1, description="Train this many steps, whatever num_train_epochs says; null: off."
     )
-    per_device_train_batch_size: int = Field(8, ge=1, description="Rows in one training batch.")
-    per_device_eval_batch_size: int | None = Field(
-        None, ge=1, description="Rows in one evaluation batch; null: some times the training batch."
+    per_device_train_batch_size: int = Field(
+        8, ge=1, le=65_536, description="Rows in one training batch."
     )
-    gradient_accumulation_steps: int = Field(1, ge=1, description="Batches in one optimizer step.")
+    per_device_eval_batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=65_536,
+        description="Rows in one evaluation batch; null: some times the training batch.",
+    )
+    gradient_accumulation_steps: int = Field(
+        1, ge=1, le=65_536, description="Batches in one optimizer step."
+    )
     lr_scheduler_type: Literal[
         "linear",
         "cosine",
@@ -295,7 +209,7 @@ class TrainingConfig(Section):
     )
     save_strategy: Strategy = Field("epoch", description="When to save a checkpoint.")
     save_steps: int = Field(500, ge=1, description="Steps between checkpoints.")
-    save_total_limit: int = Field(2, ge=1, description="Checkpoints kept during training.")
+    save_total_limit: int = Field(2, ge=1, le=1000, description="Checkpoints kept during training.")
     logging_steps: int = Field(10, ge=1, description="Steps between two logged losses.")
     load_best_model_at_end: bool = Field(
         False, description="End with the best checkpoint instead of the last."
@@ -336,7 +250,9 @@ class TrainingConfig(Section):
         False, description="Compute activations twice to save memory."
     )
     group_by_length: bool = Field(True, description="Batch texts of similar length together.")
-    dataloader_num_workers: int = Field(0, ge=0, description="Processes that prepare batches.")
+    dataloader_num_workers: int = Field(
+        0, ge=0, le=64, description="Processes that prepare batches."
+    )
     report_to: list[Literal["mlflow", "tensorboard", "trackio", "wandb"]] = Field(
         default_factory=list, description="Trackers that are told of it, too; [] is none."
     )
@@ -356,7 +272,10 @@ class JobConfig(Section):
         3, ge=0, le=100, description="Times it is resumed after its process died."
     )
     time_limit: float | None = Field(
-        None, gt=0.0, description="Seconds until it is stopped, with a checkpoint; null: none."
+        None,
+        gt=0.0,
+        le=10**8,
+        description="Seconds until it is stopped, with a checkpoint; null: none.",
     )
 
 

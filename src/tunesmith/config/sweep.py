@@ -8,67 +8,33 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from tunesmith.config.problems import field_schema, in_words, nearest_field
-from tunesmith.config.schema import ExperimentConfig, ExperimentName, Section
+from tunesmith.config.parameter import Parameter
+from tunesmith.config.problems import field_schema, in_words, nearest_field, size_problems
+from tunesmith.config.schema import ExperimentConfig, ExperimentName
+from tunesmith.config.section import Section
 from tunesmith.config.yaml import Draft, read_draft, read_mapping
-from tunesmith.errors import ConfigError, Problem, nearest
+from tunesmith.errors import (
+    MOST_PROBLEMS,
+    ConfigError,
+    Problem,
+    first_problems,
+    more_problems,
+    nearest,
+)
 from tunesmith.tasks import TASKS
 
 MOST_TRIALS = 1000
+MOST_PARAMETERS = 50
 DEFAULT_TRIALS = 20
 """Where neither `trials` nor a grid says how many."""
 
 Values = Mapping[str, Any]
 """Dotted field → value: one setting."""
-
-
-class Parameter(Section):
-    """The values that one field may take: a range, or choices."""
-
-    low: float | None = Field(None, description="Smallest value.")
-    high: float | None = Field(None, description="Largest value.")
-    log: bool = Field(False, description="Search by magnitude, as for a learning rate.")
-    step: float | None = Field(None, gt=0.0, description="Distance of two values of a range.")
-    choices: list[Any] | None = Field(None, min_length=1, description="All values.")
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        if (self.choices is None) == (self.low is None or self.high is None):
-            raise ValueError("needs either choices, or low and high")
-        if self.choices is not None and (self.low, self.high, self.step, self.log) != (
-            None, None, None, False,
-        ):  # fmt: skip
-            raise ValueError("has choices, which stand for themselves: no low, high, log, step")
-        if self.low is not None and self.high is not None:
-            if self.low >= self.high:
-                raise ValueError("needs a low below its high")
-            if self.log and self.low <= 0:
-                raise ValueError("needs a low above 0 with log")
-            if self.log and self.step is not None:
-                raise ValueError("takes log or step, not both")
-        return self
-
-    @property
-    def count(self) -> float:
-        """How many values it has; infinite for a range without a step."""
-        if self.choices is not None:
-            return len(self.choices)
-        if self.low is None or self.high is None or self.step is None:
-            return math.inf
-        return math.floor((self.high - self.low) / self.step + 1e-9) + 1
-
-    def listed(self) -> list[Any]:
-        """Every value; there must be an end of them."""
-        if self.choices is not None:
-            return list(self.choices)
-        low, step = self.low or 0.0, self.step or 1.0
-        values = [low + number * step for number in range(int(self.count))]
-        return [int(v) if float(v).is_integer() else v for v in values]
 
 
 class SweepConfig(Section):
@@ -84,7 +50,9 @@ class SweepConfig(Section):
         default_factory=dict, description="Dotted field → value, for all trials."
     )
     parameters: dict[str, Parameter] = Field(
-        min_length=1, description="Dotted field → {low, high}, with log or step, or {choices}."
+        min_length=1,
+        max_length=MOST_PARAMETERS,
+        description="Dotted field → {low, high}, with log or step, or {choices}.",
     )
     sampler: Literal["grid", "random", "tpe"] = Field(
         "tpe", description="How settings are chosen: all of them, at random, or by what was found."
@@ -176,10 +144,12 @@ def read_sweep(source: Path | Mapping[str, Any]) -> SweepConfig:
         found = _Source(read_mapping(source, places, problems), source.parent, places)
     else:
         found = _Source(dict(source), None, places)
+    if too_large := size_problems(found.values):
+        raise ConfigError(too_large).located(places)
     sweep = _own_fields(found.values, problems)
     draft = None if sweep is None else _base(sweep, found, problems)
     if sweep is not None and draft is not None and draft.partial is not None:
-        problems += _parameter_problems(sweep, draft.partial)
+        problems += first_problems([*_parameter_problems(sweep, draft.partial)])
         if not problems:
             sweep = _completed(sweep, draft.partial)
             problems += _choice_problems(sweep)
@@ -197,9 +167,10 @@ def _own_fields(values: Mapping[str, Any], problems: list[Problem]) -> SweepConf
     try:
         return SweepConfig.model_validate(values)
     except ValidationError as error:
-        told = {each.field: each for each in map(_explained, error.errors(include_url=False))}
-        problems += told.values()  # several of one field are one for each kind that it may be
-        wrong = {field.partition(".")[0] for field in told} - {"parameters"}
+        errors = {".".join(_parts(each)): each for each in error.errors(include_url=False)}
+        problems += map(_explained, [*errors.values()][:MOST_PROBLEMS])
+        problems += more_problems(len(errors) - MOST_PROBLEMS)
+        wrong = {field.partition(".")[0] for field in errors} - {"parameters"}
         bad = {
             str(each["loc"][1]) for each in error.errors()
             if each["loc"][0] == "parameters" and len(each["loc"]) > 1
@@ -246,6 +217,10 @@ def _base(sweep: SweepConfig, source: _Source, problems: list[Problem]) -> Draft
 
 def _parameter_problems(sweep: SweepConfig, base: ExperimentConfig) -> Iterator[Problem]:
     """Parameters that are no fields, and values that their fields don't take."""
+    tried = sum(len(parameter.choices or ()) for parameter in sweep.parameters.values())
+    if tried > MOST_TRIALS:
+        yield Problem("parameters", f"has {tried:,} choices", accepted=f"at most {MOST_TRIALS:,}")
+        return
     values = base.model_dump(mode="json")
     for path, parameter in sweep.parameters.items():
         field = f"parameters.{path}"
@@ -257,16 +232,17 @@ def _parameter_problems(sweep: SweepConfig, base: ExperimentConfig) -> Iterator[
         if sweep.seeds > 1 and path == "training.seed":
             yield Problem(field, "is varied by seeds already: choose one of the two")
         ends = {"low": parameter.low, "high": parameter.high}
-        tried = [("choices", value) for value in parameter.choices or ()]
-        tried += [(name, end) for name, end in ends.items() if end is not None]
-        for name, value in tried:
-            given = as_field(value, path, base.task_name)
-            for wrong in read_draft(values, fields={path: given}).problems:
+        given = [("choices", value) for value in parameter.choices or ()]
+        given += [(name, end) for name, end in ends.items() if end is not None]
+        for name, value in given:
+            fitting = as_field(value, path, base.task_name)
+            for wrong in read_draft(values, fields={path: fitting}).problems:
                 if wrong.field == path:
                     yield _moved(wrong, f"{field}.{name}")
         yield from _range_problems(sweep, path, parameter, base.task_name)
-    size = math.prod(parameter.count for parameter in sweep.parameters.values())
-    if sweep.sampler == "grid" and MOST_TRIALS < size < math.inf:
+    counts = [parameter.count for parameter in sweep.parameters.values()]
+    size = math.prod(counts)
+    if sweep.sampler == "grid" and size > MOST_TRIALS and all(map(math.isfinite, counts)):
         most = f"at most {MOST_TRIALS:,} settings; random and tpe try some of more"
         yield Problem("sampler", f"this grid has {size:,.0f} settings", "grid", most)
 
@@ -351,9 +327,14 @@ def _choice_problems(sweep: SweepConfig) -> Iterator[Problem]:
         )
 
 
+def _parts(error: ErrorDetails) -> list[str]:
+    """The path of the field that the error is in, without the kinds of value that it may have."""
+    return [str(part) for part in error["loc"] if part not in ("str", "dict[str,any]")]
+
+
 def _explained(error: ErrorDetails) -> Problem:
     """Pydantic's error in the user's words."""
-    parts = [str(part) for part in error["loc"] if part not in ("str", "dict[str,any]")]
+    parts = _parts(error)
     field, kind = ".".join(parts), error["type"]
     model: type[BaseModel] = Parameter if parts[:1] == ["parameters"] and len(parts) > 2 else (
         SweepConfig

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from tunesmith.config.problems import errors_by_field, explain, known_fields
+from tunesmith.config.problems import errors_by_field, explain, known_fields, size_problems
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import ConfigError, Problem, first_problems, nearest
 
@@ -34,6 +34,9 @@ COMMAND_LINE = "command line"
 
 DEEPEST = 100
 """Levels of lists and mappings within each other that plain YAML may have."""
+
+MOST_NODES = 10_000
+"""Values, lists and mappings that plain YAML may have: what is read in half a second."""
 
 MOST_FIELDS = 10_000
 """Fields that a file may set, those that its aliases repeat counted each time."""
@@ -83,7 +86,12 @@ class PlainLoader(Loader):
     that no calendar has). An alias to nothing is what it is for every loader: no YAML.
     """
 
+    _nodes = 0
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            raise PlainYamlError(problem=f"more than {MOST_NODES:,} values are not read here")
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) and event.anchor in self.anchors:
             problem = f"*{event.anchor} repeats another part, which is not read here"
@@ -208,7 +216,8 @@ def to_yaml(config: ExperimentConfig) -> str:
 
 
 def _validate(values: dict[str, Any], problems: list[Problem], places: dict[str, str]) -> Draft:
-    found: list[Problem] = []
+    if found := size_problems(values):
+        return Draft((*problems, *found), None, places)
     try:
         partial: ExperimentConfig | None = ExperimentConfig.model_validate(values)
     except ValidationError as error:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from tunesmith.errors import UserError
 
@@ -36,10 +36,42 @@ Columns = Mapping[str, str]
 """Role → column name, as in `{"text": "review", "label": "category"}`."""
 
 
-class TaskOptions(BaseModel):
-    """The options of one task: the `task:` section of a configuration."""
+LONGEST_TEXT = 20_000
+"""Characters of a text in a configuration, at most."""
+
+MOST_ITEMS = 10_000
+"""Items of a list or mapping in a configuration, at most."""
+
+LARGEST = 2**53
+"""Beyond it, not every whole number is a float's; JSON's readers lose digits there."""
+
+
+class Fields(BaseModel):
+    """Fields of a configuration: frozen, none unknown, numbers finite, nothing without a bound."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _within_bounds(cls, value: Any) -> Any:
+        """Refuse what is larger than anything that makes sense, where the field has no bound."""
+        parts = [value]
+        while parts:
+            part = parts.pop()
+            if isinstance(part, str) and len(part) > LONGEST_TEXT:
+                raise ValueError(f"must have at most {LONGEST_TEXT:,} characters")
+            if isinstance(part, int | float) and abs(part) > LARGEST:
+                raise ValueError(f"must be from -{LARGEST} to {LARGEST}")
+            if isinstance(part, list | dict):
+                if len(part) > MOST_ITEMS:
+                    raise ValueError(f"must have at most {MOST_ITEMS:,} items")
+                parts += part
+                parts += part.values() if isinstance(part, dict) else ()
+        return value
+
+
+class TaskOptions(Fields):
+    """The options of one task: the `task:` section of a configuration."""
 
 
 @dataclass(frozen=True)
