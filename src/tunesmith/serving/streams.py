@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, TextIO
 
+from pydantic_core import from_json
+
 from tunesmith.errors import DataError
 from tunesmith.tasks.base import Answer
 
@@ -57,8 +59,8 @@ def read_stream(stream: BinaryIO, form: str) -> Iterator[Asked]:
 
 def _from_json(number: int, text: str) -> Asked:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = from_json(text)
+    except ValueError as error:
         return Asked(number, None, f"not valid JSON: {error}")
     if not isinstance(value, str | dict):
         return Asked(number, None, "must be a text or an object of columns")

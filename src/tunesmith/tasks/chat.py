@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
 
 from tunesmith.errors import DataError, nearest
 from tunesmith.tasks.values import canonical
@@ -130,8 +131,8 @@ def _turns(value: Any) -> list[tuple[Any, Any]] | None:
     """Role and content of each turn, whatever they are; None where there is no list of turns."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
+            value = from_json(value)
+        except ValueError:  # also nested without end, or with half of a character
             return None
     if value is None:
         return []

@@ -9,11 +9,12 @@ scikit-learn for what are twenty lines here.
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic_core import from_json
 
 from tunesmith.tasks.columns import IGNORED
 
@@ -91,8 +92,8 @@ def read_list(value: Any) -> list[Any] | None:
     """A list, or one written as JSON text; None for anything else."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
+            value = from_json(value)
+        except ValueError:  # also nested without end, or with half of a character
             return None
     return list(value) if isinstance(value, list | tuple) else None
 
@@ -111,7 +112,7 @@ def read_span(value: Any) -> tuple[int, int, str] | None:
     start, end, label = value
     try:
         places = int(start), int(end)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return (*places, label) if isinstance(label, str) and label else None
 

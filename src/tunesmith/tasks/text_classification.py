@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
+from pydantic_core import from_json
 
 from tunesmith.errors import DataError
 from tunesmith.tasks.base import (
@@ -163,8 +163,8 @@ class TextClassification(TextTask):
         if isinstance(value, str):
             if value.lstrip().startswith("["):
                 try:
-                    value = json.loads(value)
-                except json.JSONDecodeError:
+                    value = from_json(value)
+                except ValueError:  # also nested without end, or with half of a character
                     value = value.strip("[] ").split(self.options.label_separator)
             else:
                 value = value.split(self.options.label_separator)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 _MARKUP = re.compile(r"[\\`*_{}\[\]()#+\-!|<>~$^=&]")
-_NUMBERED = re.compile(r"^(\s*\d+)\.", re.MULTILINE)
+_NUMBERED = re.compile(r"^([^\S\n]*\d+)\.", re.MULTILINE)
 _INDENTED = re.compile(r"^[ \t]+", re.MULTILINE)
-_LINES = re.compile(r"\s*\n\s*\n\s*")
+_LINES = re.compile(r"(?<!\s)\s{2,}")
 _SHORTCODE = re.compile(r":(?=[\w/+-]+:|\w+\\?\[)")
 
 _EMAIL = re.compile(r"(?<=[\w.+-])@(?=[\w-]+(?:\.[\w-]+)+)")
@@ -24,7 +24,13 @@ def as_it_is(text: object) -> str:
     plain = _EMAIL.sub(f"{_JOINER}@", plain)
     plain = _MARKUP.sub(r"\\\g<0>", plain)
     plain = _NUMBERED.sub(r"\1\\.", plain)
-    return _LINES.sub("\n\n", plain).replace("\n", "  \n").replace("  \n  \n", "\n\n")
+    plain = _LINES.sub(_one_gap, plain)
+    return plain.replace("\n", "  \n").replace("  \n  \n", "\n\n")
+
+
+def _one_gap(space: re.Match[str]) -> str:
+    """White space with an empty line in it as nothing but that; other white space as it is."""
+    return "\n\n" if space[0].count("\n") > 1 else space[0]
 
 
 def in_badge(text: object) -> str:

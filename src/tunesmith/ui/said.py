@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import islice
 from string import Formatter
 
 from tunesmith.errors import Problem, shorten
@@ -42,6 +43,9 @@ TEXTS = frozenset(
 
 LONGEST = 3_000
 """Characters of a sentence that is looked up; a longer one is quoted."""
+
+MOST_GAPS = 10
+"""Ends of sentences at which a text is tried to be cut in two."""
 
 KEPT = 4_096
 """Sentences whose translation is remembered."""
@@ -148,13 +152,10 @@ def _matched(code: str, sentence: str) -> Pieces | None:
     if (whole := _whole(code, sentence)) is not None:
         return whole
     best = None
-    for template, literals, pattern in _patterns():
-        if not all(literal in sentence for literal in literals):
+    for template in _templates():
+        if (found := template.fit(sentence)) is None:
             continue
-        found = pattern.fullmatch(sentence)
-        if found is None:
-            continue
-        pieces = _filled(code, template, found.groupdict())
+        pieces = _filled(code, template.text, found)
         if not _has_quotation(pieces):
             return pieces
         best = best or pieces
@@ -178,7 +179,7 @@ def _value(code: str, name: str, value: str) -> Sequence[Piece]:
 
 def _one_by_one(code: str, sentence: str) -> Pieces | None:
     """Several sentences in a row, or lines: each by itself, where all are known."""
-    for gap in _END.finditer(sentence):
+    for gap in islice(_END.finditer(sentence), MOST_GAPS):
         first, rest = sentence[: gap.start()], sentence[gap.end() :]
         before = _matched(code, first)
         if before is None or _has_quotation(before):
@@ -205,20 +206,45 @@ def _listed(code: str, sentence: str) -> Pieces | None:
     return None
 
 
+@dataclass(frozen=True)
+class Template:
+    """A template with places: its fixed texts, and the names of the places between them."""
+
+    text: str
+    fixed: Sequence[str]
+    """One more than there are places; empty where two places meet, or one is at an end."""
+    names: Sequence[str]
+
+    def fit(self, sentence: str) -> dict[str, str] | None:
+        """What stands in the places, where `sentence` fits; a name's places must hold the same.
+
+        Each fixed text is taken where it first stands, and the last one at the end: nothing is
+        tried twice, whatever the sentence is.
+        """
+        first, *between, last = self.fixed
+        position, stop = len(first), len(sentence) - len(last)
+        if stop < position or not (sentence.startswith(first) and sentence.endswith(last)):
+            return None
+        values: dict[str, str] = {}
+        for name, literal in zip(self.names, [*between, None], strict=True):
+            end = stop if literal is None else sentence.find(literal, position, stop)
+            if end < position:
+                return None
+            if values.setdefault(name, sentence[position:end]) != sentence[position:end]:
+                return None
+            position = end + len(literal or "")
+        return values
+
+
 @cache
-def _patterns() -> list[tuple[str, tuple[str, ...], re.Pattern[str]]]:
-    """Templates with places: their fixed parts and what they fit; the longest text first."""
+def _templates() -> list[Template]:
+    """Templates with places; those of the longest fixed text first."""
     found = []
-    for template in TEMPLATES:
-        parts = [(literal, name) for literal, name, *_rest in Formatter().parse(template)]
-        literals = tuple(literal for literal, _name in parts if literal)
-        if all(name is None for _literal, name in parts):
-            continue
-        pattern, seen = "", set[str]()
-        for literal, name in parts:
-            pattern += re.escape(literal)
-            if name is not None:
-                pattern += f"(?P={name})" if name in seen else f"(?P<{name}>.*?)"
-                seen.add(name)
-        found.append((template, literals, re.compile(pattern, re.DOTALL)))
-    return sorted(found, key=lambda each: (-sum(map(len, each[1])), each[0]))
+    for text in TEMPLATES:
+        parts = [(literal, name) for literal, name, *_rest in Formatter().parse(text)]
+        names = [name for _literal, name in parts if name is not None]
+        if names:
+            ends_in_place = parts[-1][1] is not None
+            fixed = [literal for literal, _name in parts] + [""] * ends_in_place
+            found.append(Template(text, fixed, names))
+    return sorted(found, key=lambda each: (-sum(map(len, each.fixed)), each.text))

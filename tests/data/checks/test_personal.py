@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from tunesmith.data.checks.personal import find_personal_data, find_secrets
+from tunesmith.data.checks.personal import _secret_patterns, find_personal_data, find_secrets
 
 # Put together here, so that no scanner of this repository takes them for real ones.
 KEYS = {
@@ -23,7 +23,7 @@ def secrets(*texts: str) -> dict[int, str]:
 
 
 def personal(*texts: str) -> dict[int, str]:
-    return find_personal_data(pl.Series(texts, dtype=pl.String))
+    return find_personal_data(pl.Series(texts, dtype=pl.String))[0]
 
 
 @pytest.mark.parametrize(("kind", "key"), KEYS.items())
@@ -85,5 +85,24 @@ def test_numbers_that_are_none_are_left_alone(text: str) -> None:
 
 def test_missing_texts_are_passed_over() -> None:
     texts = pl.Series([None, "jane@example.com", None], dtype=pl.String)
-    assert list(find_personal_data(texts)) == [1]
+    assert list(find_personal_data(texts)[0]) == [1]
     assert find_secrets(texts) == {}
+
+
+def test_every_pattern_of_the_detectors_is_one_of_polars() -> None:
+    for kind, pattern in _secret_patterns():
+        assert pl.Series(["x" * 50]).str.contains(pattern).to_list() in ([True], [False]), kind
+
+
+def test_phone_numbers_are_found_in_lists_and_long_runs_of_digits() -> None:
+    listed = "\n".join(f"0912-345-{number}" for number in range(600, 610))
+    assert personal(listed) == {0: "phone number: …600"}
+    assert personal("1 2 3 4 5 6 7 8 " * 1000) == {}
+    assert personal("1" * 100_000) == {}
+
+
+def test_where_only_the_first_numbers_are_looked_at_the_rest_is_counted() -> None:
+    texts = pl.Series([f"call +886 912 345 {number}" for number in range(600, 650)])
+    found, passed_over = find_personal_data(texts, most=20)
+    assert (len(found), passed_over) == (20, 30)
+    assert len(find_personal_data(texts)[0]) == 50

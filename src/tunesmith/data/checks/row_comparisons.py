@@ -106,17 +106,38 @@ def check_duplicates(
     return set(earlier)
 
 
-def check_private(examined: Examined, written: pl.Series, column: str) -> None:
-    """Likely secrets and personal data; only enough of them is shown to find them."""
-    kinds = {
-        "secrets": (find_secrets, "take the secret out, and change it where it is in use"),
-        "personal_data": (find_personal_data, "replace it, unless the model may learn it"),
-    }
-    for rule, (find, advice) in kinds.items():
-        if examined.actions[rule] != "ignore":
-            found = find(written)
-            indices = np.array(list(found), dtype=np.int64)
-            examined.note(rule, indices, column, advice, list(found.values()))
+MOST_NUMBERS = 2_000
+"""Likely phone numbers that are looked at closely where nothing depends on it but a warning."""
+
+
+def check_private(examined: Examined, written: pl.Series, column: str) -> list[str]:
+    """Likely secrets and personal data; only enough of them is shown to find them.
+
+    Returns what was not looked at, in words: of very many likely phone numbers, those after the
+    first, where the rule only warns.
+    """
+    actions, notes = examined.actions, []
+    if actions["secrets"] != "ignore":
+        advice = "take the secret out, and change it where it is in use"
+        _note_private(examined, "secrets", column, find_secrets(written), advice)
+    if actions["personal_data"] != "ignore":
+        most = MOST_NUMBERS if actions["personal_data"] == "warn" else None
+        found, passed_over = find_personal_data(written, most)
+        advice = "replace it, unless the model may learn it"
+        _note_private(examined, "personal_data", column, found, advice)
+        if passed_over:
+            notes.append(
+                f"phone numbers in {passed_over:,} texts of {examined.split} after the first "
+                f"{MOST_NUMBERS:,} that may hold one (personal_data: drop looks at all)"
+            )
+    return notes
+
+
+def _note_private(
+    examined: Examined, rule: str, column: str, found: Mapping[int, str], advice: str
+) -> None:
+    indices = np.array(list(found), dtype=np.int64)
+    examined.note(rule, indices, column, advice, list(found.values()))
 
 
 def check_near_duplicates(

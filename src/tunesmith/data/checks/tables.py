@@ -79,9 +79,9 @@ def check_tables(
     rows_in = sum(table.num_rows for table in tables.values()) + lost
     for examined in sides:
         _check_rows(examined, columns, task, rules)
-    notes = []
+    notes: list[str] = []
     _require_rows(sides, rows_in, findings)
-    likeness, texts, labels = _check_together(sides, columns, task, rules, compare=compare)
+    likeness, texts, labels = _check_together(sides, columns, task, rules, notes, compare=compare)
     _require_rows(sides, rows_in, findings)
     if not compare:
         notes.append(
@@ -146,11 +146,18 @@ def _check_rows(examined: Examined, columns: Columns, task: Task, rules: Rules) 
 
 
 def _check_together(
-    sides: Sequence[Examined], columns: Columns, task: Task, rules: Rules, *, compare: bool
+    sides: Sequence[Examined],
+    columns: Columns,
+    task: Task,
+    rules: Rules,
+    notes: list[str],
+    *,
+    compare: bool,
 ) -> tuple[Likeness, dict[str, pl.Series], dict[str, pl.Series]]:
     """The rules over all rows: the likeness, texts and labels of those left.
 
-    Without `compare` no row's text is held against another's.
+    Without `compare` no row's text is held against another's. What is not looked at goes to
+    `notes`.
     """
     label = task.label_column(columns)
     column = (task.text_columns(columns) or list(columns.values()))[0]
@@ -160,7 +167,7 @@ def _check_together(
         labels = {e.split: label_rules.row_labels(e.table.column(label)) for e in sides}
         row_comparisons.check_label_counts(sides, label, labels, rules)
     for examined in sides:
-        row_comparisons.check_private(examined, texts[examined.split].written, column)
+        notes += row_comparisons.check_private(examined, texts[examined.split].written, column)
     likeness = Likeness({}, NO_PAIRS)
     if compare:
         likeness = row_comparisons.check_likeness(sides, texts, labels, column, label, rules)

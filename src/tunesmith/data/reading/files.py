@@ -49,7 +49,7 @@ _MAGIC = {
 """The first bytes of files that are sometimes given a name of text."""
 
 _Reader = Callable[[bytearray, Path], FileRows]
-_READERS: dict[str, _Reader] = {
+READERS: dict[str, _Reader] = {
     ".csv": lambda data, path: delimited.read(data, path, ","),
     ".tsv": lambda data, path: delimited.read(data, path, "\t"),
     ".json": jsonl.read_document,
@@ -106,7 +106,7 @@ def read_file(path: Path) -> FileRows:
         if kind == ".parquet":
             rows = FileRows(number_rows(parquet.read(data, path)))
         else:
-            rows = _READERS[kind](to_utf8(data, path), path)
+            rows = READERS[kind](to_utf8(data, path), path)
     if rows.table.num_rows == 0:
         raise DataError(f"{path} has no data rows")
     return rows

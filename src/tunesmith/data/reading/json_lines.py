@@ -21,7 +21,7 @@ SEARCH_BYTES = 4 << 20
 MAX_DEPTH = 100
 """Objects and lists within each other; Arrow's reader crashes at some 100,000."""
 
-_HUGE_INTEGER = re.compile(rb"\d{4300}")
+_HUGE_INTEGER = re.compile(rb"(?<!\d)\d{4300}")
 """Arrow makes a float of it; Python refuses it."""
 
 _NEWLINE, _OBJECT, _LIST = b"\n"[0], b"{"[0], b"["[0]
@@ -78,9 +78,9 @@ def _outline(data: bytearray, start: int, stop: int, line: int, row: int) -> tup
     view = np.frombuffer(data, np.uint8, count=stop - start, offset=start)
     begins = np.concatenate([[0], np.flatnonzero(view == _NEWLINE) + 1])
     begins = begins[begins < len(view)]
-    blank = 0
+    blank = int(np.count_nonzero(view[begins] == _NEWLINE))
     suspicious = False
-    for index in np.flatnonzero(view[begins] != _OBJECT):
+    for index in np.flatnonzero(~np.isin(view[begins], (_OBJECT, _NEWLINE))):
         begin = start + int(begins[index])
         end = start + int(begins[index + 1]) if index + 1 < len(begins) else stop
         text = data[begin:end].strip()

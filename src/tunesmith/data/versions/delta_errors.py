@@ -28,6 +28,8 @@ _UNREACHABLE = re.compile(
     r"Connection (refused|reset)|dns error|timed out|error sending request", re.IGNORECASE
 )
 _LONGEST = 300
+_READ = 5_000
+"""Characters of an error that are looked at: it may quote any text of the data."""
 
 _ADVICE = {
     "InvalidAccessKeyId": "look at AWS_ACCESS_KEY_ID",
@@ -66,7 +68,7 @@ def told(what: str, doing: Literal["read", "written"]) -> Iterator[None]:
 
 def reason(error: BaseException) -> str:
     """What went wrong, in one line that holds no value of a secret environment variable."""
-    text = _COLOURS.sub("", str(error))
+    text = _COLOURS.sub("", str(error)[:_READ])
     code, message = _S3_CODE.search(text), _S3_MESSAGE.search(text)
     if code:
         told = f"{code[1]}: {message[1].strip()}" if message else code[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 from urllib.parse import quote
 
@@ -124,9 +123,9 @@ def files(whole: ExperimentWhole) -> None:
             type="primary",
         )
         card = _read(whole, CARD)
-        if card and (code := re.search(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)):
+        if code := _code_of(card or ""):
             st.caption(_("Load it in Python, beside the folder final_model:"))
-            st.code(code[1].strip(), language="python")
+            st.code(code, language="python")
     with st.container(gap="xsmall"):
         for entry in found:
             place = quote(f"/download/experiments/{whole.id}/files/{entry.path}")
@@ -145,3 +144,9 @@ def _read(whole: ExperimentWhole, path: str) -> str | None:
         except NotFoundError:
             kept[key] = None
     return kept[key]
+
+
+def _code_of(card: str) -> str:
+    """The first piece of Python in a model card; nothing where there is none."""
+    code, fence, _after = card.partition("```python\n")[2].partition("\n```")
+    return code.strip() if fence else ""
