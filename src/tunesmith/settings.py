@@ -6,6 +6,7 @@ import base64
 import binascii
 import importlib.metadata
 import ipaddress
+import os
 import shlex
 from contextlib import suppress
 from functools import cached_property
@@ -155,6 +156,18 @@ class Settings(BaseSettings):
         gt=0,
         validation_alias="TUNESMITH_MAX_UPLOAD_BYTES",
         description="Largest file that may be uploaded.",
+    )
+    check_seconds: float = Field(
+        120.0,
+        ge=1.0,
+        validation_alias="TUNESMITH_CHECK_SECONDS",
+        description="Seconds that reading and checking data may take for one request to the API.",
+    )
+    share_hub_token: bool = Field(
+        True,
+        validation_alias="TUNESMITH_SHARE_HUB_TOKEN",
+        description="Whether API and workers use HF_TOKEN for what members ask of the hub; if not, "
+        "only commands at the machine itself do.",
     )
     lease_seconds: float = Field(
         30.0,
@@ -434,6 +447,18 @@ class Settings(BaseSettings):
     def timezone(self) -> ZoneInfo:
         """Time zone of the times people see."""
         return ZoneInfo(self.tz)
+
+    def for_others(self) -> Settings:
+        """These settings for a process that works for whoever asks over the network.
+
+        Where the hub's token isn't shared, they and the environment of this process are without it,
+        and the hub's libraries look for none: call it before they are loaded.
+        """
+        if self.share_hub_token:
+            return self
+        os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
+        os.environ.pop("HF_TOKEN", None)
+        return self.model_copy(update={"hf_token": None})
 
     @property
     def token(self) -> str | None:

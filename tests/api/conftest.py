@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,19 @@ from typing import Any
 import pytest
 from tests.api.serving import Api, free_port, serving
 
+from tunesmith.api.computing import Computing
 from tunesmith.api.tokens import create_token
 from tunesmith.settings import Settings
 from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_once() -> None:
+    """The process from which work is forked loads its modules once, before anybody waits."""
+    computing = Computing(120.0)
+    computing.start()
+    assert computing.run(os.getpid) != os.getpid()
 
 
 @pytest.fixture

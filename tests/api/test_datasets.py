@@ -17,8 +17,6 @@ import pytest
 from tests.api.serving import Api
 from tests.api.test_train import problem
 
-from tunesmith.api import reports
-
 ROWS = [
     {"text": f"this is review number {n} and it is {'good' if n % 2 else 'bad'}", "label": n % 2}
     for n in range(40)
@@ -196,13 +194,13 @@ def test_what_takes_long_waits_its_turn_and_everything_else_is_answered(
     assert api.get("/datasets/kept/1/report").status_code == 200
     begun, done = threading.Semaphore(0), threading.Event()
 
-    def checked_when_told(*given: Any) -> dict[str, Any]:
+    def checked_when_told(*given: Any) -> Any:
         begun.release()
         assert done.wait(60)
-        return check(*given)
+        return run(*given)
 
-    check = reports._check
-    monkeypatch.setattr(reports, "_check", checked_when_told)
+    run = api.service.computing.run
+    monkeypatch.setattr(api.service.computing, "run", checked_when_told)
     api.service.turns._patience = 0.05
     with ThreadPoolExecutor() as others:
         held = [others.submit(api.get, f"/datasets/{n}/1/report") for n in ("first", "second")]

@@ -52,6 +52,7 @@ def create_app(settings: Settings | None = None, *, patience: float = PATIENCE) 
     if settings is None:  # a server of somebody else's starts us, and no command of ours
         settings = Settings.read()
         permissions.take(permissions.Access(settings.file_access))
+    settings = settings.for_others()
     service = Service.open(settings)
     app = FastAPIOffline(
         title="Tunesmith",

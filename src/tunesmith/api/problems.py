@@ -74,6 +74,10 @@ class BusyError(UserError):
     """Raised when too many requests that take long came at once."""
 
 
+class TooLongError(UserError):
+    """Raised when what was asked for took longer than is allowed, and was given up."""
+
+
 class UnsupportedTypeError(UserError):
     """Raised when a request's body is of a type that isn't read here."""
 
@@ -94,6 +98,7 @@ KINDS: tuple[tuple[type[TunesmithError], int, str, str], ...] = (
     (StateError, 409, "state", "Not in this state"),
     (LeaseLostError, 409, "state", "Not in this state"),
     (TooLargeError, 413, "too-large", "Too large"),
+    (TooLongError, 422, "too-long", "Took too long"),
     (UnsupportedTypeError, 415, "unsupported-type", "Unsupported media type"),
     (RangeError, 416, "range", "No such part"),
     (BusyError, 503, "busy", "Too much at once"),

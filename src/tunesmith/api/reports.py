@@ -10,8 +10,9 @@ from weakref import WeakValueDictionary
 
 from starlette.concurrency import run_in_threadpool
 
+from tunesmith.api.computations import report_of
+from tunesmith.api.computing import Computing
 from tunesmith.api.turns import Turns
-from tunesmith.experiments.datasets import check_data, inquire
 from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tracking.entities import DatasetVersion
@@ -26,9 +27,10 @@ Key = tuple[str, str]
 class Reports:
     """The check reports of one place's versions. To be used from the event loop alone."""
 
-    def __init__(self, settings: Settings, turns: Turns) -> None:
+    def __init__(self, settings: Settings, turns: Turns, computing: Computing) -> None:
         self._settings = settings
         self._turns = turns
+        self._computing = computing
         self._kept: OrderedDict[Key, dict[str, Any]] = OrderedDict()
         self._making: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         """Locks under which a report is made: who asks for the same meanwhile waits for it."""
@@ -44,7 +46,13 @@ class Reports:
             async with self._making.setdefault(key, asyncio.Lock()):
                 if key not in self._kept:
                     async with self._turns.take():
-                        report = await run_in_threadpool(_check, version, self._settings)
+                        report = await run_in_threadpool(
+                            self._computing.run,
+                            report_of,
+                            version.reference,
+                            _as_imported(version),
+                            self._settings,
+                        )
                     self._keep(key, report)
         self._kept.move_to_end(key)
         return self._kept[key]
@@ -53,11 +61,6 @@ class Reports:
         self._kept[key] = report
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
-
-
-def _check(version: DatasetVersion, settings: Settings) -> dict[str, Any]:
-    asked = inquire(version.reference, None, _as_imported(version), settings, with_model=False)
-    return check_data(asked).checked.report.to_json()
 
 
 def _as_imported(version: DatasetVersion) -> list[str]:

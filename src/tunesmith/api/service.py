@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.api.auth import Authenticator
+from tunesmith.api.computing import Computing
 from tunesmith.api.prometheus import Measurements
 from tunesmith.api.reports import Reports
 from tunesmith.api.schemas.experiments import Broker
@@ -35,6 +36,8 @@ class Service:
     notifier: Notifier
     maintenance: Maintenance
     turns: Turns
+    computing: Computing
+    """Runs what reads whole datasets, beside this process."""
     reports: Reports
     copies: Artifacts | None
     """The object store in which other machines' experiments are."""
@@ -64,10 +67,10 @@ class Service:
             authenticator.tokens.write_uses()
 
         maintenance = Maintenance(store, settings, notifier, also=also)
-        turns = Turns()
+        turns, computing = Turns(), Computing(settings.check_seconds)
         return cls(
             settings, store, authenticator, measurements, notifier, maintenance,
-            turns, Reports(settings, turns), copies, Companion(settings),
+            turns, computing, Reports(settings, turns, computing), copies, Companion(settings),
             HubSearch(),
         )  # fmt: skip
 
@@ -76,10 +79,12 @@ class Service:
         if self.authenticator.open:
             self.authenticator.local.make()
         _sweep(self.uploads)
+        self.computing.start()
         self.maintenance.start()
 
     def close(self) -> None:
         """End threads and connections."""
+        self.computing.close()
         self.companion.close()
         self.hub.close()
         self.maintenance.close()

@@ -34,6 +34,24 @@ def confinement_problems(config: ExperimentConfig, settings: Settings) -> list[P
     return problems
 
 
+def hub_problems(config: ExperimentConfig) -> list[Problem]:
+    """What in `config` lies on the hub, of which nothing is fetched for whoever only reads.
+
+    It would be fetched in the name of whoever runs this, who may see what others may not.
+    """
+    name = config.data.dataset_name
+    if name.startswith(PREFIX) or is_reference(name) or _is_dataset_path(name):
+        return []
+    return [
+        Problem(
+            "data.dataset_name",
+            "data of the hub are fetched for members and admins only",
+            name,
+            "a dataset's version such as reviews@3, package:NAME/path, a path in the data folder",
+        )
+    ]
+
+
 def _is_dataset_path(name: str) -> bool:
     if name.startswith(PREFIX) or (is_reference(name) and not exists(Path(name))):
         return False

@@ -31,7 +31,7 @@ def main(experiment_id: str, lease: str, parent: int) -> int:
         print("the worker was gone before the training began", file=sys.stderr)
         return TRY_AGAIN
     try:
-        settings = Settings.read()
+        settings = Settings.read().for_others()
         log_training(settings, experiment_id)
         with Store(settings.store_url) as store:
             execute(experiment_id, store, settings, lease=lease, parent=parent)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def main(requests: TextIO, replies: TextIO) -> None:
     """Answer `requests`, a line each, until there are no more."""
     # Only now, when what it prints while it loads can't be taken for a reply.
-    predictor = load("tunesmith.serving.predictor").Predictor(Settings.read())
+    predictor = load("tunesmith.serving.predictor").Predictor(Settings.read().for_others())
     for line in requests:
         reply = json.dumps(_reply(predictor, json.loads(line)))
         replies.write(reply + "\n")

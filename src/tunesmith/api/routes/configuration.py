@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
+from tunesmith.api import computations
+from tunesmith.api.auth import Identity
 from tunesmith.api.deps import JsonObject, ServiceDep, SettingsDep, StoreDep, TurnDep, Viewer
 from tunesmith.api.documentation import (
     BODY,
@@ -35,12 +35,8 @@ from tunesmith.api.schemas.data import (
 )
 from tunesmith.config.presets import presets
 from tunesmith.config.yaml import Draft, parse_yaml, read_draft, to_yaml
-from tunesmith.data.writing import write_table
-from tunesmith.errors import ConfigError
 from tunesmith.experiments.confinement import confinement_problems
 from tunesmith.experiments.estimates import expect
-from tunesmith.experiments.inspection import check_configuration
-from tunesmith.experiments.prepare import check
 from tunesmith.settings import Settings
 from tunesmith.tracking.column_types import to_json
 from tunesmith.tracking.service_entities import Role
@@ -75,21 +71,18 @@ def list_presets(_: Viewer) -> Presets:
     openapi_extra=configuration_body(EXAMPLE),
     summary="Check a configuration",
 )
-def validate(_: Viewer, values: JsonObject, settings: SettingsDep, _turn: TurnDep) -> Validation:
+def validate(_: Viewer, values: JsonObject, service: ServiceDep, _turn: TurnDep) -> Validation:
     """Hold a configuration against itself, its data and its model; nothing is queued.
 
     Nothing is fetched from the hub: what lies there is listed as unchecked. Problems are an answer
     here, not an error.
     """
-    draft = read_draft(values)
-    try:
-        if draft.partial is not None and (out := confinement_problems(draft.partial, settings)):
-            raise draft.error(out)
-        unchecked = check(draft, settings)
-    except ConfigError as error:
-        problems = [field_problem(problem) for problem in error.problems]
-        return Validation(valid=False, problems=problems, unchecked=[])
-    return Validation(valid=True, problems=[], unchecked=unchecked)
+    problems, unchecked = service.computing.run(computations.validate, values, service.settings)
+    return Validation(
+        valid=not problems,
+        problems=[field_problem(problem) for problem in problems],
+        unchecked=unchecked,
+    )
 
 
 @router.get("/models", responses=errors(), summary="Base models at hand, or of the hub")
@@ -129,25 +122,20 @@ def list_models(
     summary="Hold the data of a configuration against its rules",
 )
 def check_rows(
-    _: Viewer,
+    identity: Viewer,
     values: JsonObject,
-    settings: SettingsDep,
+    service: ServiceDep,
     _turn: TurnDep,
     findings: Annotated[int, Query(ge=0, le=10_000, description="Findings to list.")] = 100,
 ) -> ConfigurationCheck:
     """Every row against the rules of `data.validation_rules`: what is wrong, where, what is done.
 
-    Takes a while for many rows.
+    Takes a while for many rows. Data of the hub are fetched for members and admins only.
     """
-    found, rejected = check_configuration(_confined(values, settings), settings)
-    report = found.checked.report.to_json()
-    listed = report["findings"]
-    return ConfigurationCheck(
-        report=to_json({**report, "findings": listed[:findings]}),
-        findings=len(listed),
-        columns=dict(found.columns),
-        rejected=rejected.num_rows,
+    found = service.computing.run(
+        computations.check_rows, values, service.settings, findings, hub=_may_fetch(identity)
     )
+    return ConfigurationCheck.model_validate(found)
 
 
 @router.post(
@@ -157,17 +145,26 @@ def check_rows(
     openapi_extra=configuration_body(EXAMPLE),
     summary="The rows that the rules reject",
 )
-def rejected_rows(_: Viewer, values: JsonObject, settings: SettingsDep, _turn: TurnDep) -> Response:
-    """The rows that a training would not use, with rule and reason, as CSV."""
-    _found, rejected = check_configuration(_confined(values, settings), settings)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "rejected.csv"
-        write_table(rejected, path)
-        return Response(
-            path.read_bytes(),
-            media_type="text/csv",
-            headers={"Content-Disposition": 'attachment; filename="rejected.csv"'},
-        )
+def rejected_rows(
+    identity: Viewer, values: JsonObject, service: ServiceDep, _turn: TurnDep
+) -> Response:
+    """The rows that a training would not use, with rule and reason, as CSV.
+
+    Data of the hub are fetched for members and admins only.
+    """
+    found = service.computing.run(
+        computations.rejected_csv, values, service.settings, hub=_may_fetch(identity)
+    )
+    return Response(
+        found,
+        media_type="text/csv",
+        headers={"Content-Disposition": 'attachment; filename="rejected.csv"'},
+    )
+
+
+def _may_fetch(identity: Identity) -> bool:
+    """Whether data may be fetched from the hub for who asks: it is the operator who fetches."""
+    return identity.role is not Role.VIEWER
 
 
 def _confined(values: dict[str, Any], settings: Settings) -> Draft:
@@ -179,7 +176,7 @@ def _confined(values: dict[str, Any], settings: Settings) -> Draft:
 
 
 @router.post("/parse", responses=errors(*BODY), summary="Read a configuration in YAML")
-def parse(_: Viewer, given: YamlText) -> ParsedConfiguration:
+def parse(_: Viewer, given: YamlText, _turn: TurnDep) -> ParsedConfiguration:
     """What a text says as JSON, and every problem of its fields; data and model aren't looked at.
 
     Text that isn't YAML is 422, with its line.
@@ -196,7 +193,7 @@ def parse(_: Viewer, given: YamlText) -> ParsedConfiguration:
     openapi_extra=configuration_body(EXAMPLE),
     summary="Fill in the defaults",
 )
-def resolve(_: Viewer, values: JsonObject) -> Resolved:
+def resolve(_: Viewer, values: JsonObject, _turn: TurnDep) -> Resolved:
     """The complete configuration, as JSON and as YAML, without a look at data or model."""
     config = read_draft(values).config()
     text = to_yaml(config)
@@ -210,7 +207,9 @@ def resolve(_: Viewer, values: JsonObject) -> Resolved:
     openapi_extra=configuration_body(EXAMPLE),
     summary="Estimate memory and time",
 )
-def estimate(_: Viewer, values: JsonObject, settings: SettingsDep, store: StoreDep) -> Estimate:
+def estimate(
+    _: Viewer, values: JsonObject, settings: SettingsDep, store: StoreDep, _turn: TurnDep
+) -> Estimate:
     """What a training will take, before it is trained; nothing is fetched, no data are read.
 
     The time is that of earlier experiments with the same model, else computed from the model's

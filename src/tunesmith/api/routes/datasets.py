@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from tunesmith.api import computations
+from tunesmith.api.computations import SHOWN_VALUE, Sent
 from tunesmith.api.deps import AuditDep, Member, ServiceDep, SettingsDep, TurnDep, Viewer
 from tunesmith.api.documentation import BODY, errors, unchanged
 from tunesmith.api.etag import conditional
@@ -24,18 +26,13 @@ from tunesmith.api.schemas.data import (
     Preview,
     PreviewRow,
 )
-from tunesmith.api.uploads import Upload, named_by_content, receive_upload, told_as
-from tunesmith.data.reading.rows import ROW
+from tunesmith.api.uploads import Upload, receive_upload
 from tunesmith.data.versions.names import check_name
 from tunesmith.errors import ConfigError, DataError, NotFoundError, Problem
 from tunesmith.experiments.datasets import (
     Sender,
-    compare_versions,
-    import_data,
-    inquire,
     open_versions,
 )
-from tunesmith.experiments.inspection import inspect_data
 from tunesmith.settings import Settings
 from tunesmith.tracking.column_types import to_json
 from tunesmith.tracking.entities import DatasetVersion
@@ -53,9 +50,6 @@ SETTABLE = (
     "data.split_seed=",
 )
 """What a form may set of a configuration: how the file is read, never another file."""
-
-SHOWN_VALUE = 2000
-"""Characters of a value in a preview."""
 
 Name = Annotated[str, Path(description="Name of a dataset.", examples=["reviews"])]
 Number = Annotated[int, Path(ge=1, le=2**53, description="Number of a version.", examples=[1])]
@@ -143,20 +137,23 @@ def upload(
     ]
     if not name:
         problems.append(Problem("name", "required, and not given", accepted="such as reviews"))
-    if problems or received.path is None:
+    if problems:
         raise ConfigError(problems)
     try:
         check_name(name)
     except DataError as error:
         raise ConfigError([Problem("name", str(error))]) from None
-    path = named_by_content(received.path, received.name)
     sender = Sender(identity.name, received.given_name, own=identity.role is not Role.ADMIN)
     description = received.text("description")[:SHOWN_VALUE]
-    with told_as(path, sender.file):
-        asked = inquire(str(path), None, assignments, service.settings, with_model=False)
-        version, new = import_data(
-            asked, name, description, service.settings, service.store, sender=sender
-        )
+    version, new = service.computing.run(
+        computations.import_file,
+        _sent(received),
+        name,
+        description,
+        assignments,
+        sender,
+        service.settings,
+    )
     audit.record("dataset.import", version.reference, new=new, file=sender.file)
     return Imported(version=_state(version), new=new)
 
@@ -174,21 +171,15 @@ def inspect(
     received: Annotated[Upload, Depends(receive_upload, scope="function")],
 ) -> DataInspection:
     """What a table is: columns, rows, the task that fits, the columns' roles. Nothing is kept."""
+    found = service.computing.run(computations.inspect_file, _sent(received), service.settings)
+    return DataInspection.model_validate(found)
+
+
+def _sent(received: Upload) -> Sent:
+    """Raises ConfigError for a form without a file."""
     if received.path is None:
         raise ConfigError([Problem("file", "required, and not given", accepted="a file")])
-    path = named_by_content(received.path, received.name)
-    with told_as(path, received.given_name):
-        found = inspect_data(str(path), service.settings)
-    return DataInspection.model_validate(
-        {
-            **to_json(asdict(found)),
-            "first": [{k: _shown(v) for k, v in row.items()} for row in found.first],
-            "columns": [
-                {"name": c.name, "type": c.type, "examples": [_shown(v) for v in c.examples]}
-                for c in found.columns
-            ],
-        }
-    )
+    return Sent(received.path, received.name, received.given_name)
 
 
 @router.get(
@@ -227,7 +218,7 @@ _Reference = Query(
 @router.get("/{name}/diff", responses=errors(404), summary="Compare two versions")
 def diff(
     name: Name,
-    settings: SettingsDep,
+    service: ServiceDep,
     _: Viewer,
     _turn: TurnDep,
     old: Annotated[str, _Reference],
@@ -235,10 +226,14 @@ def diff(
     examples: Annotated[int, Query(ge=0, le=100, description="Examples of each change.")] = 5,
 ) -> Comparison:
     """What changed from one version of a dataset to another: rows, labels, columns, examples."""
-    before, after, changes = compare_versions(
-        _reference(name, old), _reference(name, new), settings, examples
+    found = service.computing.run(
+        computations.compare,
+        _reference(name, old),
+        _reference(name, new),
+        service.settings,
+        examples,
     )
-    return Comparison(old=before.reference, new=after.reference, changes=to_json(changes.to_json()))
+    return Comparison.model_validate(found)
 
 
 @router.get("/{name}/{number}", responses=errors(404), summary="One version")
@@ -268,25 +263,17 @@ async def report(
 def preview(
     name: Name,
     number: Number,
-    settings: SettingsDep,
+    service: ServiceDep,
     _: Viewer,
     rows: Annotated[int, Query(ge=1, le=1000, description="Rows of each split.")] = 10,
 ) -> Preview:
     """The first rows of each split, as they were imported; long texts are cut."""
-    found = _find(f"{name}@{number}", settings)
-    tables = open_versions(settings).read(found, rows)
+    found = _find(f"{name}@{number}", service.settings)
+    first = computations.first_rows(found, service.settings, rows)
     return Preview(
         reference=found.reference,
         columns=list(found.columns),
-        rows=[
-            PreviewRow(
-                split=split,
-                row=row[ROW],
-                values={key: _shown(row[key]) for key in row if key != ROW},
-            )
-            for split, table in tables.items()
-            for row in table.to_pylist()
-        ],
+        rows=[PreviewRow.model_validate(row) for row in first],
     )
 
 
@@ -314,9 +301,3 @@ def _state(version: DatasetVersion) -> DatasetVersionState:
         {**to_json(asdict(version)), "reference": version.reference,
          "created_at": version.created_at}
     )  # fmt: skip
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > SHOWN_VALUE:
-        return value[: SHOWN_VALUE - 1] + "…"
-    return to_json(value)

@@ -1,0 +1,205 @@
+"""What the API has worked out in processes of their own: all that reads whole datasets."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tunesmith.api.uploaded import named_by_content
+from tunesmith.config.yaml import Draft, read_draft
+from tunesmith.data.reading.rows import ROW
+from tunesmith.data.writing import write_table
+from tunesmith.errors import ConfigError, DataError, Problem, TunesmithError
+from tunesmith.experiments.confinement import confinement_problems, hub_problems
+from tunesmith.experiments.datasets import (
+    Sender,
+    check_data,
+    compare_versions,
+    import_data,
+    inquire,
+    open_versions,
+)
+from tunesmith.experiments.inspection import check_configuration, inspect_data
+from tunesmith.experiments.prepare import check
+from tunesmith.settings import Settings
+from tunesmith.tracking.column_types import to_json
+from tunesmith.tracking.entities import DatasetVersion
+from tunesmith.tracking.store import Store
+
+SHOWN_VALUE = 2000
+"""Characters of a value that are shown."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A file that was sent."""
+
+    path: Path
+    """Where it lies."""
+    given: str
+    """The name that the sender gave it, as it came."""
+    shown: str
+    """The same, fit to be shown."""
+
+
+def work(
+    sender: Connection,
+    seconds: float,
+    function: Callable[..., Any],
+    given: tuple[Any, ...],
+    named: dict[str, Any],
+) -> None:
+    """Send what `function` gives, or raises. In the process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the API, which ends this
+    # Should the API be killed, nobody is left to end this: the system does.
+    most = int(seconds * (os.cpu_count() or 1)) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    try:
+        outcome: tuple[str, Any] = ("value", function(*given, **named))
+    except TunesmithError as error:
+        outcome = ("error", error)
+    except Exception:  # noqa: BLE001 - it goes to the log of the API, with its place
+        outcome = ("unexpected", traceback.format_exc())
+    sender.send(outcome)
+
+
+def import_file(
+    sent: Sent,
+    name: str,
+    description: str,
+    assignments: list[str],
+    sender: Sender,
+    settings: Settings,
+) -> tuple[DatasetVersion, bool]:
+    """Record a file as a version of a dataset; whether it is new. Raises as `import_data` does."""
+    path = named_by_content(sent.path, sent.given)
+    with _called(path, sent.shown), Store(settings.store_url) as store:
+        asked = inquire(str(path), None, assignments, settings, with_model=False)
+        return import_data(asked, name, description, settings, store, sender=sender)
+
+
+def inspect_file(sent: Sent, settings: Settings) -> dict[str, Any]:
+    """What a file is, as `inspect_data` finds; long values are cut. Raises DataError."""
+    path = named_by_content(sent.path, sent.given)
+    with _called(path, sent.shown):
+        found = inspect_data(str(path), settings)
+    return {
+        **to_json(asdict(found)),
+        "first": [{key: shown_value(value) for key, value in row.items()} for row in found.first],
+        "columns": [
+            {"name": c.name, "type": c.type, "examples": [shown_value(v) for v in c.examples]}
+            for c in found.columns
+        ],
+    }
+
+
+def validate(values: Mapping[str, Any], settings: Settings) -> tuple[list[Problem], list[str]]:
+    """What is wrong with a configuration, its data and its model; and what was not looked at."""
+    draft = read_draft(values)
+    try:
+        if draft.partial is not None and (out := confinement_problems(draft.partial, settings)):
+            raise draft.error(out)
+        return [], check(draft, settings)
+    except ConfigError as error:
+        return list(error.problems), []
+
+
+def check_rows(
+    values: Mapping[str, Any], settings: Settings, findings: int, *, hub: bool
+) -> dict[str, Any]:
+    """The rows of a configuration's data against its rules, with so many of the findings.
+
+    `hub`: data may be fetched from there. Raises ConfigError, DataError.
+    """
+    found, rejected = check_configuration(_confined(values, settings, hub=hub), settings)
+    report = found.checked.report.to_json()
+    listed = report["findings"]
+    return {
+        "report": to_json({**report, "findings": listed[:findings]}),
+        "findings": len(listed),
+        "columns": dict(found.columns),
+        "rejected": rejected.num_rows,
+    }
+
+
+def rejected_csv(values: Mapping[str, Any], settings: Settings, *, hub: bool) -> bytes:
+    """The rows that the rules reject, as CSV. Raises as `check_rows` does."""
+    _found, rejected = check_configuration(_confined(values, settings, hub=hub), settings)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "rejected.csv"
+        write_table(rejected, path)
+        return path.read_bytes()
+
+
+def report_of(reference: str, assignments: list[str], settings: Settings) -> dict[str, Any]:
+    """The whole check report of a version under the rules that are assigned."""
+    asked = inquire(reference, None, assignments, settings, with_model=False)
+    report: dict[str, Any] = to_json(check_data(asked).checked.report.to_json())
+    return report
+
+
+def compare(old: str, new: str, settings: Settings, examples: int) -> dict[str, Any]:
+    """What changed from one version to another, and their references. Raises NotFoundError."""
+    before, after, changes = compare_versions(old, new, settings, examples)
+    changed = to_json(changes.to_json())
+    return {"old": before.reference, "new": after.reference, "changes": changed}
+
+
+def first_rows(version: DatasetVersion, settings: Settings, rows: int) -> list[dict[str, Any]]:
+    """The first rows of each split: `split`, `row` and `values`, of which long ones are cut."""
+    return [
+        {
+            "split": split,
+            "row": row[ROW],
+            "values": {key: shown_value(row[key]) for key in row if key != ROW},
+        }
+        for split, table in open_versions(settings).read(version, rows).items()
+        for row in table.to_pylist()
+    ]
+
+
+def shown_value(value: Any) -> Any:
+    """`value` as JSON, cut where it is long."""
+    if isinstance(value, str) and len(value) > SHOWN_VALUE:
+        return value[: SHOWN_VALUE - 1] + "…"
+    return to_json(value)
+
+
+def _confined(values: Mapping[str, Any], settings: Settings, *, hub: bool) -> Draft:
+    """The draft. Raises ConfigError with every problem, also of what may not be named here."""
+    draft = read_draft(values)
+    if draft.partial is not None:
+        out = confinement_problems(draft.partial, settings)
+        if out := out + ([] if hub else hub_problems(draft.partial)):
+            raise draft.error(out)
+    return draft
+
+
+@contextmanager
+def _called(path: Path, name: str) -> Iterator[None]:
+    """Let errors name an uploaded file as its sender did, never by where it lies meanwhile."""
+    places = (str(path.resolve()), str(path))  # the longer one first
+
+    def renamed(value: Any) -> Any:
+        for place in places:
+            value = value.replace(place, name) if isinstance(value, str) else value
+        return value
+
+    try:
+        yield
+    except DataError as error:
+        raise DataError(renamed(str(error))) from None
+    except ConfigError as error:
+        raise ConfigError(
+            replace(problem, message=renamed(problem.message), value=renamed(problem.value))
+            for problem in error.problems
+        ) from None

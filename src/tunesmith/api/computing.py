@@ -1,0 +1,94 @@
+"""What takes long for the API, in processes of their own: killed when they take too long.
+
+A thread of the API would hold Python's one lock while it matches, parses and counts, so that
+nothing else was answered, and could not be ended. Each piece of work gets a process that is forked
+from a small one which has all modules loaded and nothing else (`multiprocessing`'s fork server): it
+starts in milliseconds, and what it takes of memory is free again with its end.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from tunesmith.api.computations import work
+from tunesmith.api.problems import TooLongError, UnavailableError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LOADED = ("__main__", "tunesmith.api.computations")
+"""Modules that the fork server has loaded."""
+
+
+class Computing:
+    """Runs functions of modules in processes of their own. For any number of threads."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._context = multiprocessing.get_context("forkserver")
+        self._running: set[Any] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def start(self) -> None:
+        """Have the modules loaded, beside what this process does."""
+        self._context.set_forkserver_preload([*LOADED])
+        threading.Thread(target=self._warm_up, name="computing", daemon=True).start()
+
+    def _warm_up(self) -> None:
+        process = self._context.Process(target=os.getpid, daemon=True)
+        process.start()
+        process.join()
+
+    def run(self, function: Callable[P, R], *given: P.args, **named: P.kwargs) -> R:
+        """What `function`, which another process can import, gives for what is given.
+
+        Raises its TunesmithError; TooLongError when it took longer than is allowed, after which it
+        is no longer at work; UnavailableError when its process ended in another way, as where the
+        memory was used up.
+        """
+        receiver, sender = self._context.Pipe(duplex=False)
+        process = self._context.Process(
+            target=work, args=(sender, self._seconds, function, given, named), daemon=True
+        )
+        with self._lock:
+            if self._closed:
+                raise UnavailableError("the API is stopping; nothing is worked on any more.")
+            process.start()
+            self._running.add(process)
+        sender.close()
+        try:
+            if not receiver.poll(self._seconds):
+                raise TooLongError(
+                    f"Reading and checking the data took longer than {self._seconds:g} s and was "
+                    "given up (TUNESMITH_CHECK_SECONDS). Send fewer rows or shorter texts; or "
+                    "import them at the machine itself, with tunesmith data import."
+                )
+            kind, outcome = receiver.recv()
+        except (EOFError, OSError):
+            raise UnavailableError(
+                "The process that read the data ended before it was done; most probably the memory "
+                "was used up. Send fewer rows."
+            ) from None
+        finally:
+            receiver.close()
+            process.kill()  # it has answered, or is not to
+            process.join()
+            with self._lock:
+                self._running.discard(process)
+        if kind == "error":
+            raise outcome
+        if kind == "unexpected":
+            raise RuntimeError(outcome)
+        return outcome  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """End what is at work; nothing begins any more."""
+        with self._lock:
+            self._closed = True
+            for process in self._running:
+                process.kill()
