@@ -11,10 +11,10 @@ import pytest
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import DeviceError
 from tunesmith.tasks import TASKS
+from tunesmith.tracking.headroom import memory_left
 from tunesmith.training import preflight
 from tunesmith.training.adapter import add_adapter, count_parameters
 from tunesmith.training.fitting import Training, base_model
-from tunesmith.training.headroom import memory_left
 from tunesmith.training.memory import Formats, Load, MemoryEstimate, estimate_memory
 from tunesmith.training.model import inspect_model, locate_model
 from tunesmith.training.plan import make_plan

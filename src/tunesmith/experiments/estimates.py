@@ -20,8 +20,8 @@ from tunesmith.errors import ModelError
 from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, Filters
+from tunesmith.tracking.headroom import memory_left
 from tunesmith.tracking.store import Store
-from tunesmith.training.headroom import memory_left
 from tunesmith.training.memory import Formats, Load, estimate_memory
 from tunesmith.training.model import ModelFacts, inspect_model, is_hub_model, locate_model
 

@@ -15,9 +15,9 @@ import psutil
 import torch
 
 from tunesmith.errors import DeviceError
+from tunesmith.tracking.headroom import memory_left
 from tunesmith.training.fitting import Training
 from tunesmith.training.halving import with_rows_at_once
-from tunesmith.training.headroom import memory_left
 from tunesmith.training.memory import PROCESS, Formats, Load, MemoryEstimate, estimate_memory
 from tunesmith.training.model import inspect_model
 from tunesmith.training.plan import Choice

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tunesmith.data.reading import compressed
 from tunesmith.data.reading.files import read_file
 from tunesmith.data.sources import read_source
 from tunesmith.errors import DataError
@@ -55,6 +56,22 @@ def test_text_that_shrinks_well_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(content, mtime=0))
     assert (tmp_path / "a.csv.gz").stat().st_size * 100 < len(content)
     assert read_file(tmp_path / "a.csv.gz").table.num_rows == 1_000_000
+
+
+def test_no_file_may_unfold_to_more_than_a_third_of_the_memory_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressed, "memory_left", lambda: 200 * MIB)
+    line = b"a review that stands here again,1\n"
+    content = b"text,label\n" + line * (80 * MIB // len(line))
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(content, 1, mtime=0))
+    table = pa.table({"text": [line.decode() * 100] * (80 * MIB // len(line) // 100)})
+    pq.write_table(table, tmp_path / "b.parquet", use_dictionary=False, compression="zstd")
+    for name in ("a.csv.gz", "b.parquet"):
+        with pytest.raises(DataError, match="more than 66 MiB, a third of the memory that is left"):
+            read_file(tmp_path / name)
+    with pytest.raises(DataError, match="a third of the memory that is left"):
+        compressed.check_size(tmp_path / "a.csv.gz")
 
 
 # -- Parquet ----------------------------------------------------------------------------------

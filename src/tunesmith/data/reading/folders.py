@@ -9,9 +9,13 @@ from typing import Any
 import yaml
 
 from tunesmith.data.reading import files
+from tunesmith.data.reading.compressed import check_size
 from tunesmith.errors import DataError
 
 CARD = "README.md"
+
+LONGEST_CARD = 1 << 20
+"""Characters of a file that describes a dataset, at most."""
 
 SETTINGS = (CARD, ".huggingface.yaml")
 """The files of a hub dataset that may say which other files hold its data."""
@@ -60,6 +64,9 @@ def check_contents(folder: Path) -> None:
     entries = [entry for entry in everything if entry.is_file()]
     if not entries:
         raise DataError(f"{folder} is a folder without any file in it")
+    for entry in entries:
+        if entry.suffix.lower() in files.COMPRESSIONS:
+            check_size(entry)
     archives = [entry for entry in entries if entry.suffix.lower() in files.ARCHIVES]
     if archives and not any(files.ending(entry.name) != ("", "") for entry in entries):
         raise DataError(
@@ -101,7 +108,9 @@ def _named_files(file: Path) -> Iterator[str]:
         return
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            text = stream.read()
+            text = stream.read(LONGEST_CARD + 1)
+        if len(text) > LONGEST_CARD:
+            raise ValueError(f"more than {LONGEST_CARD:,} characters")
         if file.name == CARD:
             # Cut where `datasets` cuts it, so that it finds no settings that were not seen here.
             head = REGEX_YAML_BLOCK.search(text)

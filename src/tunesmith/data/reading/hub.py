@@ -18,6 +18,7 @@ from urllib.request import getproxies
 import pyarrow as pa
 
 from tunesmith.data.reading import folders
+from tunesmith.data.reading.compressed import most_bytes
 from tunesmith.errors import DataError, nearest
 
 CONNECT_SECONDS = 5.0
@@ -106,6 +107,12 @@ def _load(
     tables: dict[str, pa.Table] = {}
     label_names: dict[str, list[str]] = {}
     commit: str | None = None
+    size = sum(int(rows.data.nbytes) for rows in loaded.values())
+    if size > (most := most_bytes()):
+        raise DataError(
+            f"{name} has {size >> 20:,} MiB of rows, more than {most >> 20:,} MiB, a third of the "
+            "memory that is left on this machine: reading stopped"
+        )
     for split, rows in loaded.items():
         tables[str(split)] = rows.with_format("arrow")[:].replace_schema_metadata(None)
         for column, feature in rows.features.items():

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.json as pa_json
 
+from tunesmith.data.reading.compressed import LEAST_BYTES
 from tunesmith.data.reading.json_lines import (
     MAX_DEPTH,
     KeyTwiceError,
@@ -27,8 +28,12 @@ from tunesmith.data.reading.json_lines import (
 from tunesmith.data.reading.rows import FileRows, hopeless, is_hopeless, number_rows
 from tunesmith.errors import DataError, shorten
 from tunesmith.tasks.values import canonical
+from tunesmith.tracking.headroom import memory_left
 
 BLOCK_BYTES = 16 << 20
+
+TIMES = 16
+"""Python's objects of a document take so many times its bytes, or more."""
 
 _LONG_INTEGER = re.compile(rb"[:\[,]\s*-?\d{19}")
 """An integer that Arrow's reader may turn into a float, losing digits: an id, say."""
@@ -80,8 +85,13 @@ def read_document(data: bytearray, path: Path) -> FileRows:
     A file of one object a line is read as JSON Lines, whatever its name says.
 
     Raises DataError when the document is broken (with line and column), has a key twice in an
-    object, or is of another shape.
+    object, is of another shape, or would fill the memory.
     """
+    if len(data) > max(LEAST_BYTES, memory_left() // TIMES):
+        raise DataError(
+            f"{path}: a JSON document of {len(data) >> 20:,} MiB takes more memory to read than is "
+            "left on this machine; write it as JSON Lines, one object a line"
+        )
     try:
         document = json.loads(data, object_pairs_hook=once)
     except json.JSONDecodeError as error:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tunesmith.data.reading.compressed import bomb, is_bomb
+from tunesmith.data.reading.compressed import bomb, is_bomb, most_bytes
 from tunesmith.errors import DataError
 
 CHUNK_ROWS = 1 << 16
@@ -60,8 +60,9 @@ def _read(file: pq.ParquetFile, path: Path, size: int) -> pa.Table:
         # own reading meets them before, as it does for a batch of no rows.
         list(file.reader.iter_batches(0, row_groups=[number]))
         groups.append(file.metadata.row_group(number))
-    if is_bomb(size, int(sum(_least_bytes(group) for group in groups))):
-        raise bomb(path, size)
+    most = most_bytes()
+    if is_bomb(size, int(sum(_least_bytes(group) for group in groups)), most):
+        raise bomb(path, size, most)
     chunks: list[pa.RecordBatch] = []
     part: list[pa.RecordBatch] = []
     bytes_out = kept = rows = 0
@@ -69,8 +70,8 @@ def _read(file: pq.ParquetFile, path: Path, size: int) -> pa.Table:
     for number, group in enumerate(groups):
         for batch in file.iter_batches(_batch_rows(group, unfolded), row_groups=[number]):
             bytes_out += sum(map(_bytes, batch.columns)) if unfolded else batch.nbytes
-            if is_bomb(size, bytes_out):
-                raise bomb(path, size)
+            if is_bomb(size, bytes_out, most):
+                raise bomb(path, size, most)
             part.append(_plain(batch) if unfolded else batch)
             rows += batch.num_rows
             if rows >= CHUNK_ROWS or bytes_out - kept >= CHUNK_BYTES:
