@@ -25,14 +25,13 @@ from tunesmith.errors import ConfigError, DataError, NotFoundError
 from tunesmith.experiments.comparison import compare_experiments
 from tunesmith.experiments.datasets import (
     check_data,
-    compare_versions,
-    export_version,
     import_data,
     inquire,
     open_versions,
     version_name,
 )
 from tunesmith.experiments.prepare import prepare
+from tunesmith.experiments.versions import compare_versions, export_version
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import DatasetVersion, Filters
 from tunesmith.tracking.store import Store

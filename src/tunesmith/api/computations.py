@@ -20,16 +20,10 @@ from tunesmith.data.reading.rows import ROW
 from tunesmith.data.writing import write_table
 from tunesmith.errors import ConfigError, DataError, Problem, TunesmithError
 from tunesmith.experiments.confinement import confinement_problems, hub_problems
-from tunesmith.experiments.datasets import (
-    Sender,
-    check_data,
-    compare_versions,
-    import_data,
-    inquire,
-    open_versions,
-)
+from tunesmith.experiments.datasets import Sender, check_data, import_data, inquire, open_versions
 from tunesmith.experiments.inspection import check_configuration, inspect_data
 from tunesmith.experiments.prepare import check
+from tunesmith.experiments.versions import compare_versions
 from tunesmith.settings import Settings
 from tunesmith.tracking.column_types import to_json
 from tunesmith.tracking.entities import DatasetVersion

@@ -25,13 +25,12 @@ from tunesmith.experiments.datasets import (
     Inquiry,
     analyze_data,
     check_data,
-    compare_versions,
-    export_version,
     import_data,
     inquire,
     open_versions,
     version_name,
 )
+from tunesmith.experiments.versions import compare_versions, export_version
 from tunesmith.settings import Settings
 from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.entities import DatasetVersion

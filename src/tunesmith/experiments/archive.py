@@ -23,9 +23,10 @@ import pyarrow.parquet as pq
 from tunesmith.data.content import dataset_hash
 from tunesmith.data.writing import write_table
 from tunesmith.errors import DataError, NotFoundError, StateError, StorageError
-from tunesmith.experiments.datasets import open_versions, whole_tables
+from tunesmith.experiments.datasets import open_versions
 from tunesmith.experiments.importing import import_folder
 from tunesmith.experiments.states import local_folder
+from tunesmith.experiments.versions import whole_tables
 from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import DatasetVersion, Experiment

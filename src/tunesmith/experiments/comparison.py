@@ -18,7 +18,7 @@ from tunesmith.errors import (
     StorageError,
     UserError,
 )
-from tunesmith.experiments.datasets import compare_versions
+from tunesmith.experiments.versions import compare_versions
 from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tracking.answers import Answers

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,12 @@ from tunesmith.data.analysis.summary import Analysis, analyze
 from tunesmith.data.checks.report import CheckReport
 from tunesmith.data.checks.tables import ByTokenizer
 from tunesmith.data.dataset import Examination, examine, hold_out
-from tunesmith.data.reading.files import UNREAD, ending, stem
+from tunesmith.data.reading.files import stem
 from tunesmith.data.reading.folders import SPLIT_OF_STEM
 from tunesmith.data.reading.rows import ROW
 from tunesmith.data.sources import Source, read_source
-from tunesmith.data.versions.diff import VersionDiff, diff
 from tunesmith.data.versions.store import Versions
-from tunesmith.data.writing import write_table
-from tunesmith.errors import DataError, NotFoundError, nearest
+from tunesmith.errors import AccessError
 from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Columns, Task
@@ -45,6 +43,9 @@ COMPARISONS = (
 """The rules that hold rows against each other."""
 
 _NAMES_TASK = ("task=", "task.name=")
+
+MOST_NAMESAKES = 10
+"""Names that are tried for a dataset that an experiment brings, before it is refused."""
 
 NO_MODEL = "none"
 """Stands for the model's name where only data are asked about."""
@@ -223,77 +224,6 @@ def analyze_data(inquiry: Inquiry) -> Analysis:
     )
 
 
-def compare_versions(
-    old: str, new: str, settings: Settings, examples: int
-) -> tuple[DatasetVersion, DatasetVersion, VersionDiff]:
-    """Two versions, and what changed from one to the other.
-
-    Raises NotFoundError when one of them isn't there.
-    """
-    versions = open_versions(settings)
-    before, after = versions.get(old), versions.get(new)
-    roles = after.report.get("columns", {})
-    changes = diff(
-        versions.read(before),
-        versions.read(after),
-        text_columns=[name for role, name in roles.items() if role != "label"] or None,
-        label_column=roles.get("label"),
-        examples=examples,
-    )
-    return before, after, changes
-
-
-def export_version(
-    reference: str, target: Path, split: str | None, settings: Settings, *, force: bool
-) -> list[Path]:
-    """Write a version's rows to `target`: a file, or a folder with a file for each split.
-
-    A split that Tunesmith held out is put back where its rows were, so that the file imported again
-    has the same content. Raises NotFoundError for an unknown version or split, DataError when
-    something is there already, or for an ending that can't be written.
-    """
-    versions = open_versions(settings)
-    version = versions.get(reference)
-    tables = versions.read(version)
-    if split is not None:
-        if split not in tables:
-            near = nearest(split, tables)
-            hint = f"; did you mean {near}?" if near else ""
-            raise NotFoundError(
-                f"{version.reference} has no split {split!r}; it has {', '.join(tables)}{hint}"
-            )
-        tables = {split: tables[split]}
-    else:
-        tables = whole_tables(tables, version.split_by)
-    if ending(target.name) != ("", "") or target.suffix.lower() in UNREAD:
-        if len(tables) > 1:
-            raise DataError(
-                f"{version.reference} has {len(tables)} splits ({', '.join(tables)}), and {target} "
-                "is one file: name a folder, or choose one with --split"
-            )
-        files = {target: next(iter(tables.values()))}
-    else:
-        files = {target / f"{name}.parquet": table for name, table in tables.items()}
-    there = [str(path) for path in files if path.exists()]
-    if there and not force:
-        raise DataError(f"{', '.join(there)} is there already; --force overwrites it")
-    for path, table in files.items():
-        write_table(table, path)
-    return list(files)
-
-
-def whole_tables(
-    tables: Mapping[str, pa.Table], split_by: Mapping[str, Any]
-) -> dict[str, pa.Table]:
-    """A version's splits as its source had them: held-out rows where they were."""
-    tables = dict(tables)
-    if not split_by:
-        return tables
-    split = split_by.get("split", "train")
-    together = pa.concat_tables([tables.pop(split), tables.pop(HELD_OUT)])
-    return {split: together.sort_by(ROW), **tables}
-
-
 def record_version(
     source: Source,
     request: DataConfig,
@@ -306,8 +236,13 @@ def record_version(
     name: str | None = None,
     description: str = "",
     sender: Sender | None = None,
+    owner: str = "",
 ) -> tuple[DatasetVersion, bool]:
     """Record a source as a version, unless its content is recorded already; whether it is new.
+
+    Without a `name` it is called after its source, for the `owner` of the experiment that needs it
+    (empty: whoever is at this machine); where that name is somebody else's dataset, its bare name
+    goes on to mean what it meant, and this one is called NAME-OWNER.
 
     `held_out` is the split that training takes, and the numbers of the rows held out of it: they
     become the version's split for evaluation (None: the source has such a split itself).
@@ -333,9 +268,10 @@ def record_version(
             "eval_fraction": request.eval_fraction,
             "eval_samples": request.eval_samples,
         }
-    version, new = open_versions(settings).record(
-        version_name(source) if name is None else name,
-        tables,
+    creator = sender.name if sender else owner or _who()
+    record = partial(
+        open_versions(settings).record,
+        tables=tables,
         hash=source.hash,
         source=sender.file if sender else source.location,
         split_by=split_by,
@@ -343,11 +279,41 @@ def record_version(
         report={"columns": dict(columns), **report.totals()},
         label_counts=report.label_counts,
         description=description,
-        created_by=sender.name if sender else _who(),
-        own=sender is not None and sender.own,
+        created_by=creator,
     )
+    if name is not None:
+        theirs = creator.__eq__ if sender is not None and sender.own else None
+        version, new = record(name, may_add=theirs)
+    else:
+        may_add = creator.__eq__ if owner else partial(_is_same_person, creator)
+        version, new = _record_beside(record, version_name(source), creator, may_add)
     store.record_dataset(version)
     return version, new
+
+
+def _record_beside(
+    record: Callable[..., tuple[DatasetVersion, bool]],
+    name: str,
+    creator: str,
+    may_add: Callable[[str], bool],
+) -> tuple[DatasetVersion, bool]:
+    """Record under `name`, or a name with the creator's in it where that is somebody else's."""
+    own = f"{name[:60]}-{_plain(creator)[:30]}"
+    for candidate in (name, own, *(f"{own}-{number}" for number in range(2, MOST_NAMESAKES))):
+        try:
+            return record(candidate, may_add=may_add)
+        except AccessError as error:
+            refused = error
+    raise refused
+
+
+def _is_same_person(creator: str, first: str) -> bool:
+    """Whether who is at this machine made a dataset: here, on another machine, or over its API."""
+    return (
+        not first
+        or first.startswith("local")
+        or first.partition("@")[0] == (creator.partition("@")[0])
+    )
 
 
 def open_versions(settings: Settings) -> Versions:
@@ -366,8 +332,12 @@ def version_name(source: Source) -> str:
         name = stem(path.name)
         if name.casefold() in {*SPLIT_OF_STEM, "data", "dataset"} and path.parent.name:
             name = path.parent.name
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")
-    return plain[:100] or "dataset"
+    return _plain(name)[:100] or "dataset"
+
+
+def _plain(name: str) -> str:
+    """`name` with nothing in it but what a dataset's name may hold."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")
 
 
 def _who() -> str:

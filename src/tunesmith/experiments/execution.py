@@ -204,7 +204,9 @@ class _Run:
             self._patiently(self._forget_points)
             self._patiently(self.mirror.update)  # no other machine shall go on from the old ones
             described = self._patiently(
-                lambda: describe(prepared, self.files, self.store, self.settings)
+                lambda: describe(
+                    prepared, self.files, self.store, self.settings, owner=experiment.owner
+                )
             )
             self._write(experiment, **described)
         return prepared

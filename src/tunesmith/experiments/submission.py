@@ -115,11 +115,15 @@ def with_absolute_paths(draft: Draft) -> Draft:
 
 
 def describe(
-    prepared: Prepared, files: ExperimentFiles, store: Store, settings: Settings
+    prepared: Prepared,
+    files: ExperimentFiles,
+    store: Store,
+    settings: Settings,
+    owner: str = "",
 ) -> dict[str, Any]:
     """What a prepared experiment's record says of configuration, data and environment.
 
-    Writes `config.yaml` and `data_report.json`, and records the data's version. Raises
+    Writes `config.yaml` and `data_report.json`, and records the data's version for `owner`. Raises
     StorageError.
     """
     config, dataset = prepared.config, prepared.dataset
@@ -131,6 +135,7 @@ def describe(
         dataset.held_out,
         settings,
         store,
+        owner=owner,
     )
     write_text(files.config, to_yaml(config))
     write_json(files.data_report, dataset.report.to_json())

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.config.sweep import Parameter, SweepConfig, as_field, is_whole
+from tunesmith.config.parameter import Parameter
+from tunesmith.config.sweep import SweepConfig, as_field, is_whole
 from tunesmith.tracking.entities import Metric
 from tunesmith.tracking.sweep_entities import Trial, TrialState
 

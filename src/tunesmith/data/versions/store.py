@@ -73,15 +73,15 @@ class Versions:
         label_counts: Mapping[str, int],
         description: str = "",
         created_by: str = "",
-        own: bool = False,
+        may_add: Callable[[str], bool] | None = None,
     ) -> tuple[DatasetVersion, bool]:
         """Record the content of `tables` as a version of `name`; whether it is a new one.
 
         `tables` are split → rows, each with the int64 column `_row`; other columns whose name
         begins with `_` are left out. `hash` names the content: where a version has it already, that
-        one is returned and nothing changes. A new version becomes the current one. With `own`, only
-        whoever made the dataset's first version adds others: AccessError is raised for `created_by`
-        who didn't.
+        one is returned and nothing changes. A new version becomes the current one. With `may_add`,
+        which gets who made the dataset's first version, AccessError is raised where a new one would
+        be made and it says no.
 
         Raises DataError when the name can't be used, there is no row, or the table of this name is
         none of Tunesmith's; StorageError when the version can't be written.
@@ -108,8 +108,8 @@ class Versions:
         token = secrets.token_hex(8)
 
         def commit(log: VersionLog) -> int:
-            if own:
-                _require_owner(log, created_by)
+            if may_add is not None and log.with_hash(hash) is None:
+                _require_owner(log, created_by, may_add)
             return _add(log, draft, tables, columns, token)
 
         log, number = self._commit(lambda: self._root.log(name), commit)
@@ -264,9 +264,9 @@ class Versions:
         )
 
 
-def _require_owner(log: VersionLog, created_by: str) -> None:
-    """Raises AccessError when somebody else made the first version."""
-    if log.versions and (first := log.version(min(log.versions))).created_by != created_by:
+def _require_owner(log: VersionLog, created_by: str, may_add: Callable[[str], bool]) -> None:
+    """Raises AccessError when `may_add` says no to who made the first version."""
+    if log.versions and not may_add((first := log.version(min(log.versions))).created_by):
         raise AccessError(
             f"the dataset {first.name} is {first.created_by or 'nobody'}'s, whose bare name a new "
             f"version would change: {created_by} may add versions only to datasets of their own; "
