@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.conftest import write_reviews
 
 from tunesmith.config.yaml import read_draft
 from tunesmith.errors import DataError, NotFoundError, StateError
-from tunesmith.experiments.archive import MANIFEST, export_experiment, import_archive
+from tunesmith.experiments.archive import MANIFEST, export_experiment
 from tunesmith.experiments.execution import execute
 from tunesmith.experiments.prepare import prepare
 from tunesmith.experiments.repetition import compare_repetition, prepare_again
 from tunesmith.experiments.submission import enqueue, submit
+from tunesmith.experiments.unpacking import import_archive
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.files import ExperimentFiles
@@ -72,8 +77,8 @@ def test_another_machine_takes_it_in_and_repeats_it_to_the_byte_from_the_rows_in
     assert (taken.id, taken.metrics) == (trained.id, trained.metrics)
     assert their_store.metrics(taken.id) == store.metrics(trained.id)
     assert {p.name for p in Path(str(taken.directory)).iterdir()} == {
-        "artifacts", "config.yaml", "data_report.json", "experiment.json", "history.jsonl",
-        "logs.txt", "metrics.json",
+        ".archive", "artifacts", "config.yaml", "data_report.json", "experiment.json",
+        "history.jsonl", "logs.txt", "metrics.json",
     }  # fmt: skip
     again = prepare_again(taken, there)
     assert again.dataset.name == "mine@1"
@@ -133,3 +138,104 @@ def test_what_waits_and_what_is_nowhere_cant_be_packed(
     with pytest.raises(NotFoundError, match="on the machine that trained it"):
         export_experiment(store.get(waiting.id), tmp_path / "one.zip", settings)
     assert not (tmp_path / "one.zip").exists()
+
+
+def _packed(
+    at: Path, record: dict[str, Any], *, files: dict[str, bytes] | None = None, **manifest: Any
+) -> Path:
+    """An archive as anybody could write it, with an experiment of 12 zeros."""
+    whole = {
+        "id": "0" * 12, "name": "reviews", "status": "succeeded", "task": "text-classification",
+        "model_name": "m", "dataset_name": "d", "created_at": "2026-11-01T00:00:00+00:00",
+        "config": {"task": {"name": "text-classification"}, "model": {"name": "m"},
+                   "data": {"dataset_name": "d"}},
+        **record,
+    }  # fmt: skip
+    entries = {"experiment/experiment.json": json.dumps(whole).encode(), **(files or {})}
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in entries.items()}
+    told = {"format": 1, "experiment": "0" * 12, "folder": "reviews_1", "files": hashes, **manifest}
+    path = at / f"{len(list(at.iterdir()))}.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(MANIFEST, json.dumps(told))
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_an_archive_gives_no_leave_to_run_code_and_says_not_whose_it_is(
+    their_store: Store, there: Settings, tmp_path: Path
+) -> None:
+    config = {
+        "task": {"name": "text-classification"}, "data": {"dataset_name": "d"},
+        "model": {"name": "results/reviews_1/model", "trust_remote_code": True},
+    }  # fmt: skip
+    about = json.dumps({"name": "other", "owner": "root", "id": "1" * 12}).encode()
+    evil = _packed(
+        tmp_path,
+        {"owner": "alice", "config": config, "queue": "cpu", "priority": 100},
+        files={
+            "experiment/config.yaml": yaml.safe_dump(config).encode(),
+            "experiment/about.json": about,
+        },
+    )
+    taken = import_archive(evil, their_store, there)
+    assert (taken.owner, taken.queue, taken.priority, taken.id) == ("", None, 0, "0" * 12)
+    assert taken.name == "other"
+    assert taken.config["model"]["trust_remote_code"] is False
+    written = yaml.safe_load((Path(str(taken.directory)) / "config.yaml").read_text())
+    assert written["model"]["trust_remote_code"] is False
+    assert import_archive(evil, their_store, there).id == taken.id, "twice is harmless"
+
+
+def test_other_content_under_a_known_id_is_refused(
+    their_store: Store, there: Settings, tmp_path: Path
+) -> None:
+    first = import_archive(_packed(tmp_path, {}), their_store, there)
+    for other in (
+        _packed(tmp_path, {"metrics": {"eval_accuracy": 1.0}}),
+        _packed(tmp_path, {"metrics": {"eval_accuracy": 1.0}}, folder="reviews_2"),
+    ):
+        with pytest.raises(DataError, match="known here with other content"):
+            import_archive(other, their_store, there)
+    assert their_store.get(first.id).metrics == {}
+
+
+def test_what_an_archive_may_not_be_is_refused_and_leaves_nothing(
+    their_store: Store, there: Settings, tmp_path: Path
+) -> None:
+    whole = _packed(tmp_path, {})
+    linked, twice, bomb = (tmp_path / f"{name}.zip" for name in ("linked", "twice", "bomb"))
+    for path in (linked, twice, bomb):
+        shutil.copy(whole, path)
+    with zipfile.ZipFile(linked, "a") as archive:
+        link = zipfile.ZipInfo("experiment/link")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+    with zipfile.ZipFile(twice, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr(MANIFEST, "{}")
+    with (
+        zipfile.ZipFile(bomb, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("experiment/zeros", "w", force_zip64=True) as stream,
+    ):
+        for _ in range(70):
+            stream.write(bytes(16 << 20))
+    cases = {
+        linked: "no plain file",
+        twice: "names a file twice",
+        bomb: "made to fill a disk",
+        _packed(tmp_path, {}, files={"data/" + "x" * 2000: b""}): "names a file",
+        _packed(tmp_path, {}, files={"experiment/.hidden": b""}): "names a file",
+        _packed(tmp_path, {}, files={"elsewhere/a": b""}): "names a file",
+        _packed(tmp_path, {}, files={"experiment/a\nb": b""}): "names a file",
+        _packed(tmp_path, {}, folder="a\nb"): "names a folder",
+        _packed(tmp_path, {}, experiment="../../etc"): "is no id",
+        _packed(tmp_path, {}, experiment="1" * 12): "names another experiment",
+        _packed(tmp_path, {}, padding="x" * (5 << 20)): "is larger than 4 MiB",
+        _packed(tmp_path, {"status": "running"}): "has ended",
+        _packed(tmp_path, {"name": {"a": 1}}): "can't be read",
+    }
+    for path, said in cases.items():
+        with pytest.raises(DataError, match=said):
+            import_archive(path, their_store, there)
+    assert not their_store.list()
+    assert not there.results_dir.exists() or not list(there.results_dir.iterdir())

@@ -8,8 +8,9 @@ import click
 
 from tunesmith.cli.once import OnceCommand
 from tunesmith.errors import DataError
-from tunesmith.experiments.archive import export_experiment, import_archive
+from tunesmith.experiments.archive import export_experiment
 from tunesmith.experiments.importing import import_folder
+from tunesmith.experiments.unpacking import import_archive
 from tunesmith.settings import Settings
 from tunesmith.tracking.files import ExperimentFiles
 from tunesmith.tracking.store import Store

@@ -7,32 +7,20 @@ in it is ever run.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-import tempfile
 import zipfile
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from tunesmith.data.content import dataset_hash
 from tunesmith.data.writing import write_table
-from tunesmith.errors import DataError, NotFoundError, StateError, StorageError
+from tunesmith.errors import DataError, NotFoundError, StateError
 from tunesmith.experiments.datasets import open_versions
-from tunesmith.experiments.importing import import_folder
 from tunesmith.experiments.states import local_folder
-from tunesmith.experiments.versions import whole_tables
 from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts
-from tunesmith.tracking.entities import DatasetVersion, Experiment
+from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.files import ExperimentFiles, write_json
-from tunesmith.tracking.permissions import settle
-from tunesmith.tracking.store import Store
 from tunesmith.training.placing import placed, sha256
 
 FORMAT = 1
@@ -103,38 +91,6 @@ def export_experiment(
     return Archive(place, len(files), not why, why)
 
 
-def import_archive(path: Path, store: Store, settings: Settings) -> Experiment:
-    """Take the experiment in the archive `path` into results folder, versions and store.
-
-    Twice is harmless. Raises DataError when it is no such archive, or damaged, and StorageError
-    when it can't be unpacked.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            manifest = _manifest(archive, path)
-            folder = settings.results_dir / manifest["folder"]
-            known = ExperimentFiles(folder).read_record().id if folder.exists() else None
-            if known not in (None, manifest["experiment"]):
-                raise DataError(f"{folder} is there already, and is another experiment: move it.")
-            settings.results_dir.mkdir(parents=True, exist_ok=True)
-            room = Path(tempfile.mkdtemp(prefix=".import.", dir=settings.results_dir))
-            try:
-                _unpack(archive, manifest["files"], room, path)
-                version = _take_data(room / "data", settings, path)
-                if not folder.exists():
-                    settle(room / "experiment")
-                    (room / "experiment").rename(folder)
-            finally:
-                shutil.rmtree(room, ignore_errors=True)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{path} is no archive of an experiment, or damaged: {error}") from error
-    except OSError as error:
-        raise StorageError(f"{path} can't be unpacked: {error.strerror or error}") from error
-    if version is not None:
-        store.record_dataset(version)
-    return import_folder(folder, store)
-
-
 def _copy_folder(experiment: Experiment, target: Path, settings: Settings) -> None:
     folder = local_folder(experiment, settings)
     if ExperimentFiles(folder).record.is_file():
@@ -181,80 +137,3 @@ def _copy_data(
     described = asdict(version) | {"splits": dict(version.splits), "created_at": ""}
     write_json(target / "version.json", described)
     return ""
-
-
-def _manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(archive.read(MANIFEST))
-        number, folder, files = manifest["format"], manifest["folder"], manifest["files"]
-        named = {name: str(digest) for name, digest in files.items()}
-        sound = isinstance(manifest["experiment"], str) and isinstance(number, int)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is no archive of an experiment ({MANIFEST}).") from error
-    if not sound or number > FORMAT:
-        raise DataError(
-            f"{path} is of another format ({number!r}; this version reads up to {FORMAT}): upgrade "
-            "Tunesmith."
-        )
-    for name in (folder, *named):
-        parts = PurePosixPath(name).parts
-        if not parts or ".." in parts or name.startswith("/") or "\\" in name or "\0" in name:
-            raise DataError(f"{path} is not to be trusted: it names a file {name!r}.")
-    if len(PurePosixPath(folder).parts) != 1 or folder.startswith("."):
-        raise DataError(f"{path} is not to be trusted: it names a folder {folder!r}.")
-    return {"experiment": manifest["experiment"], "folder": folder, "files": named}
-
-
-def _unpack(archive: zipfile.ZipFile, files: dict[str, str], room: Path, path: Path) -> None:
-    """The files that the manifest names, each of which must have its hash, and no others."""
-    sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-    if missing := [name for name in files if name not in sizes]:
-        raise DataError(f"{path} is damaged: {missing[0]} is missing.")
-    total, free = sum(sizes[name] for name in files), shutil.disk_usage(room).free
-    if total > free:
-        raise StorageError(
-            f"{path} needs {total / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free in "
-            f"{room.parent}."
-        )
-    for name, digest in files.items():
-        target = room / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        found, left = hashlib.sha256(), sizes[name]
-        with archive.open(name) as packed, target.open("wb") as stream:
-            # Not further than it says: what it says was held against the free space.
-            while left > 0 and (piece := packed.read(min(_PIECE, left))):
-                left -= len(piece)
-                found.update(piece)
-                stream.write(piece)
-        if found.hexdigest() != digest:
-            raise DataError(f"{path} is damaged: {name} is not what was packed.")
-
-
-def _take_data(folder: Path, settings: Settings, path: Path) -> DatasetVersion | None:
-    """Record the data version in the archive, which this installation may have already."""
-    if not folder.exists():
-        return None
-    try:
-        told = json.loads((folder / "version.json").read_text(encoding="utf-8"))
-        tables: dict[str, pa.Table] = {
-            split: pq.read_table(folder / f"{number}.parquet")
-            for number, split in enumerate(told["splits"])
-        }
-        whole = whole_tables(tables, told["split_by"])
-        if dataset_hash(whole) != told["hash"]:
-            raise DataError(f"{path} is damaged: its rows are not those of {told['hash']}.")
-        version, _ = open_versions(settings).record(
-            told["name"],
-            tables,
-            hash=told["hash"],
-            source=told["source"],
-            split_by=told["split_by"],
-            rules=told["rules"],
-            report=told["report"],
-            label_counts=told["label_counts"],
-            description=told["description"],
-            created_by=told["created_by"],
-        )
-    except (KeyError, ValueError, TypeError, pa.ArrowException) as error:
-        raise DataError(f"{path} is damaged: its data can't be read ({error}).") from error
-    return version

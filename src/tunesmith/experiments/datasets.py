@@ -268,40 +268,49 @@ def record_version(
             "eval_fraction": request.eval_fraction,
             "eval_samples": request.eval_samples,
         }
-    creator = sender.name if sender else owner or _who()
-    record = partial(
-        open_versions(settings).record,
-        tables=tables,
-        hash=source.hash,
-        source=sender.file if sender else source.location,
-        split_by=split_by,
-        rules=request.validation_rules.model_dump(mode="json"),
-        report={"columns": dict(columns), **report.totals()},
-        label_counts=report.label_counts,
-        description=description,
-        created_by=creator,
-    )
-    if name is not None:
-        theirs = creator.__eq__ if sender is not None and sender.own else None
-        version, new = record(name, may_add=theirs)
+    creator = sender.name if sender else owner or this_person()
+    content: dict[str, Any] = {
+        "tables": tables,
+        "hash": source.hash,
+        "source": sender.file if sender else source.location,
+        "split_by": split_by,
+        "rules": request.validation_rules.model_dump(mode="json"),
+        "report": {"columns": dict(columns), **report.totals()},
+        "label_counts": report.label_counts,
+        "description": description,
+    }
+    if name is None:
+        may_add = creator.__eq__ if owner else None
+        version, new = record_beside(
+            settings, version_name(source), creator, may_add=may_add, **content
+        )
     else:
-        may_add = creator.__eq__ if owner else partial(_is_same_person, creator)
-        version, new = _record_beside(record, version_name(source), creator, may_add)
+        theirs = creator.__eq__ if sender is not None and sender.own else None
+        version, new = open_versions(settings).record(
+            name, created_by=creator, may_add=theirs, **content
+        )
     store.record_dataset(version)
     return version, new
 
 
-def _record_beside(
-    record: Callable[..., tuple[DatasetVersion, bool]],
+def record_beside(
+    settings: Settings,
     name: str,
     creator: str,
-    may_add: Callable[[str], bool],
+    *,
+    may_add: Callable[[str], bool] | None = None,
+    **content: Any,
 ) -> tuple[DatasetVersion, bool]:
-    """Record under `name`, or a name with the creator's in it where that is somebody else's."""
+    """Record under `name`, or a name with the creator's in it where that is somebody else's.
+
+    `content` is what `Versions.record` takes. `may_add` tells by its maker whether a dataset is the
+    creator's; None: as for whoever is at this machine. Raises as `Versions.record`.
+    """
+    versions, allowed = open_versions(settings), may_add or partial(_is_same_person, creator)
     own = f"{name[:60]}-{_plain(creator)[:30]}"
     for candidate in (name, own, *(f"{own}-{number}" for number in range(2, MOST_NAMESAKES))):
         try:
-            return record(candidate, may_add=may_add)
+            return versions.record(candidate, created_by=creator, may_add=allowed, **content)
         except AccessError as error:
             refused = error
     raise refused
@@ -340,6 +349,6 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")
 
 
-def _who() -> str:
-    """User and machine."""
+def this_person() -> str:
+    """Who is at this machine: user and machine."""
     return f"{user_name()}@{platform.node()}"

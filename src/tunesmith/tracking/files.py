@@ -107,7 +107,8 @@ class ExperimentFiles:
         try:
             values = json.loads(self.record.read_text(encoding="utf-8"))
             if self.about.exists():
-                values |= json.loads(self.about.read_text(encoding="utf-8"))
+                about = json.loads(self.about.read_text(encoding="utf-8"))
+                values |= {name: about[name] for name in ("name", "note", "tags") if name in about}
             for name in ("created_at", "started_at", "finished_at", "cancel_requested_at"):
                 if values.get(name):
                     values[name] = datetime.fromisoformat(values[name])
