@@ -75,4 +75,6 @@ SENTENCES = N_(
     "is not valid JSON: {error}",
     "is nested too deeply to be a row",
     "is not an object but {value}; a row is {{…}}",
+    "phone numbers in {n} texts of {split} after the first {most} that may hold one "
+    "(personal_data: drop looks at all)",
 )

@@ -128,4 +128,14 @@ SENTENCES = N_(
     "{reference} names a version of a dataset, and dataset versions are not available here; "
     "give a file, a folder, package:NAME/inner/path, or a dataset of the hub",
     "{error}. A dataset of this name was imported: did you mean {name}?",
+    "Reading and checking the data took longer than {seconds} s and was given up "
+    "(TUNESMITH_CHECK_SECONDS). Send fewer rows or shorter texts; or import them at the "
+    "machine itself, with tunesmith data import.",
+    "The process that read the data ended before it was done; most probably the memory "
+    "was used up. Send fewer rows.",
+    "{path} expands from {size} KiB to more than {most} MiB, a third of the memory that "
+    "is left on this machine: reading stopped. Free some memory, read it on a machine "
+    "with more, or give fewer rows",
+    "{path}: a JSON document of {size} MiB takes more memory to read than is left on this"
+    " machine; write it as JSON Lines, one object a line",
 )
