@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 from tests.conftest import write_reviews
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import tunesmith
 from tunesmith.cli.summary import print_summary
@@ -156,6 +158,30 @@ def test_what_was_not_seen_and_what_was_not_judged_is_said(
     assert "may be wrong" not in said
     report = json.loads((found.path / "data_report.json").read_text())
     assert "label_imbalance" in report["counts"]
+
+
+def test_a_base_classifier_is_judged_by_the_names_of_its_own_labels(
+    classification: Asked, settings: Settings, reviews: Path, tmp_path: Path
+) -> None:
+    header, *rows = reviews.read_text(encoding="utf-8").splitlines()
+    good = [row for row in rows if row.endswith(",good")][:90]
+    bad = [row for row in rows if row.endswith(",bad")][:30]
+    data, base = tmp_path / "uneven.csv", tmp_path / "base"
+    data.write_text("\n".join([header, *good, *bad, ""]), encoding="utf-8")
+    kept = classification["model"]["name"]
+    model = AutoModelForSequenceClassification.from_pretrained(
+        kept, id2label={0: "GOOD", 1: "BAD"}, label2id={"GOOD": 0, "BAD": 1}
+    )
+    torch.nn.init.zeros_(model.classifier.weight)
+    model.classifier.bias.data = torch.tensor([5.0, 0.0])  # all is good
+    model.save_pretrained(base)
+    AutoTokenizer.from_pretrained(kept).save_pretrained(base)
+    classification["model"] |= {"name": str(base)}
+    classification["data"] |= {"dataset_name": str(data)}
+    classification["training"] |= {"max_steps": 1}
+    found = tunesmith.train(classification, settings=settings)
+    shares = found.metrics["score"]
+    assert shares["untrained"]["accuracy"] == shares["baseline"]["value"] > 0.7
 
 
 def test_the_best_checkpoint_is_kept_and_patience_ends_training(

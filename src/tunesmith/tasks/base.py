@@ -437,6 +437,14 @@ class Task(ABC):
         """
         return None if fresh else self
 
+    def with_labels_of(self, names: Mapping[str, Any]) -> Task | None:
+        """The task with its labels in the order of `names`, the base model's own `id2label`.
+
+        As such it is what the base model, its head still its own, answers. None where nothing
+        about the order would change, or the names are no labels of this task.
+        """
+        return None
+
     @abstractmethod
     def usage(self, base_model: str) -> str:
         """Python code that loads the adapter from the folder `final_model` and uses it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.tasks.base import Answer
@@ -22,6 +22,19 @@ def in_order(labels: Iterable[str]) -> list[str]:
     if any(map(math.isnan, numbers)):
         return by_name
     return [label for _, label in sorted(zip(numbers, by_name, strict=True))]
+
+
+def as_ordered(labels: Sequence[str], names: Mapping[str, Any]) -> list[str] | None:
+    """`labels` in the order in which `names`, a base model's `id2label`, has them.
+
+    Capitals don't matter. None where the order is the same, or the names are others.
+    """
+    known = {label.casefold(): label for label in labels}
+    theirs = [str(names[number]).casefold() for number in sorted(names, key=int)]
+    if len(known) < len(labels) or sorted(theirs) != sorted(known):
+        return None
+    found = [known[name] for name in theirs]
+    return None if found == list(labels) else found
 
 
 def probabilities(logits: torch.Tensor, *, several: bool) -> list[list[float]]:

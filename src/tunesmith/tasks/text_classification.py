@@ -23,7 +23,7 @@ from tunesmith.tasks.base import (
 )
 from tunesmith.tasks.columns import Wanted
 from tunesmith.tasks.figures import LABELS, Counts, confusion, without_rows
-from tunesmith.tasks.labels import chosen, in_order, label_answers, probabilities
+from tunesmith.tasks.labels import as_ordered, chosen, in_order, label_answers, probabilities
 from tunesmith.tasks.texts import TextTask
 from tunesmith.tasks.values import canonical
 
@@ -326,6 +326,15 @@ class TextClassification(TextTask):
         own = TextClassification(self.options)
         own.restore({**self.facts(), "labels": [str(names[key]) for key in sorted(names, key=int)]})
         return own if len(own.labels) == len(self.labels) else self
+
+    def with_labels_of(self, names: Mapping[str, Any]) -> TextClassification | None:
+        ordered = as_ordered(self.labels, names)
+        if ordered is None:
+            return None
+        weights = self.weights and [self.weights[self.labels.index(label)] for label in ordered]
+        own = TextClassification(self.options)
+        own.restore({"labels": ordered, "weights": weights})
+        return own
 
     def usage(self, base_model: str) -> str:
         several = ', top_k=None, function_to_apply="sigmoid"' if self.options.multi_label else ""

@@ -44,6 +44,7 @@ from tunesmith.tasks.entities import (
     words_of,
 )
 from tunesmith.tasks.figures import ENTITIES, Counts, without_rows
+from tunesmith.tasks.labels import as_ordered
 from tunesmith.tasks.texts import TEXT_NAMES, require_padding
 
 if TYPE_CHECKING:
@@ -445,6 +446,14 @@ class TokenClassification(Task):
         own = TokenClassification(self.options)
         own.restore({"labels": [str(names[key]) for key in sorted(names, key=int)]})
         return own if len(own.labels) == len(self.labels) else self
+
+    def with_labels_of(self, names: Mapping[str, Any]) -> TokenClassification | None:
+        ordered = as_ordered(self.labels, names)
+        if ordered is None:
+            return None
+        own = TokenClassification(self.options)
+        own.restore({"labels": ordered})
+        return own
 
     def usage(self, base_model: str) -> str:
         return f"""from peft import PeftModel

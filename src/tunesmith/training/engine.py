@@ -128,7 +128,7 @@ def _train(work: Training, *, resume: bool, meeting: Meeting | None) -> Training
     )
     reporter.phase(Phase.EVALUATING, "the untrained model, for comparison")
     with with_weights(model, untrained_weights):
-        untrained = task.score(work.judge(model))
+        untrained = _untrained(work, model)
     metrics = _metrics(work, model, progress, ending, score, predictions, untrained)
     for caution in metrics["cautions"]:
         reporter.warning(caution)
@@ -151,6 +151,14 @@ def _train(work: Training, *, resume: bool, meeting: Meeting | None) -> Training
     metrics["peak_memory_bytes"] = _peak_memory(work.plan.device)
     metrics["estimated_memory_bytes"] = work.memory_estimate
     return TrainingResult(metrics, predictions, score.main, score.metrics[score.main], errors)
+
+
+def _untrained(work: Training, model: Any) -> Score:
+    """The score of `model` as it began; by name where the base model's own head has our labels."""
+    file = work.source.folder / "config.json"
+    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    own = work.task.with_labels_of(settings.get("id2label") or {})
+    return (own or work.task).score(work.judge(model, task=own))
 
 
 def _metrics(

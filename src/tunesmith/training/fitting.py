@@ -81,27 +81,29 @@ class Training:
         return self.rows_judged or eval_batch_size(self.config, self.task)
 
     def judge(
-        self, model: Any, *, generate: bool = True, reporter: Reporter | None = None
+        self,
+        model: Any,
+        *,
+        generate: bool = True,
+        reporter: Reporter | None = None,
+        task: Task | None = None,
     ) -> list[Prediction]:
         """`model`'s predictions for the held-out rows; `reporter` is heard instead of ours.
 
-        Where memory runs out, all are judged again in batches of half the rows, and later ones too:
-        the same batches give the same scores.
+        `task` judges instead of ours: the same, with its labels in another order. Where memory runs
+        out, all are judged again in batches of half the rows: the same batches, the same scores.
         """
+        examples = self.eval_examples or []
+        if task is not None:
+            limit, rows = self.config.data.max_length, self.data.evaluation
+            examples = task.encode(rows, self.data.columns, self.tokenizer, limit)
 
         def judged(rows: int) -> list[Prediction]:
             return evaluate(
-                model,
-                self.task,
-                self.data.evaluation,
-                self.eval_examples or [],
-                self.data.columns,
-                self.tokenizer,
-                self.plan,
-                rows,
-                generate=generate,
+                model, task or self.task, self.data.evaluation, examples, self.data.columns,
+                self.tokenizer, self.plan, rows, generate=generate,
                 reporter=reporter or self.reporter,
-            )
+            )  # fmt: skip
 
         return self._in_batches(judged)
 
