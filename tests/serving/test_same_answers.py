@@ -110,13 +110,13 @@ def plain_peft(base: Path, trained: TrainedExperiment, question: str) -> str:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     folder = Path(str(trained.record.directory)) / "artifacts" / "final_model"
-    model = AutoModelForCausalLM.from_pretrained(base)
+    model: Any = AutoModelForCausalLM.from_pretrained(base)
     model.generation_config = GenerationConfig.from_pretrained(folder)
     model = PeftModel.from_pretrained(model, folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     # Plain transformers takes control tokens in texts for what they are called.
     said = question.replace("<|", "<\0|")
-    text = tokenizer.apply_chat_template(
+    text: Any = tokenizer.apply_chat_template(
         [{"role": "user", "content": said}], tokenize=False, add_generation_prompt=True
     )
     ids = [

@@ -234,7 +234,7 @@ DATED = CHATML.replace("{% for", "{{ 'Today is ' + strftime_now('%d %B %Y') + '.
 
 
 def test_a_template_with_todays_date_always_writes_the_same() -> None:
-    tokenizer = byte_tokenizer(DATED)
+    tokenizer: Any = byte_tokenizer(DATED)
     chat_format = ChatFormat(tokenizer, day=date(2026, 2, 3))
     (ids,) = chat_format.prompts([question("x")])
     assert tokenizer.decode(ids).startswith("Today is 03 February 2026.\n<|im_start|>user")
@@ -253,7 +253,8 @@ def test_a_date_that_cannot_be_fixed_is_refused() -> None:
 
 
 def test_a_question_that_is_too_long_loses_its_end_and_keeps_the_format() -> None:
-    chat_format = ChatFormat(tokenizer := byte_tokenizer(CHATML))
+    tokenizer: Any = byte_tokenizer(CHATML)
+    chat_format = ChatFormat(tokenizer)
     turns = question("0123456789")
     (whole,) = chat_format.prompts([turns])
     assert chat_format.fitted(turns, len(whole)) == (whole, False)

@@ -204,6 +204,17 @@ def test_an_empty_answer_is_refused_with_its_row() -> None:
         task_with().fit([], [{"_row": 9, "messages": TALK["messages"][:3]}], TALKS)
 
 
+def test_an_answer_that_is_a_thought_alone_is_none_unless_thoughts_are_kept() -> None:
+    for thought in ("<think>Hm.</think>", " <think>\nHm.", "<think></think>\n"):
+        row: Row = {"prompt": "x", "answer": thought}
+        talk: Row = {"messages": [*TALK["messages"][:1], {"role": "assistant", "content": thought}]}
+        for asked, columns in ((row, PAIRS), (talk, TALKS)):
+            ((rule, advice),) = task_with().faults(asked, columns)
+            assert (rule, "a thought alone" in advice) == ("missing_answers", True)
+            assert not list(task_with(thinking="keep").faults(asked, columns))
+    assert not list(task_with().faults({"prompt": "x", "answer": "<think>Hm.</think>Four"}, PAIRS))
+
+
 def test_a_base_model_without_a_chat_format_is_refused() -> None:
     with pytest.raises(ModelError, match="not a chat model"):
         task_with().prepare_tokenizer(byte_tokenizer())

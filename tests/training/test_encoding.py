@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.tasks.chat_formats import CHATML, FORGETS, byte_tokenizer
 
+from tunesmith.config.schema import ExperimentConfig
 from tunesmith.config.yaml import read_draft
 from tunesmith.experiments.prepare import prepare
 from tunesmith.settings import Settings
+from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
 from tunesmith.training.encoding import KEPT, encode
 from tunesmith.training.fitting import Training, begin
 from tunesmith.training.plan import make_plan
@@ -155,3 +158,65 @@ def test_a_cache_that_cannot_be_written_changes_nothing(
     settings.cache_dir.mkdir()
     (settings.cache_dir / KEPT).write_text("in the way")
     assert encoded(classification).train_examples
+
+
+# -- chats that don't fit ------------------------------------------------------------------------
+
+
+class Hears(Reporter):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def chats(limit: int, *, template: str, answers: Sequence[str]) -> tuple[Training, list[str]]:
+    """Conversations of these answers, encoded with at most `limit` tokens each; the warnings."""
+    tokenizer = byte_tokenizer(template)
+    task = SupervisedFineTuning(SftOptions())
+    task.prepare_tokenizer(tokenizer)
+    turns = [
+        turn
+        for answer in answers[:-1]
+        for turn in (
+            {"role": "user", "content": "?"}, {"role": "assistant", "content": answer}
+        )
+    ]  # fmt: skip
+    last = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answers[-1]}]
+    short = {"_row": 2, "messages": [last[0], {"role": "assistant", "content": "a"}]}
+    rows = [{"_row": 1, "messages": [*turns, *last]}, short]
+    reporter = Hears()
+    config = ExperimentConfig.model_validate(
+        {"model": {"name": "m"}, "task": {"name": "sft"}, "data": {"dataset_name": "d",
+         "max_length": limit}}
+    )  # fmt: skip
+    data = TrainingData(rows, rows[1:], {"messages": "messages"}, {})
+    nothing: Any = None
+    work = Training(config, task, data, nothing, nothing, Path(), reporter, tokenizer=tokenizer)
+    encode(work)
+    return work, reporter.warnings
+
+
+def test_answers_that_lose_their_end_are_counted_with_the_length_to_set() -> None:
+    work, warnings = chats(200, template=CHATML, answers=["x" * 50])
+    assert not warnings
+    whole = max(len(example["input_ids"]) for example in work.train_examples or [])
+    work, warnings = chats(whole - 1, template=CHATML, answers=["x" * 50])
+    assert warnings == [
+        f"1 of 2 train rows lose the end of an answer to data.max_length={whole - 1} (rows 1): no "
+        f"adapter learns from them to stop. Set data.max_length={whole} to keep all of them whole."
+    ]
+    cut = max(work.train_examples or [], key=lambda example: len(example["input_ids"]))
+    assert cut["labels"][-1] == ord("x") or cut["labels"][-1] == cut["labels"][-2]
+
+
+def test_a_row_of_several_answers_is_learned_whole_where_the_format_rewrites_them() -> None:
+    for template, examples in ((CHATML, 2), (FORGETS, 3)):
+        work, warnings = chats(300, template=template, answers=["one", "two"])
+        assert not warnings
+        assert len(work.train_examples or []) == examples
+        assert len(work.train_rows or []) == 2
+        assert sum(example["targets"] for example in work.train_examples or []) == 4 + 4 + 2

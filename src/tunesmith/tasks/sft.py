@@ -111,10 +111,16 @@ class SupervisedFineTuning(ChatTask):
 
     def faults(self, row: Row, columns: Columns) -> Iterable[tuple[str, str]]:
         if "messages" in columns:
-            return chat_faults(row[columns["messages"]])
-        if not canonical(row[columns["completion"]]).strip():
-            return [("missing_answers", "write the answer, or remove the row")]
-        return ()
+            faults = list(chat_faults(row[columns["messages"]]))
+            said = "" if faults else self.messages(row, columns)[-1]["content"]
+        else:
+            said = canonical(row[columns["completion"]])
+            faults = []
+            if not said.strip():
+                faults.append(("missing_answers", "write the answer, or remove the row"))
+        if not faults and self.options.thinking == "off" and not without_thought(said).strip():
+            faults.append(("missing_answers", "the answer is a thought alone: write what it says"))
+        return faults
 
     def key(self, row: Row, columns: Columns) -> str:
         turns = self.messages(row, columns)

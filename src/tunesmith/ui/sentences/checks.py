@@ -8,6 +8,7 @@ SENTENCES = N_(
     "line {line}: {reason}",
     "write the text, or remove the row",
     "write the answer, or remove the row",
+    "the answer is a thought alone: write what it says",
     "{n} characters, at least {least} are wanted",
     "{n} characters, at most {most} are wanted",
     "give the row a label",
