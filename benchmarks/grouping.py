@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from benchmarks.grouping_sets import (
     HELD_OUT,
     NEED_NOTHING,
@@ -37,6 +36,7 @@ from benchmarks.grouping_sets import (
     Wheel,
     small_model,
 )
+
 from tunesmith.config.yaml import read_draft
 from tunesmith.experiments.prepare import Prepared, prepare
 from tunesmith.settings import Settings
