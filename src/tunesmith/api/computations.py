@@ -14,6 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
+
+from tunesmith.api.places import problem_without_places
 from tunesmith.api.uploaded import named_by_content
 from tunesmith.config.yaml import Draft, read_draft
 from tunesmith.data.reading.rows import ROW
@@ -25,6 +28,7 @@ from tunesmith.experiments.inspection import check_configuration, inspect_data
 from tunesmith.experiments.prepare import check
 from tunesmith.experiments.versions import compare_versions
 from tunesmith.settings import Settings
+from tunesmith.tasks.values import no_formula
 from tunesmith.tracking.column_types import to_json
 from tunesmith.tracking.entities import DatasetVersion
 from tunesmith.tracking.store import Store
@@ -104,7 +108,7 @@ def validate(values: Mapping[str, Any], settings: Settings) -> tuple[list[Proble
             raise draft.error(out)
         return [], check(draft, settings)
     except ConfigError as error:
-        return list(error.problems), []
+        return [problem_without_places(p, settings) for p in error.problems], []
 
 
 def check_rows(
@@ -130,8 +134,17 @@ def rejected_csv(values: Mapping[str, Any], settings: Settings, *, hub: bool) ->
     _found, rejected = check_configuration(_confined(values, settings, hub=hub), settings)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "rejected.csv"
-        write_table(rejected, path)
+        write_table(_without_formulas(rejected), path)
         return path.read_bytes()
+
+
+def _without_formulas(table: pa.Table) -> pa.Table:
+    """`table` with texts and names of columns that no spreadsheet takes for formulas."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            texts = [text and no_formula(text) for text in table.column(number).to_pylist()]
+            table = table.set_column(number, field, pa.array(texts, field.type))
+    return table.rename_columns([no_formula(name) for name in table.column_names])
 
 
 def report_of(reference: str, assignments: list[str], settings: Settings) -> dict[str, Any]:

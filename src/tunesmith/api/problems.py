@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from tunesmith.api.headers import secure
+from tunesmith.api.places import without_places
 from tunesmith.api.schemas.problem import FieldProblem, ProblemDetails
 from tunesmith.errors import (
     AccessError,
@@ -253,7 +254,13 @@ def _headers(error: TunesmithError) -> dict[str, str]:
 
 async def _tunesmith_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TunesmithError)
-    return error_response(error, request.url.path)
+    response = error_response(error, request.url.path)
+    service = getattr(request.app.state, "service", None)
+    if service is not None:
+        said = without_places(bytes(response.body).decode(), service.settings).encode()
+        response.body = said
+        response.headers["Content-Length"] = str(len(said))
+    return response
 
 
 async def _os_error(request: Request, error: Exception) -> Response:

@@ -82,3 +82,22 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return int(value) if _is_integral(value) else value
     return canonical(value)
+
+
+def no_formula(text: str) -> str:
+    """`text` for a cell of a spreadsheet, with an apostrophe before what would begin a formula.
+
+    Numbers stay as they are (OWASP, "CSV Injection").
+    """
+    return f"'{text}" if text.startswith(FORMULA_BEGINS) and not _is_number(text) else text
+
+
+FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

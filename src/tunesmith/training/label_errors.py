@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.tasks.base import Prediction
+from tunesmith.tasks.values import no_formula
 
 METHOD = "confident learning (Northcutt, Jiang and Chuang 2021)"
 CAVEAT = (
@@ -85,8 +86,11 @@ class LabelErrors:
         for error in self.found:
             confidence, margin = f"{error.suggested_probability:.4f}", f"{error.margin:.4f}"
             writer.writerow(
-                [error.row, error.label, error.suggested, confidence, margin, error.text]
-            )
+                [
+                    error.row, no_formula(error.label), no_formula(error.suggested),
+                    confidence, margin, no_formula(error.text),
+                ]
+            )  # fmt: skip
         return text.getvalue()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tunesmith.config.schema import ValidationRules
+from tunesmith.config.rules import ValidationRules
 from tunesmith.data.checks.report import CheckReport
 from tunesmith.data.checks.tables import Checked, check_tables
 from tunesmith.data.sources import read_source

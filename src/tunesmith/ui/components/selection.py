@@ -11,6 +11,7 @@ import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentSummary
 from tunesmith.errors import TunesmithError
+from tunesmith.tasks.values import no_formula
 from tunesmith.ui import navigation, said, session
 from tunesmith.ui.language import _, translate_number
 from tunesmith.ui.markdown import as_it_is
@@ -84,9 +85,9 @@ def export(filters: Mapping[str, Any]) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    """The value; text that begins as a formula does gets an apostrophe before it (OWASP)."""
+    """The value; text that begins as a formula does gets an apostrophe before it."""
     value = "; ".join(value) if isinstance(value, list) else value
-    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value
+    return no_formula(value) if isinstance(value, str) else value
 
 
 def _confirm(chosen: Sequence[ExperimentSummary]) -> None:
