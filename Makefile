@@ -17,7 +17,7 @@ SERVICES := $(PYTHON) scripts/services.py $(foreach name,$(PROFILES),--profile $
   data-versions example-data start stop start-services stop-services \
   restart-services logs-services images-quick images images-cuda prove-images k8s-quick-deploy \
   k8s-port-forward k8s-dashboard k8s-status k8s-logs k8s-scale k8s-cleanup translations screenshots \
-  bench chaos test lint format
+  bench chaos fuzz test lint format
 
 help:  ## list every target
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-18s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -135,6 +135,9 @@ bench: environment-bench  ## time and memory of every part, beside other tools; 
 	@$(BIN)/python -m benchmarks.training
 	@$(BIN)/python -m benchmarks.quality
 	@$(BIN)/python benchmarks/monitor.py
+
+fuzz: environment-dev  ## send nonsense to a running API for MINUTES=30: what each answer costs
+	@$(BIN)/python scripts/fuzz.py --minutes $(or $(MINUTES),30) $(ARGS)
 
 chaos: environment-dev  ## kill, double, fill up every part, ROUNDS=50 times each; an hour or two
 	@TUNESMITH_CHAOS_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/chaos --timeout 36000 -n 3 $(ARGS)
