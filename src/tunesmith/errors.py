@@ -18,6 +18,7 @@ TunesmithError                 exit code 1
 ├── LeaseLostError             another process may train the experiment now, this one no longer
 ├── ServiceError               a service (broker, API, worker) can't be started or reached
 ├── StorageError               a file or the store can't be written
+│   ├── BusyError              another process has kept the store locked for long
 │   └── UnreachableError       a storage on the network does not answer
 └── Interrupted                exit code 130: stopped by the user, who can resume
 """
@@ -242,6 +243,10 @@ class VerificationError(TrainingError):
 
 class StorageError(TunesmithError):
     """Raised when a file or the store can't be written: a full disk, a read-only folder."""
+
+
+class BusyError(StorageError):
+    """Raised when another process has kept the store locked for long: nothing is wrong with it."""
 
 
 class UnreachableError(StorageError):

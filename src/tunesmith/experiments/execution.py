@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunesmith import training
 from tunesmith.config.yaml import read_draft, to_yaml
 from tunesmith.errors import (
+    BusyError,
     Interrupted,
     LeaseLostError,
     ProcessKilledError,
@@ -42,6 +43,7 @@ from tunesmith.experiments.states import (
 )
 from tunesmith.experiments.submission import describe
 from tunesmith.settings import Settings
+from tunesmith.tasks.base import Prediction
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.files import ExperimentFiles, write_json, write_lines, write_text
 from tunesmith.tracking.store import Store
@@ -52,6 +54,9 @@ if TYPE_CHECKING:  # it brings torch with it
     from tunesmith.training.meeting import Meeting
 
 T = TypeVar("T")
+
+MOST_SCORES = 100
+"""Scores of a prediction, one a label, that its file keeps."""
 
 SAME_WISH = 0.5
 """Seconds within which another signal says nothing new: a service manager tells the worker and its
@@ -218,7 +223,7 @@ class _Run:
         files = self.files
         if result.label_errors is not None and result.label_errors.found:
             write_text(files.label_errors, result.label_errors.to_csv())
-        write_lines(files.predictions, (asdict(prediction) for prediction in result.predictions))
+        write_lines(files.predictions, map(_as_line, result.predictions))
         metrics = {
             "experiment_id": experiment.id,
             "experiment_name": experiment.name,
@@ -323,16 +328,30 @@ class _Run:
     ) -> T:
         """`write`, tried again while a store can't be reached and the lease may still hold.
 
+        While others keep it locked it is tried again as long as that takes.
+
         `seconds` are by default those after which the lease is lost; `of` is what is waited out.
         """
         until = time.monotonic() + (seconds or self.settings.lease_seconds)
         while True:
             try:
                 return write()
-            except of:
-                if time.monotonic() > until or self.held.stop is Stop.LEASE_LOST:
+            except of as error:
+                over = time.monotonic() > until and not isinstance(error, BusyError)
+                if over or self.held.stop is Stop.LEASE_LOST:
                     raise
                 time.sleep(1.0)
+
+
+def _as_line(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as its file has it: without its scores where there are very many.
+
+    Of 5,000 labels they would be 100 MB for a thousand rows.
+    """
+    if len(prediction.scores) <= MOST_SCORES:
+        return asdict(prediction)
+    line = asdict(replace(prediction, scores=()))
+    return {**line, "scores_left_out": len(prediction.scores)}
 
 
 def _local_files(experiment: Experiment, settings: Settings) -> ExperimentFiles:

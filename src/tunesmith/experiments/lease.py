@@ -9,7 +9,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
 
-from tunesmith.errors import StorageError
+from tunesmith.errors import BusyError, StorageError, TunesmithError
 from tunesmith.settings import Settings
 from tunesmith.tracking.store import Store
 
@@ -103,6 +103,18 @@ class Lease:
     def _is_overdue(self) -> bool:
         return time.monotonic() - self._heard >= self._patience
 
+    def _is_still_ours(self) -> bool:
+        """Whether the store, which others keep from being written to, still says so.
+
+        Who would take it away has to write, too; and a reconciler that had to wait for that looks
+        again before it does.
+        """
+        try:
+            known = self._store.get(self.experiment_id)
+        except TunesmithError:
+            return False
+        return known.lease == self.token
+
     def _keep(self) -> None:
         while not self._done.wait(self._interval):
             if self._parent is not None and os.getppid() != self._parent:
@@ -115,8 +127,10 @@ class Lease:
     def _renew(self, **changes: Any) -> None:
         try:
             renewed = self._store.jobs.renew(self.experiment_id, self.token, **changes)
-        except StorageError:  # it may come back
-            if self._is_overdue():
+        except StorageError as error:  # it may come back
+            if isinstance(error, BusyError) and self._is_still_ours():
+                self._heard = time.monotonic()
+            elif self._is_overdue():
                 self.ask(Stop.LEASE_LOST)
             return
         self._heard = time.monotonic()

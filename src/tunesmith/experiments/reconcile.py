@@ -19,6 +19,9 @@ from tunesmith.tracking.entities import Experiment, Filters
 from tunesmith.tracking.machine import is_this_machine
 from tunesmith.tracking.store import Store
 
+LONG_WAIT = 0.5
+"""Seconds after which a store was locked by others, so that nobody could give a sign of life."""
+
 
 class Restart(Enum):
     """Whether an experiment whose process is gone may go on by itself."""
@@ -55,7 +58,10 @@ class Reconciler:
                 count, since = experiment.heartbeat, now
             self._seen[key] = (count, since)
             reason = _why_dead(experiment, now - since, self._patience)
-            if reason:
+            if reason and not _ended_here(experiment) and self._store.jobs.wait() > LONG_WAIT:
+                # Others kept the store locked: that it gave no sign of life says nothing.
+                self._seen[key] = (count, time.monotonic())
+            elif reason:
                 changed += _given_up(experiment, reason, self._store)
         for experiment in self._store.jobs.outside_queues():
             if _ended_here(experiment):
@@ -120,7 +126,10 @@ def is_alive(experiment: Experiment) -> bool:
 
 def _given_up(experiment: Experiment, reason: str, store: Store) -> list[Experiment]:
     try:
-        return [give_up(store.get(experiment.id), reason, store, restart=Restart.COUNTED)]
+        known = store.get(experiment.id)
+        if known.heartbeat != experiment.heartbeat:
+            return []  # it lives
+        return [give_up(known, reason, store, restart=Restart.COUNTED)]
     except (StateError, LeaseLostError, StorageError):
         return []  # another process was faster, or its folder can't be written
 

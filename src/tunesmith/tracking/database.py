@@ -26,7 +26,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
-from tunesmith.errors import StorageError, UserError
+from tunesmith.errors import BusyError, StorageError, UserError
 from tunesmith.tracking.schema import bring_to_head, current_revision, migrate
 
 BUSY_TIMEOUT = 30.0
@@ -178,7 +178,8 @@ class Database:
             cause = _cause(error)
             if self._password:
                 cause = cause.replace(str(self._password), "***")
-            raise StorageError(f"The store {self.name} can't be used: {cause}.") from error
+            kind = BusyError if _is_busy(error) else StorageError
+            raise kind(f"The store {self.name} can't be used: {cause}.") from error
 
 
 def display_url(url: URL) -> str:
@@ -266,6 +267,20 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     immediate = connection.get_execution_options().get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+_LOCKED = ("55P03", "40P01", "40001")
+"""PostgreSQL's codes of a lock that wasn't had, and of two that wait for each other
+(https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether others write, and that is all."""
+    original = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    if isinstance(original, sqlite3.Error):
+        code = getattr(original, "sqlite_errorcode", 0) & 0xFF
+        return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return getattr(original, "sqlstate", None) in _LOCKED
 
 
 def _cause(error: Exception) -> str:

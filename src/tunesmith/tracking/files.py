@@ -164,12 +164,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_lines(path: Path, values: Iterable[Any]) -> None:
-    """Write one JSON value a line, the file visible whole.
+    """Write one JSON value a line, the file visible whole; lines are made as they are written.
 
     Raises StorageError when the disk is full or the folder can't be written.
     """
-    lines = [json.dumps(finite(value), ensure_ascii=False, default=str) + "\n" for value in values]
-    write_text(path, "".join(lines))
+    lines = (json.dumps(finite(value), ensure_ascii=False, default=str) + "\n" for value in values)
+    _write(path, lines)
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
@@ -177,6 +177,10 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
 
     Raises StorageError when the disk is full or the folder can't be written.
     """
+    _write(path, [text], private=private)
+
+
+def _write(path: Path, parts: Iterable[str], *, private: bool = False) -> None:
     beside = path.with_name(f".{path.name}.partial")
     with _storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +188,7 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
         mode = 0o600 if private else 0o666
         made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(made, "w", encoding="utf-8") as stream:
-            stream.write(text)
+            stream.writelines(parts)
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(path)

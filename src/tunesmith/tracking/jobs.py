@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
@@ -222,6 +223,12 @@ class Jobs(Workers):
                 )
             )
             return get_experiment(connection, found)
+
+    def wait(self) -> float:
+        """How many seconds a write has to wait for others, now. Changes nothing."""
+        begun = time.monotonic()
+        with self._database.writing():
+            return time.monotonic() - begun
 
     def takeable(self, queues: Collection[str]) -> int:
         """How many experiments `take` could take from `queues` now."""

@@ -29,6 +29,9 @@ from tunesmith.tracking.tables import metrics
 _FEWEST = 3
 """Fewest points that the sampler chooses."""
 
+PART = 10_000
+"""Points that are written in one transaction: others wait a part of a second at most."""
+
 _COPIED_FROM = 100
 """Fewest points for which making ready to copy pays."""
 
@@ -37,6 +40,12 @@ _INCOMING = "incoming_metrics"
 _FIELDS = tuple(field.name for field in fields(Metric))
 _ROW = attrgetter(*_FIELDS)
 _KEY = attrgetter("experiment_id", "name", "step")
+
+
+def parts(points: Sequence[Metric]) -> Iterator[Sequence[Metric]]:
+    """`points` in parts of PART, each for a transaction of its own."""
+    for start in range(0, len(points), PART):
+        yield points[start : start + PART]
 
 
 def write(connection: Connection, points: Iterable[Metric]) -> None:

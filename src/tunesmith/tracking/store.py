@@ -2,8 +2,8 @@
 
 Rules, stated first:
 
-- The store is the truth. Each method is one transaction, done whole or not at all, and is safe to
-  call from many threads and processes at once.
+- The store is the truth. Each method is one transaction, done whole or not at all (but for many
+  points of metrics, which come in parts), and safe to call from many threads and processes.
 - A status changes through `change_status` and the queue (`jobs`) alone: one atomic update that
   names the statuses it expects, so that of two who try, one wins and the other is told.
 - What a process that trains writes names its lease, and is not written when that is lost.
@@ -282,7 +282,8 @@ class Store:
     def put(self, experiment: Experiment, metrics: Iterable[Metric] = ()) -> None:
         """Record an experiment whole with all its metrics, in place of what has its id now.
 
-        Doing it again changes nothing. Raises ValueError for a metric of another experiment.
+        Doing it again changes nothing, and completes what was ended halfway: its points come in
+        parts, so that others write in between. Raises ValueError for another one's metric.
         """
         points = list(metrics)
         if any(point.experiment_id != experiment.id for point in points):
@@ -295,7 +296,9 @@ class Store:
             connection.execute(
                 delete(tables.metrics).where(tables.metrics.c.experiment_id == experiment.id)
             )
-            metric_points.write(connection, points)
+        for part in metric_points.parts(points):
+            with self._database.writing() as connection:
+                metric_points.write(connection, part)
 
     def stats(self) -> Stats:
         """All experiments in a few numbers."""
@@ -321,7 +324,8 @@ class Store:
         """Record points of any number of metrics, all of them or none.
 
         A point replaces the one with its experiment, name and step, so that a resumed experiment
-        may repeat steps. With a `lease`, only while every experiment among them runs under it.
+        may repeat steps. With a `lease`, only while every experiment among them runs under it. Of
+        more than PART, each part is a transaction: others write in between.
 
         Raises NotFoundError when an experiment is not recorded, LeaseLostError.
         """
@@ -330,11 +334,12 @@ class Store:
             return
         ids = sorted({point.experiment_id for point in points})
         try:
-            with self._database.writing() as connection:
-                if lease is not None:
-                    for experiment_id in ids:
-                        require_lease(connection, experiment_id, lease)
-                metric_points.write(connection, points)
+            for part in metric_points.parts(points):
+                with self._database.writing() as connection:
+                    if lease is not None:
+                        for experiment_id in ids:
+                            require_lease(connection, experiment_id, lease)
+                    metric_points.write(connection, part)
         except IntegrityError as error:
             raise NotFoundError(
                 f"No experiment is recorded for metrics of {', '.join(ids)}."
