@@ -2,7 +2,7 @@
 
 A training that saves a checkpoint uses the processor or waits for the disk, and so does one that
 waits for its turn on a busy machine. One that does neither for a while is stopped (SIGSTOP), or
-waits for what never comes; its thread that gives signs of life uses next to nothing.
+waits for what never comes; its thread that keeps the heartbeat uses next to nothing.
 """
 
 from __future__ import annotations

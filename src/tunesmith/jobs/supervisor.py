@@ -40,7 +40,7 @@ FAREWELL = 300.0
 """Seconds between an experiment's recorded end and its process's: its last files are copied."""
 
 LOST_GRACE = 5.0
-"""Seconds that a process gets to end by itself once the experiment isn't its own any more: what it
+"""Seconds that a process gets to end on its own once the experiment isn't its own any more: what it
 could still save would be in another's way."""
 
 RECORD_PATIENCE = 30.0
@@ -57,7 +57,7 @@ class Wish(StrEnum):
     CANCELLED = "it was cancelled"
     TIME_LIMIT = "its time was over (job.time_limit)"
     LEASE_LOST = "another process was given the experiment"
-    TAKEN = "the experiment was taken from it, since it gave no sign of life"
+    TAKEN = "the experiment was taken from it, since its heartbeat had stopped"
     ENDED = "its end was recorded"
 
 
@@ -114,7 +114,7 @@ class _Supervision:
         self.begun = time.monotonic()
         self.has_begun = False
         self.heard = self.begun
-        """When it gave its last sign of life, by the steady clock."""
+        """When its heartbeat was last seen to move, by the steady clock."""
         self.asked: _Asked | None = None
         self.overstayed: _Asked | None = None
         self.hung: str | None = None

@@ -55,7 +55,7 @@ SENTENCES = N_(
     "The process that trained it was killed: {what} for {seconds} seconds although {why}.",
     "it was stopped, as by SIGSTOP",
     "it hung: it used neither processor nor disk",
-    "the experiment was taken from it, since it gave no sign of life",
+    "the experiment was taken from it, since its heartbeat had stopped",
     "{name} is damaged: {wrong}; going on from {other} instead.",
     "{name} is damaged: {wrong}; starting from the beginning instead.",
     "its {name} can't be read",
