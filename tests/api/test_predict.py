@@ -63,7 +63,7 @@ def test_texts_rows_and_conversations_are_answered_and_torch_stays_out_of_the_ap
             assert client.predict(reference, [BAD]).answers[0].answer == "bad"
         with pytest.raises(NotFoundError, match="no version of films in staging"):
             client.predict("films@staging", [BAD])
-        turns = [{"role": "user", "content": f"{BAD} fresh or rotten ?"}]
+        turns = [{"role": "user", "content": BAD}]
         found = client.predict(chatter.id, [GOOD, {"messages": turns}], base=True, max_new_tokens=3)
         assert [a.answer for a in found.answers] == ["good", "bad"]
         assert found.base is not None

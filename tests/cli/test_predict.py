@@ -130,7 +130,7 @@ def test_a_table_becomes_a_table_that_appears_whole(
 def test_a_chat_model_answers_conversations_beside_its_base_model(
     chatter: TrainedExperiment, tmp_path: Path
 ) -> None:
-    turns = [{"role": "user", "content": f"{BAD} fresh or rotten ?"}]
+    turns = [{"role": "user", "content": BAD}]
     file = tmp_path / "chats.jsonl"
     file.write_text(json.dumps({"messages": turns}) + "\n", encoding="utf-8")
     done = call(chatter.id, str(file), "--base", "--max-new-tokens", "3")

@@ -21,6 +21,7 @@ from tunesmith.serving.export.onnx_model import export_onnx
 from tunesmith.serving.export.work import begin
 from tunesmith.serving.predictor import Predictor
 from tunesmith.settings import Settings
+from tunesmith.tasks.places import ModelPlace
 
 GOOD, BAD = ("good", "great", "superb", "fine"), ("bad", "poor", "awful", "dreadful")
 OTHERS = ("film", "plot", "story", "movie", "scene", "actor", "the", "was")
@@ -107,7 +108,8 @@ def test_what_the_card_says_of_using_an_adapter_runs(
         adapter = locate_adapter(one.record, trained_settings)
         task, _ = adapter.read_task()
         monkeypatch.chdir(adapter.folder.parent)
-        code = task.usage(repr(str(tiny_distilbert))).replace("A text of your own", "great film")
+        place = ModelPlace("'final_model'", repr(str(tiny_distilbert)))
+        code = task.usage(place).replace("A text of your own", "great film")
         with contextlib.redirect_stdout(io.StringIO()) as said:
             exec(compile(code, name, "exec"), {})  # noqa: S102 (our own card)
         (answer,) = Predictor(trained_settings).answer(adapter, ["great film"]).answers

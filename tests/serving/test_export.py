@@ -153,7 +153,8 @@ def test_the_loader_of_a_package_needs_nothing_of_this_machine_with_the_base_mod
 ) -> None:
     work = begin(chatter.record, trained_settings)
     done = export_package(work, tmp_path / "chat.zip", force=False, base=True)
-    assert (done.agreement.same, done.note) == (24, "")
+    assert (done.agreement.same, done.agreement.same_chats) == (24, 24)
+    assert "--with-base" not in done.note
     with zipfile.ZipFile(tmp_path / "chat.zip") as archive:
         names = archive.namelist()
         loader = archive.read("chat/load.py").decode()
@@ -184,16 +185,13 @@ def test_the_gguf_file_answers_in_llama_cpp_as_the_adapter_does(
     rows = work.own[:8]
     answers = []
     for row in rows:
-        asked = f"{row.text} fresh or rotten ?"
+        # The file's own template fills the prompt template; its settings are greedy.
         found = server.handle_chat_completions(
-            {
-                "messages": [{"role": "user", "content": asked}],
-                "max_tokens": 8,
-                "temperature": 0,
-            }
+            {"messages": [{"role": "user", "content": row.text}], "max_tokens": 8}
         )
         answers.append(found["choices"][0]["message"]["content"].strip())
-    assert answers == [row.predicted for row in rows]
+    same = sum(one == row.predicted for one, row in zip(answers, rows, strict=True))
+    assert same >= (8 if form == "float32" else 7)  # llama.cpp rounds what it multiplies q8_0 by
 
 
 def test_the_hub_gets_the_adapter_with_its_card_and_lists_what_was_sent(

@@ -62,7 +62,7 @@ def test_a_chat_model_answers_texts_columns_and_conversations_beside_its_base_mo
     predictor: Predictor, chatter: TrainedExperiment, trained_settings: Settings
 ) -> None:
     adapter = saved(chatter, trained_settings)
-    turns = [{"role": "user", "content": f"{BAD} fresh or rotten ?"}]
+    turns = [{"role": "user", "content": BAD}]
     found = predictor.answer(
         adapter, [GOOD, {"review": BAD}, {"messages": turns}], base=True, max_new_tokens=3
     )

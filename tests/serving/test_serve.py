@@ -40,7 +40,7 @@ GOOD, BAD = "a superb film with a lovely plot", "a dull and awful story"
 
 
 def turns(text: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": f"{text} fresh or rotten ?"}]
+    return [{"role": "user", "content": text}]
 
 
 @pytest.fixture(scope="module")

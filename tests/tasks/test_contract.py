@@ -23,6 +23,7 @@ from tests.tasks.samples import Sample, samples_of
 from tunesmith.errors import ConfigError
 from tunesmith.tasks import TASKS, default_task
 from tunesmith.tasks.base import Batch, Columns, Prediction, Row, Task, same_answer
+from tunesmith.tasks.places import ModelPlace
 
 WITHOUT_SAMPLES = (
     "task {name!r} has no samples: give options and rows that it can learn from in a function "
@@ -356,7 +357,11 @@ def test_a_question_longer_than_the_limit_is_answered_and_said_to_be_cut(bound: 
 
 
 def test_the_usage_is_python_that_names_the_base_model(bound: Bound) -> None:
-    code = bound.task.usage("'owner/a-base-model'")
+    code = bound.task.usage(ModelPlace("'final_model'", "'owner/a-base-model'"))
     ast.parse(code)
     assert "'owner/a-base-model'" in code
     assert "final_model" in code
+    whole = bound.task.usage(ModelPlace("'merged'"))
+    ast.parse(whole)
+    assert "'merged'" in whole
+    assert "peft" not in whole.lower()

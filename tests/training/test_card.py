@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.tasks import TASKS
-from tunesmith.training.card import write_card
+from tunesmith.training.card import Card
 from tunesmith.training.model import ModelSource
 
 METRICS: dict[str, Any] = {
@@ -58,7 +58,8 @@ def card_of(
     bound = TASKS[task](config.task)
     if task == "text-classification":
         bound.restore({"labels": ["rotten", "fresh"]})
-    write_card(folder, config, bound, source, metrics or METRICS)
+    columns = {"prompt": "question", "completion": "reply"} if task == "sft" else {}
+    Card(config, bound, columns, source, metrics or METRICS).write(folder)
     return ModelCard.load(folder / "README.md")
 
 

@@ -139,6 +139,8 @@ def _announce(
         where = "/v1/chat/completions" if model.chats else f"/predict/{model.name}"
         kind = f"the base model {model.base_model}" if model.base else f"{model.task}"
         console.print(f"  {model.name}  {kind}, POST {where}", highlight=False, soft_wrap=True)
+        for said in model.framing.sentences("server") if model.framing else ():
+            console.print(f"    {said}", highlight=False, soft_wrap=True, markup=False)
         for note in model.notes:
             console.print(f"note: {model.name}: {note}", highlight=False, soft_wrap=True)
     for name, note in notes.items():

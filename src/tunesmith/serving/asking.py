@@ -9,6 +9,7 @@ from typing import Literal
 
 from tunesmith.errors import DataError
 from tunesmith.serving.adapters import SavedAdapter
+from tunesmith.tasks.framing import Framing
 
 BASE = ":base"
 """What follows an adapter's name in that of its base model."""
@@ -39,6 +40,8 @@ class Served:
     """Whether it answers conversations."""
     notes: tuple[str, ...] = ()
     """What is to be known of how it is asked."""
+    framing: Framing | None = None
+    """What is put around these."""
 
 
 @dataclass(frozen=True)

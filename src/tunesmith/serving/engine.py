@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -69,10 +70,11 @@ class Engine:
         task, reason, notes = self._predictor.load(adapter, base=base)
         chats = task.longest_generated() is not None
         model = str((adapter.config.get("model") or {}).get("name", ""))
-        self._models[name] = Served(name, adapter, created, False, task.name, model, chats, notes)
+        framing = task.framing(adapter.read_task()[1])
+        served = Served(name, adapter, created, False, task.name, model, chats, notes, framing)
+        self._models[name] = served
         if base and reason is None:
-            name += BASE
-            self._models[name] = Served(name, adapter, created, True, task.name, model, chats)
+            self._models[name + BASE] = replace(served, name=name + BASE, base=True, notes=())
         elif base:
             self.notes[name] = str(reason)
 

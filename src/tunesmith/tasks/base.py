@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from tunesmith.errors import UserError
+from tunesmith.tasks.framing import Framing
+from tunesmith.tasks.places import ModelPlace
 
 if TYPE_CHECKING:
     import torch
@@ -174,6 +176,8 @@ class Task(ABC):
     """The metrics of which a lower value is better; `prefers_lower` is asked, not this."""
     quick_metrics: ClassVar[tuple[str, ...]] = ("loss",)
     """The metrics that evaluation during training gives (`generate=False`)."""
+    judged_by_text: ClassVar[bool] = False
+    """Whether a prediction is the text that the model writes, word by word."""
     is_default: ClassVar[bool] = False
     """Whether `lora.task_type` alone means this task."""
     telling_columns: ClassVar[frozenset[str]] = frozenset()
@@ -288,6 +292,10 @@ class Task(ABC):
 
         Raises ModelError when it can't serve this task.
         """
+
+    def framing(self, columns: Columns) -> Framing | None:
+        """What is put around a chat, as it was learned. None where the task answers no chats."""
+        return None
 
     @abstractmethod
     def encode(
@@ -446,8 +454,12 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def usage(self, base_model: str) -> str:
-        """Python code that loads the adapter from the folder `final_model` and uses it.
+    def usage(self, place: ModelPlace) -> str:
+        """Python code that loads the model from `place`, uses it and prints what it answers."""
 
-        `base_model` is a Python expression of the base model's id or folder.
+    def usage_of_logits(self) -> str:
+        """Python code that prints what `logits`, an array of numpy for one text, say.
+
+        Of a task that writes text there is none: it is no one graph.
         """
+        raise UserError(f"an adapter of the task {self.name} is no graph of one step.")

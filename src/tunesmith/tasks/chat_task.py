@@ -14,7 +14,9 @@ from tunesmith.tasks.chat import CHAT_RULES, Message, parse_question
 from tunesmith.tasks.chat_format import ChatFormat, Turn
 from tunesmith.tasks.chat_template import Thinking
 from tunesmith.tasks.columns import IGNORED, PLACEHOLDER, asked_columns
+from tunesmith.tasks.framing import Framing
 from tunesmith.tasks.generation import generate, likeliest
+from tunesmith.tasks.places import ModelPlace
 from tunesmith.tasks.values import canonical
 
 PROMPTS = ("prompt", "instruction", "question", "input", "query", "text")
@@ -66,6 +68,16 @@ class ChatTask(Task):
         if template is None:
             return canonical(row[columns["prompt"]])
         return PLACEHOLDER.sub(lambda found: canonical(row[found[1]]), template)
+
+    def framing(self, columns: Columns) -> Framing:
+        template = None if "messages" in columns else self.options.prompt_template
+        thinks = True if self.options.thinking == "keep" else None  # off: in the template already
+        return Framing(self.options.system_prompt, template, thinks)
+
+    def turns_asked(self, row: Row, columns: Columns) -> list[Message]:
+        """The messages by which somebody asks what `row` does, without what `framing` adds."""
+        said = self.asked if self.framing(columns).fills else self.prompt
+        return [{"role": "user", "content": said(row, columns)}]
 
     def asked(self, row: Row, columns: Columns) -> str:
         """What tells this row from others, for people: the template's values without its words."""
@@ -159,6 +171,11 @@ class ChatTask(Task):
         chats = columns.get("messages", "messages")
         if isinstance(given, Mapping) and (asked := {chats, "messages"} & set(given)):
             turns = parse_question(given[min(asked)], f"column {min(asked)!r}")
+            fill = self.framing(columns).filled
+            turns = [
+                {**turn, "content": fill(turn["content"])} if turn["role"] == "user" else turn
+                for turn in turns
+            ]
         elif "messages" in columns:
             turns = [{"role": "user", "content": asked_columns(given, ["messages"])["messages"]}]
         else:
@@ -217,16 +234,19 @@ class ChatTask(Task):
             Answer(text, cut=example["cut"]) for text, example in zip(texts, examples, strict=True)
         ]
 
-    def usage(self, base_model: str) -> str:
-        return f"""from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, pipeline
+    def usage(self, place: ModelPlace) -> str:
+        settings = f"base.generation_config = GenerationConfig.from_pretrained({place.folder})"
+        names = ["AutoModelForCausalLM", "AutoTokenizer"]
+        names += [] if place.base_model is None else ["GenerationConfig"]
+        return f"""{place.imports(*names)}
 
-base = AutoModelForCausalLM.from_pretrained({base_model})
-base.generation_config = GenerationConfig.from_pretrained("final_model")
-model = PeftModel.from_pretrained(base, "final_model")
-chat = pipeline("text-generation", model=model,
-                tokenizer=AutoTokenizer.from_pretrained("final_model"))
-print(chat([{{"role": "user", "content": "A question of your own"}}]))"""
+tokenizer = AutoTokenizer.from_pretrained({place.folder})
+{place.loading("AutoModelForCausalLM", prepare=settings)}
+chat = [{{"role": "user", "content": "A question of your own"}}]
+inputs = tokenizer.apply_chat_template(
+    chat, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+tokens = model.eval().generate(**inputs, do_sample=False)[0, inputs["input_ids"].shape[1]:]
+print(tokenizer.decode(tokens, skip_special_tokens=True).strip())"""
 
 
 def encode_turns(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import ConfigError, DataError, Problem, nearest
 from tunesmith.tasks.base import Batch, Example, Row, TaskOptions
+from tunesmith.tasks.framing import PLACEHOLDER as PLACEHOLDER
 from tunesmith.tasks.values import canonical
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """Label of a token that is not an answer: PyTorch's `ignore_index`."""
-PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
-"""Where a column's value goes in a template."""
 
 
 @dataclass(frozen=True)

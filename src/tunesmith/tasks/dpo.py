@@ -25,6 +25,7 @@ from tunesmith.tasks.chat import (
     common_turns,
     head_only_at,
     parse_messages,
+    plain_turns,
 )
 from tunesmith.tasks.chat_task import PROMPTS, ChatOptions, ChatTask, encode_turns
 from tunesmith.tasks.columns import (
@@ -180,6 +181,11 @@ class DirectPreferenceOptimization(ChatTask):
             for side, answer in (("chosen", chosen), ("rejected", rejected))
         )
         return len(one) - len(chosen), (one, other)
+
+    def turns_asked(self, row: Row, columns: Columns) -> list[Message]:
+        if self.options.prompt_template is not None:
+            return super().turns_asked(row, columns)
+        return plain_turns(self._parts(row, columns)[0], f"row {row.get('_row', '?')}")
 
     def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
         for row in (*train, *evaluation):

@@ -21,6 +21,7 @@ from tunesmith.tasks.base import (
     TaskOptions,
 )
 from tunesmith.tasks.columns import Wanted
+from tunesmith.tasks.places import ModelPlace
 from tunesmith.tasks.texts import TextTask
 from tunesmith.tasks.values import canonical
 
@@ -242,17 +243,23 @@ class Regression(TextTask):
         own.restore({**self.facts(), "mean": 0.0, "deviation": 1.0})  # it has a unit of its own
         return own
 
-    def usage(self, base_model: str) -> str:
+    def usage(self, place: ModelPlace) -> str:
+        loading = place.loading("AutoModelForSequenceClassification", arguments=", num_labels=1")
         return f"""import torch
-from peft import PeftModel
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+{place.imports("AutoModelForSequenceClassification", "AutoTokenizer")}
 
-tokenizer = AutoTokenizer.from_pretrained("final_model")
-base = AutoModelForSequenceClassification.from_pretrained({base_model}, num_labels=1)
-model = PeftModel.from_pretrained(base, "final_model").eval()
+tokenizer = AutoTokenizer.from_pretrained({place.folder})
+{loading}
 with torch.inference_mode():
-    score = model(**tokenizer("A text of your own", return_tensors="pt")).logits.item()
-print({self.mean!r} + {self.deviation!r} * score)  # mean and deviation of what it learned from"""
+    score = model.eval()(**tokenizer("A text of your own", return_tensors="pt")).logits.item()
+print({self._meant("score")})  # mean and deviation of what it learned from"""
+
+    def usage_of_logits(self) -> str:
+        return f"print({self._meant('logits[0, 0]')})  # mean and deviation of what it learned from"
+
+    def _meant(self, score: str) -> str:
+        """An expression of what `score`, the model's own number, stands for."""
+        return f"{self.mean!r} + {self.deviation!r} * {score}"
 
 
 def as_number(value: Any) -> float | None:

@@ -79,6 +79,7 @@ class SupervisedFineTuning(ChatTask):
     main_metric = "exact_match"
     quick_metrics = ("token_accuracy", "loss", "perplexity")
     lower_is_better = frozenset({"loss", "perplexity"})
+    judged_by_text = True
     is_default = True
     telling_columns = frozenset((*CHAT_COLUMNS, "prompt", "completion", "response", "answer"))
 
@@ -150,6 +151,11 @@ class SupervisedFineTuning(ChatTask):
                 {"role": "assistant", "content": canonical(row[columns["completion"]])},
             ]
         return self.with_system(turns)
+
+    def turns_asked(self, row: Row, columns: Columns) -> list[Message]:
+        if "messages" not in columns:
+            return super().turns_asked(row, columns)
+        return parse_messages(row[columns["messages"]], f"row {row.get('_row', '?')}")[:-1]
 
     def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
         for row in (*train, *evaluation):

@@ -24,6 +24,7 @@ from tunesmith.tasks.base import (
 from tunesmith.tasks.columns import Wanted
 from tunesmith.tasks.figures import LABELS, Counts, confusion, without_rows
 from tunesmith.tasks.labels import as_ordered, chosen, in_order, label_answers, probabilities
+from tunesmith.tasks.places import ModelPlace
 from tunesmith.tasks.texts import TextTask
 from tunesmith.tasks.values import canonical
 
@@ -336,15 +337,22 @@ class TextClassification(TextTask):
         own.restore({"labels": ordered, "weights": weights})
         return own
 
-    def usage(self, base_model: str) -> str:
+    def usage(self, place: ModelPlace) -> str:
         several = ', top_k=None, function_to_apply="sigmoid"' if self.options.multi_label else ""
-        return f"""from peft import PeftModel
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+        loading = place.loading(
+            "AutoModelForSequenceClassification",
+            arguments=f", num_labels={len(self.labels)}",
+            prepare=f"base.config.id2label = dict(enumerate({self.labels!r}))",
+        )
+        names = ("AutoModelForSequenceClassification", "AutoTokenizer", "pipeline")
+        return f"""{place.imports(*names)}
 
-labels = {self.labels!r}
-base = AutoModelForSequenceClassification.from_pretrained({base_model}, num_labels=len(labels))
-base.config.id2label = dict(enumerate(labels))
-model = PeftModel.from_pretrained(base, "final_model")
+{loading}
 classify = pipeline("text-classification", model=model,
-                    tokenizer=AutoTokenizer.from_pretrained("final_model"))
+                    tokenizer=AutoTokenizer.from_pretrained({place.folder}))
 print(classify("A text of your own"{several}))"""
+
+    def usage_of_logits(self) -> str:
+        if self.options.multi_label:
+            return f"print([label for label, one in zip({self.labels!r}, logits[0]) if one > 0])"
+        return f"print({self.labels!r}[logits[0].argmax()])"

@@ -45,6 +45,7 @@ from tunesmith.tasks.entities import (
 )
 from tunesmith.tasks.figures import ENTITIES, Counts, without_rows
 from tunesmith.tasks.labels import as_ordered
+from tunesmith.tasks.places import ModelPlace
 from tunesmith.tasks.texts import TEXT_NAMES, require_padding
 
 if TYPE_CHECKING:
@@ -455,14 +456,19 @@ class TokenClassification(Task):
         own.restore({"labels": ordered})
         return own
 
-    def usage(self, base_model: str) -> str:
-        return f"""from peft import PeftModel
-from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
+    def usage(self, place: ModelPlace) -> str:
+        loading = place.loading(
+            "AutoModelForTokenClassification",
+            arguments=f", num_labels={len(self.labels)}",
+            prepare=f"base.config.id2label = dict(enumerate({self.labels!r}))",
+        )
+        return f"""{place.imports("AutoModelForTokenClassification", "AutoTokenizer", "pipeline")}
 
-labels = {self.labels!r}
-base = AutoModelForTokenClassification.from_pretrained({base_model}, num_labels=len(labels))
-base.config.id2label = dict(enumerate(labels))
-model = PeftModel.from_pretrained(base, "final_model")
+{loading}
 find = pipeline("token-classification", model=model, aggregation_strategy="first",
-                tokenizer=AutoTokenizer.from_pretrained("final_model"))
+                tokenizer=AutoTokenizer.from_pretrained({place.folder}))
 print(find("A text of your own"))"""
+
+    def usage_of_logits(self) -> str:
+        return f"""labels = {self.labels!r}
+print([labels[best] for best in logits[0].argmax(axis=-1)])  # one for each token"""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunesmith.config.schema import ExperimentConfig
-from tunesmith.tasks.base import Task
+from tunesmith.tasks.base import Columns, Task
+from tunesmith.tasks.places import ModelPlace
 from tunesmith.tracking.resources import rows_seen
 from tunesmith.training.model import ModelSource
 
@@ -16,55 +19,94 @@ _PIPELINE = {
     "TOKEN_CLS": "token-classification",
 }
 
-
-def write_card(
-    folder: Path,
-    config: ExperimentConfig,
-    task: Task,
-    source: ModelSource,
-    metrics: dict[str, Any],
-) -> None:
-    """Write `README.md` into `folder`, with the hub's metadata.
-
-    Raises OSError when it can't be written.
-    """
-    from huggingface_hub import EvalResult, ModelCard, ModelCardData
-
-    score = metrics["score"]
-    data = ModelCardData(
-        library_name="peft",
-        base_model=source.name if source.from_hub else None,
-        pipeline_tag=_PIPELINE.get(task.peft_task_type),
-        tags=["lora", "tunesmith", task.name],
-        model_name=config.experiment_name,
-        eval_results=[
-            EvalResult(
-                task_type=_PIPELINE.get(task.peft_task_type, task.name),
-                dataset_type=metrics["dataset"]["name"],
-                dataset_name=metrics["dataset"]["name"],
-                metric_type=score["metric"],
-                metric_value=round(score["value"], 4),
-            )
-        ],
-    )
-    card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n{_text(config, task, source, metrics)}")
-    (folder / "README.md").write_text(str(card), encoding="utf-8")
+FINAL_MODEL = '"final_model"'
+"""A Python expression of the folder that training leaves an adapter in."""
 
 
-def _text(
-    config: ExperimentConfig, task: Task, source: ModelSource, metrics: dict[str, Any]
-) -> str:
-    score = metrics["score"]
-    found, rows = score["interval"], f"{metrics['eval_samples']:,} held-out rows"
-    interval = f"no 95 % interval: {score.get('interval_note')}; {rows}"
-    if found is not None:
-        ends = f"{found['low']:.3f} to {found['high']:.3f}"
-        interval = f"95 % interval {ends}, {found['method']}, {rows}"
-    untrained = score["untrained"].get(score["metric"])
-    lora, training = config.lora, config.training
-    return f"""# {config.experiment_name}
+@dataclass(frozen=True)
+class Form:
+    """What a card lies beside."""
 
-A LoRA adapter for `{source.name}`, trained with Tunesmith for {task.name}.
+    name: str
+    """In a sentence, after "A" or "An"."""
+    library: str
+    """The hub's name of what loads it."""
+    relation: str
+    """The hub's name of how it came from its base model."""
+
+
+ADAPTER = Form("LoRA adapter for {base}", "peft", "adapter")
+MERGED = Form("model of its own: {base} with a LoRA adapter in its weights", "transformers",
+              "finetune")  # fmt: skip
+ONNX = Form("graph for ONNX Runtime: {base} with a LoRA adapter in its weights", "onnx",
+            "finetune")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card tells of one experiment's adapter, in whatever form that is."""
+
+    config: ExperimentConfig
+    task: Task
+    columns: Columns
+    source: ModelSource
+    metrics: Mapping[str, Any]
+    """As in `metrics.json`."""
+
+    def write(self, folder: Path, form: Form = ADAPTER, code: str | None = None) -> None:
+        """Write `README.md` into `folder`, with the hub's metadata.
+
+        `code` uses what lies there; None: that of an adapter in the folder `final_model`. Raises
+        OSError when it can't be written.
+        """
+        from huggingface_hub import ModelCard
+
+        text = self._text(form, code or self.usage(FINAL_MODEL))
+        card = ModelCard(f"---\n{self._metadata(form)}\n---\n\n{text}")
+        (folder / "README.md").write_text(str(card), encoding="utf-8")
+
+    def usage(self, folder: str) -> str:
+        """Python code that uses the adapter in what the expression `folder` says."""
+        base = self.source.expression
+        return imports_for(base) + self.task.usage(ModelPlace(folder, base))
+
+    def _metadata(self, form: Form) -> str:
+        from huggingface_hub import EvalResult, ModelCardData
+
+        score = self.metrics["score"]
+        pipeline = _PIPELINE.get(self.task.peft_task_type)
+        related: dict[str, Any] = {"base_model_relation": form.relation}
+        data = ModelCardData(
+            library_name=form.library,
+            base_model=self.source.name if self.source.from_hub else None,
+            pipeline_tag=pipeline,
+            tags=["lora", "tunesmith", self.task.name],
+            model_name=self.config.experiment_name,
+            eval_results=[
+                EvalResult(
+                    task_type=pipeline or self.task.name,
+                    dataset_type=self.metrics["dataset"]["name"],
+                    dataset_name=self.metrics["dataset"]["name"],
+                    metric_type=score["metric"],
+                    metric_value=round(score["value"], 4),
+                )
+            ],
+            **(related if self.source.from_hub else {}),
+        )
+        return data.to_yaml()
+
+    def _text(self, form: Form, code: str) -> str:
+        score, metrics = self.metrics["score"], self.metrics
+        found, rows = score["interval"], f"{metrics['eval_samples']:,} held-out rows"
+        interval = f"no 95 % interval: {score.get('interval_note')}; {rows}"
+        if found is not None:
+            ends = f"{found['low']:.3f} to {found['high']:.3f}"
+            interval = f"95 % interval {ends}, {found['method']}, {rows}"
+        untrained = score["untrained"].get(score["metric"])
+        lora, training = self.config.lora, self.config.training
+        return f"""# {self.config.experiment_name}
+
+A {form.name.format(base=f"`{self.source.name}`")}, trained with Tunesmith for {self.task.name}.
 
 | | {score["metric"]} |
 |---|---|
@@ -75,9 +117,9 @@ A LoRA adapter for `{source.name}`, trained with Tunesmith for {task.name}.
 ## Use
 
 ```python
-{imports_for(source.expression)}{task.usage(source.expression)}
+{code}
 ```
-
+{self._framing()}
 ## Data
 
 `{_version(metrics)}`, content hash `{metrics["dataset"]["hash"]}`;
@@ -89,11 +131,17 @@ A LoRA adapter for `{source.name}`, trained with Tunesmith for {task.name}.
 Rank {lora.r}, alpha {lora.lora_alpha}, layers {lora.target_modules};
 learning rate {training.learning_rate:g}, {metrics["train_epochs"]:g} epochs,
 batches of {training.per_device_train_batch_size}, seed {training.seed}.
-{_ending(metrics)}The base model is identified by `{source.identity}`.
+{_ending(metrics)}The base model is identified by `{self.source.identity}`.
 """
 
+    def _framing(self) -> str:
+        """What stands around a chat, a paragraph each."""
+        framing = self.task.framing(self.columns)
+        said = framing.sentences() if framing else ()
+        return "".join(f"\n{line[0].upper()}{line[1:]}.\n" for line in said)
 
-def _cautions(metrics: dict[str, Any]) -> str:
+
+def _cautions(metrics: Mapping[str, Any]) -> str:
     """What must be known to read the score rightly, a line each."""
     found = metrics.get("cautions") or []
     return "".join(f"\n{caution[:1].upper()}{caution[1:].rstrip('.')}.\n" for caution in found)
@@ -107,7 +155,7 @@ def imports_for(expression: str) -> str:
     return ""
 
 
-def _overlap(metrics: dict[str, Any]) -> str:
+def _overlap(metrics: Mapping[str, Any]) -> str:
     overlap, near = metrics["dataset"]["overlap"], metrics["dataset"]["near_overlap"]
     said = "No held-out text was trained on."
     if overlap:
@@ -117,11 +165,12 @@ def _overlap(metrics: dict[str, Any]) -> str:
     return said
 
 
-def _ending(metrics: dict[str, Any]) -> str:
-    """What there is to know of where training ended, a sentence a line."""
-    return "".join(f"{note[0].upper()}{note[1:]}.\n" for note in metrics["ending"]["notes"])
+def _ending(metrics: Mapping[str, Any]) -> str:
+    """What there is to know of where training ended, a sentence a line; earlier records lack it."""
+    notes = metrics.get("ending", {}).get("notes", ())
+    return "".join(f"{note[0].upper()}{note[1:]}.\n" for note in notes)
 
 
-def _version(metrics: dict[str, Any]) -> str:
+def _version(metrics: Mapping[str, Any]) -> str:
     """The version of the data, which has no path of this machine in its name: `reviews@3`."""
     return f"{metrics['dataset']['name']}@{metrics['dataset']['version']}"

@@ -26,7 +26,7 @@ from tunesmith.training.adapter import (
     with_weights,
 )
 from tunesmith.training.callbacks import Progress
-from tunesmith.training.card import write_card
+from tunesmith.training.card import Card
 from tunesmith.training.checkpoints import newest
 from tunesmith.training.encoding import encode
 from tunesmith.training.ending import Ending
@@ -52,6 +52,7 @@ from tunesmith.training.nodes import Nodes
 from tunesmith.training.plan import Plan
 from tunesmith.training.preflight import fit_into_memory
 from tunesmith.training.processes import Processes
+from tunesmith.training.reader_files import framed, write_settings
 from tunesmith.training.reporter import Phase, Reporter, TrainingData, TrainingResult
 from tunesmith.training.writing import WRITE_ERRORS, make_visible, why_not_written
 
@@ -230,9 +231,9 @@ def _save(work: Training, model: Any, metrics: dict[str, Any]) -> Path:
     try:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
-        save_adapter(model, work.tokenizer, staging, work.source.reference)
-        if settings := work.task.generation_settings(work.tokenizer):
-            settings.save_pretrained(staging)
+        with framed(work.task, work.tokenizer, work.data.columns):
+            save_adapter(model, work.tokenizer, staging, work.source.reference)
+        write_settings(staging, work.task, work.tokenizer)
         options = work.config.task.model_dump(mode="json")
         described = {
             "task": options,
@@ -242,7 +243,7 @@ def _save(work: Training, model: Any, metrics: dict[str, Any]) -> Path:
         (staging / "tunesmith.json").write_text(
             json.dumps(described, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
         )
-        write_card(staging, work.config, work.task, work.source, metrics)
+        Card(work.config, work.task, work.data.columns, work.source, metrics).write(staging)
     except WRITE_ERRORS as error:
         reason = why_not_written(work.directory, error)
         raise StorageError(f"the adapter can't be written: {reason}") from error

@@ -34,6 +34,7 @@ from tunesmith.api.tokens import PREFIX
 from tunesmith.errors import DataError, NotFoundError
 from tunesmith.serving.asking import Asking, Sampling, Served, Spoken
 from tunesmith.settings import VERSION
+from tunesmith.tasks.framing import Framing
 from tunesmith.tracking.service_entities import Role
 
 DONE = "data: [DONE]\n\n"
@@ -200,6 +201,7 @@ def _shown(model: Served) -> Model:
         base_model=model.base_model,
         is_base=model.base,
         path=_path(model),
+        **(model.framing or Framing()).to_json(),
     )
 
 

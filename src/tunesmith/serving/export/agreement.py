@@ -55,18 +55,28 @@ class Agreement:
     tolerance: Tolerance
     same_as_recorded: int
     """Rows whose answer is also the one in `predictions.jsonl`."""
+    chats: int = 0
+    """Rows that were asked as chats, by the export's own chat template and settings."""
+    same_chats: int = 0
+    """Of these, those that got the adapter's answer."""
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
-        return (
+        said = (
             f"{self.same:,} of {self.rows:,} held-out rows get the adapter's own answer (at least "
             f"{self.needed:,} must); scores differ by at most {self.largest:.2g} "
             f"(allowed {self.tolerance.score:g}); {self.same_as_recorded:,} answers are those "
             "recorded when it was trained"
         )
+        if self.chats:
+            said += (
+                f"; asked by its own chat template, {self.same_chats:,} of {self.chats:,} chats "
+                "get the adapter's answer"
+            )
+        return said
 
 
 def check_record(
@@ -97,11 +107,13 @@ def compare(
     tolerance: Tolerance,
     *,
     generated: bool,
+    chats: Sequence[tuple[str, str]] = (),
 ) -> Agreement:
     """Hold what the export predicts against the adapter's `own` predictions, row by row.
 
-    `generated`: the answers are texts that were written word by word, not labels.
-    Raises VerificationError when more differs than `tolerance` allows.
+    `generated`: the answers are texts that were written word by word, not labels. `chats`: what the
+    adapter answers to each, and what whoever has the export alone is answered. Raises
+    VerificationError when more differs than `tolerance` allows.
     """
     gaps = [
         abs(a - b) / max(one.tokens, 1)
@@ -120,17 +132,27 @@ def compare(
         largest=max(gaps, default=0.0),
         tolerance=tolerance,
         same_as_recorded=_same(exported, recorded),
+        chats=len(chats),
+        same_chats=sum(one == other for one, other in chats),
     )
     # Said so that a NaN is a difference: no comparison with one is true.
     close = all(gap <= tolerance.score for gap in gaps)
-    if not close or found.same < found.needed:
+    few = found.same_chats < math.ceil(tolerance.texts * found.chats)
+    if not close or found.same < found.needed or few:
         rows = ", ".join(map(str, differing[:5])) + (" …" if len(differing) > 5 else "")
         raise VerificationError(
             f"the export doesn't answer as the adapter does: {found}"
             + (f"; other answers in rows {rows}" if differing else "")
+            + _other_chat(chats)
             + ". Nothing was exported."
         )
     return found
+
+
+def _other_chat(chats: Sequence[tuple[str, str]]) -> str:
+    """The first chat that is answered otherwise."""
+    other = next(((own, read) for own, read in chats if own != read), None)
+    return f"; a chat gets {other[1][:60]!r} instead of {other[0][:60]!r}" if other else ""
 
 
 def _same(predictions: Sequence[Prediction], recorded: Sequence[Mapping[str, Any]]) -> int:

@@ -6,7 +6,7 @@ Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md; names by the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.errors import ModelError, VerificationError
-from tunesmith.serving.export.gguf_tokens import check_tokenizer, write_tokenizer
+from tunesmith.serving.export.gguf_tokens import check_tokenizer, ends_in, write_tokenizer
 from tunesmith.serving.export.work import Exported, Work, free
 from tunesmith.training.placing import hashes, placed
+from tunesmith.training.reader_files import framed
 
 TARGET = "gguf"
 FORMATS = {
@@ -69,16 +70,37 @@ def export_gguf(work: Work, place: Path, *, force: bool, form: str) -> Exported:
     with placed(place, force=force) as staging:
         model = work.merged()
         work.say("writing the GGUF file")
-        _write(model, work, staging, form)
+        ends = work.task.generation_settings(work.tokenizer).eos_token_id
+        with framed(work.task, work.tokenizer, work.columns):
+            write_gguf(
+                model,
+                work.tokenizer,
+                ends,
+                staging,
+                form,
+                name=work.experiment.name,
+                description=_description(work),
+            )
         del model
         free()
         work.say("reading it again, and asking it the same")
-        agreement = work.compare(work.judge(*_read(staging, work)), form)
+        exported, tokenizer, examples = _read(staging, work)
+        agreement = work.verify(exported, tokenizer, examples=examples, form=form)
     files = hashes(place)
-    return Exported(TARGET, str(place), files, agreement)
+    return Exported(TARGET, str(place), files, agreement, work.note())
 
 
-def _write(model: Any, work: Work, file: Path, form: str) -> None:
+def write_gguf(
+    model: Any,
+    tokenizer: Any,
+    ends: Sequence[int],
+    file: Path,
+    form: str,
+    *,
+    name: str = "",
+    description: str = "",
+) -> None:
+    """Write `model` and `tokenizer` as `file`; `ends` are the tokens that end an answer."""
     import gguf
 
     settings = model.config
@@ -87,8 +109,8 @@ def _write(model: Any, work: Work, file: Path, form: str) -> None:
     head = getattr(settings, "head_dim", None) or settings.hidden_size // heads
     writer = gguf.GGUFWriter(file, FAMILY)
     writer.add_type(gguf.GGUFType.MODEL)
-    writer.add_name(work.experiment.name)
-    writer.add_description(f"Tunesmith experiment {work.experiment.id}")
+    writer.add_name(name)
+    writer.add_description(description)
     writer.add_file_type(gguf.LlamaFileType[FORMATS[form][1]])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     writer.add_block_count(settings.num_hidden_layers)
@@ -103,13 +125,25 @@ def _write(model: Any, work: Work, file: Path, form: str) -> None:
     writer.add_rope_freq_base(float(settings.rope_parameters["rope_theta"]))
     writer.add_layer_norm_rms_eps(settings.rms_norm_eps)
     writer.add_vocab_size(settings.vocab_size)
-    write_tokenizer(writer, work.tokenizer, settings.vocab_size)
-    for name, values, kind in _tensors(model, form, heads, kv_heads):
-        writer.add_tensor(name, values, raw_dtype=kind)
+    write_tokenizer(writer, tokenizer, settings.vocab_size, ends)
+    writer.add_sampling_temp(0.0)  # the likeliest token each time, as it was judged
+    writer.add_sampling_penalty_repeat(1.0)
+    for weight, values, kind in _tensors(model, form, heads, kv_heads):
+        writer.add_tensor(weight, values, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _description(work: Work) -> str:
+    """What whoever reads the file's metadata should know."""
+    score = work.experiment.metrics["score"]
+    said = (
+        f"Tunesmith experiment {work.experiment.id}, a LoRA adapter merged into {work.source.name}"
+    )
+    measured = f"{score['metric']} {score['value']:.3f} on held-out rows"
+    return ". ".join(filter(None, (said, measured, work.note())))
 
 
 def _tensors(
@@ -149,20 +183,23 @@ def _interleaved(values: npt.NDArray[Any], heads: int) -> npt.NDArray[Any]:
     return halves.swapaxes(1, 2).reshape(values.shape)
 
 
-def _read(file: Path, work: Work) -> tuple[Any, list[Any]]:
-    """The model in `file` and the held-out rows as its own tokenizer encodes them.
+def _read(file: Path, work: Work) -> tuple[Any, Any, list[Any]]:
+    """The model in `file`, its own tokenizer, and the held-out rows as that encodes them.
 
-    Raises VerificationError when that differs from what the adapter reads.
+    Raises VerificationError when it encodes otherwise than what the adapter reads.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    template = tokenizer.chat_template
+    tokenizer.chat_template = work.tokenizer.chat_template  # rows hold already what it adds
     work.task.prepare_tokenizer(tokenizer)
     facts = work.task.facts()
     examples = work.task.encode(
         work.given.rows, work.columns, tokenizer, work.config.data.max_length
     )
     work.task.restore(facts)
+    tokenizer.chat_template = template
     for row, one, other in zip(work.given.rows, work.examples, examples, strict=True):
         if one["input_ids"] != other["input_ids"]:
             raise VerificationError(
@@ -170,6 +207,13 @@ def _read(file: Path, work: Work) -> tuple[Any, list[Any]]:
                 "adapter's does. Nothing was exported."
             )
     model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
+    settings = work.task.generation_settings(work.tokenizer)
+    model.generation_config = GenerationConfig(
+        max_new_tokens=settings.max_new_tokens,  # llama.cpp's clients say how many
+        do_sample=False,
+        eos_token_id=ends_in(file),
+        pad_token_id=tokenizer.pad_token_id,
+    )
     # What the base model said of a row goes with it.
     known = [{**one, **other} for one, other in zip(work.examples, examples, strict=True)]
-    return model.to(work.plan.device).eval(), known
+    return model.to(work.plan.device).eval(), tokenizer, known

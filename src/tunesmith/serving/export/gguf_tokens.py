@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import ModelError
@@ -25,10 +27,11 @@ def check_tokenizer(tokenizer: Any, otherwise: str) -> None:
     )
 
 
-def write_tokenizer(writer: Any, tokenizer: Any, size: int) -> None:
-    """Put vocabulary, merges, special tokens and chat format into the GGUF `writer`.
+def write_tokenizer(writer: Any, tokenizer: Any, size: int, ends: Sequence[int]) -> None:
+    """Put vocabulary, merges, special tokens and chat template into the GGUF `writer`.
 
-    `size` is the number of rows of the model's embedding: rows without a token get a name.
+    `ends` are the tokens that end an answer; `size` is the number of rows of the model's
+    embedding: rows without a token get a name.
     """
     import gguf
 
@@ -54,10 +57,22 @@ def write_tokenizer(writer: Any, tokenizer: Any, size: int) -> None:
     ):
         if number is not None:
             add(number)
+    others = [end for end in ends if end != tokenizer.eos_token_id]
+    for add, end in zip((writer.add_eot_token_id, writer.add_eom_token_id), others, strict=False):
+        add(end)
     # Chats were learned as the template writes them, which says itself where a text begins.
     writer.add_add_bos_token(False)
     writer.add_add_space_prefix(False)
     writer.add_chat_template(tokenizer.chat_template)
+
+
+def ends_in(file: Path) -> list[int]:
+    """The tokens by which llama.cpp ends an answer, as the GGUF `file` names them."""
+    import gguf
+
+    names = (gguf.Keys.Tokenizer.EOS_ID, gguf.Keys.Tokenizer.EOT_ID, gguf.Keys.Tokenizer.EOM_ID)
+    found = [gguf.GGUFReader(file).get_field(name) for name in names]
+    return [int(field.contents()) for field in found if field is not None]
 
 
 def _told(tokenizer: Any) -> dict[str, Any]:

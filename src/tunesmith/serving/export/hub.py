@@ -20,10 +20,12 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, Repository
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils._validators import validate_repo_id
 from huggingface_hub.utils.tqdm import disable_progress_bars
+from transformers import AutoTokenizer, GenerationConfig
 
 from tunesmith.errors import ServiceError, UserError, VerificationError
 from tunesmith.serving.export.work import Exported, Work, free
 from tunesmith.settings import Settings
+from tunesmith.training.card import ADAPTER
 
 TARGET = "hub"
 
@@ -54,15 +56,20 @@ def export_hub(
     A repository that was made for it goes again when something fails.
     """
     check_hub(repository, settings)
-    work.adapted()
-    free()
-    agreement = work.compare(work.own)
+    model = work.adapted()
     hub = HfApi(token=settings.token)
     disable_progress_bars()
     with tempfile.TemporaryDirectory(prefix="tunesmith-hub-") as room:
         folder = Path(room) / "adapter"
         shutil.copytree(work.adapter.folder, folder)
         _name_base(folder / "adapter_config.json", work)
+        work.describe(folder, ADAPTER, work.card.usage(repr(repository)))
+        if work.chats:
+            model.get_base_model().generation_config = GenerationConfig.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        agreement = work.verify(model, tokenizer, known=work.own)
+        del model
+        free()
         files = work.certify(folder, TARGET, agreement)
         work.say(f"sending {len(files)} files to {repository}")
         with _told(repository), _made(hub, repository, force=force, private=private):
@@ -72,14 +79,12 @@ def export_hub(
                 commit_message=f"{work.experiment.name}, experiment {work.experiment.id}",
             )
             _verify(hub, repository, str(done.oid), folder, files)
-    note = (
-        ""
-        if work.source.from_hub
-        else (
-            f"its base model, {work.source.name}, is on no hub: who loads the adapter needs it too"
-        )
+    missing = (
+        f"its base model, {work.source.name}, is on no hub: who loads the adapter needs it too"
     )
-    return Exported(TARGET, f"{hub.endpoint}/{repository}", files, agreement, note)
+    notes = [work.note(), "" if work.source.from_hub else missing]
+    address = f"{hub.endpoint}/{repository}"
+    return Exported(TARGET, address, files, agreement, "; ".join(filter(None, notes)))
 
 
 def _name_base(file: Path, work: Work) -> None:

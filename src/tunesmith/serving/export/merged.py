@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from transformers import AutoTokenizer
+
 from tunesmith.serving.export.work import Exported, Work, free
+from tunesmith.tasks.places import ModelPlace
+from tunesmith.training.card import MERGED
 from tunesmith.training.placing import placed
 
 TARGET = "merged"
@@ -22,10 +26,12 @@ def export_merged(work: Work, place: Path, *, force: bool) -> Exported:
         model = work.merged()
         work.say("writing the merged model")
         model.save_pretrained(staging)
-        work.describe(staging)
+        folder = repr(place.name)
+        work.describe(staging, MERGED, work.task.usage(ModelPlace(folder)))
         del model
         free()
         work.say("loading it again, and asking it the same")
-        agreement = work.compare(work.judge(work.reload(staging)))
+        tokenizer = AutoTokenizer.from_pretrained(staging)
+        agreement = work.verify(work.reload(staging), tokenizer)
         files = work.certify(staging, TARGET, agreement)
-    return Exported(TARGET, str(place), files, agreement)
+    return Exported(TARGET, str(place), files, agreement, work.note())

@@ -19,6 +19,7 @@ import torch
 
 from tunesmith.errors import ModelError, UserError
 from tunesmith.serving.export.work import Exported, Work, free
+from tunesmith.training.card import ONNX
 from tunesmith.training.placing import placed
 
 TARGET = "onnx"
@@ -57,13 +58,34 @@ def export_onnx(work: Work, place: Path, *, force: bool) -> Exported:
         staging.mkdir()
         names = _trace(model, work, staging / NAME)
         model.config.save_pretrained(staging)
-        work.describe(staging)
+        work.describe(staging, ONNX, _usage(work, place.name))
         del model
         free()
         work.say("asking ONNX Runtime the same")
-        agreement = work.compare(work.judge(_Runtime(staging / NAME, names)))
+        agreement = work.verify(_Runtime(staging / NAME, names), work.tokenizer)
         files = work.certify(staging, TARGET, agreement)
     return Exported(TARGET, str(place), files, agreement)
+
+
+def _usage(work: Work, folder: str) -> str:
+    """Python code that asks the graph in `folder`, without torch."""
+    longest = work.config.data.max_length
+    return f"""import numpy
+import onnxruntime
+from tokenizers import Tokenizer
+
+tokenizer = Tokenizer.from_file("{folder}/tokenizer.json")
+tokenizer.enable_truncation({longest})
+encoded = tokenizer.encode("A text of your own")
+session = onnxruntime.InferenceSession("{folder}/{NAME}", providers=["CPUExecutionProvider"])
+given = {{
+    "input_ids": encoded.ids,
+    "attention_mask": encoded.attention_mask,
+    "token_type_ids": encoded.type_ids,
+}}
+inputs = {{one.name: numpy.array([given[one.name]], numpy.int64) for one in session.get_inputs()}}
+(logits,) = session.run(["logits"], inputs)
+{work.task.usage_of_logits()}"""
 
 
 def _trace(model: Any, work: Work, file: Path) -> list[str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.serving.export.work import Exported, Work, free
-from tunesmith.training.card import imports_for
+from tunesmith.tasks.places import ModelPlace
+from tunesmith.training.card import ADAPTER, imports_for
 from tunesmith.training.placing import placed
 
 TARGET = "package"
@@ -26,9 +27,13 @@ HERE = pathlib.Path(__file__).parent / "adapter"
 tokenizer = transformers.AutoTokenizer.from_pretrained(HERE)
 base = transformers.{auto_class}.from_pretrained(
     {base}, ignore_mismatched_sizes=True{arguments})
-model = peft.PeftModel.from_pretrained(base, HERE).eval()
+{settings}model = peft.PeftModel.from_pretrained(base, HERE).eval()
 """
 """load.py: `model` and `tokenizer`, ready to answer."""
+
+
+SETTINGS = "base.generation_config = transformers.GenerationConfig.from_pretrained(HERE)\n"
+"""A line of it for chat models, which would else generate as the base model's own settings say."""
 
 
 def export_package(work: Work, place: Path, *, force: bool, base: bool) -> Exported:
@@ -43,6 +48,10 @@ def export_package(work: Work, place: Path, *, force: bool, base: bool) -> Expor
         work.say("packing the adapter")
         content = staging.with_name("content")
         shutil.copytree(work.adapter.folder, content / "adapter")
+        here = ModelPlace('"adapter"', '"base"' if base else work.source.expression)
+        work.describe(
+            content / "adapter", ADAPTER, imports_for(str(here.base_model)) + work.task.usage(here)
+        )
         if base:
             shutil.copytree(work.source.folder, content / "base", symlinks=False)
         (content / "load.py").write_text(_loader(work, base=base), encoding="utf-8")
@@ -51,11 +60,12 @@ def export_package(work: Work, place: Path, *, force: bool, base: bool) -> Expor
         work.say("unpacking it, and asking what its loader loads the same")
         with zipfile.ZipFile(staging) as archive:
             archive.extractall(content)
-        agreement = work.compare(work.judge(_load(content / place.stem / "load.py", work)))
+        agreement = work.verify(*_load(content / place.stem / "load.py", work))
         files = work.certify(content / place.stem, TARGET, agreement)
         staging.unlink()
         _pack(content / place.stem, staging, place.stem)
-    return Exported(TARGET, str(place), files, agreement, "" if base else _needs(work))
+    notes = [work.note(), "" if base else _needs(work)]
+    return Exported(TARGET, str(place), files, agreement, "; ".join(filter(None, notes)))
 
 
 def _loader(work: Work, *, base: bool) -> str:
@@ -66,17 +76,18 @@ def _loader(work: Work, *, base: bool) -> str:
         auto_class=work.task.auto_class,
         base=where,
         arguments=arguments,
+        settings=SETTINGS if work.chats else "",
     ).replace("\n\nimport peft", "\nimport peft")
 
 
-def _load(loader: Path, work: Work) -> Any:
-    """What `loader` calls its model, moved to where the adapter is asked."""
+def _load(loader: Path, work: Work) -> tuple[Any, Any]:
+    """What `loader` calls its model, moved to where the adapter is asked, and its tokenizer."""
     spec = importlib.util.spec_from_file_location("tunesmith_exported_loader", loader)
     if spec is None or spec.loader is None:  # a file that was just written always has both
         raise ImportError(loader)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.model.to(work.plan.device)
+    return module.model.to(work.plan.device), module.tokenizer
 
 
 def _pack(folder: Path, archive: Path, top: str) -> None:

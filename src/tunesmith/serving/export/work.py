@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,24 +19,32 @@ from tunesmith.serving.adapters import SavedAdapter, locate_adapter
 from tunesmith.serving.bases import check_base, find_base
 from tunesmith.serving.export.agreement import TOLERANCES, Agreement, check_record, compare
 from tunesmith.serving.export.held_out import HeldOut, held_out
+from tunesmith.serving.export.reader import read_answers
 from tunesmith.serving.placement import for_device, too_big, total_memory
 from tunesmith.settings import Settings
 from tunesmith.tasks.base import Columns, Example, Prediction, Task
+from tunesmith.tasks.chat import Message
+from tunesmith.tasks.chat_task import ChatTask
 from tunesmith.tracking.entities import Experiment
 from tunesmith.tracking.files import write_json
 from tunesmith.training.adapter import load_adapter
-from tunesmith.training.evaluation import evaluate
+from tunesmith.training.card import Card, Form
+from tunesmith.training.evaluation import by_length, evaluate, in_given_order
 from tunesmith.training.fitting import base_model, eval_batch_size, quiet
 from tunesmith.training.model import ModelSource, inspect_model, load_base, load_tokenizer
 from tunesmith.training.placing import hashes
 from tunesmith.training.plan import Plan, make_plan
+from tunesmith.training.reader_files import framed, write_settings
 from tunesmith.training.references import add_references
 
 FORMATS = ("float32", "float16", "bfloat16")
 """Number formats that weights can be exported in."""
 
-DESCRIBED = ("tunesmith.json", "README.md")
-"""What of an adapter's folder describes it, and goes with what is made of it."""
+DESCRIBED = "tunesmith.json"
+"""The file of an adapter's folder that says its task, and goes with what is made of it."""
+
+WHOLE = 1 << 40
+"""More tokens than any chat has: it is encoded whole."""
 
 Say = Callable[[str], None]
 """Hears what is being done now."""
@@ -74,6 +82,10 @@ class Work:
     say: Say
     own: Sequence[Prediction] = ()
     """The adapter's predictions, once `adapted` gave it."""
+    chats: Mapping[int, list[Message]] = field(default_factory=dict)
+    """The held-out rows' chats by the rows' positions, as somebody else asks them."""
+    answers: Mapping[int, str] = field(default_factory=dict)
+    """What the adapter answers to these, once `adapted` gave it."""
 
     @property
     def weights(self) -> str:
@@ -93,9 +105,29 @@ class Work:
         self.say(f"asking the adapter {len(self.given.rows):,} held-out rows")
         self.own = self.judge(model)
         check_record(self.own, self.given.recorded, self.experiment.id)
+        self.answers = self._answers(model)
         return model
 
-    def judge(self, model: Any, examples: Sequence[Example] | None = None) -> list[Prediction]:
+    def _answers(self, model: Any) -> dict[int, str]:
+        """The answers of the adapter to the chats: what it was judged by, else as it is served."""
+        if self.task.judged_by_text:
+            return {n: str(self.own[n].predicted) for n in self.chats}
+        questions = [
+            self.task.question({"messages": chat}, self.columns) for chat in self.chats.values()
+        ]
+        examples = self.task.encode_questions(questions, self.columns, self.tokenizer, WHOLE)
+        batches = by_length(examples, eval_batch_size(self.config, self.task))
+        with torch.inference_mode():
+            found = [
+                str(answer.answer)
+                for batch in batches
+                for answer in self.task.answer(model, [examples[i] for i in batch], self.tokenizer)
+            ]
+        return dict(zip(self.chats, in_given_order(found, batches), strict=True))
+
+    def judge(
+        self, model: Any, examples: Sequence[Example] | None = None, *, generate: bool = True
+    ) -> list[Prediction]:
         """What `model` predicts for the held-out rows."""
         return evaluate(
             model,
@@ -106,6 +138,7 @@ class Work:
             self.tokenizer,
             self.plan,
             eval_batch_size(self.config, self.task),
+            generate=generate,
         )
 
     def merged(self) -> Any:
@@ -130,27 +163,72 @@ class Work:
             raise ModelError(f"the export lacks the weights of {', '.join(fresh)}.")
         return model
 
-    def compare(self, exported: Sequence[Prediction], form: str | None = None) -> Agreement:
-        """Raises VerificationError where the export's predictions aren't the adapter's own.
+    def verify(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        known: Sequence[Prediction] | None = None,
+        examples: Sequence[Example] | None = None,
+        form: str | None = None,
+    ) -> Agreement:
+        """Raises VerificationError where the exported `model` doesn't answer as the adapter does.
 
-        `form` is the number format of the export, where it isn't that of the weights.
+        Chats are asked as whoever has nothing but the export asks them: by the chat template of its
+        `tokenizer`, and by the model's own generation settings. `known` is what it predicts, where
+        that need not be found; `examples` are the held-out rows as its tokenizer reads them; `form`
+        is the number format, where it isn't that of the weights.
         """
-        tolerance = TOLERANCES[form or self.weights]
-        generated = self.task.auto_class == "AutoModelForCausalLM"
-        return compare(self.own, exported, self.given.recorded, tolerance, generated=generated)
+        text = self.task.judged_by_text
+        exported = self.judge(model, examples, generate=not text) if known is None else known
+        chats: dict[int, str] = {}
+        if self.chats:
+            self.say("asking it by its own chat template")
+            found = read_answers(
+                model, tokenizer, [*self.chats.values()], eval_batch_size(self.config, self.task)
+            )
+            chats = dict(zip(self.chats, found, strict=True))
+        if text:  # rows without a chat were cut, and nobody can ask them
+            exported = [
+                replace(one, predicted=chats.get(n, self.own[n].predicted))
+                for n, one in enumerate(exported)
+            ]
+        return compare(
+            self.own,
+            exported,
+            self.given.recorded,
+            TOLERANCES[form or self.weights],
+            generated=self.task.auto_class == "AutoModelForCausalLM",
+            chats=[(self.answers[n], said) for n, said in chats.items()],
+        )
 
-    def describe(self, folder: Path) -> None:
-        """Put what is known of the adapter into `folder`: its task, its card, its tokenizer."""
-        self.tokenizer.save_pretrained(folder)
-        for name in DESCRIBED:
-            if (self.adapter.folder / name).is_file():
-                shutil.copyfile(self.adapter.folder / name, folder / name)
+    @property
+    def card(self) -> Card:
+        """The experiment's card."""
+        return Card(self.config, self.task, self.columns, self.source, self.experiment.metrics)
+
+    def describe(self, folder: Path, form: Form, code: str) -> None:
+        """Put what is known of the adapter into `folder`: its task, its card, and what others read
+        beside the weights. `code` uses what lies there, which `form` names.
+        """
+        with framed(self.task, self.tokenizer, self.columns):
+            self.tokenizer.save_pretrained(folder)
+        write_settings(folder, self.task, self.tokenizer)
+        if (self.adapter.folder / DESCRIBED).resolve() != (folder / DESCRIBED).resolve():
+            shutil.copyfile(self.adapter.folder / DESCRIBED, folder / DESCRIBED)
+        self.card.write(folder, form, code)
+
+    def note(self) -> str:
+        """What whoever asks the export as a chat should know."""
+        framing = self.task.framing(self.columns)
+        return "; ".join(framing.sentences()) if framing else ""
 
     def certify(self, folder: Path, target: str, agreement: Agreement) -> dict[str, str]:
         """Write `export.json`, which says what was exported and how it was verified.
 
         Returns the hashes of all files.
         """
+        framing = self.task.framing(self.columns)
         packages = ("tunesmith", "torch", "transformers", "peft")
         write_json(
             folder / "export.json",
@@ -160,6 +238,7 @@ class Work:
                 "name": self.experiment.name,
                 "base_model": {"name": self.source.name, "identity": self.source.identity},
                 "weights": self.weights,
+                **({"chats": framing.to_json()} if framing else {}),
                 "verified": agreement.to_json(),
                 "packages": {name: version(name) for name in packages},
                 "files": hashes(folder),
@@ -200,9 +279,16 @@ def begin(
     longest_answer = task.facts()
     examples = task.encode(given.rows, columns, tokenizer, config.data.max_length)
     task.restore(longest_answer)  # the rows must not change how long an answer may be
-    return Work(
+    work = Work(
         experiment, adapter, config, task, columns, source, tokenizer, plan, given, examples, say
     )
+    if isinstance(task, ChatTask):
+        work.chats = {
+            number: task.turns_asked(row, columns)
+            for number, row in enumerate(given.rows)
+            if examples[number]["targets"]  # else the row was judged by a prompt that was cut
+        }
+    return work
 
 
 def free() -> None:
