@@ -151,7 +151,12 @@ class ChatFormat:
         text = str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
         if self._thinking == "off":
             return without_thought(text, whole=whole)
-        return self._extra.lstrip() + text
+        return self.opened + text
+
+    @property
+    def opened(self) -> str:
+        """What of an answer the prompt holds already: the begin of a thought that is kept."""
+        return "" if self._thinking == "off" else self._extra.lstrip()
 
     def ended(self, tokens: Sequence[int]) -> bool:
         """Whether an answer ended by itself."""

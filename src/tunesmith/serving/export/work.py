@@ -182,12 +182,14 @@ class Work:
         text = self.task.judged_by_text
         exported = self.judge(model, examples, generate=not text) if known is None else known
         chats: dict[int, str] = {}
-        if self.chats:
+        if isinstance(self.task, ChatTask):
             self.say("asking it by its own chat template")
             found = read_answers(
                 model, tokenizer, [*self.chats.values()], eval_batch_size(self.config, self.task)
             )
-            chats = dict(zip(self.chats, found, strict=True))
+            opened = self.task.format(self.tokenizer).opened
+            said = [f"{opened}{text}".strip() for text in found]
+            chats = dict(zip(self.chats, said, strict=True))
         if text:  # rows without a chat were cut, and nobody can ask them
             exported = [
                 replace(one, predicted=chats.get(n, self.own[n].predicted))
@@ -199,7 +201,7 @@ class Work:
             self.given.recorded,
             TOLERANCES[form or self.weights],
             generated=self.task.auto_class == "AutoModelForCausalLM",
-            chats=[(self.answers[n], said) for n, said in chats.items()],
+            chats=[(self.answers[n], text) for n, text in chats.items()],
         )
 
     @property
