@@ -69,7 +69,8 @@ def train_family(
     model = save_chat_model(folder / "model", family, texts, architecture="llama")
     return tunesmith.train(
         {
-            "experiment_name": f"doors-{family.name}",
+            # llama.cpp would read texts otherwise for a model of this name.
+            "experiment_name": f"{family.name}-not-phi-3",
             "task": {
                 "name": "sft",
                 "system_prompt": SYSTEM,

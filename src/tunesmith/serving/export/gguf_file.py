@@ -6,6 +6,7 @@ Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md; names by the 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.errors import ModelError, VerificationError
-from tunesmith.serving.export.gguf_tokens import check_tokenizer, ends_in, write_tokenizer
+from tunesmith.serving.export.gguf_tokens import (
+    check_tokenizer,
+    ends_in,
+    read_tokenizer,
+    write_tokenizer,
+)
 from tunesmith.serving.export.work import Exported, Work, free
 from tunesmith.training.placing import hashes, placed
 from tunesmith.training.reader_files import framed
@@ -29,6 +35,8 @@ FORMATS = {
 """Number format → its names in GGUF: of a tensor, and of a file."""
 
 FAMILY = "llama"
+
+_PHI_3 = re.compile("phi-?3", re.IGNORECASE)
 
 _CONVERTER = (
     "For others export --to merged and give that folder to llama.cpp's own converter: "
@@ -109,7 +117,8 @@ def write_gguf(
     head = getattr(settings, "head_dim", None) or settings.hidden_size // heads
     writer = gguf.GGUFWriter(file, FAMILY)
     writer.add_type(gguf.GGUFType.MODEL)
-    writer.add_name(name)
+    # llama.cpp reads texts otherwise where the name is one of Phi-3's, whatever the model is.
+    writer.add_name(_PHI_3.sub("phi", name))
     writer.add_description(description)
     writer.add_file_type(gguf.LlamaFileType[FORMATS[form][1]])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
@@ -188,9 +197,9 @@ def _read(file: Path, work: Work) -> tuple[Any, Any, list[Any]]:
 
     Raises VerificationError when it encodes otherwise than what the adapter reads.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    tokenizer = read_tokenizer(file, work.tokenizer)
     template = tokenizer.chat_template
     tokenizer.chat_template = work.tokenizer.chat_template  # rows hold already what it adds
     work.task.prepare_tokenizer(tokenizer)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import ModelError
+from tunesmith.errors import ModelError, VerificationError
 
 _LLAMA_3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
@@ -64,6 +65,37 @@ def write_tokenizer(writer: Any, tokenizer: Any, size: int, ends: Sequence[int])
     writer.add_add_bos_token(False)
     writer.add_add_space_prefix(False)
     writer.add_chat_template(tokenizer.chat_template)
+
+
+def read_tokenizer(file: Path, own: Any) -> Any:
+    """The tokenizer in the GGUF `file`, with its chat template, as transformers reads it.
+
+    That passes over control tokens of other letters than its byte-level ones (DeepSeek's), which
+    llama.cpp does not: then, the adapter's `own` one. Raises VerificationError when the file's
+    tokens and merges aren't those of `own`.
+    """
+    import gguf
+    from transformers import AutoTokenizer
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    found = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    told, letters = _told(own), set(bytes_to_unicode().values())
+    control = [added["content"] for added in told["added_tokens"] if added["special"]]
+    if all(set(token) <= letters for token in control):
+        return found
+    reader, names = gguf.GGUFReader(file), gguf.Keys.Tokenizer
+    tokens, merges = (
+        field.contents() if (field := reader.get_field(name)) else []
+        for name in (names.LIST, names.MERGES)
+    )
+    known = [m if isinstance(m, str) else " ".join(m) for m in told["model"]["merges"]]
+    if merges != known or any(tokens[n] != token for token, n in own.get_vocab().items()):
+        raise VerificationError(
+            "the GGUF file holds other tokens than the adapter's tokenizer. Nothing was exported."
+        )
+    template, found = found.chat_template, copy.deepcopy(own)
+    found.chat_template = template
+    return found
 
 
 def ends_in(file: Path) -> list[int]:
