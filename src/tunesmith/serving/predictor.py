@@ -85,9 +85,10 @@ class Predictor:
     ) -> None:
         quiet()
         self._settings = settings
-        self._device = choose_device(device)[0]
+        self.device = choose_device(device)[0]
+        """Where answers are computed."""
         self._most_adapters = most_adapters
-        self._most_bytes = most_bytes or int(total_memory(self._device) * SHARE_OF_MEMORY)
+        self._most_bytes = most_bytes or int(total_memory(self.device) * SHARE_OF_MEMORY)
         self._bases: dict[str, Base] = {}
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         """The least recently used first."""
@@ -95,11 +96,6 @@ class Predictor:
         self._numbers = itertools.count(1)
         self.between_passes: Callable[[], None] = lambda: None
         """Called by `answer` between two forward passes; others may let a model answer in it."""
-
-    @property
-    def device(self) -> str:
-        """Where answers are computed."""
-        return self._device
 
     @property
     def loaded(self) -> list[str]:
@@ -138,7 +134,7 @@ class Predictor:
             return Answers(own, *self._ask_base(loaded, adapter, rows, max_new_tokens))
         except torch.OutOfMemoryError as error:
             raise ModelError(
-                f"the memory of {self._device} was not enough for {len(rows)} questions at once; "
+                f"the memory of {self.device} was not enough for {len(rows)} questions at once; "
                 "ask fewer, or shorter ones."
             ) from error
 
@@ -267,7 +263,7 @@ class Predictor:
         """The adapter, loaded unless it is, now the most recently used one."""
         key = f"{adapter.experiment_id}:{adapter.folder}:{stamp(adapter.folder, WEIGHTS)}"
         if key not in self._loaded:
-            config = for_device(adapter.read_config(), self._device)
+            config = for_device(adapter.read_config(), self.device)
             task, columns = adapter.read_task()
             name = f"adapter_{next(self._numbers)}"
             base_key, tokenizer = self._load_base(
@@ -331,7 +327,7 @@ class Predictor:
             try:
                 model, fresh = base_model(config, task, source, plan)
             except torch.OutOfMemoryError as error:
-                raise too_big(source, facts.parameters, self._device) from error
+                raise too_big(source, facts.parameters, self.device) from error
             self._bases[key] = Base(model, fresh, source, tokenizer, facts.max_length, plan, set())
         shared = self._bases[key].tokenizer
         return key, shared if shared.chat_template == tokenizer.chat_template else tokenizer
@@ -372,7 +368,7 @@ class Predictor:
         if not base.adapters:
             del self._bases[gone.base_key], base
             gc.collect()
-            if self._device.startswith("cuda"):
+            if self.device.startswith("cuda"):
                 torch.cuda.empty_cache()
             return
         base.active = None
