@@ -163,8 +163,8 @@ def case(chance: random.Random) -> Case:
         return Case("parse", "POST", "/configuration/parse", {"json": body})
     if draw == 4:
         parameters = {chance.choice(FIELDS): value(chance) for _ in range(3)}
-        body = {"base": configuration(chance), "parameters": parameters, "sampler": "grid"}
-        return Case("sweep", "POST", "/sweeps", {"json": body})
+        swept = {"base": configuration(chance), "parameters": parameters, "sampler": "grid"}
+        return Case("sweep", "POST", "/sweeps", {"json": swept})
     if draw < 8:
         route = chance.choice(("validate", "resolve", "check", "rejected", "estimate"))
         return Case(

@@ -41,7 +41,7 @@ def test_the_hubs_token_can_be_kept_from_those_who_ask_over_the_network(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "0")
-    values = {"TUNESMITH_RESULTS_DIR": settings.results_dir, "_env_file": None}
+    values: dict[str, Any] = {"TUNESMITH_RESULTS_DIR": settings.results_dir, "_env_file": None}
     assert Settings(**values).for_others().token == "hf_secret"
     kept = Settings(**values, TUNESMITH_SHARE_HUB_TOKEN="false").for_others()
     assert kept.token is None

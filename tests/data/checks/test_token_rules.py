@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from tests.chat_families import FAMILIES, chat_tokenizer
 
-from tunesmith.config.schema import ValidationRules
+from tunesmith.config.rules import ValidationRules
 from tunesmith.data.checks.tables import ByTokenizer, Checked, check_tables
 from tunesmith.tasks import TASKS
 
