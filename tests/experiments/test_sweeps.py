@@ -288,7 +288,7 @@ def test_a_metric_that_stays_0_is_said_with_those_that_differ(
     """As exact match does while no whole answer is right yet."""
     change = Store.change_status
 
-    def ended(self: Store, id_: str, to: S, *more: Any, **values: Any) -> Any:
+    def ended(self: Store, id_: str, to: ExperimentStatus, *more: Any, **values: Any) -> Any:
         if "metrics" in values:
             real = values["metrics"]["eval_accuracy"]
             values["metrics"] = {"eval_accuracy": 0.0, "eval_f1": real, "eval_loss": 1 - real}

@@ -102,7 +102,7 @@ def _waiting(found: list[Experiment], places: dict[str, int], why: dict[str, str
     )  # fmt: skip
     for experiment in found:
         table.add_row(
-            experiment.queue,
+            experiment.queue or "",
             str(places[experiment.id]),
             experiment.id,
             Text(experiment.name),
