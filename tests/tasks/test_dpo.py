@@ -17,7 +17,7 @@ from tunesmith.tasks.base import Batch, Columns, Row
 from tunesmith.tasks.chat import as_base_model
 from tunesmith.tasks.columns import IGNORED
 from tunesmith.tasks.dpo import REFERENCES, DirectPreferenceOptimization, DpoOptions
-from tunesmith.tasks.packing import packs, paired, shares, stacked
+from tunesmith.tasks.packing import PACKED, packs, paired, shares, stacked
 from tunesmith.training.kernels import attention
 
 PAIRS: Columns = {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}
@@ -218,7 +218,8 @@ def test_a_pair_in_one_row_gives_what_two_rows_give(adapted: Any) -> None:
     base = adapted.get_base_model()
     adapted.train()
     try:
-        assert attention.use(base)
+        attention.register()
+        base.set_attn_implementation(PACKED)
         assert packs(adapted)
         assert shares(adapted)
         together, of_together = gradients()

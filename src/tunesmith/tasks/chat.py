@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from tunesmith.errors import DataError, nearest
+from tunesmith.errors import DataError, ModelError, nearest
 from tunesmith.tasks.values import canonical
 
 if TYPE_CHECKING:
@@ -210,6 +210,11 @@ def head_only_at(
     head = model.get_output_embeddings()
 
     def select(_: Any, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        if inputs[0].dim() != 3:
+            raise ModelError(
+                "the base model's head reads other states than one for each token, which no chat "
+                "can be learned from: choose another model as model.name."
+            )
         return inputs[0][positions]
 
     handle = head.register_forward_pre_hook(select)

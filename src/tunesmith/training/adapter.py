@@ -26,7 +26,17 @@ def add_adapter(
 
     targets = lora.target_modules
     if targets is None:
-        targets = find_layers(model, fresh_modules) or "all-linear"
+        targets = find_layers(model, fresh_modules)
+        if not targets:
+            raise ConfigError(
+                [
+                    Problem(
+                        "lora.target_modules",
+                        "the blocks of this model hold no linear layer to put an adapter on",
+                        accepted="names of its modules, or another model",
+                    )
+                ]
+            )
     _check_names(model, lora, targets, fresh_modules)
     if quantized:
         model = peft.prepare_model_for_kbit_training(model)

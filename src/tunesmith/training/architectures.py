@@ -12,17 +12,19 @@ from typing import Any
 PADDING = {
     **dict.fromkeys(
         ("camembert", "data2vec-text", "esm", "ibert", "layoutlmv3", "lilt", "longformer", "luke",
-         "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+         "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
         1,
     ),
     "markuplm": 0,
 }  # fmt: skip
+_ALWAYS = {"mpnet": 1}
+"""The same where the configuration's padding token isn't asked."""
 """Families that count positions from behind their padding token's → that token, where not given."""
 
 NAMED_OTHERWISE = frozenset(
-    ("blt", "falcon_h1", "falcon_mamba", "gemma3n_text", "git", "gte", "hrm_text",
+    ("blt", "dbrx", "falcon_h1", "falcon_mamba", "gemma3n_text", "git", "gte", "hrm_text",
      "jina_embeddings_v3", "lfm3", "mamba", "mamba2", "mt5", "nemotron_h", "nomic_bert",
-     "phi4_multimodal", "t5", "t5gemma2", "umt5")
+     "phi4_multimodal", "reformer", "t5", "t5gemma2", "umt5")
 )  # fmt: skip
 """Families of which the files' names don't say what is adapted: layers are called otherwise once
 they are loaded, some matrices are no layers, or some layers may not be adapted."""
@@ -33,6 +35,8 @@ def positions_reserved(model_type: str, settings: Mapping[str, Any]) -> int:
 
     RoBERTa and what came of it count from `pad_token_id + 1` on: 514 positions are 512 tokens.
     """
+    if model_type in _ALWAYS:
+        return _ALWAYS[model_type] + 1
     if model_type not in PADDING or settings.get("position_embedding_type", "absolute") == "rotary":
         return 0
     padding = settings.get("pad_token_id")

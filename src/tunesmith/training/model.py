@@ -291,7 +291,8 @@ def load_base(
         )
     except torch.OutOfMemoryError:
         raise  # the engine says what to do about it
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError, TypeError,
+            AttributeError, AssertionError) as error:  # fmt: skip
         raise ModelError(f"{source.name} can't be loaded: {first_line(error)}") from error
     mismatched = {str(item[0]) for item in report["mismatched_keys"]}
     absent = {key for key in report["missing_keys"] if re.search(r"\.\d+\.", key)}
