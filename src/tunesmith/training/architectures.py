@@ -22,9 +22,9 @@ _ALWAYS = {"mpnet": 1}
 """Families that count positions from behind their padding token's → that token, where not given."""
 
 NAMED_OTHERWISE = frozenset(
-    ("blt", "dbrx", "falcon_h1", "falcon_mamba", "gemma3n_text", "git", "gte", "hrm_text",
-     "jina_embeddings_v3", "lfm3", "mamba", "mamba2", "mt5", "nemotron_h", "nomic_bert",
-     "phi4_multimodal", "reformer", "t5", "t5gemma2", "umt5")
+    ("blt", "convbert", "ctrl", "dbrx", "falcon_h1", "falcon_mamba", "gemma3n_text", "git",
+     "gte", "hrm_text", "jina_embeddings_v3", "lfm3", "mamba", "mamba2", "mt5", "nemotron_h",
+     "nomic_bert", "phi4_multimodal", "reformer", "t5", "t5gemma2", "umt5")
 )  # fmt: skip
 """Families of which the files' names don't say what is adapted: layers are called otherwise once
 they are loaded, some matrices are no layers, or some layers may not be adapted."""

@@ -13,12 +13,18 @@ _NUMBERS_OF_LAYERS = ("idx", "index", "layer_id", "layer_number", "block_id")
 
 
 @contextmanager
-def shortened(model: nn.Module) -> Iterator[None]:
-    """Within this, every stack of layers in `model` ends where no new kind of layer follows."""
+def shortened(model: nn.Module, known: dict[int, int] | None = None) -> Iterator[None]:
+    """Within this, every stack of layers in `model` ends where no new kind of layer follows.
+
+    `known` remembers how many layers that are, from one time to the next.
+    """
+    known = {} if known is None else known
     whole = list(_stacks(model))
     try:
         for owner, name, stack in whole:
-            owner._modules[name] = nn.ModuleList(list(stack)[: _kept(stack)])
+            kept = known[id(stack)] if id(stack) in known else _kept(stack)
+            known[id(stack)] = kept
+            owner._modules[name] = nn.ModuleList(list(stack)[:kept])
         yield
     finally:
         for owner, name, stack in whole:

@@ -74,6 +74,7 @@ class Trial:
         self.of = of
         self.plain = plain
         self.short = True
+        self._lengths: dict[int, int] = {}
         self.failed: Exception | None = None
         self._wanted: _Found | None = None
         for self.short in (True, False):
@@ -118,7 +119,7 @@ class Trial:
             stack.enter_context(torch.autocast(self.model.device.type, enabled=False))
             stack.enter_context(torch.enable_grad())
             if self.short:
-                stack.enter_context(shortened(self.model))
+                stack.enter_context(shortened(self.model, self._lengths))
             stack.enter_context(_in_float32(self.model))
             stack.enter_context(_adapted(self.model))
             yield
