@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import subprocess
@@ -118,6 +120,24 @@ def test_a_merged_chat_model_answers_as_the_adapter_also_in_sixteen_bits(
     assert done.agreement.rows == 24
     weights = load_file(tmp_path / "merged" / "model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.bfloat16}
+
+
+def test_the_cards_of_exports_say_what_lies_there_and_their_code_gives_the_same_answers(
+    work: Work, classifier: TrainedExperiment, tmp_path: Path
+) -> None:
+    export_merged(work, tmp_path / "merged", force=False)
+    export_onnx(work, tmp_path / "graph", force=False)
+    for name, library in (("merged", "transformers"), ("graph", "onnx")):
+        card = (tmp_path / name / "README.md").read_text(encoding="utf-8")
+        assert f"library_name: {library}" in card
+        assert "final_model" not in card
+        assert "PeftModel" not in card
+        (code,) = re.findall(r"```python\n(.*?)```", card, re.S)
+        for row in classifier.predictions[:3]:
+            asked = code.replace('"A text of your own"', repr(row["text"]))
+            with contextlib.chdir(tmp_path), contextlib.redirect_stdout(io.StringIO()) as said:
+                exec(compile(asked, name, "exec"), {})  # noqa: S102 (our own card)
+            assert row["predicted"] in said.getvalue()
 
 
 def test_the_graph_answers_in_onnx_runtime_without_torch(
