@@ -264,8 +264,12 @@ def _newest_checkpoint(work: Training) -> Path | None:
     found, passed_over = newest(work.directory / CHECKPOINTS)
     if passed_over:
         name, wrong = next(iter(passed_over.items()))
-        then = f"going on from {found.name}" if found else "starting from the beginning"
-        work.reporter.notice(f"{name} is damaged: {wrong}; {then} instead.")
+        if found is None:
+            work.reporter.notice(
+                f"{name} is damaged: {wrong}; starting from the beginning instead."
+            )
+        else:
+            work.reporter.notice(f"{name} is damaged: {wrong}; going on from {found.name} instead.")
     elif found is None:
         work.reporter.message("no whole checkpoint was left: starting from the beginning")
     if found is not None:

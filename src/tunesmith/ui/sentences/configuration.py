@@ -72,7 +72,6 @@ SENTENCES = N_(
     "goes into a field that has no fields",
     "{name} repeats another part, which is not read here",
     "refers to what it is in itself",
-    "the model has no module of this name",
     "must have 1 to {most} characters, and has {n}",
     "must hold no control characters",
     "1 to 100 letters, digits, _ . - and neither . nor - at the beginning",
