@@ -62,8 +62,12 @@ class Listener(Reporter):
         return self.stop
 
 
+OTHERS = ("PYTEST_CURRENT_TEST", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+"""Variables that change for a reason: by pytest, and once when a base model is loaded."""
+
+
 def environment_now() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    return {name: value for name, value in os.environ.items() if name not in OTHERS}
 
 
 @pytest.fixture(autouse=True)
