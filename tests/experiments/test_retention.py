@@ -25,7 +25,7 @@ from tunesmith.tracking.artifacts import Artifacts, Mirror
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
 from tunesmith.tracking.files import LAST_OF_CHECKPOINT, ExperimentFiles
 from tunesmith.tracking.store import Store
-from tunesmith.training.trainer import checkpoints
+from tunesmith.training.checkpoints import checkpoints
 
 S = ExperimentStatus
 RESUMABLE = (S.FAILED, S.CANCELLED)

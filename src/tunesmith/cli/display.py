@@ -22,10 +22,10 @@ from rich.text import Text
 
 from tunesmith.tracking.entities import Experiment
 from tunesmith.training.plan import Plan
-from tunesmith.training.reporter import Phase
+from tunesmith.training.reporter import Phase, Reporter
 
 
-class TerminalDisplay:
+class TerminalDisplay(Reporter):
     """Shows what a training reports. Where there is no terminal, it prints lines only."""
 
     def __init__(self, console: Console | None = None) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
-from peft import PeftType
+from peft import PeftConfig, PeftType
 from peft.tuners.tuners_utils import _check_lora_target_modules_mamba
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -49,7 +49,7 @@ def _incompatible(model: Any) -> set[str]:
     found = set()
     for name in {last_of(name) for name, module in model.named_modules() if _is_matrix(module)}:
         try:
-            _check_lora_target_modules_mamba(asked, model, name)
+            _check_lora_target_modules_mamba(cast(PeftConfig, asked), model, name)
         except ValueError:
             found.add(name)
     return found

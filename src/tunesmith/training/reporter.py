@@ -46,8 +46,8 @@ class Reporter(Protocol):
         return None
 
     def notice(self, text: str) -> None:
-        """Something that whoever looks at the experiment later should know."""
-        return None
+        """A warning that whoever looks at the experiment later should see too."""
+        self.warning(text)
 
     def progress(self, done: int, total: int) -> None:
         """Steps (or rows, outside training) done of the present phase."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from tunesmith.tasks.packing import PACKED, PADDED
 from tunesmith.training.evaluation import autocast
 from tunesmith.training.kernels import attention, dropout, last_layer, lora, made_up, norm
 from tunesmith.training.kernels.trial import Reading, Trial
@@ -74,9 +76,7 @@ def _readings(inner: Any, longest: int, *, pairs: bool) -> tuple[Reading, Readin
 
 def _use_in_parts(model: nn.Module, plan: Plan) -> dict[str, int]:
     """Kernels of single modules."""
-    import torch
-
-    precision = getattr(torch, plan.precision)
+    precision: torch.dtype = getattr(torch, plan.precision)
     count = {"LoRA layers": 0, "norms": 0, "dropouts": 0}
     for module in model.modules():
         if lora.fits(module) and module.get_base_layer().weight.dtype == precision:
@@ -101,8 +101,8 @@ def _use_attention(
     """
     inner = model.get_base_model()
     attention.register()
-    tried = [(attention.PACKED, (plain, packed))] if packed is not None else []
-    for name, readings in [*tried, (attention.PADDED, (plain,))]:
+    tried = [(PACKED, (plain, packed))] if packed is not None else []
+    for name, readings in [*tried, (PADDED, (plain,))]:
         with attention.counted() as calls:
             used = _set_attention(inner, name) and trial.agrees(*readings)
         if used and calls:
@@ -124,7 +124,7 @@ def _set_attention(inner: Any, name: str) -> bool:
 def _join(model: Any, plan: Plan, trial: Trial, plain: Reading, packed: Reading | None) -> int:
     with autocast(plan):
         joined = lora.join(model, plain.inputs)
-    packs = packed is not None and model.config._attn_implementation == attention.PACKED
+    packs = packed is not None and model.config._attn_implementation == PACKED
     if joined and not trial.agrees(plain, *([packed] if packs and packed else [])):
         lora.part(model)
         return 0
