@@ -112,7 +112,7 @@ class Settings(BaseSettings):
         None,
         validation_alias="TUNESMITH_TRUSTED_PROXIES",
         description="Addresses or networks of proxies in front of API and page, a space between "
-        "two: whom they name in X-Forwarded-For is believed. By default nobody's word is.",
+        "two: their X-Forwarded-For is trusted. By default none is.",
     )
     api_url: str | None = Field(
         None,

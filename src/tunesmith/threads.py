@@ -42,7 +42,7 @@ OF_QUOTA, OF_SLOTS = "quota", "slots"
 SLEEP, SPIN = "sleep", "spin"
 """What waiting threads do."""
 
-TOO_LATE = "PyTorch was loaded before Tunesmith, which could change nothing: import tunesmith first"
+TOO_LATE = "PyTorch was loaded before Tunesmith, too early to change this: import tunesmith first"
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
@@ -124,7 +124,9 @@ def decided(environment: Mapping[str, str] | None = None) -> Threads:
         return Threads(count, reason, _asked_to(values), f"asked for in {waits}")
     if late:
         return Threads(count, reason, SPIN, TOO_LATE)
-    return Threads(count, reason, SLEEP, "so that programs beside this one cost it little")
+    return Threads(
+        count, reason, SLEEP, "so that other programs on these cores slow it down little"
+    )
 
 
 def usable_cores() -> int:

@@ -27,8 +27,8 @@ TASKS = {
 REFUSED: dict[tuple[str, str], str] = {
     ("bros", ""): "You have to specify bbox",
     ("prophetnet", ""): "other states than one for each token",
-    ("reformer", "sft"): "doesn't depend on any weight that trains",
-    ("reformer", "dpo"): "doesn't depend on any weight that trains",
+    ("reformer", "sft"): "doesn't depend on any trainable weight",
+    ("reformer", "dpo"): "doesn't depend on any trainable weight",
     ("ibert", ""): "no linear layer to put an adapter on",
 }
 """Family and task (none: all of them) → what the sentence says that refuses it."""

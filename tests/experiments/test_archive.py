@@ -228,10 +228,10 @@ def test_what_an_archive_may_not_be_is_refused_and_leaves_nothing(
         _packed(tmp_path, {}, files={"elsewhere/a": b""}): "names a file",
         _packed(tmp_path, {}, files={"experiment/a\nb": b""}): "names a file",
         _packed(tmp_path, {}, folder="a\nb"): "names a folder",
-        _packed(tmp_path, {}, experiment="../../etc"): "is no id",
+        _packed(tmp_path, {}, experiment="../../etc"): "is no experiment's id",
         _packed(tmp_path, {}, experiment="1" * 12): "names another experiment",
         _packed(tmp_path, {}, padding="x" * (5 << 20)): "is larger than 4 MiB",
-        _packed(tmp_path, {"status": "running"}): "has ended",
+        _packed(tmp_path, {"status": "running"}): "has not ended",
         _packed(tmp_path, {"name": {"a": 1}}): "can't be read",
     }
     for path, said in cases.items():

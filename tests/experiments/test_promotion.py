@@ -108,7 +108,7 @@ def test_the_lower_end_of_the_interval_is_what_must_reach_the_minimum(shelf: She
         ),
         (
             {"low": 1.0, "high": 1.0, "method": "bootstrap"},
-            "made by a bootstrap, which claims too much with few rows. Train it again",
+            "made by a bootstrap, which is too narrow with few rows. Train it again",
         ),
     ],
 )

@@ -300,7 +300,7 @@ def test_a_metric_that_stays_0_is_said_with_those_that_differ(
     assert report.hint is not None
     assert report.hint.startswith("All 3 trainings that ended have accuracy 0: none learned enough")
     assert "f1 (0." in report.hint
-    assert report.hint.endswith("a sweep goes by one with metric: f1.")
+    assert report.hint.endswith("a sweep uses one of them with metric: f1.")
     assert said.is_known(report.hint, "zh_TW")
     shown = Console(file=StringIO(), width=300)
     print_findings(shown, report)

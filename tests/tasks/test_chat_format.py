@@ -68,7 +68,7 @@ def test_a_format_without_an_end_ends_answers_with_the_tokenizers() -> None:
 
 
 def test_an_answer_that_cannot_be_told_from_the_rest_is_refused() -> None:
-    with pytest.raises(ModelError, match="rewrites what an answer follows"):
+    with pytest.raises(ModelError, match="rewrites the text before an answer"):
         ChatFormat(byte_tokenizer(OPENS_OTHERWISE))
 
 

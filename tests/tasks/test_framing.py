@@ -108,4 +108,4 @@ def test_what_is_put_around_a_chat_is_said_in_words() -> None:
     assert system == 'the server puts this system prompt before chats that have none: "Be kind."'
     assert template == 'the server puts what the user says into "Is {x} good?"'
     (several,) = Framing(None, "{a} or {b}?").sentences()
-    assert "whoever asks must fill it in" in several
+    assert "the client must fill it in" in several

@@ -466,7 +466,7 @@ def test_the_share_of_answers_that_ended_is_a_metric_and_a_caution_where_it_is_l
     score = task.score([said(ended=True)] * 98 + [said(ended=False)] * 2)
     assert score.metrics["answers_ended"] == 0.98
     (caution,) = task.cautions(score)
-    assert "98.0% of the held-out answers ended by themselves" in caution
+    assert "98.0% of the held-out answers ended with their end token" in caution
     assert task.cautions(task.score([said(ended=True)] * 100)) == []
 
 

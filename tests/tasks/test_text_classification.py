@@ -403,7 +403,7 @@ def test_labels_that_no_row_has_are_named_and_do_not_count_as_told_wrongly() -> 
     assert score.metrics["f1_macro"] == 1.0  # as sklearn.metrics.f1_score(average="macro")
     assert set(score.details["per_class"]) == {"a", "b"}
     assert task.cautions(score) == [
-        "no held-out row has the label 'c': the score says nothing of it"
+        "no held-out row has the label 'c': the score says nothing about it"
     ]
     guessed = task.score([said("a", "a"), said("a", "c"), said("b", "b")])
     assert guessed.details["per_class"]["c"]["f1"] == 0.0  # it was predicted

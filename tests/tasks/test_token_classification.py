@@ -202,6 +202,6 @@ def test_entities_of_which_no_row_was_judged_are_named() -> None:
     task.restore({"labels": ["O", "B-A", "I-A", "B-B", "I-B"]})
     score = task.score([prediction([(0, 3, "A")], [(0, 3, "A")], 0.0)])
     assert task.cautions(score) == [
-        "no held-out row has the entity 'B': the score says nothing of it"
+        "no held-out row has the entity 'B': the score says nothing about it"
     ]
     assert set(score.details["per_class"]) == {"A"}

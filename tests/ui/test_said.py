@@ -90,6 +90,21 @@ def test_what_is_wrong_with_a_file_is_said_in_the_visitors_language(
         "says: No space left on device).",
         "Experiment 0123456789ab (reviews) may not be written by this process any more: another "
         "process was given it, and runs it now by worker w-1.",
+        "3 of 40 train rows are longer than data.max_length=16 tokens up to their answer (rows 1, "
+        "2, 3); they are not trained on.",
+        "7 of 40 evaluation rows lose the end of an answer to data.max_length=16 (rows 1, 2, 3, 4, "
+        "5 …): they are judged by the whole answer. Set data.max_length=99 to keep all of them "
+        "whole.",
+        "kernels: 84 LoRA layers, 13 norms, 1 attention, 24 LoRA layers computed together",
+        "2 cores, threads: one each (as many as this machine has cores); waiting threads sleep (so "
+        "that other programs on these cores slow it down little)",
+        "a.zip is not to be trusted: it names a file '../x'.",
+        "a.zip is damaged: experiment/notes.txt is missing.",
+        "the files of experiment 0123456789ab are not on this machine: results/reviews holds no "
+        "experiment.json. Where its folder was moved: tunesmith experiments import FOLDER. Else "
+        "export it on the machine that trained it.",
+        "All 5 trainings that ended have accuracy 0.5: it can't tell them apart. These differ: f1 "
+        "(0.3 to 0.4); a sweep uses one of them with metric: f1.",
     ],
 )
 def test_what_is_made_of_several_parts_is_known_whole(sentence: str) -> None:

@@ -57,7 +57,7 @@ class Computing:
         )
         with self._lock:
             if self._closed:
-                raise UnavailableError("the API is stopping; nothing is worked on any more.")
+                raise UnavailableError("the API is stopping and takes no more work.")
             process.start()
             self._running.add(process)
         sender.close()

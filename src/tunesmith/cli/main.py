@@ -110,7 +110,7 @@ def _keep_files_private() -> None:
     for folder in (read.results_dir, read.cache_dir):
         if permissions.is_ours(folder) and permissions.close_to_strangers(folder, access):
             click.echo(
-                f"{folder} could be read by other accounts of this machine, and can't any more; "
+                f"{folder} was readable by other accounts of this machine and isn't any more; "
                 "TUNESMITH_FILE_ACCESS=group or all shares it.",
                 err=True,
             )

@@ -232,8 +232,8 @@ def _score_below(version: AdapterVersion, minimum: float) -> str | None:
     if version.method in OUTDATED:
         return (
             f"minimum_score {minimum:g}: the interval of its {metric} of {version.score:.4f} was "
-            "made by a bootstrap, which claims too much with few rows. Train it again: the new "
-            "version's interval holds."
+            "made by a bootstrap, which is too narrow with few rows. Train it again: the new "
+            "version's interval is reliable."
         )
     if version.low >= minimum:
         return None

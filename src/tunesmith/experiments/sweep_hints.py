@@ -20,13 +20,11 @@ def same_value_hint(metric: str, field: str, ended: Sequence[Experiment]) -> str
         return None
     why = "it can't tell them apart"
     if values[0] == 0:
-        why = "none learned enough for it to rise, or it asks for more than the answers can be"
+        why = "none learned enough to raise it, or it is too strict for these answers"
     said = f"All {len(values)} trainings that ended have {metric} {values[0]:.3g}: {why}."
     if others := _that_differ(field, ended):
         shown = ", ".join(f"{name} ({low:.3g} to {high:.3g})" for name, low, high in others)
-        said += (
-            f" These differ among them: {shown}; a sweep goes by one with metric: {others[0][0]}."
-        )
+        said += f" These differ: {shown}; a sweep uses one of them with metric: {others[0][0]}."
     return said
 
 

@@ -160,7 +160,9 @@ def _manifest(
     if _FOLDER.fullmatch(found.folder) is None:
         raise DataError(f"{path} is not to be trusted: it names a folder {found.folder[:200]!r}.")
     if re.fullmatch(f"[0-9a-f]{{{ID_LENGTH}}}", found.experiment) is None:
-        raise DataError(f"{path} is not to be trusted: {found.experiment[:60]!r} is no id.")
+        raise DataError(
+            f"{path} is not to be trusted: {found.experiment[:60]!r} is no experiment's id."
+        )
     if missing := [name for name in found.files if name not in entries]:
         raise DataError(f"{path} is damaged: {missing[0]} is missing.")
     return found
@@ -183,7 +185,7 @@ def _require_same(folder: Path, manifest: Manifest, path: Path) -> None:
 def _other_content(manifest: Manifest, path: Path) -> DataError:
     return DataError(
         f"{path} says that it is experiment {manifest.experiment}, which is known here with other "
-        "content: it is not replaced. Delete that one first if this one is meant."
+        "content and is not replaced. To take this one, delete the other first."
     )
 
 
@@ -229,7 +231,7 @@ def _disarm(folder: Path, manifest: Manifest, store: Store, path: Path) -> None:
     if told.id != manifest.experiment:
         raise DataError(f"{path} is not to be trusted: its {MANIFEST} names another experiment.")
     if told.status.is_live:
-        raise DataError(f"{path} is not to be trusted: an experiment that is packed has ended.")
+        raise DataError(f"{path} is not to be trusted: its experiment has not ended.")
     known = _known(told.id, store)
     if known is not None and (known.created_at, known.config, known.metrics) != (
         told.created_at, told.config, told.metrics,

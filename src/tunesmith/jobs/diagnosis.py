@@ -66,9 +66,11 @@ def _device(settings: Settings) -> Iterator[Finding]:
 def _threads(settings: Settings) -> Iterator[Finding]:
     found = decided()
     count = f"{usable_cores()} cores, threads: {found.count or 'one each'} ({found.count_reason})"
-    message = f"{count}; those that wait {found.waiting} ({found.waiting_reason})"
+    message = f"{count}; waiting threads {found.waiting} ({found.waiting_reason})"
     if found.waiting == SPIN:
-        advice = "on cores that others use too they slow each other down 10 to 100 times"
+        advice = (
+            "on cores that other programs use too, spinning threads make it 10 to 100 times slower"
+        )
         yield Finding("threads", State.WARNING, message, advice)
     else:
         yield Finding("threads", State.OK, message)

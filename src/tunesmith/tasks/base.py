@@ -462,4 +462,4 @@ class Task(ABC):
 
         Of a task that writes text there is none: it is no one graph.
         """
-        raise UserError(f"an adapter of the task {self.name} is no graph of one step.")
+        raise UserError(f"an adapter of the task {self.name} can't be written as an ONNX graph.")

@@ -212,8 +212,8 @@ def head_only_at(
     def select(_: Any, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
         if inputs[0].dim() != 3:
             raise ModelError(
-                "the base model's head reads other states than one for each token, which no chat "
-                "can be learned from: choose another model as model.name."
+                "the base model's head doesn't read one hidden state for each token, so it can't "
+                "be trained on chats: choose another model as model.name."
             )
         return inputs[0][positions]
 

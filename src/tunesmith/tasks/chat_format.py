@@ -44,7 +44,7 @@ class ChatFormat:
     """The chat format of a tokenizer's model."""
 
     def __init__(self, tokenizer: Any, thinking: Thinking = "off", day: date | None = None) -> None:
-        """Raises ModelError when answers can't be told from the rest, or could not end."""
+        """Raises ModelError when answers can't be separated from the rest, or could not end."""
         self._tokenizer = tokenizer
         self._thinking = thinking
         own = tokenizer.get_chat_template()
@@ -70,7 +70,7 @@ class ChatFormat:
         """Whether the template ends answers itself; else the tokenizer's end token does."""
         if end is None and tokenizer.eos_token is None:
             raise ModelError(
-                "the model's chat template ends no answer, and its tokenizer has no end token: an "
+                "the model's chat template ends no answer, and its tokenizer has no end token: the "
                 "adapter could not learn to stop."
             )
         self._end = end or str(tokenizer.eos_token)
@@ -227,6 +227,6 @@ class ChatFormat:
 
 
 _REWRITES = (
-    "the model's chat template rewrites what an answer follows, so that answers can't be told from "
-    "the rest; choose another variant of the model."
+    "the model's chat template rewrites the text before an answer, so the answer can't be "
+    "separated from the rest; choose another variant of the model."
 )

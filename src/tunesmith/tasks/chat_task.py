@@ -128,13 +128,12 @@ class ChatTask(Task):
         found = []
         if not self.format(tokenizer).has_end:
             found.append(
-                "the model's chat template ends no answer: answers are learned with "
+                "the model's chat template has no end token after answers: they are learned with "
                 f"{tokenizer.eos_token} as their end"
             )
         if day := self.options.template_date:
             found.append(
-                f"where the model's chat template writes today's date, it writes {day}, when "
-                "trained and when asked"
+                f"the model's chat template writes {day} as today's date, in training and in use"
             )
         return found
 

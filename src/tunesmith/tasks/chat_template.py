@@ -42,7 +42,7 @@ def adapted(
         if f"{_CLOCK}(" in template:
             raise ModelError(
                 "the model's chat template writes today's date in a way that can't be fixed to one "
-                "day, so that it would be asked otherwise than it was trained."
+                "day, so its prompts would differ from those it was trained on."
             )
     if thinking == "keep":
         return template

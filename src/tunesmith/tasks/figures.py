@@ -112,12 +112,12 @@ def confusion(pairs: Sequence[tuple[str, str]], labels: Sequence[str]) -> dict[s
 
 
 LABELS = (
-    "no held-out row has the label {names}: the score says nothing of it",
-    "no held-out row has the labels {names}: the score says nothing of them",
+    "no held-out row has the label {names}: the score says nothing about it",
+    "no held-out row has the labels {names}: the score says nothing about them",
 )
 ENTITIES = (
-    "no held-out row has the entity {names}: the score says nothing of it",
-    "no held-out row has the entities {names}: the score says nothing of them",
+    "no held-out row has the entity {names}: the score says nothing about it",
+    "no held-out row has the entities {names}: the score says nothing about them",
 )
 
 

@@ -77,8 +77,8 @@ class Framing:
             found.append(
                 f"the {by} puts what the user says into {template}"
                 if self.fills
-                else f"what the user says was learned as {template}: that has several columns, so "
-                "whoever asks must fill it in"
+                else f"the user's turns were trained as {template}: it has several columns, so "
+                "the client must fill it in"
             )
         return found
 

@@ -377,9 +377,9 @@ class SupervisedFineTuning(ChatTask):
         if ended >= ENOUGH_ENDED:
             return []
         return [
-            f"only {ended:.1%} of the held-out answers ended by themselves; the others went on to "
-            "the most tokens allowed. Look for answers that data.max_length cuts, train longer, or "
-            "raise task.max_new_tokens."
+            f"only {ended:.1%} of the held-out answers ended with their end token; the others ran "
+            "to the most tokens allowed. Look for answers that data.max_length cuts, train longer, "
+            "or raise task.max_new_tokens."
         ]
 
 

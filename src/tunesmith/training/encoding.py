@@ -88,7 +88,7 @@ def _warn(work: Training, side: str, rows: Sequence[Row], examples: Sequence[Exa
             + (
                 "the adapter won't learn to stop"
                 if len(cut) == len(rows)
-                else "no adapter learns from them to stop"
+                else "the adapter can't learn from them when to stop"
                 if side == "train"
                 else "they are judged by the whole answer"
             )

@@ -276,7 +276,7 @@ def _use_kernels(work: Training, model: Any) -> None:
         pairs=work.task.texts_per_row > 1,
     )
     found = ", ".join(f"{number} {what}" for what, number in used.items())
-    work.reporter.message(f"kernels: {found or 'none that gives what this model gives'}")
+    work.reporter.message(f"kernels: {found or 'none whose results equal those of this model'}")
 
 
 def _ask_base_model(work: Training, model: Any, group: Group) -> None:

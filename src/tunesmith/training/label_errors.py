@@ -21,8 +21,8 @@ from tunesmith.tasks.values import no_formula
 
 METHOD = "confident learning (Northcutt, Jiang and Chuang 2021)"
 CAVEAT = (
-    "From the model's own answers for the held-out rows: what it has not learned looks like a "
-    "wrong label too. Look at each row before changing it."
+    "Judged by the model's own answers for the held-out rows: one that it has not learned looks "
+    "wrong too. Look at each row before changing it."
 )
 LISTED = 20
 """Rows in `metrics.json`; the file holds all."""

@@ -28,8 +28,8 @@ def models_own_errors(name: str) -> Iterator[None]:
         where = _in_model(error)
         if "does not require grad" in str(error):
             raise ModelError(
-                f"model.name: {name} can't be trained: what it answers doesn't depend on any "
-                "weight that trains. Choose other layers in lora.target_modules, or another model."
+                f"model.name: {name} can't be trained: its output doesn't depend on any "
+                "trainable weight. Choose other layers in lora.target_modules, or another model."
             ) from error
         if where is None or is_out_of_memory(error):
             raise

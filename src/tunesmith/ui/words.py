@@ -111,7 +111,7 @@ def metric(name: str | None) -> str:
     known = {
         "accuracy": _("accuracy"),
         "exact_match": _("exact match"),
-        "answers_ended": _("answers that ended by themselves"),
+        "answers_ended": _("answers that ended with their end token"),
         "loss": _("loss"),
         "learning_rate": _("learning rate"),
         "grad_norm": _("gradient norm"),

@@ -250,10 +250,12 @@ class Model(Answer):
     base_model: str
     is_base: bool = Field(description="Whether it is the base model without the adapter.")
     path: str = Field(description="Where it is asked.")
-    system_prompt: str | None = Field(description="Put before conversations that have none.")
-    prompt_template: str | None = Field(description="What the user's turns were learned as.")
+    system_prompt: str | None = Field(
+        description="System turn that is put before conversations without one."
+    )
+    prompt_template: str | None = Field(description="Template of the user's turns in training.")
     fills_prompt_template: bool = Field(
-        description="Whether what a user says is put into it here; else whoever asks does that."
+        description="Whether the server puts the user's turns into it; if not, the client must."
     )
 
 

@@ -65,10 +65,10 @@ def _disk(folder: Path) -> Part:
     try:
         free = shutil.disk_usage(folder).free
     except OSError:
-        return Part(ok=False, message="The disk of the results doesn't answer.")
+        return Part(ok=False, message="The disk of the results folder doesn't answer.")
     if free < LEAST_FREE:
-        return Part(ok=False, message="The disk of the results is full.")
-    return Part(ok=True, message="The disk of the results has room.")
+        return Part(ok=False, message="The disk of the results folder is full.")
+    return Part(ok=True, message="The disk of the results folder has room.")
 
 
 @router.get(

@@ -36,13 +36,13 @@ SENTENCES = N_(
     "network; at the machine itself: tunesmith predict {id}",
     "inputs have {n} characters; at most {most} are accepted",
     "an adapter of the task {name} can't be asked anything yet.",
-    "the model's chat template rewrites what an answer follows, so that answers can't be told "
-    "from the rest; choose another variant of the model.",
-    "the model's chat template ends no answer, and its tokenizer has no end token: an adapter "
-    "could not learn to stop.",
+    "the model's chat template rewrites the text before an answer, so the answer can't be "
+    "separated from the rest; choose another variant of the model.",
+    "the model's chat template ends no answer, and its tokenizer has no end token: the "
+    "adapter could not learn to stop.",
     "the model's chat template writes today's date in a way that can't be fixed to one day, so "
-    "that it would be asked otherwise than it was trained.",
-    "only {share} of the held-out answers ended by themselves; the others went on to the most "
+    "its prompts would differ from those it was trained on.",
+    "only {share} of the held-out answers ended with their end token; the others ran to the most "
     "tokens allowed. Look for answers that data.max_length cuts, train longer, or raise "
     "task.max_new_tokens.",
     "the model's chat template refuses a conversation: {error}",
@@ -57,4 +57,14 @@ SENTENCES = N_(
     "there is no column {name} among {what}; asked for: {other}; did you mean {near} by it?",
     "an answer of {n} tokens leaves no room for the question: the model takes {most} in all; "
     "lower max_new_tokens.",
+    "the model's chat template has no end token after answers: they are learned with {token} "
+    "as their end",
+    "the model's chat template writes {day} as today's date, in training and in use",
+    "chat template",
+    "server",
+    "the {who} puts this system prompt before chats that have none: {said}",
+    "the {who} puts what the user says into {template}",
+    "the user's turns were trained as {template}: it has several columns, so the client must "
+    "fill it in",
+    "the memory of {device} was not enough for {n} questions at once; ask fewer, or shorter ones.",
 )

@@ -78,4 +78,7 @@ SENTENCES = N_(
     "is not an object but {value}; a row is {{…}}",
     "phone numbers in {n} texts of {split} after the first {most} that may hold one "
     "(personal_data: drop looks at all)",
+    "{names} (needs the model's tokenizer)",
+    "Judged by the model's own answers for the held-out rows: one that it has not learned "
+    "looks wrong too. Look at each row before changing it.",
 )

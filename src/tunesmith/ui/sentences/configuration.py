@@ -102,4 +102,10 @@ SENTENCES = N_(
     "has {n} choices",
     "data of the hub are fetched for members and admins only",
     "a dataset's version such as reviews@3, package:NAME/path, a path in the data folder",
+    "was given 2 times; give it once",
+    "the blocks of this model hold no linear layer to put an adapter on",
+    "names of its modules, or another model",
+    "the model has no {what} of this name",
+    "layer",
+    "module",
 )

@@ -110,4 +110,5 @@ SENTENCES = N_(
     "training process {rank} of {size} (pid {pid} on {host}): {error}",
     "the connection between the training processes broke: {error}",
     "the connection to the first process of the training broke: {error}",
+    "resuming from {name}",
 )

@@ -138,4 +138,8 @@ SENTENCES = N_(
     "with more, or give fewer rows",
     "{path}: a JSON document of {size} MiB takes more memory to read than is left on this"
     " machine; write it as JSON Lines, one object a line",
+    "{name} has {size} MiB of rows, more than {most} MiB, a third of the memory that is left "
+    "on this machine: reading stopped",
+    "{path} is cut short or damaged ({error})",
+    "more than {n} characters",
 )

@@ -60,4 +60,12 @@ SENTENCES = N_(
     "{name} can't be read as GGUF: {error}",
     "the adapter in {folder} can't be loaded: {error}",
     "what was saved is not whole: {error}",
+    "the base model's head doesn't read one hidden state for each token, so it can't be "
+    "trained on chats: choose another model as model.name.",
+    "model.name: {name} can't be trained: its output doesn't depend on any trainable weight. "
+    "Choose other layers in lora.target_modules, or another model.",
+    "model.name: {name} can't be trained on these rows: its own code in transformers "
+    "({where}) failed with {kind}: {error}. Choose another model, or another version of "
+    "transformers.",
+    "{file}, line {line}",
 )

@@ -43,7 +43,7 @@ SENTENCES = N_(
     "minimum_score {minimum}: its {metric} of {score} has no interval, and the lower end is what "
     "counts.",
     "minimum_score {minimum}: the interval of its {metric} of {score} was made by a bootstrap, "
-    "which claims too much with few rows. Train it again: the new version's interval holds.",
+    "which is too narrow with few rows. Train it again: the new version's interval is reliable.",
     "minimum_score {minimum}: its {metric} is {score}, with a {level} interval of {low} to {high} "
     "from {n} rows; the lower end is what counts.",
     "minimum_score {minimum}: its {metric} is {score}, with a {level} interval of {low} to {high}; "

@@ -44,4 +44,8 @@ SENTENCES = N_(
     "There is nothing at this address; /docs lists what there is.",
     "Other requests that take long are being worked on; ask again in a moment.",
     "the API at {url} can't be reached ({error}). Start it with: tunesmith up",
+    "the API is stopping and takes no more work.",
+    "The disk of the results folder has room.",
+    "The disk of the results folder is full.",
+    "The disk of the results folder doesn't answer.",
 )

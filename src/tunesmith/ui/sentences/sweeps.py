@@ -7,8 +7,8 @@ from tunesmith.ui.language import N_
 SENTENCES = N_(
     "All {n} trainings that ended have {metric} {value}: {why}.",
     "it can't tell them apart",
-    "none learned enough for it to rise, or it asks for more than the answers can be",
-    "These differ among them: {list}; a sweep goes by one with metric: {name}.",
+    "none learned enough to raise it, or it is too strict for these answers",
+    "These differ: {list}; a sweep uses one of them with metric: {name}.",
     "Pruned at epoch {epoch}: others had a better {metric} there.",
     "Its results have no {metric}.",
     "Its first {n} trials failed, the last one so: {reason}",
