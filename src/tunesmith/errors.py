@@ -25,6 +25,7 @@ TunesmithError                 exit code 1
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -87,6 +88,18 @@ def one_line(text: str) -> str:
         else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def printable(text: str) -> str:
+    r"""`text` with control characters written as escapes (`\u001b`), line breaks and tabs kept.
+
+    For texts of several lines; a terminal runs nothing of what is left (OWASP, "Log Injection").
+    JSON means the same afterwards.
+    """
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text.replace("\r\n", "\n"))
+
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def shorten(value: object, limit: int = 60) -> str:

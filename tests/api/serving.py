@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx2
 import uvicorn
+from fastapi import FastAPI
 
 from tunesmith.api.app import create_app
 from tunesmith.api.server import configured
@@ -33,22 +35,39 @@ def free_port() -> int:
 class Api(httpx2.Client):
     """An HTTP client of a running server, with the server's own parts at hand."""
 
-    def __init__(self, port: int, service: Service, token: str | None = None) -> None:
+    def __init__(self, port: int, app: FastAPI, token: str | None = None) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         super().__init__(
-            base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30, trust_env=False
+            base_url=f"http://127.0.0.1:{port}",
+            headers=headers,
+            timeout=30,
+            trust_env=False,
+            event_hooks={"response": [self._is_documented]},
         )
         self._others: list[Api] = []
         self.port = port
-        self.service = service
+        self.app = app
+        self.service: Service = app.state.service
+        service = self.service
         self.store = service.store
         self.settings = service.settings
 
     def as_(self, token: str | None) -> Api:
         """The same server for the holder of another token."""
-        other = Api(self.port, self.service, token)
+        other = Api(self.port, self.app, token)
         self._others.append(other)
         return other
+
+    def _is_documented(self, answer: httpx2.Response) -> None:
+        """Every answer that any test gets is one that the OpenAPI document announces."""
+        asked = answer.request
+        operation = operation_of(self.app, asked.method, asked.url.path)
+        if operation is not None:
+            known = sorted(operation["responses"])
+            assert str(answer.status_code) in known, (
+                f"{asked.method} {asked.url.path} answered {answer.status_code}; its documentation "
+                f"announces {', '.join(known)}"
+            )
 
     def close(self) -> None:
         """Close this client and those made of it."""
@@ -59,6 +78,18 @@ class Api(httpx2.Client):
     def token(self, name: str, role: Role = Role.MEMBER) -> str:
         """A new token."""
         return create_token(name, role, self.store, "tests")[1]
+
+
+def operation_of(app: FastAPI, method: str, path: str) -> dict[str, Any] | None:
+    """What the OpenAPI document says of the route that is asked; None where there is none."""
+    paths: dict[str, Any] = app.openapi()["paths"]
+    for template, operations in paths.items():
+        pattern = re.sub(r"{(\w+)}", lambda m: ".+" if m[1] == "path" else "[^/]+", template)
+        if re.fullmatch(pattern, path):
+            found: dict[str, Any] | None = operations.get(method.lower())
+            if found is not None:
+                return found
+    return None
 
 
 @contextmanager
@@ -75,7 +106,7 @@ def serving(
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        api = Api(port, app.state.service)
+        api = Api(port, app)
         try:
             while not server.started:
                 assert thread.is_alive(), "the server ended before it began"

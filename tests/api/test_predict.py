@@ -22,9 +22,9 @@ from tests.serving.conftest import reviews_config as reviews_config
 from tests.serving.conftest import trained_settings as trained_settings
 
 import tunesmith
-from tunesmith.errors import DataError, NotFoundError
+from tunesmith.errors import AccessError, DataError, NotFoundError
 from tunesmith.experiments import TrainedExperiment
-from tunesmith.serving.adapters import locate_adapter
+from tunesmith.serving.adapters import SavedAdapter, locate_adapter
 from tunesmith.serving.companion import Companion
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import ExperimentStatus
@@ -150,6 +150,24 @@ def test_a_viewer_may_ask_and_a_stranger_may_not(
     path = f"/experiments/{classifier.id}/predict"
     assert viewer.post(path, json={"inputs": [GOOD]}).status_code == 200
     problem(guarded.as_(None).post(path, json={"inputs": [GOOD]}), 401)
+
+
+def test_the_base_model_is_fetched_from_the_hub_for_members_and_never_for_viewers(
+    guarded: Api, classifier: TrainedExperiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded.store.create(classifier.record)
+    asked = []
+
+    def refuse(adapter: SavedAdapter, *_: Any, **__: Any) -> Any:
+        asked.append(adapter.may_fetch)
+        raise AccessError("some reason")
+
+    monkeypatch.setattr(guarded.service.companion, "answer", refuse)
+    for role in (Role.VIEWER, Role.MEMBER, Role.ADMIN):
+        who = guarded.as_(guarded.token(f"some-{role}", role))
+        path = f"/experiments/{classifier.id}/predict"
+        problem(who.post(path, json={"inputs": [GOOD]}), 403)
+    assert asked == [False, True, True]
 
 
 def test_a_model_with_code_of_its_own_is_not_run_for_the_network(

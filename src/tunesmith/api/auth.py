@@ -62,6 +62,14 @@ class Identity:
         """Whose an experiment is that they submit: empty for whoever is at this machine."""
         return "" if self.via == "local" else self.name
 
+    @property
+    def may_fetch(self) -> bool:
+        """Whether data and models may be fetched from the hub for them.
+
+        It is the operator who fetches, with the operator's token.
+        """
+        return self.role is not Role.VIEWER
+
     def require(self, role: Role) -> None:
         """Raises AccessError when they may not do what `role` may."""
         if not self.role.allows(role):

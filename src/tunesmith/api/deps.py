@@ -127,6 +127,16 @@ TurnDep = Annotated[None, Depends(take_turn, scope="function")]
 """The last parameter of its handler: a body that comes slowly shall not hold a turn."""
 
 
+async def take_short_turn(service: ServiceDep, _: Member) -> AsyncIterator[None]:
+    """A turn among what takes little time; what takes long can't keep it. Raises BusyError."""
+    async with service.short_turns.take():
+        yield
+
+
+ShortTurnDep = Annotated[None, Depends(take_short_turn, scope="function")]
+"""The last parameter of its handler, likewise."""
+
+
 class Auditor:
     """Writes down who did what."""
 

@@ -23,6 +23,8 @@ Submit a configuration with `POST /train`, follow it with `GET /task/{task_id}` 
 with `GET /experiments/{experiment_id}/events`, and fetch what it left.
 
 - **Errors** are problem details (RFC 9457) with every problem and its field.
+- **Elsewhere**: an address that is not listed here is 404, a method that it doesn't take 405; both
+  are problem details too.
 - **Polling** is cheap with `If-None-Match`: send the `ETag` of the last answer, get 304.
 - **Access**: on this machine's own address the API is open. Anywhere else every request needs
   `Authorization: Bearer ts_…`; roles are `viewer` (reads), `member` (submits, changes its own) and
@@ -60,10 +62,13 @@ _ERRORS = {
     "Retry-After says when to ask again.",
 }
 
-EVERYWHERE = (401, 403, 422, 429, 503)
-"""Errors that every route behind a token may give."""
+BEFORE_ROUTES = (403, 413)
+"""Errors that are given before any route is asked: strange hosts, and bodies where none belong."""
 
-BODY = (400, 408, 413, 415)
+EVERYWHERE = (401, 422, 429, 503)
+"""Errors that every route behind a token may give beside them."""
+
+BODY = (400, 408, 415)
 """Errors that every route with a body may give beside them."""
 
 
@@ -72,8 +77,14 @@ def errors(*statuses: int) -> Responses:
     schema = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
     return {
         status: {"description": _ERRORS[status], "content": {MEDIA_TYPE: schema}}
-        for status in (*EVERYWHERE, *statuses)
+        for status in (*BEFORE_ROUTES, *EVERYWHERE, *statuses)
     }
+
+
+def public_errors() -> Responses:
+    """The documentation of errors of a route that needs no token."""
+    documented = errors()
+    return {status: documented[status] for status in BEFORE_ROUTES}
 
 
 def unchanged() -> Responses:

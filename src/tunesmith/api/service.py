@@ -12,7 +12,7 @@ from tunesmith.api.computing import Computing
 from tunesmith.api.prometheus import Measurements
 from tunesmith.api.reports import Reports
 from tunesmith.api.schemas.experiments import Broker
-from tunesmith.api.turns import Turns
+from tunesmith.api.turns import MOST_SHORT, SHORT_PATIENCE, Turns
 from tunesmith.jobs.maintenance import Maintenance
 from tunesmith.jobs.queue import Notifier
 from tunesmith.serving.companion import Companion
@@ -36,6 +36,9 @@ class Service:
     notifier: Notifier
     maintenance: Maintenance
     turns: Turns
+    """Of requests that read data, or whose bodies need long to be understood."""
+    short_turns: Turns
+    """Of those that submit: never behind the others."""
     computing: Computing
     """Runs what reads whole datasets, beside this process."""
     reports: Reports
@@ -68,10 +71,11 @@ class Service:
 
         maintenance = Maintenance(store, settings, notifier, also=also)
         turns, computing = Turns(), Computing(settings.check_seconds)
+        short_turns = Turns(MOST_SHORT, SHORT_PATIENCE)
         return cls(
             settings, store, authenticator, measurements, notifier, maintenance,
-            turns, computing, Reports(settings, turns, computing), copies, Companion(settings),
-            HubSearch(),
+            turns, short_turns, computing, Reports(settings, turns, computing), copies,
+            Companion(settings), HubSearch(),
         )  # fmt: skip
 
     def start(self) -> None:

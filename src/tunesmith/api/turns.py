@@ -17,6 +17,12 @@ MOST = 2
 PATIENCE = 3.0
 """Seconds that one waits for its turn."""
 
+MOST_SHORT = 4
+"""So many requests are worked on at once that take tens of milliseconds, such as submitting."""
+
+SHORT_PATIENCE = 30.0
+"""Seconds that one of those waits: so does a whole sweep of them that a program sends at once."""
+
 
 class Turns:
     """Turns for requests that take long; waiting for one holds no thread. For one event loop."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from tunesmith.cli.actor import actor
@@ -16,6 +15,8 @@ from tunesmith.cli.adapter_display import (
     versions_table,
 )
 from tunesmith.cli.once import OnceGroup
+from tunesmith.cli.output import confirm, echo
+from tunesmith.cli.terminal import Terminal
 from tunesmith.experiments import promotion
 from tunesmith.experiments.edits import without
 from tunesmith.experiments.registration import AdapterEdit, read_adapter_edit, read_new_adapter
@@ -68,9 +69,9 @@ def list_(
         versions = store.registry.versions(*(each.name for each in found))
     if in_json:
         for each in found:
-            click.echo(as_json(each, versions[each.name]))
+            echo(as_json(each, versions[each.name]))
         return
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if not found:
         asked = words or model or task or language or tags or stage
         anything = "matches" if asked else "yet; register one with: tunesmith adapters register"
@@ -92,9 +93,9 @@ def show(name: str, in_json: bool) -> None:
         versions = store.registry.versions(name)[name]
         history = store.registry.history(name)
     if in_json:
-        click.echo(as_json(adapter, versions, history, indent=2))
+        echo(as_json(adapter, versions, history, indent=2))
         return
-    console, zone = Console(highlight=False), settings.timezone
+    console, zone = Terminal(highlight=False), settings.timezone
     console.print(head(adapter, zone))
     console.print()
     if versions:
@@ -139,7 +140,7 @@ def register(
         added = promotion.register(version, store)
         write_down(store, actor(), "adapter.register", added.reference, experiment=experiment.id)
         _edit(new.name, edit, store)
-    click.echo(f"{added.reference}  {added.stage}  experiment {experiment.id}")
+    echo(f"{added.reference}  {added.stage}  experiment {experiment.id}")
 
 
 @adapters.command()
@@ -203,7 +204,7 @@ def demands(
     with Store(Settings.read().store_url) as store:
         if changes:
             _edit(name, read_adapter_edit({"demands": changes}), store)
-        click.echo(f"{name}: {demanded(store.registry.get(name).demands)}")
+        echo(f"{name}: {demanded(store.registry.get(name).demands)}")
 
 
 @adapters.command()
@@ -232,7 +233,7 @@ def edit(
             "tags": list(kept) if tags or untag else None,
         }  # fmt: skip
         _edit(name, read_adapter_edit(wanted), store)
-    click.echo(f"{name} is changed")
+    echo(f"{name} is changed")
 
 
 @adapters.command()
@@ -252,7 +253,7 @@ def remove(reference: str, yes: bool) -> None:
             _ask(f"Remove {removed} and its {count} versions?", yes=yes)
             store.registry.remove(removed)
         write_down(store, actor(), "adapter.remove", removed)
-    click.echo(f"{removed} is removed")
+    echo(f"{removed} is removed")
 
 
 def _change_stage(reference: str, to: Stage, comment: str, *, force: bool = False) -> None:
@@ -269,7 +270,7 @@ def _change_stage(reference: str, to: Stage, comment: str, *, force: bool = Fals
         told.append(f"; {moved.replaced.reference} is archived")
     for each in moved.unmet:
         told.append(f"\n  forced against {each}", "yellow")
-    Console(highlight=False).print(told)
+    Terminal(highlight=False).print(told)
 
 
 def _fault(version: AdapterVersion, store: Store, settings: Settings) -> str | None:
@@ -284,4 +285,4 @@ def _edit(name: str, wanted: AdapterEdit, store: Store) -> None:
 
 def _ask(question: str, *, yes: bool) -> None:
     if not yes:
-        click.confirm(question, abort=True)
+        confirm(question)

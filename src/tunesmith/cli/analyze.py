@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.output import echo
 from tunesmith.cli.tables import Column, FittedTable
+from tunesmith.cli.terminal import Terminal
 from tunesmith.experiments.report import Section, render_report, sections, shown
 from tunesmith.settings import Settings
 from tunesmith.tracking import analyze as analysis
@@ -67,9 +69,9 @@ def analyze(
         )
         write_text(html, page)
     if as_json:
-        click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=2))
+        echo(json.dumps(asdict(found), ensure_ascii=False, indent=2))
         return
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if not found.lines:
         console.print("No experiments. Train one: tunesmith train")
     for section in sections(found):

@@ -13,6 +13,8 @@ from rich.text import Text
 
 from tunesmith.api.schemas.compare import ExperimentComparison
 from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.output import echo
+from tunesmith.cli.terminal import Terminal
 from tunesmith.experiments.comparison import compare_experiments
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.settings import Settings
@@ -59,9 +61,9 @@ def compare(references: tuple[str, ...], as_json: bool) -> None:
         reconcile(store, settings)
         found = compare_experiments([store.find(reference) for reference in references], settings)
     if as_json:
-        click.echo(ExperimentComparison.model_validate(found).model_dump_json(indent=2))
+        echo(ExperimentComparison.model_validate(found).model_dump_json(indent=2))
         return
-    _print(Console(highlight=False), found)
+    _print(Terminal(highlight=False), found)
 
 
 def _print(console: Console, found: Comparison) -> None:

@@ -12,6 +12,7 @@ import click
 
 from tunesmith.cli.flags import Flags, configuration
 from tunesmith.cli.once import OnceGroup
+from tunesmith.cli.output import echo
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.config.yaml import read_draft, to_yaml
 from tunesmith.experiments.prepare import check
@@ -28,19 +29,19 @@ def config() -> None:
 def validate(config: Path, assignments: tuple[str, ...], flags: Flags) -> None:
     """Report every problem of a configuration: its fields, its data, its model."""
     unchecked = check(read_draft(config, flags, assignments), Settings.read())
-    click.echo(f"{config} is valid.")
+    echo(f"{config} is valid.")
     for line in unchecked:
-        click.echo(f"not checked: {line}")
+        echo(f"not checked: {line}")
 
 
 @config.command()
 @configuration
 def show(config: Path, assignments: tuple[str, ...], flags: Flags) -> None:
     """Print the configuration complete, with every default."""
-    click.echo(to_yaml(read_draft(config, flags, assignments).config()), nl=False)
+    echo(to_yaml(read_draft(config, flags, assignments).config()), nl=False)
 
 
 @config.command()
 def schema() -> None:
     """Print the JSON schema: every field with type, bounds, default and description."""
-    click.echo(json.dumps(ExperimentConfig.model_json_schema(), indent=2, ensure_ascii=False))
+    echo(json.dumps(ExperimentConfig.model_json_schema(), indent=2, ensure_ascii=False))

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from tunesmith.cli.actor import actor
 from tunesmith.cli.data_analysis import print_analysis
 from tunesmith.cli.data_display import print_diff, print_report, print_version, versions_table
 from tunesmith.cli.flags import DEFAULT_CONFIG
 from tunesmith.cli.once import OnceGroup
+from tunesmith.cli.output import echo
+from tunesmith.cli.terminal import Terminal
 from tunesmith.data.analysis.page import render_page
 from tunesmith.data.checks.rejected import rejected_rows
 from tunesmith.data.writing import write_table
@@ -82,7 +83,7 @@ def check(
     Saves the whole report, and the rejected rows with rule and reason, to mend and send back.
     """
     settings = Settings.read()
-    console = Console(highlight=False, stderr=as_json)
+    console = Terminal(highlight=False, stderr=as_json)
     with console.status("reading and checking the data …"):
         asked = _inquire(arguments, config, settings)
         examination = check_data(asked)
@@ -109,7 +110,7 @@ def check(
     if left_out.num_rows:
         console.print(f"rejected  {rejected}", soft_wrap=True)
     if as_json:
-        click.echo(json.dumps(report.totals(), ensure_ascii=False, indent=2))
+        echo(json.dumps(report.totals(), ensure_ascii=False, indent=2))
     report.raise_failures()
 
 
@@ -130,7 +131,7 @@ def analyze(
     Saves it as JSON and as one HTML page that needs nothing else.
     """
     settings = Settings.read()
-    console = Console(highlight=False, stderr=as_json)
+    console = Terminal(highlight=False, stderr=as_json)
     with console.status("reading and analyzing the data …"):
         asked = _inquire(arguments, config, settings)
         analysis = analyze_data(asked)
@@ -149,7 +150,7 @@ def analyze(
         )
         write_text(html, page)
     if as_json:
-        click.echo(json.dumps(analysis.to_json(), ensure_ascii=False, indent=2))
+        echo(json.dumps(analysis.to_json(), ensure_ascii=False, indent=2))
     else:
         print_analysis(console, analysis)
     console.print(f"\nanalysis  {output}\npage      {html}", soft_wrap=True)
@@ -172,7 +173,7 @@ def import_(
     version is judged by the same ones.
     """
     settings = Settings.read()
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     with (
         console.status("reading, checking and storing the data …"),
         Store(settings.store_url) as store,
@@ -197,9 +198,9 @@ def versions(name: str | None, as_json: bool) -> None:
     found = kept.list(name)
     if as_json:
         for version in found:
-            click.echo(_json(version))
+            echo(_json(version))
         return
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if not found:
         console.print("No version yet; make one with: tunesmith data import FILE --name NAME")
         return
@@ -217,10 +218,10 @@ def show(reference: str, rows: int, as_json: bool) -> None:
     store = open_versions(settings)
     version = store.get(reference)
     if as_json:
-        click.echo(_json(version, indent=2))
+        echo(_json(version, indent=2))
         return
     tables = store.read(version) if rows else {}
-    print_version(Console(highlight=False), version, settings, tables, rows)
+    print_version(Terminal(highlight=False), version, settings, tables, rows)
 
 
 @data.command()
@@ -231,11 +232,11 @@ def show(reference: str, rows: int, as_json: bool) -> None:
 def diff(old: str, new: str, examples: int, as_json: bool) -> None:
     """Show what changed from one version to another: rows, labels, examples."""
     settings = Settings.read()
-    console = Console(highlight=False, stderr=as_json)
+    console = Terminal(highlight=False, stderr=as_json)
     with console.status("comparing …"):
         before, after, found = compare_versions(old, new, settings, examples)
     if as_json:
-        click.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+        echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
         return
     print_diff(console, before, after, found)
 
@@ -249,10 +250,10 @@ def tag(reference: str, tag: str, delete: bool) -> None:
     store = open_versions(Settings.read())
     if delete:
         store.untag(store.get(reference).name, tag)
-        click.echo(f"{tag} is gone")
+        echo(f"{tag} is gone")
         return
     version = store.tag(reference, tag)
-    click.echo(f"{version.name}@{tag} is {version.reference}")
+    echo(f"{version.name}@{tag} is {version.reference}")
 
 
 @data.command()
@@ -260,7 +261,7 @@ def tag(reference: str, tag: str, delete: bool) -> None:
 def restore(reference: str) -> None:
     """Make an older version the current one; no version is lost."""
     version = open_versions(Settings.read()).restore(reference)
-    click.echo(f"{version.name} is now {version.reference}")
+    echo(f"{version.name} is now {version.reference}")
 
 
 @data.command()
@@ -275,7 +276,7 @@ def export(reference: str, target: Path, split: str | None, force: bool) -> None
     version.
     """
     for path in export_version(reference, target, split, Settings.read(), force=force):
-        click.echo(path)
+        echo(path)
 
 
 def _inquire(

@@ -11,6 +11,7 @@ import click
 
 from tunesmith.cli.actor import actor
 from tunesmith.cli.once import OnceGroup
+from tunesmith.cli.output import confirm, echo
 from tunesmith.settings import Settings
 from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.backup import Contents, back_up, damage, restore, restore_damaged
@@ -48,10 +49,10 @@ def upgrade() -> None:
         before = database.revision
     with Store(settings.store_url) as store:
         if before == HEAD:
-            click.echo(f"{store.name} is at schema {HEAD} already")
+            echo(f"{store.name} is at schema {HEAD} already")
             return
         write_down(store, actor(), "store.upgrade", store.name, before=before, after=HEAD)
-        click.echo(f"{store.name}  {f'schema {before}' if before else 'nothing'} → schema {HEAD}")
+        echo(f"{store.name}  {f'schema {before}' if before else 'nothing'} → schema {HEAD}")
 
 
 @db.command()
@@ -67,11 +68,11 @@ def backup(file: Path) -> None:
     if contents.revision == HEAD:
         with Store(settings.store_url) as store:
             write_down(store, actor(), "store.backup", str(file.absolute()), rows=_counts(contents))
-    click.echo(f"{file}  {file.stat().st_size:,} bytes, schema {contents.revision}")
+    echo(f"{file}  {file.stat().st_size:,} bytes, schema {contents.revision}")
     _show(contents)
-    click.echo("Not in it; keep these too:")
+    echo("Not in it; keep these too:")
     for what, place in _elsewhere(settings):
-        click.echo(f"  {what}  {place}")
+        echo(f"  {what}  {place}")
 
 
 @db.command("restore")
@@ -93,11 +94,11 @@ def restore_(file: Path, yes: bool) -> None:
         held = store.count()
         if held:
             if not yes:
-                click.confirm(f"{_about(store, held)} Replace them all by {file}?", abort=True)
+                confirm(f"{_about(store, held)} Replace them all by {file}?")
             stamp = datetime.now(settings.timezone)
             aside = settings.results_dir / f"replaced-{stamp:%Y%m%d-%H%M%S}.db"
             back_up(settings.store_url, aside)
-            click.echo(f"What it held is in {aside}")
+            echo(f"What it held is in {aside}")
         contents = restore(file, settings.store_url, replace=bool(held))
         _tell_restored(store, file, contents, settings)
 
@@ -106,26 +107,25 @@ def _over_damaged(file: Path, settings: Settings, wrong: str, *, yes: bool) -> C
     """Put what `file` holds in the place of a damaged store, which is kept beside."""
     stamp = datetime.now(settings.timezone)
     aside = settings.results_dir / f"damaged-{stamp:%Y%m%d-%H%M%S}.db"
-    click.echo(f"The store is damaged ({wrong}).")
+    echo(f"The store is damaged ({wrong}).")
     if not yes:
-        click.confirm(
+        confirm(
             f"Put {file} in its place? Stop the services before (tunesmith down); the damaged file "
             f"becomes {aside}.",
-            abort=True,
         )
     contents = restore_damaged(file, settings.store_url, aside)
-    click.echo(f"The damaged file is {aside}")
+    echo(f"The damaged file is {aside}")
     return contents
 
 
 def _tell_restored(store: Store, file: Path, contents: Contents, settings: Settings) -> None:
     """Write down and say what was restored."""
     write_down(store, actor(), "store.restore", str(file.absolute()), rows=_counts(contents))
-    click.echo(f"{store.name}  restored from {file}")
+    echo(f"{store.name}  restored from {file}")
     _show(contents)
-    click.echo("The files that it tells of must be there too:")
+    echo("The files that it tells of must be there too:")
     for what, place in _elsewhere(settings):
-        click.echo(f"  {what}  {place}")
+        echo(f"  {what}  {place}")
 
 
 def _about(store: Store, held: int) -> str:
@@ -137,7 +137,7 @@ def _about(store: Store, held: int) -> str:
 def _show(contents: Contents) -> None:
     for table, noun in _NOUNS.items():
         if table in contents.rows:
-            click.echo(f"  {contents.rows[table]:>9,}  {noun}")
+            echo(f"  {contents.rows[table]:>9,}  {noun}")
 
 
 def _counts(contents: Contents) -> Mapping[str, int]:

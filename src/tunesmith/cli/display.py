@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from tunesmith.cli.terminal import Terminal
 from tunesmith.tracking.entities import Experiment
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporter import Phase, Reporter
@@ -29,7 +30,7 @@ class TerminalDisplay(Reporter):
     """Shows what a training reports. Where there is no terminal, it prints lines only."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or Terminal(highlight=False)
         self.bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),

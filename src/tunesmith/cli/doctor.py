@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.output import echo
+from tunesmith.cli.terminal import Terminal
 from tunesmith.jobs.installation import Finding, State, look_at_installation
 from tunesmith.settings import Settings
 
@@ -27,7 +28,7 @@ _DIAGNOSIS = "tunesmith.jobs.diagnosis"
 def doctor(as_json: bool) -> None:
     """Check the installation, and say what to do; exit code 1 when there is a problem."""
     settings = Settings.read()
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal(highlight=False, soft_wrap=True)
     findings = []
     for finding in _diagnose(settings):
         findings.append(finding)
@@ -39,7 +40,7 @@ def doctor(as_json: bool) -> None:
         if finding.advice:
             console.print(Text(f"{'':<{_NAMES + _STATES + 1}}{finding.advice}", "dim"))
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     sys.exit(1 if any(finding.state is State.PROBLEM for finding in findings) else 0)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.output import echo
 from tunesmith.errors import DataError
 from tunesmith.experiments.archive import export_experiment
 from tunesmith.experiments.importing import import_folder
@@ -41,7 +42,7 @@ def export(reference: str, output: Path | None, data: bool | None, force: bool) 
     rows = "with the rows of its data"
     if not packed.with_data:
         rows = f"without the rows of its data: {packed.why_no_data}"
-    click.echo(f"{experiment.id}  {packed.path}  {packed.files} files, {rows}")
+    echo(f"{experiment.id}  {packed.path}  {packed.files} files, {rows}")
 
 
 @click.command("import", cls=OnceCommand)
@@ -60,7 +61,7 @@ def import_(sources: tuple[Path, ...]) -> None:
                 experiment = import_archive(source, store, settings)
             else:
                 experiment = import_folder(source, store)
-            click.echo(f"{experiment.id}  {experiment.status:<9}  {experiment.directory}")
+            echo(f"{experiment.id}  {experiment.status:<9}  {experiment.directory}")
 
 
 COMMANDS = (export, import_)

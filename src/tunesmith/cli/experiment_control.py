@@ -10,6 +10,7 @@ import click
 
 from tunesmith.cli.actor import actor
 from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.output import confirm, echo
 from tunesmith.cli.waiting import standing
 from tunesmith.experiments import control
 from tunesmith.experiments.edits import differences, read_edit, without
@@ -109,7 +110,7 @@ def edit(
         if details := differences(before, after):
             write_down(store, actor(), "experiment.edit", after.id, **details)
     shown = f", tagged {', '.join(after.tags)}" if after.tags else ""
-    click.echo(f"{after.id}  {after.name}  {after.status}{shown}")
+    echo(f"{after.id}  {after.name}  {after.status}{shown}")
 
 
 @click.command(cls=OnceCommand)
@@ -121,17 +122,16 @@ def delete(reference: str, yes: bool) -> None:
     with Store(settings.store_url) as store:
         experiment = store.find(reference)
         if not yes:
-            click.confirm(
+            confirm(
                 f"Delete {experiment.name} ({experiment.id}, {experiment.status}) and "
                 f"{experiment.directory}?",
-                abort=True,
             )
         files_went = control.delete(experiment.id, store, settings)
         write_down(store, actor(), "experiment.delete", experiment.id, name=experiment.name)
     kept = (
         "" if files_went else f"; its folder is not Tunesmith's, and stays: {experiment.directory}"
     )
-    click.echo(f"{experiment.id}  deleted{kept}")
+    echo(f"{experiment.id}  deleted{kept}")
 
 
 COMMANDS = (cancel, resume, retry, rerun, front, priority, edit, delete)
@@ -159,4 +159,4 @@ def _act(
         send_once(settings, found.queue)
     elif found.status is ExperimentStatus.RUNNING and found.cancel_requested_at is not None:
         note = ", stopping: it saves a checkpoint first"
-    click.echo(f"{found.id}  {found.name}  {found.status}{note}")
+    echo(f"{found.id}  {found.name}  {found.status}{note}")

@@ -6,14 +6,15 @@ import json
 from dataclasses import asdict, replace
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tunesmith.cli import experiment_archive, experiment_control
 from tunesmith.cli.following import follow_log, show_log
 from tunesmith.cli.once import OnceGroup
+from tunesmith.cli.output import echo
 from tunesmith.cli.summary import print_summary
+from tunesmith.cli.terminal import Terminal
 from tunesmith.cli.waiting import standing
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.settings import Settings
@@ -71,9 +72,9 @@ def list_(
         found, total = store.list(filters), store.count(filters)
     if as_json:
         for experiment in found:
-            click.echo(_as_json(experiment, indent=None))
+            echo(_as_json(experiment, indent=None))
         return
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if not found:
         anything = "matches" if name or tags or status else "yet; train one with: tunesmith train"
         console.print(f"No experiment {anything}")
@@ -94,9 +95,9 @@ def show(reference: str, as_json: bool) -> None:
         experiment = store.find(reference)
         waits = standing(experiment, store, settings)
     if as_json:
-        click.echo(_as_json(experiment, indent=2))
+        echo(_as_json(experiment, indent=2))
         return
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     folder = find_folder(experiment, settings.results_dir)
     experiment = replace(experiment, directory=str(folder) if experiment.directory else None)
     console.print(_head(experiment, settings, waits))

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.output import echo
+from tunesmith.cli.terminal import Terminal
 from tunesmith.cli.usable import USABLE, find_usable
 from tunesmith.errors import UserError
 from tunesmith.serving.export.gguf_file import FORMATS as GGUF_FORMATS
@@ -75,7 +76,7 @@ def export(
     settings = Settings.read()
     if repo is not None:
         check_hub(repo, settings)
-    errors = Console(stderr=True)
+    errors = Terminal(stderr=True)
     with Store(settings.store_url) as store:
         experiment, version = find_usable(reference, store, errors)
     with errors.status("looking at the adapter") as status:
@@ -121,9 +122,9 @@ def _export(
 
 def _tell(done: Exported, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(asdict(done), indent=2))
+        echo(json.dumps(asdict(done), indent=2))
         return
-    click.echo(f"{done.target}  {done.place}")
-    click.echo(f"  verified: {done.agreement}")
+    echo(f"{done.target}  {done.place}")
+    echo(f"  verified: {done.agreement}")
     if done.note:
-        click.echo(f"  {done.note}")
+        echo(f"  {done.note}")

@@ -6,10 +6,8 @@ import codecs
 import sys
 import time
 
-import click
-
 from tunesmith.api.folder import LOG, ExperimentFolder
-from tunesmith.cli.output import is_unread
+from tunesmith.cli.output import echo, is_unread
 from tunesmith.cli.waiting import standing
 from tunesmith.errors import NotFoundError
 from tunesmith.experiments.mirroring import INTERVAL as COPY_INTERVAL
@@ -42,7 +40,7 @@ def follow_log(experiment: Experiment, store: Store, settings: Settings, lines: 
         waits = standing(experiment, store, settings) or f"{experiment.status}, no log yet"
         if not shown and waits != said:
             said = waits
-            click.echo(f"{experiment.name}  {waits}", err=True)
+            echo(f"{experiment.name}  {waits}", err=True)
         time.sleep(log.interval)
         watcher.round()
         # Read after asking, so that the lines of the very end are shown too.
@@ -83,13 +81,13 @@ class _Log:
     def show_last(self, lines: int) -> bool:
         """Print the last lines; False where there is nothing."""
         text = self._read()
-        click.echo("".join(text.splitlines(keepends=True)[-lines:]), nl=False)
+        echo("".join(text.splitlines(keepends=True)[-lines:]), nl=False)
         return bool(text)
 
     def show_news(self) -> bool:
         """Print what came since; False where nothing did."""
         text = self._read()
-        click.echo(text, nl=False)
+        echo(text, nl=False)
         return bool(text)
 
     def _read(self) -> str:

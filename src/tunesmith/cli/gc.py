@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
-from rich.console import Console
 from rich.filesize import decimal
 
 from tunesmith.cli.actor import actor
 from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.output import echo
 from tunesmith.cli.tables import Column, FittedTable
+from tunesmith.cli.terminal import Terminal
 from tunesmith.errors import StorageError
 from tunesmith.experiments.leftovers import Leftover
 from tunesmith.experiments.retention import Policy, find_leftovers
@@ -69,7 +70,7 @@ def gc(
         found = find_leftovers(store, settings, policy)
         _show(found, as_json=as_json)
         if not delete:
-            click.echo(_total(found, "would go", "; tunesmith gc --delete deletes it"), err=True)
+            echo(_total(found, "would go", "; tunesmith gc --delete deletes it"), err=True)
             return
         gone, failed = _delete(found)
         if gone:
@@ -77,7 +78,7 @@ def gc(
             write_down(store, actor(), "storage.gc", str(settings.results_dir.absolute()),
                        deleted=len(gone), bytes=freed, policy=asdict(policy))  # fmt: skip
     stayed = len(found) - len(gone)
-    click.echo(_total(gone, "deleted", f"; {stayed:,} stayed" if stayed else ""), err=True)
+    echo(_total(gone, "deleted", f"; {stayed:,} stayed" if stayed else ""), err=True)
     if failed:
         raise StorageError("\n".join(failed))
 
@@ -98,7 +99,7 @@ def _show(found: Sequence[Leftover], *, as_json: bool) -> None:
     if as_json:
         for one in found:
             values = {"kind": one.kind, "place": one.place, "bytes": one.size, "why": one.why}
-            click.echo(json.dumps(values, ensure_ascii=False))
+            echo(json.dumps(values, ensure_ascii=False))
         return
     table = FittedTable(
         Column("size", right=True), Column("what", wraps=True), Column("where", wraps=True),
@@ -107,7 +108,7 @@ def _show(found: Sequence[Leftover], *, as_json: bool) -> None:
     for one in found:
         table.add_row(decimal(one.size), str(one.kind), one.place, one.why)
     if found:
-        Console(highlight=False).print(table)
+        Terminal(highlight=False).print(table)
 
 
 def _total(found: Sequence[Leftover], verb: str, more: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from tunesmith import __version__
-from tunesmith.cli.output import outlive_readers
+from tunesmith.cli.output import echo, outlive_readers
 from tunesmith.errors import ConfigError, Interrupted, TunesmithError
 from tunesmith.loading import load
 
@@ -109,7 +109,7 @@ def _keep_files_private() -> None:
     permissions.take(access)
     for folder in (read.results_dir, read.cache_dir):
         if permissions.is_ours(folder) and permissions.close_to_strangers(folder, access):
-            click.echo(
+            echo(
                 f"{folder} was readable by other accounts of this machine and isn't any more; "
                 "TUNESMITH_FILE_ACCESS=group or all shares it.",
                 err=True,
@@ -148,5 +148,5 @@ def _end(text: str, exit_code: int) -> None:
     colour = "yellow" if label == "stopped" else "red"
     body = text.removeprefix("stopped.").strip()
     shown = click.style(label + (":" if body else ""), fg=colour, bold=True)
-    click.echo(f"{shown} {body}".rstrip(), err=True)
+    echo(f" {body}" if body else "", label=shown, err=True)
     sys.exit(exit_code)

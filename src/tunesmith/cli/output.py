@@ -12,6 +12,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+import click
+
+from tunesmith.errors import printable
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -48,6 +52,16 @@ def outlive_readers() -> None:
 def is_unread() -> bool:
     """Whether those who read the standard output are gone."""
     return 1 in _unread
+
+
+def echo(text: object = "", *, err: bool = False, nl: bool = True, label: str = "") -> None:
+    """Print `text`, in which no escape sequence is left, behind a `label` that may be styled."""
+    click.echo(label + printable(str(text)), err=err, nl=nl)
+
+
+def confirm(question: str) -> None:
+    """Ask; a no ends the command. Raises click's Abort."""
+    click.confirm(printable(question), abort=True)
 
 
 def _outliving(stream: object) -> io.TextIOWrapper:

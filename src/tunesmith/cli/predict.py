@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.terminal import Terminal
 from tunesmith.cli.usable import USABLE, find_usable
 from tunesmith.errors import DataError, StorageError
 from tunesmith.serving.adapters import SavedAdapter, locate_adapter
@@ -79,7 +80,7 @@ def predict(
     if (file is None) == (not texts):
         raise click.UsageError("give --text, a FILE, or - for standard input: one of them.")
     settings = Settings.read()
-    errors = Console(stderr=True)
+    errors = Terminal(stderr=True)
     with Store(settings.store_url) as store:
         experiment, version = find_usable(reference, store, errors)
     weights = None if version is None else version.weights_hash

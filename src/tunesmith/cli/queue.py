@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from tunesmith.cli.actor import actor
 from tunesmith.cli.once import OnceGroup
+from tunesmith.cli.output import echo
 from tunesmith.cli.tables import Column, FittedTable
+from tunesmith.cli.terminal import Terminal
 from tunesmith.cli.waiting import Outlook
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.jobs.queue import send_once
@@ -43,7 +44,7 @@ def queue(context: click.Context, limit: int) -> None:
         waiting.sort(key=lambda e: (str(e.queue), places[e.id]))
         running = _all(store, ExperimentStatus.RUNNING)
         why = {e.id: "; ".join(outlook.obstacles(e)) for e in waiting[:limit]}
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.print(_queues(outlook))
     if waiting:
         console.print()
@@ -64,7 +65,7 @@ def pause(name: str) -> None:
     with Store(Settings.read().store_url) as store:
         store.jobs.pause(name, user_name())
         write_down(store, actor(), "queue.pause", name)
-    click.echo(f"{name} is paused; what runs goes on")
+    echo(f"{name} is paused; what runs goes on")
 
 
 @queue.command("continue")
@@ -76,7 +77,7 @@ def continue_(name: str) -> None:
         store.jobs.continue_(name)
         write_down(store, actor(), "queue.continue", name)
     send_once(settings, name)
-    click.echo(f"{name} continues")
+    echo(f"{name} continues")
 
 
 def _all(store: Store, status: ExperimentStatus) -> list[Experiment]:

@@ -12,6 +12,8 @@ from rich.text import Text
 
 from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.output import echo
+from tunesmith.cli.terminal import Terminal
 from tunesmith.cli.train import run_here
 from tunesmith.errors import StateError, shorten
 from tunesmith.experiments.reconcile import reconcile
@@ -38,7 +40,7 @@ def rerun(context: click.Context, reference: str, as_json: bool) -> None:
     packages, hardware. Exit code 1 where they don't match.
     """
     settings = Settings.read()
-    display = TerminalDisplay(Console(stderr=True) if as_json else None)
+    display = TerminalDisplay(Terminal(stderr=True) if as_json else None)
     with Store(settings.store_url) as store:
         reconcile(store, settings)
         before = store.find(reference)
@@ -54,7 +56,7 @@ def rerun(context: click.Context, reference: str, as_json: bool) -> None:
         run_here(again, prepared, settings, display)
         found = compare_repetition(before, store.get(again.id), store, settings)
     if as_json:
-        click.echo(json.dumps({"matched": found.matched, **asdict(found)}, default=str, indent=2))
+        echo(json.dumps({"matched": found.matched, **asdict(found)}, default=str, indent=2))
     else:
         _print(display.console, found)
     context.exit(0 if found.matched else 1)

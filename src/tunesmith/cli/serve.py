@@ -16,6 +16,7 @@ from tunesmith.api.auth import Authenticator
 from tunesmith.api.openai.app import create_app
 from tunesmith.api.server import configured
 from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.terminal import Terminal
 from tunesmith.cli.usable import USABLE, find_usable
 from tunesmith.errors import ConfigError, Problem
 from tunesmith.jobs.logs import log_to_terminal
@@ -64,7 +65,7 @@ def serve(
     given |= {"require_tokens": True} if require_tokens else {}
     settings = settings.model_copy(update=given)
     log_to_terminal(settings, "serve")
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with Store(settings.store_url) as store:
         authenticator = Authenticator(settings, store)
         if not port_is_free(host, settings.api_port):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from tunesmith.cli.actor import actor
@@ -13,6 +12,7 @@ from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.flags import Flags, configuration
 from tunesmith.cli.once import OnceCommand
 from tunesmith.cli.summary import command_name
+from tunesmith.cli.terminal import Terminal
 from tunesmith.cli.waiting import Outlook, place
 from tunesmith.config.yaml import read_draft
 from tunesmith.experiments.prepare import check
@@ -51,7 +51,7 @@ def submit(
         write_down(store, actor(), "experiment.submit", experiment.id, name=experiment.name)
         where = place(experiment, store)
         obstacles = Outlook(store, settings).obstacles(experiment)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal(highlight=False, soft_wrap=True)
     console.print(f"[bold]{experiment.name}[/]  experiment [cyan]{experiment.id}[/], {where}")
     for obstacle in obstacles:
         console.print(Text(f"  it waits: {obstacle}", "yellow"))

@@ -20,6 +20,7 @@ from tunesmith.cli.actor import actor
 from tunesmith.cli.once import OnceCommand
 from tunesmith.cli.summary import command_name
 from tunesmith.cli.sweep_display import ended_lines, print_findings, sweep_table
+from tunesmith.cli.terminal import Terminal
 from tunesmith.config.sweep import SweepConfig, read_sweep
 from tunesmith.errors import Interrupted, TrainingError
 from tunesmith.experiments.prepare import check
@@ -50,7 +51,7 @@ def sweep(file: Path, detach: bool, new: bool) -> None:
     """
     settings = Settings.read()
     asked = read_sweep(file)
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     with Store(settings.store_url) as store:
         found = None if new else _running(asked, store)
         if found is None:

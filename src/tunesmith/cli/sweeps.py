@@ -6,12 +6,13 @@ import json
 from dataclasses import asdict
 
 import click
-from rich.console import Console
 
 from tunesmith.cli.actor import actor
 from tunesmith.cli.once import OnceGroup
+from tunesmith.cli.output import echo
 from tunesmith.cli.sweep import follow
 from tunesmith.cli.sweep_display import print_findings, sweep_table, sweeps_table
+from tunesmith.cli.terminal import Terminal
 from tunesmith.experiments.reconcile import reconcile
 from tunesmith.experiments.sweep_report import sweep_report
 from tunesmith.experiments.sweeps import cancel_sweep, resume_sweep
@@ -40,9 +41,9 @@ def list_(limit: int, as_json: bool) -> None:
         reports = [sweep_report(sweep, store, settings, whole=False) for sweep in found]
     if as_json:
         for report in reports:
-            click.echo(json.dumps(finite(asdict(report)), default=str, ensure_ascii=False))
+            echo(json.dumps(finite(asdict(report)), default=str, ensure_ascii=False))
         return
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if not reports:
         console.print("No sweep yet; begin one with: tunesmith sweep config/sweeps/starter.yaml")
         return
@@ -59,9 +60,9 @@ def show(reference: str, as_json: bool) -> None:
         reconcile(store, settings)
         report = sweep_report(store.sweeps.find(reference), store, settings)
     if as_json:
-        click.echo(json.dumps(finite(asdict(report)), default=str, ensure_ascii=False, indent=2))
+        echo(json.dumps(finite(asdict(report)), default=str, ensure_ascii=False, indent=2))
         return
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.print(sweep_table(report))
     print_findings(console, report)
 
@@ -76,7 +77,7 @@ def resume(reference: str) -> None:
         if sweep.status in (SweepStatus.FAILED, SweepStatus.CANCELLED):
             sweep = resume_sweep(sweep.id, store)
             write_down(store, actor(), "sweep.resume", sweep.id, name=sweep.name)
-        follow(sweep, store, settings, Console(highlight=False))
+        follow(sweep, store, settings, Terminal(highlight=False))
 
 
 @sweeps.command()
@@ -86,4 +87,4 @@ def cancel(reference: str) -> None:
     with Store(Settings.read().store_url) as store:
         sweep = cancel_sweep(store.sweeps.find(reference).id, store, by=actor())
         write_down(store, actor(), "sweep.cancel", sweep.id, name=sweep.name)
-    click.echo(f"sweep {sweep.id} ({sweep.name}) is cancelled")
+    echo(f"sweep {sweep.id} ({sweep.name}) is cancelled")

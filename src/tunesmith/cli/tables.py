@@ -10,6 +10,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tunesmith.errors import one_line, printable
+
 GAP = 2
 """Columns of the terminal between two of the table."""
 LEAST = 12
@@ -44,11 +46,10 @@ class FittedTable:
         self._rows: list[list[Text]] = []
 
     def add_row(self, *cells: str | Text) -> None:
-        """A row, one cell for each column. No cell is read as markup."""
-        row = [cell if isinstance(cell, Text) else Text(cell) for cell in cells]
-        if len(row) != len(self._columns):
-            raise ValueError(f"{len(row)} cells for {len(self._columns)} columns")
-        self._rows.append(row)
+        """A row, one cell for each column. No cell is read as markup, nor leaves its line."""
+        if len(cells) != len(self._columns):
+            raise ValueError(f"{len(cells)} cells for {len(self._columns)} columns")
+        self._rows.append([_text(*pair) for pair in zip(cells, self._columns, strict=True)])
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
@@ -96,6 +97,14 @@ class FittedTable:
             if sum(map(least, [*shown, number])) <= width:
                 shown.append(number)
         return sorted(shown)
+
+
+def _text(cell: str | Text, column: Column) -> Text:
+    """`cell` without control characters; a plain text has line breaks only where it may wrap."""
+    if isinstance(cell, Text):
+        clean = printable(cell.plain)
+        return cell if clean == cell.plain else Text(clean, cell.style)
+    return Text(printable(cell) if column.wraps else one_line(cell))
 
 
 def _shared(needed: dict[int, int], flexible: set[int], width: int) -> dict[int, int]:

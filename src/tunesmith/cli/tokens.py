@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TextIO
 
 import click
-from rich.console import Console
 
 from tunesmith.api.tokens import create_token, keep_token
 from tunesmith.cli.actor import actor
 from tunesmith.cli.once import OnceGroup
+from tunesmith.cli.output import echo
 from tunesmith.cli.tables import Column, FittedTable
+from tunesmith.cli.terminal import Terminal
 from tunesmith.settings import Settings
 from tunesmith.tracking.audit import write_down
 from tunesmith.tracking.service_entities import Role
@@ -47,13 +48,13 @@ def create(name: str, role: str, given: TextIO | None) -> None:
             new = keep_token(name, Role(role), given.read().strip(), store, actor())
             if new:
                 write_down(store, actor(), "token.create", name, role=role)
-            click.echo(f"{name} is {role}" + ("" if new else ", as before"))
+            echo(f"{name} is {role}" + ("" if new else ", as before"))
             return
         token, secret = create_token(name, Role(role), store, actor())
         write_down(store, actor(), "token.create", token.name, role=role)
-    click.echo(f"{token.name} is {token.role}. This is shown once; keep it safe:", err=True)
-    click.echo(secret)
-    click.echo("Send it as  Authorization: Bearer ts_…", err=True)
+    echo(f"{token.name} is {token.role}. This is shown once; keep it safe:", err=True)
+    echo(secret)
+    echo("Send it as  Authorization: Bearer ts_…", err=True)
 
 
 @tokens.command("list")
@@ -62,7 +63,7 @@ def list_() -> None:
     settings = Settings.read()
     with Store(settings.store_url) as store:
         found = store.access.tokens()
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if not found:
         console.print("No token yet; make one with: tunesmith tokens create NAME")
         return
@@ -90,4 +91,4 @@ def revoke(name: str) -> None:
     with Store(Settings.read().store_url) as store:
         store.access.revoke(name)
         write_down(store, actor(), "token.revoke", name)
-    click.echo(f"{name} is revoked")
+    echo(f"{name} is revoked")

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from tunesmith.cli.display import TerminalDisplay
 from tunesmith.cli.flags import Flags, configuration
 from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.output import echo
 from tunesmith.cli.summary import command_name, print_summary
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.config.yaml import Draft, read_draft
@@ -71,11 +72,9 @@ def train(
         if place is None or place.leads:
             _lead(draft, resume, settings, meets)
             return
-        click.echo(f"process {place.rank + 1} of {place.size}: the first one says what is trained")
+        echo(f"process {place.rank + 1} of {place.size}: the first one says what is trained")
         importlib.import_module("tunesmith.experiments.joining").join(meets, draft, settings)
-        click.echo(
-            f"process {place.rank + 1} of {place.size}: trained; the first one goes on alone"
-        )
+        echo(f"process {place.rank + 1} of {place.size}: trained; the first one goes on alone")
 
 
 def _lead(

@@ -7,6 +7,7 @@ from contextlib import suppress
 import click
 
 from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.output import echo
 from tunesmith.cli.summary import command_name
 from tunesmith.jobs.running import Running, services_folder
 from tunesmith.jobs.services import (
@@ -38,15 +39,15 @@ def up(detach: bool, quiet: bool) -> None:
         if detach:
             start_in_background(settings)
             _announce(settings)
-            click.echo(f"  stop them:  {command_name()} down")
+            echo(f"  stop them:  {command_name()} down")
         else:
             Services(settings, _say_own if quiet else _say).run(lambda: _announce(settings))
     except AlreadyRunning as error:
         where = f" on {error.running.host}" if error.running and not error.running.is_here else ""
-        click.echo(f"The services run already{where}.")
+        echo(f"The services run already{where}.")
         for name, address in (error.running.addresses if error.running else {}).items():
-            click.echo(f"  {name:<8}  {address}")
-        click.echo(f"  stop them:  {command_name()} down")
+            echo(f"  {name:<8}  {address}")
+        echo(f"  stop them:  {command_name()} down")
 
 
 @click.command(cls=OnceCommand)
@@ -55,11 +56,11 @@ def down() -> None:
     settings = Settings.read()
     running = Running.read(settings)
     if running is not None and running.is_here and running.supervisor.find() is not None:
-        click.echo(
+        echo(
             "Stopping: what trains saves a checkpoint first, for at most "
             f"{longest_stop(settings):.0f} seconds …"
         )
-    click.echo("Stopped." if stop(settings) else "Nothing runs.")
+    echo("Stopped." if stop(settings) else "Nothing runs.")
 
 
 def _announce(settings: Settings) -> None:
@@ -71,7 +72,7 @@ def _announce(settings: Settings) -> None:
 
 
 def _say(name: str, line: str) -> None:
-    _print(f"{click.style(f'{name:<{_WIDTH}} |', fg=_COLOURS.get(name))} {line}")
+    _print(f" {line}", click.style(f"{name:<{_WIDTH}} |", fg=_COLOURS.get(name)))
 
 
 def _say_own(name: str, line: str) -> None:
@@ -80,7 +81,7 @@ def _say_own(name: str, line: str) -> None:
         _say(name, line)
 
 
-def _print(line: str) -> None:
+def _print(line: str, label: str = "") -> None:
     """Services outlive the terminal, or the room on the disk, that they were started with."""
     with suppress(OSError):
-        click.echo(line)
+        echo(line, label=label)

@@ -9,6 +9,7 @@ import sys
 import click
 
 from tunesmith.cli.once import OnceGroup
+from tunesmith.cli.output import echo
 from tunesmith.errors import ConfigError, Problem
 from tunesmith.experiments.announcements import ping
 from tunesmith.settings import Settings
@@ -30,7 +31,7 @@ def test() -> None:
         raise ConfigError([Problem("TUNESMITH_WEBHOOKS", message, place="environment or .env:")])
     troubles = 0
     for where, trouble in ping(settings):
-        click.echo(f"{where}  {'heard' if trouble is None else f'not heard: {trouble}'}")
+        echo(f"{where}  {'heard' if trouble is None else f'not heard: {trouble}'}")
         troubles += trouble is not None
     sys.exit(1 if troubles else 0)
 
@@ -38,4 +39,4 @@ def test() -> None:
 @webhooks.command()
 def secret() -> None:
     """Make a secret for TUNESMITH_WEBHOOK_SECRET, and for those who receive; it is not kept."""
-    click.echo(f"whsec_{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}")
+    echo(f"whsec_{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}")

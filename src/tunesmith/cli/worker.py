@@ -8,6 +8,7 @@ import sys
 import click
 
 from tunesmith.cli.once import OnceCommand
+from tunesmith.cli.output import echo
 from tunesmith.errors import ConfigError, Problem, nearest
 from tunesmith.jobs.devices import check_devices, parse_devices
 from tunesmith.jobs.logs import log_to_terminal
@@ -71,9 +72,9 @@ def _check(settings: Settings, name: str | None) -> int:
         found = store.jobs.workers()
     here = [w for w in found if (w.name == name if name else w.host == platform.node())]
     for worker in here:
-        click.echo(f"{worker.name}: a sign of life {worker.silence.total_seconds():.0f} s ago")
+        echo(f"{worker.name}: a sign of life {worker.silence.total_seconds():.0f} s ago")
     if not here:
-        click.echo(f"{name or platform.node()}: no worker is recorded")
+        echo(f"{name or platform.node()}: no worker is recorded")
     alive = [w for w in here if w.silence.total_seconds() <= settings.lease_seconds]
     return 0 if alive else 1
 

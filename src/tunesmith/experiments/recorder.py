@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tunesmith.errors import LeaseLostError, StorageError
+from tunesmith.errors import LeaseLostError, StorageError, printable
 from tunesmith.experiments.lease import Lease, Stop
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Metric, utc_now
@@ -216,6 +216,9 @@ class _Formatter(logging.Formatter):
         return datetime.fromtimestamp(record.created, self.zone).isoformat(" ", "seconds")
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without the secret."""
-        line = super().format(record)
+        """The line, without the secret and escape sequences; further lines are set in.
+
+        So nothing that a name or a label brings can pass for a line of its own.
+        """
+        line = printable(super().format(record)).replace("\n", "\n    ")
         return line.replace(self.secret, "***") if self.secret else line

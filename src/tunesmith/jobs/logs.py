@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pythonjsonlogger.json import JsonFormatter
 
+from tunesmith.errors import printable
 from tunesmith.settings import Settings
 
 log = logging.getLogger("tunesmith.jobs")
@@ -86,7 +87,7 @@ class _Text(logging.Formatter):
         return datetime.fromtimestamp(record.created, self.zone).isoformat(" ", "seconds")
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, with the id of the experiment that it is about."""
-        line = super().format(record)
+        """The line, with the id of the experiment that it is about; further lines are set in."""
+        line = printable(super().format(record)).replace("\n", "\n    ")
         experiment = getattr(record, "experiment", None)
         return f"{line} [{experiment}]" if experiment else line

@@ -46,6 +46,8 @@ class SavedAdapter:
     """The experiment's complete configuration."""
     identity: str | None
     """The base model that it was trained on, as `ModelSource.identity`; None: not recorded."""
+    may_fetch: bool = True
+    """Whether its base model may be fetched from the hub: for viewers it may not."""
 
     def to_json(self) -> dict[str, Any]:
         """The same for another process."""
@@ -54,13 +56,18 @@ class SavedAdapter:
             "folder": str(self.folder),
             "config": dict(self.config),
             "identity": self.identity,
+            "may_fetch": self.may_fetch,
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """What `to_json` gave."""
         return cls(
-            values["experiment_id"], Path(values["folder"]), values["config"], values["identity"]
+            values["experiment_id"],
+            Path(values["folder"]),
+            values["config"],
+            values["identity"],
+            values["may_fetch"],
         )
 
     def weights_hash(self) -> str:

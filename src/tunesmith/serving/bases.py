@@ -10,7 +10,11 @@ from tunesmith.training.model import ModelSource, locate_model
 
 
 def find_base(adapter: SavedAdapter, config: ExperimentConfig, settings: Settings) -> ModelSource:
-    """The model that `config` names. Raises ModelError when it can't be used here."""
+    """The model that `config` names.
+
+    Raises ModelError when it can't be used here, AccessError when it lies on the hub only and
+    nothing may be fetched for who asks.
+    """
     model = config.model
     try:
         return locate_model(
@@ -19,6 +23,7 @@ def find_base(adapter: SavedAdapter, config: ExperimentConfig, settings: Setting
             revision=model.revision,
             token=settings.token,
             trust_remote_code=model.trust_remote_code,
+            fetch=adapter.may_fetch,
         )
     except ModelError as error:
         raise ModelError(

@@ -21,7 +21,7 @@ from typing import Any
 from tunesmith.data.reading.files import exists
 from tunesmith.data.reading.hub import hub_is_reachable
 from tunesmith.data.reading.packages import find_in_package
-from tunesmith.errors import ModelError, StorageError, nearest
+from tunesmith.errors import AccessError, ModelError, StorageError, nearest
 from tunesmith.loading import uncollected
 from tunesmith.training.architectures import NAMED_OTHERWISE, positions_reserved
 from tunesmith.training.conversion import converted, first_line
@@ -118,11 +118,14 @@ def locate_model(
     token: str | None = None,
     trust_remote_code: bool = False,
     convert: bool = True,
+    fetch: bool = True,
 ) -> ModelSource:
     """Find the model called `name`, fetching or converting it where that must be done first.
 
     `convert=False` leaves a GGUF file that was never converted as it is (`folder` is the file), so
-    that a check needs no torch. Raises ModelError when there is no such model, or no weights in it.
+    that a check needs no torch. `fetch=False` takes of the hub's models only those in its cache.
+    Raises ModelError when there is no such model, or no weights in it; AccessError when one would
+    have to be fetched and may not.
     """
     if name.startswith("package:"):
         path = find_in_package(name, error=ModelError)
@@ -137,7 +140,7 @@ def locate_model(
         hint = f" Did you mean {folder / near}?" if near else ""
         raise ModelError(f"model.name: there is no file or folder {name}.{hint}")
     else:
-        folder = _from_hub(name, revision, token, code=trust_remote_code)
+        folder = _from_hub(name, revision, token, code=trust_remote_code, fetch=fetch)
         _check_folder(name, folder)
         return ModelSource(name, folder, True, folder.name, trust_remote_code)
     if path.is_file():
@@ -339,8 +342,10 @@ def _looks_like_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith(".gguf")
 
 
-def _from_hub(name: str, revision: str | None, token: str | None, *, code: bool) -> Path:
-    """The folder of the hub model in the hub's own cache, fetched if it isn't there.
+def _from_hub(
+    name: str, revision: str | None, token: str | None, *, code: bool, fetch: bool
+) -> Path:
+    """The folder of the hub model in the hub's own cache, fetched if it isn't there and may be.
 
     Its Python files come along only where `code` of strangers is trusted.
     """
@@ -355,7 +360,7 @@ def _from_hub(name: str, revision: str | None, token: str | None, *, code: bool)
                 revision=revision,
                 token=token,
                 allow_patterns=[*_FILES, "*.py"] if code else _FILES,
-                local_files_only=not hub_is_reachable(),
+                local_files_only=not (fetch and hub_is_reachable()),
             )
         )
     except errors.GatedRepoError as error:
@@ -373,6 +378,11 @@ def _from_hub(name: str, revision: str | None, token: str | None, *, code: bool)
     except errors.HFValidationError as error:
         raise ModelError(f"model.name: {name!r} is neither a folder nor a hub id.") from error
     except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, ConnectionError) as error:
+        if not fetch:
+            raise AccessError(
+                f"the model {name} is not on this machine, and models of the hub are fetched for "
+                "members and admins only. Once one of them has asked, it is here."
+            ) from error
         raise ModelError(
             f"model.name: the Hugging Face hub can't be reached, and {name!r} isn't in its cache. "
             f"What works offline: a model folder, or {OFFLINE_MODELS}."

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from tunesmith.api import computations
-from tunesmith.api.auth import Identity
 from tunesmith.api.deps import JsonObject, ServiceDep, SettingsDep, StoreDep, TurnDep, Viewer
 from tunesmith.api.documentation import (
     BODY,
@@ -117,7 +116,7 @@ def list_models(
 
 @router.post(
     "/check",
-    responses=errors(*BODY),
+    responses=errors(404, *BODY),
     openapi_extra=configuration_body(EXAMPLE),
     summary="Hold the data of a configuration against its rules",
 )
@@ -133,7 +132,7 @@ def check_rows(
     Takes a while for many rows. Data of the hub are fetched for members and admins only.
     """
     found = service.computing.run(
-        computations.check_rows, values, service.settings, findings, hub=_may_fetch(identity)
+        computations.check_rows, values, service.settings, findings, hub=identity.may_fetch
     )
     return ConfigurationCheck.model_validate(found)
 
@@ -141,7 +140,10 @@ def check_rows(
 @router.post(
     "/rejected",
     response_class=Response,
-    responses={**errors(*BODY), 200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    responses={
+        **errors(404, *BODY),
+        200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+    },
     openapi_extra=configuration_body(EXAMPLE),
     summary="The rows that the rules reject",
 )
@@ -153,18 +155,13 @@ def rejected_rows(
     Data of the hub are fetched for members and admins only.
     """
     found = service.computing.run(
-        computations.rejected_csv, values, service.settings, hub=_may_fetch(identity)
+        computations.rejected_csv, values, service.settings, hub=identity.may_fetch
     )
     return Response(
         found,
         media_type="text/csv",
         headers={"Content-Disposition": 'attachment; filename="rejected.csv"'},
     )
-
-
-def _may_fetch(identity: Identity) -> bool:
-    """Whether data may be fetched from the hub for who asks: it is the operator who fetches."""
-    return identity.role is not Role.VIEWER
 
 
 def _confined(values: dict[str, Any], settings: Settings) -> Draft:

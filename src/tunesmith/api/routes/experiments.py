@@ -24,6 +24,7 @@ from tunesmith.api.deps import (
     Member,
     ServiceDep,
     SettingsDep,
+    ShortTurnDep,
     StoreDep,
     Text,
     Viewer,
@@ -209,7 +210,11 @@ def show(request: Request, experiment: ExperimentDep, store: StoreDep) -> Respon
     "/{experiment_id}", responses=errors(404, *BODY), openapi_extra=edit_body(), summary="Edit"
 )
 def edit(
-    experiment: ChangeableDep, values: JsonObject, service: ServiceDep, audit: AuditDep
+    experiment: ChangeableDep,
+    values: JsonObject,
+    service: ServiceDep,
+    audit: AuditDep,
+    _turn: ShortTurnDep,
 ) -> ExperimentSummary:
     """Change its name, note or tags, whatever its status; what is left out or null stays."""
     wanted = read_edit(values)
@@ -247,7 +252,11 @@ def retry(experiment: ChangeableDep, service: ServiceDep, audit: AuditDep) -> Su
 
 @router.post("/{experiment_id}/rerun", status_code=202, responses=errors(404, 422), summary="Rerun")
 def rerun(
-    experiment: ExperimentDep, identity: Member, service: ServiceDep, audit: AuditDep
+    experiment: ExperimentDep,
+    identity: Member,
+    service: ServiceDep,
+    audit: AuditDep,
+    _turn: ShortTurnDep,
 ) -> Submitted:
     """Queue a new experiment with the configuration of this one; it belongs to who asks."""
     new = control.rerun(

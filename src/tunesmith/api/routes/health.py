@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from tunesmith.api.deps import ServiceDep, Viewer
-from tunesmith.api.documentation import errors
+from tunesmith.api.documentation import errors, public_errors
 from tunesmith.api.schemas.service import Alive, Part, Readiness
 from tunesmith.errors import StorageError
 from tunesmith.settings import VERSION
@@ -21,7 +21,7 @@ LEAST_FREE = 1 << 26
 
 
 @router.head("/health/live", include_in_schema=False)
-@router.get("/health/live", summary="Is it there")
+@router.get("/health/live", responses=public_errors(), summary="Is it there")
 async def live() -> Alive:
     """Answers as long as the process does; needs no token."""
     return Alive(version=VERSION)
@@ -31,7 +31,8 @@ async def live() -> Alive:
 @router.get(
     "/health/ready",
     responses={
-        503: {"model": Readiness, "description": "The store doesn't answer, or the disk is full."}
+        **public_errors(),
+        503: {"model": Readiness, "description": "The store doesn't answer, or the disk is full."},
     },
     summary="Can it work",
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastapi import APIRouter
 
-from tunesmith.api.deps import ServiceDep, UsableDep
+from tunesmith.api.deps import ServiceDep, UsableDep, Viewer
 from tunesmith.api.documentation import BODY, errors
 from tunesmith.api.problems import UnavailableError
 from tunesmith.api.schemas.predict import Predictions, Questions, plain
@@ -15,10 +17,13 @@ router = APIRouter(prefix="/experiments/{experiment_id}", tags=["predict"])
 
 
 @router.post("/predict", responses=errors(404, 409, *BODY), summary="Ask the adapter")
-def predict(usable: UsableDep, body: Questions, service: ServiceDep) -> Predictions:
+def predict(
+    usable: UsableDep, body: Questions, service: ServiceDep, identity: Viewer
+) -> Predictions:
     """Answers of the trained adapter to texts, rows or conversations, and on request those of its
     base model beside them. Instead of an experiment a registered adapter may be named. The first
-    request loads the model; the next ones find it warm."""
+    request loads the model; the next ones find it warm. A base model is fetched from the hub for
+    members and admins only."""
     experiment = usable.experiment
     adapter = locate_adapter(experiment, service.settings, usable.weights_hash)
     if (experiment.config.get("model") or {}).get("trust_remote_code"):
@@ -28,7 +33,7 @@ def predict(usable: UsableDep, body: Questions, service: ServiceDep) -> Predicti
         )
     try:
         reply = service.companion.answer(
-            adapter,
+            replace(adapter, may_fetch=identity.may_fetch),
             [plain(given) for given in body.inputs],
             base=body.base,
             max_new_tokens=body.max_new_tokens,

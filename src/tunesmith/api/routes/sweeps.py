@@ -12,6 +12,7 @@ from tunesmith.api.deps import (
     Member,
     ServiceDep,
     SettingsDep,
+    ShortTurnDep,
     StoreDep,
     Viewer,
 )
@@ -44,7 +45,11 @@ SweepId = Annotated[
     summary="Begin a sweep",
 )
 def begin_sweep(
-    service: ServiceDep, identity: Member, audit: AuditDep, values: JsonObject
+    service: ServiceDep,
+    identity: Member,
+    audit: AuditDep,
+    values: JsonObject,
+    _turn: ShortTurnDep,
 ) -> SweepState:
     """Record a sweep and queue its first trial, at once.
 

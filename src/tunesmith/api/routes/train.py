@@ -11,6 +11,7 @@ from tunesmith.api.deps import (
     JsonObject,
     Member,
     ServiceDep,
+    ShortTurnDep,
     StoreDep,
     Viewer,
     find_experiment,
@@ -47,6 +48,7 @@ def train(
     identity: Member,
     audit: AuditDep,
     values: JsonObject,
+    _turn: ShortTurnDep,
     runs_after: Annotated[
         str | None,
         Query(
