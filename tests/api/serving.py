@@ -49,8 +49,8 @@ class Api(httpx2.Client):
         self.app = app
         self.service: Service = app.state.service
         service = self.service
-        self.store = service.store
-        self.settings = service.settings
+        self.store: Store = service.store
+        self.settings: Settings = service.settings
 
     def as_(self, token: str | None) -> Api:
         """The same server for the holder of another token."""
