@@ -20,7 +20,7 @@ from tunesmith.tracking.machine import is_this_machine
 from tunesmith.tracking.store import Store
 
 LONG_WAIT = 0.5
-"""Seconds after which a store was locked by others, so that nobody could give a sign of life."""
+"""Seconds after which a store was locked by others: no process could write its heartbeat."""
 
 
 class Restart(Enum):
@@ -59,7 +59,7 @@ class Reconciler:
             self._seen[key] = (count, since)
             reason = _why_dead(experiment, now - since, self._patience)
             if reason and not _ended_here(experiment) and self._store.jobs.wait() > LONG_WAIT:
-                # Others kept the store locked: that it gave no sign of life says nothing.
+                # Others kept the store locked: a missing heartbeat means nothing.
                 self._seen[key] = (count, time.monotonic())
             elif reason:
                 changed += _given_up(experiment, reason, self._store)

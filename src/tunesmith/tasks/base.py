@@ -101,7 +101,7 @@ class Prediction:
     """Targets that the model gave when shown the answer up to there."""
     scores: tuple[float, ...] = ()
     ended: bool | None = None
-    """Whether a generated answer ended by itself; None where none was generated."""
+    """Whether a generated answer ended with its end token; None where none was generated."""
     points: float | None = None
     """What the row adds to the main metric's numerator; None: 1 where it is correct, else 0."""
     weight: float = 1.0

@@ -1,7 +1,7 @@
 """A model's chat format: conversations to tokens, the same when trained, judged and asked.
 
 A conversation's prompt is rendered with the answer's turn opened, exactly as it is asked later, and
-tokenized by itself; the answer follows it. What closes an answer in the format ends it: the first
+tokenized separately; the answer follows it. What closes an answer in the format ends it: the first
 control token after it, which is learned with it and which generation stops at.
 """
 
@@ -102,7 +102,7 @@ class ChatFormat:
         prompts = self.control.encode([prompt for prompt, _ in texts])
         wholes = self.control.encode([prompt + answer for prompt, answer in texts])
         # Where the answer's begin would merge with the prompt's end, as a line end and the spaces
-        # after it, that token is never asked for: the answer is tokenized by itself.
+        # after it, that token is never in a prompt: the answer is tokenized separately.
         merged = [
             n for n, ids in enumerate(prompts) if wholes[n][: len(ids)] != ids
         ]  # fmt: skip
@@ -159,7 +159,7 @@ class ChatFormat:
         return "" if self._thinking == "off" else self._extra.lstrip()
 
     def ended(self, tokens: Sequence[int]) -> bool:
-        """Whether an answer ended by itself."""
+        """Whether an answer ended with its end token."""
         return not set(self.ends).isdisjoint(tokens)
 
     # -- conversations to text ---------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A model's chat template as an adapter learns and is asked by it: one day's date, no open thought.
+"""A model's chat template as an adapter is trained and used with it: one date, no open thought.
 
 What is changed is written into the template itself, so that whatever reads the adapter's tokenizer
 (plain PEFT, a merged model, llama.cpp) asks as it was trained.

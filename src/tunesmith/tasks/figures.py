@@ -1,4 +1,4 @@
-"""How well each label is told, in figures that stay small however many labels there are."""
+"""Figures for each label, which stay small however many labels there are."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def join(model: Any, inputs: dict[str, Any]) -> int:
 
 
 def part(model: Any) -> None:
-    """Compute each layer of `model` by itself again."""
+    """Compute each layer of `model` separately again."""
     for module in model.modules():
         if isinstance(module, AdaptedLinear):
             module.siblings = None
