@@ -193,6 +193,7 @@ def test_an_address_that_needs_tokens_ends_it_with_what_the_api_says(
 def test_a_number_that_another_process_has_now_is_never_ended(
     settings: Settings, start: Start, tmp_path: Path
 ) -> None:
+    settings.results_dir.mkdir(mode=0o700)
     with subprocess.Popen(["sleep", "100"]) as other:
         this = ProcessIdentity.of(other.pid)
         assert this is not None

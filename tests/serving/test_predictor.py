@@ -277,16 +277,15 @@ def test_only_what_succeeded_answers_and_its_files_come_from_the_object_store(
     with pytest.raises(StateError, match="it is being trained"):
         locate_adapter(replace(record, status=ExperimentStatus.RUNNING), trained_settings)
     gone = replace(record, directory=str(tmp_path / Path(str(record.directory)).name))
+    elsewhere = trained_settings.model_copy(update={"results_dir": tmp_path / "results"})
     with pytest.raises(NotFoundError, match="TUNESMITH_ARTIFACTS names no store"):
-        locate_adapter(gone, trained_settings)
+        locate_adapter(gone, elsewhere)
     address = f"file://{tmp_path / 'store'}"
     copies = Artifacts(address)
     for file in classifier.path.rglob("*"):
         if file.is_file():
             copies.write(classifier.path, str(file.relative_to(classifier.path)))
-    there = trained_settings.model_copy(
-        update={"artifacts": address, "cache_dir": tmp_path / "cache"}
-    )
+    there = elsewhere.model_copy(update={"artifacts": address, "cache_dir": tmp_path / "cache"})
     fetched = locate_adapter(gone, there)
     assert fetched.folder == tmp_path / "cache" / "adapters" / record.id
     assert not (fetched.folder / "checkpoints").exists()

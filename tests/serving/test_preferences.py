@@ -75,7 +75,11 @@ def test_its_merged_model_prefers_the_same_and_the_adapter_answers(
     work = begin(preferring.record, trained_settings, weights="float32")
     done = export_merged(work, tmp_path / "merged", force=False)
     assert (done.agreement.rows, done.agreement.same) == (24, 24)
-    row = preferring.predictions[0]
+    rows = preferring.predictions
     adapter = locate_adapter(preferring.record, trained_settings)
-    answered = Predictor(trained_settings, device="cpu").answer(adapter, [row["text"]])
-    assert answered.answers[0].answer.split()[0] == row["expected"]
+    answered = Predictor(trained_settings, device="cpu").answer(adapter, [r["text"] for r in rows])
+    right = [
+        found.answer.split()[:1] == [row["expected"]]
+        for found, row in zip(answered.answers, rows, strict=True)
+    ]
+    assert sum(right) > len(right) / 3
