@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 from tests.ui.conftest import Seen, settled, stack
 
+WHOLE_TRAINING = 600
+"""Seconds that the starter may take, in float32 on one thread of an old processor."""
 
+
+@pytest.mark.timeout(2 * WHOLE_TRAINING)
 def test_one_click_trains_the_starter_which_is_cancelled_and_goes_on_to_its_result(
     tmp_path: Path, see: Seen
 ) -> None:
@@ -27,7 +32,7 @@ def test_one_click_trains_the_starter_which_is_cancelled_and_goes_on_to_its_resu
         page.reload()
         home = see(made.url)
         expect(home.get_by_role("link", name="default_experiment")).to_be_visible()
-        expect(page.get_by_text("95 % interval")).to_be_visible()
+        expect(page.get_by_text("95 % interval")).to_be_visible(timeout=WHOLE_TRAINING * 1000)
         settled(page)
         ended = made.client.experiment(experiment_id)
         assert (ended.status, ended.restarts) == ("succeeded", 0)
