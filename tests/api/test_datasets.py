@@ -74,9 +74,10 @@ def test_a_dataset_gets_versions_from_its_first_uploader_and_from_admins(guarded
     other = guarded.as_(guarded.token("other"))
     first = upload(maria, CSV.encode()).json()["version"]
     assert (first["created_by"], first["source"]) == ("maria", "reviews.csv")
-    for content in (CSV, CSV + "another's,1\n"):
-        detail = problem(upload(other, content.encode()), 403)["detail"]
-        assert "reviews is maria's" in detail
+    same = upload(other, CSV.encode()).json()["version"]
+    assert (same["reference"], same["created_by"]) == ("reviews@1", "maria")  # nothing is made
+    detail = problem(upload(other, (CSV + "another's,1\n").encode()), 403)["detail"]
+    assert "reviews is maria's" in detail
     assert maria.get("/datasets/reviews").json()["current"] == "reviews@1"
     assert upload(maria, CSV.encode() + b"one more,1\n").json()["version"]["number"] == 2
     third = upload(guarded, CSV.encode() + b"an admin's,1\n").json()["version"]

@@ -206,8 +206,9 @@ def test_answers_that_lose_their_end_are_counted_with_the_length_to_set() -> Non
     whole = max(len(example["input_ids"]) for example in work.train_examples or [])
     work, warnings = chats(whole - 1, template=CHATML, answers=["x" * 50])
     assert warnings == [
-        f"1 of 2 train rows lose the end of an answer to data.max_length={whole - 1} (rows 1): no "
-        f"adapter learns from them to stop. Set data.max_length={whole} to keep all of them whole."
+        f"1 of 2 train rows lose the end of an answer to data.max_length={whole - 1} (rows 1): the "
+        "adapter can't learn from them when to stop. "
+        f"Set data.max_length={whole} to keep all of them whole."
     ]
     cut = max(work.train_examples or [], key=lambda example: len(example["input_ids"]))
     assert cut["labels"][-1] == ord("x") or cut["labels"][-1] == cut["labels"][-2]
