@@ -62,9 +62,10 @@ def test_no_model_outside_the_data_folder_is_looked_at(
     problem(answer, 422)
 
 
-def test_a_configuration_out_of_all_measure_has_no_estimate(
+def test_a_configuration_out_of_all_measure_is_refused_with_its_bounds(
     api: Api, config: dict[str, Any]
 ) -> None:
     training = {"per_device_train_batch_size": 10**400, "num_train_epochs": 1e308}
-    found = estimate(api, config, training=training)
-    assert (found["memory_bytes"], found["seconds_most"]) == (None, None)
+    asked = {**config, "model": {"name": MODEL}, "training": training}
+    refused = problem(api.post("/configuration/estimate", json=asked), 422)
+    assert all(f"training.{name}" in str(refused) for name in training), refused
