@@ -55,7 +55,7 @@ trainig: {}
 """
     assert problems(tmp_path, text) == [
         ":2 training.num_train_epochs: must be a valid number, unable to parse string as a number; "
-        "got 'many'; accepted: a number, above 0",
+        "got 'many'; accepted: a number, above 0 and at most 10000",
         ":3 training.learnig_rate: unknown field; did you mean learning_rate?",
         ":7 lora.r: must be greater than or equal to 1; got 0; "
         "accepted: a whole number, at least 1 and at most 4096",
@@ -73,11 +73,14 @@ trainig: {}
         ("lora.lora_dropout: high", "a number, at least 0 and below 1"),
         ("training.learning_rate: 2", "a number, above 0 and at most 1"),
         ("training.group_by_length: perhaps", "true or false"),
-        ("model.num_labels: true", "a whole number, at least 1, or null"),
+        ("model.num_labels: true", "a whole number, at least 1 and at most 10000, or null"),
         ("data.revision: 1234567", "text, or null"),
         ("lora.modules_to_save: head", "a list of text, or null"),
         ("lora.target_modules: 3", "a list of text, or text, or null"),
-        ("lora.rank_pattern: 3", "name: value pairs, each value a whole number, at least 1"),
+        (
+            "lora.rank_pattern: 3",
+            "name: value pairs, each value a whole number, at least 1 and at most 4096",
+        ),
         ("lora.init_lora_weights: pisa", "true or false, or gaussian, olora, pissa, orthogonal"),
         ("training.device: gpu", "cpu, cuda, cuda:N or mps; null detects cuda, then mps, then cpu"),
         ("model: m", "{name: …}"),
