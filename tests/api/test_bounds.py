@@ -82,6 +82,7 @@ def test_thousands_of_unknown_keys_are_refused_while_everything_else_is_answered
 
 @pytest.mark.parametrize("cell", ["1" * 190_000, "a." * 60_000, "://a:" * 30_000, "1 2 " * 40_000])
 def test_one_small_cell_does_not_occupy_the_api(api: Api, cell: str) -> None:
+    upload(api, CSV.encode())  # what the first upload loads is not counted
     begun = time.process_time()
     answer = upload(api, f"{CSV}{cell},0\n".encode())
     assert answer.status_code == 201, answer.text
