@@ -7,9 +7,6 @@ import io
 import json
 import random
 import re
-import socket
-import threading
-import time
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,13 +14,11 @@ from typing import Any
 
 import httpx2
 import torch
-import uvicorn
 from tests.chat_families import Family, save_chat_model
 from tests.conftest import BAD, GOOD, WORDS
+from tests.serving.server import serving
 
 import tunesmith
-from tunesmith.api.auth import Authenticator
-from tunesmith.api.openai.app import create_app
 from tunesmith.experiments import TrainedExperiment
 from tunesmith.serving.adapters import locate_adapter
 from tunesmith.serving.engine import Engine
@@ -33,7 +28,6 @@ from tunesmith.serving.export.package import export_package
 from tunesmith.serving.export.work import begin
 from tunesmith.serving.predictor import Predictor
 from tunesmith.settings import Settings
-from tunesmith.tracking.store import Store
 
 SYSTEM = "Say \"which\" 'word' it is:\n\tone of {ten}. é 😀 {{ x }} {% y %}"
 TEMPLATE = '  "Review": {review}\n  which \\n word? %} é  '
@@ -105,22 +99,8 @@ def by_serve(one: TrainedExperiment, settings: Settings, texts: Sequence[str]) -
     """As a client of OpenAI's gets it from `tunesmith serve`: one user's turn, over HTTP."""
     adapter = locate_adapter(one.record, settings)
     engine = Engine(settings, {"it": (adapter, 0)}, device="cpu")
-    with Store(settings.store_url) as store, socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        app = create_app(engine, Authenticator(settings, store))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        try:
-            with httpx2.Client(base_url=address, timeout=60, trust_env=False) as client:
-                while not server.started:
-                    assert thread.is_alive(), "the server ended before it began"
-                    time.sleep(0.01)
-                return [_completed(client, text) for text in texts]
-        finally:
-            server.should_exit = True
-            thread.join()
+    with serving(engine, settings) as client:
+        return [_completed(client, text) for text in texts]
 
 
 def _completed(client: httpx2.Client, text: str) -> str:

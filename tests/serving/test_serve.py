@@ -19,10 +19,9 @@ from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
+from tests.serving.server import serving
 
 from tunesmith.api.auth import Authenticator
-from tunesmith.api.openai.app import create_app
 from tunesmith.api.tokens import create_token
 from tunesmith.errors import ServiceError
 from tunesmith.experiments import TrainedExperiment
@@ -55,31 +54,11 @@ def engine(
     return Engine(trained_settings, adapters, base=True, device="cpu")
 
 
-def serving(engine: Engine, settings: Settings) -> Iterator[httpx2.Client]:
-    """A client of a server in a thread."""
-    with Store(settings.store_url) as store, socket.socket() as listener:
-        app = create_app(engine, Authenticator(settings, store))
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        try:
-            with httpx2.Client(base_url=address, timeout=60, trust_env=False) as client:
-                while not server.started:
-                    assert thread.is_alive(), "the server ended before it began"
-                    time.sleep(0.01)
-                yield client
-        finally:
-            server.should_exit = True
-            thread.join()
-            engine._closing.clear()  # the engine goes on to the next server
-
-
 @pytest.fixture(scope="module")
 def client(engine: Engine, trained_settings: Settings) -> Iterator[httpx2.Client]:
     """A client of the server, open to this machine."""
-    yield from serving(engine, trained_settings)
+    with serving(engine, trained_settings) as opened:
+        yield opened
 
 
 def chat(client: httpx2.Client, text: str = GOOD, **fields: Any) -> dict[str, Any]:
@@ -374,7 +353,7 @@ def test_where_tokens_are_needed_a_viewers_lets_in_and_nothing_else(
             Authenticator(settings, store)
         create_token("root", Role.ADMIN, store, "tests")
         token = create_token("eyes", Role.VIEWER, store, "tests")[1]
-    for client in serving(engine, settings):
+    with serving(engine, settings) as client:
         refused = client.get("/v1/models")
         assert refused.status_code == 401
         assert refused.json()["error"]["code"] == "invalid_api_key"

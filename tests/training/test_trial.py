@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 
 from tunesmith.tasks.packing import PACKED, PADDED, packs
 from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
-from tunesmith.training.kernels import attention, install_kernels, lora, made_up, norm
+from tunesmith.training.kernels import attention, install_kernels, lora, norm, synthetic
 from tunesmith.training.kernels.shortened import shortened
 from tunesmith.training.plan import Plan
 
@@ -78,7 +78,7 @@ def test_whatever_a_kernel_raises_leaves_the_model_as_it_is(
     assert model.config._attn_implementation == "eager"
 
 
-def test_a_model_that_can_not_read_made_up_texts_keeps_all_of_its_own() -> None:
+def test_a_model_that_can_not_read_synthetic_texts_keeps_all_of_its_own() -> None:
     model = llama()
 
     def broken(*_: Any, **__: Any) -> Any:
@@ -125,10 +125,10 @@ def test_a_trial_computes_as_many_layers_as_there_are_kinds_of_them() -> None:
         assert len(model.layers) == 4
 
 
-def test_made_up_texts_are_as_long_as_the_longest_row_and_padded() -> None:
-    texts = made_up.texts(llama().get_base_model(), longest=30)
+def test_synthetic_texts_are_as_long_as_the_longest_row_and_padded() -> None:
+    texts = synthetic.texts(llama().get_base_model(), longest=30)
     assert texts["attention_mask"].sum(dim=1).tolist() == [30, 22, 16]
-    assert made_up.texts(llama().get_base_model(), longest=3)["input_ids"].shape == (3, 12)
+    assert synthetic.texts(llama().get_base_model(), longest=3)["input_ids"].shape == (3, 12)
 
 
 def test_layers_are_adapted_where_embeddings_are_adapted_too() -> None:

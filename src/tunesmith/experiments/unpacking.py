@@ -141,9 +141,9 @@ def _manifest(
         if entries[MANIFEST].file_size > MOST_MANIFEST:
             raise DataError(f"{path}: its {MANIFEST} is larger than {MOST_MANIFEST >> 20} MiB.")
         with archive.open(MANIFEST) as stream:
-            told = from_json(stream.read(MOST_MANIFEST))
-        number, files = told["format"], {str(k): str(v) for k, v in told["files"].items()}
-        found = Manifest(str(told["experiment"]), str(told["folder"]), files)
+            stated = from_json(stream.read(MOST_MANIFEST))
+        number, files = stated["format"], {str(k): str(v) for k, v in stated["files"].items()}
+        found = Manifest(str(stated["experiment"]), str(stated["folder"]), files)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is no archive of an experiment ({MANIFEST}).") from error
     if not isinstance(number, int) or number > FORMAT:
@@ -225,26 +225,26 @@ def _disarm(folder: Path, manifest: Manifest, store: Store, path: Path) -> None:
         if file.exists() and file.stat().st_size > MOST_RECORD:
             raise DataError(f"{path} is not to be trusted: its {file.name} is too large.")
     try:
-        told = TypeAdapter(Experiment).validate_python(asdict(files.read_record()))
+        stated = TypeAdapter(Experiment).validate_python(asdict(files.read_record()))
     except ValueError as error:
         raise DataError(f"{path} is damaged: its experiment.json can't be read.") from error
-    if told.id != manifest.experiment:
+    if stated.id != manifest.experiment:
         raise DataError(f"{path} is not to be trusted: its {MANIFEST} names another experiment.")
-    if told.status.is_live:
+    if stated.status.is_live:
         raise DataError(f"{path} is not to be trusted: its experiment has not ended.")
-    known = _known(told.id, store)
+    known = _known(stated.id, store)
     if known is not None and (known.created_at, known.config, known.metrics) != (
-        told.created_at, told.config, told.metrics,
+        stated.created_at, stated.config, stated.metrics,
     ):  # fmt: skip
         raise _other_content(manifest, path)
     # Whose it is, and what waits for whom, are matters of the machine that it comes from.
     taken = replace(
-        told, owner="" if known is None else known.owner, config=_without_code(told.config),
+        stated, owner="" if known is None else known.owner, config=_without_code(stated.config),
         queue=None, priority=0, rank=0.0, runs_after=None, lease=None,
         pid=None, host=None, machine=None, process_started=None,
     )  # fmt: skip
     files.write_record(taken)
-    if taken.config != told.config:
+    if taken.config != stated.config:
         write_text(files.config, to_yaml(read_draft(taken.config).config()))
     write_text(folder / SOURCE, manifest.digest)
 
@@ -272,27 +272,27 @@ def _take_data(folder: Path, settings: Settings, path: Path) -> DatasetVersion |
         description = folder / "version.json"
         if description.stat().st_size > MOST_RECORD:
             raise DataError(f"{path} is not to be trusted: its {description.name} is too large.")
-        told = from_json(description.read_bytes())
+        stated = from_json(description.read_bytes())
         tables: dict[str, pa.Table] = {
             str(split): parquet.read(place, place)
-            for number, split in enumerate(told["splits"])
+            for number, split in enumerate(stated["splits"])
             for place in [folder / f"{number}.parquet"]
         }
-        whole = whole_tables(tables, told["split_by"])
-        if dataset_hash(whole) != told["hash"]:
-            raise DataError(f"{path} is damaged: its rows are not those of {told['hash']}.")
+        whole = whole_tables(tables, stated["split_by"])
+        if dataset_hash(whole) != stated["hash"]:
+            raise DataError(f"{path} is damaged: its rows are not those of {stated['hash']}.")
         version, _ = record_beside(
             settings,
-            str(told["name"]),
+            str(stated["name"]),
             this_person(),
             tables=tables,
-            hash=told["hash"],
-            source=str(told["source"]),
-            split_by=dict(told["split_by"]),
-            rules=dict(told["rules"]),
-            report=dict(told["report"]),
-            label_counts=dict(told["label_counts"]),
-            description=str(told["description"]),
+            hash=stated["hash"],
+            source=str(stated["source"]),
+            split_by=dict(stated["split_by"]),
+            rules=dict(stated["rules"]),
+            report=dict(stated["report"]),
+            label_counts=dict(stated["label_counts"]),
+            description=str(stated["description"]),
         )
     except (KeyError, ValueError, TypeError, AttributeError, pa.ArrowException) as error:
         raise DataError(f"{path} is damaged: its data can't be read ({error}).") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -85,9 +86,9 @@ class ChatTask(Task):
             return self.key(row, columns)
         return "\n".join(canonical(row[name]) for name in self.text_columns(columns))
 
+    @abstractmethod
     def conversations(self, row: Row, columns: Columns) -> Sequence[list[Message]]:
         """The conversations that are learned from `row`."""
-        raise NotImplementedError
 
     def facts(self) -> dict[str, Any]:
         return {"longest_answer": self.longest_answer}

@@ -41,7 +41,7 @@ def write_settings(folder: Path, task: Task, tokenizer: Any) -> None:
     if settings is None:
         return
     # vLLM reads no `do_sample`: it takes the likeliest token where the temperature is zero.
-    told = {**settings.to_diff_dict(), "do_sample": False, "temperature": 0.0}
+    values = {**settings.to_diff_dict(), "do_sample": False, "temperature": 0.0}
     (folder / GENERATION).write_text(
-        json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+        json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8"
     )

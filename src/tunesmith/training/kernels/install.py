@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from tunesmith.tasks.packing import PACKED, PADDED
 from tunesmith.training.evaluation import autocast
-from tunesmith.training.kernels import attention, dropout, last_layer, lora, made_up, norm
+from tunesmith.training.kernels import attention, dropout, last_layer, lora, norm, synthetic
 from tunesmith.training.kernels.trial import Reading, Trial
 from tunesmith.training.plan import Plan
 
@@ -19,14 +19,14 @@ EAGER = "eager"
 
 
 def install_kernels(
-    model: Any, plan: Plan, *, longest: int = made_up.SHORTEST, pairs: bool = False
+    model: Any, plan: Plan, *, longest: int = synthetic.SHORTEST, pairs: bool = False
 ) -> dict[str, int]:
     """Give the parts of `model` that have a kernel theirs, for as long as it trains.
 
     `model` has its adapter, and is in evaluation mode. `longest` is the number of tokens of the
     longest text to learn from; `pairs` says that two texts make a row. Returns what has a kernel,
     and how many of it; what none fits stays as it is, which is everything in a model that can't
-    read texts made up.
+    read synthetic texts.
     """
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     if not isinstance(inner, PreTrainedModel):
@@ -67,11 +67,11 @@ def _readings(inner: Any, longest: int, *, pairs: bool) -> tuple[Reading, Readin
     """The texts as padded rows, and as a model that writes is given them once it packs."""
     if not inner.can_generate():
         per_token = "ForTokenClassification" in type(inner).__name__
-        return made_up.padded_texts(inner, longest, tokens=per_token), None
+        return synthetic.padded_texts(inner, longest, tokens=per_token), None
     if pairs:
-        return made_up.pairs(inner, longest)
-    plain = made_up.padded_texts(inner, longest, tokens=True)
-    return plain, made_up.packed_texts(inner, longest)
+        return synthetic.pairs(inner, longest)
+    plain = synthetic.padded_texts(inner, longest, tokens=True)
+    return plain, synthetic.packed_texts(inner, longest)
 
 
 def _use_in_parts(model: nn.Module, plan: Plan) -> dict[str, int]:

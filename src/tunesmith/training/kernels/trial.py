@@ -1,6 +1,6 @@
 """Whether kernels may be used: where a model gives with them what it gives without.
 
-Tried are outputs and gradients, on texts made up that are as long as the longest row to learn from
+Tried are outputs and gradients, on synthetic texts as long as the longest row to learn from
 (a window or a chunk that is longer hides nothing), with padding, in float32, by a model whose
 adapter already does something. What differs or can't be computed leaves the model as it is.
 """

@@ -1,4 +1,4 @@
-"""Texts made up, on which a model is tried."""
+"""Synthetic texts, on which a model is tried."""
 
 from __future__ import annotations
 
