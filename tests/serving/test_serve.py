@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import torch
 from tests.serving.server import serving
 
 from tunesmith.api.auth import Authenticator
@@ -29,6 +30,7 @@ from tunesmith.jobs.ports import free_port
 from tunesmith.serving.adapters import locate_adapter
 from tunesmith.serving.asking import Asking, Spoken
 from tunesmith.serving.engine import Engine
+from tunesmith.serving.placement import free_memory
 from tunesmith.serving.predictor import Predictor
 from tunesmith.serving.turns import Room
 from tunesmith.settings import Settings
@@ -285,32 +287,68 @@ def test_a_batch_of_predictions_lets_answers_in_between_its_tokens(engine: Engin
 def test_memory_for_tokens_is_given_in_the_order_of_asking_and_one_always_may() -> None:
     room, order = Room(lambda: 100), []
 
-    def hold(name: str, size: int, gone: threading.Event) -> bool:
-        with room.held(size, gone.is_set) as wanted:
+    def hold(name: str, size: int, gone: threading.Event) -> None:
+        with room.held(size, gone.is_set):
             order.append(name)
-            return wanted
 
     nobody, left = threading.Event(), threading.Event()
     with ThreadPoolExecutor(4) as pool:
-        with room.held(1_000, nobody.is_set) as wanted:
-            assert wanted, "one may, whatever it needs"
+        with room.held(1_000, nobody.is_set):  # one may, whatever it needs
             big = pool.submit(hold, "big", 500, nobody)
             wait_for(lambda: len(room._waiting) == 1)
             gone = pool.submit(hold, "gone", 1, left)
             small = pool.submit(hold, "small", 1, nobody)
             wait_for(lambda: len(room._waiting) == 3)
             left.set()
-            assert gone.result(60) is False
+            gone.result(60)
             assert order == ["gone"]
-        assert big.result(60)
-        assert small.result(60)
+        big.result(60)
+        small.result(60)
     assert order == ["gone", "big", "small"]
     with ThreadPoolExecutor(1) as pool:
         with room.held(30, nobody.is_set), room.held(30, nobody.is_set):
             more = pool.submit(hold, "more", 30, nobody)
             wait_for(lambda: len(room._waiting) == 1)
             assert "more" not in order, "answers hold half of what they leave together, here 80"
-        assert more.result(60)
+        more.result(60)
+
+
+@pytest.mark.parametrize("what", ["memory", "wish"])
+def test_who_waits_behind_one_that_fails_is_let_in(what: str) -> None:
+    fails = threading.Event()
+
+    def failing() -> Any:
+        if fails.is_set():
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        return 100 if what == "memory" else False
+
+    room = Room(failing if what == "memory" else lambda: 100)
+    unwanted = failing if what == "wish" else lambda: False
+
+    def hold(unwanted: Callable[[], bool]) -> bool:
+        with room.held(60, unwanted):
+            return True
+
+    with ThreadPoolExecutor(2) as pool:
+        with room.held(60, lambda: False):
+            first = pool.submit(hold, unwanted)
+            wait_for(lambda: len(room._waiting) == 1)
+            second = pool.submit(hold, lambda: False)
+            wait_for(lambda: len(room._waiting) == 2)
+            fails.set()
+            with pytest.raises(RuntimeError, match="CUDA"):
+                first.result(60)
+            fails.clear()
+        assert second.result(60)
+    assert not room._waiting
+    assert room._held == 0
+
+
+def test_memory_that_pytorch_keeps_for_tensors_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"mem_get_info": (10, 100), "memory_reserved": 80, "memory_allocated": 30}
+    for name, value in given.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert free_memory("cuda:1") == 60
 
 
 def test_the_answer_of_a_client_that_goes_away_ends(

@@ -83,9 +83,10 @@ def cache_bytes(model: Any, tokens: int, precision: str) -> int:
 
 
 def free_memory(device: str) -> int:
-    """Bytes of memory of `device` that are free now."""
+    """Bytes of memory of `device` that are free now, with those that PyTorch keeps for tensors."""
     if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     return int(psutil.virtual_memory().available)
 
 

@@ -72,21 +72,27 @@ class Room:
         self._held = 0
 
     @contextmanager
-    def held(self, size: int, unwanted: Callable[[], bool]) -> Iterator[bool]:
-        """Hold `size` bytes within this; False where the answer became unwanted before."""
+    def held(self, size: int, unwanted: Callable[[], bool]) -> Iterator[None]:
+        """Hold `size` bytes within this, and none where the answer became unwanted before.
+
+        What `free` and `unwanted` raise is raised here; those who wait behind go on.
+        """
         ticket = object()
         with self._changed:
             self._waiting.append(ticket)
-            while not (gone := unwanted()) and not self._fits(ticket, size):
-                self._changed.wait(LOOK)
-            self._waiting.remove(ticket)
-            self._held += 0 if gone else size
-            self._changed.notify_all()
+            try:
+                while not (gone := unwanted()) and not self._fits(ticket, size):
+                    self._changed.wait(LOOK)
+                held = 0 if gone else size
+                self._held += held
+            finally:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()
         try:
-            yield not gone
+            yield
         finally:
             with self._changed:
-                self._held -= 0 if gone else size
+                self._held -= held
                 self._changed.notify_all()
 
     def _fits(self, ticket: object, size: int) -> bool:
