@@ -99,6 +99,8 @@ def test_what_is_wrong_with_a_file_is_said_in_the_visitors_language(
         "2 cores, threads: one each (as many as this machine has cores); waiting threads sleep (so "
         "that other programs on these cores slow it down little)",
         "a.zip is not to be trusted: it names a file '../x'.",
+        "the model org/tiny is not on this machine, and models of the hub are fetched for members "
+        "and admins only. Once one of them has asked, it is here.",
         "a.zip is damaged: experiment/notes.txt is missing.",
         "the files of experiment 0123456789ab are not on this machine: results/reviews holds no "
         "experiment.json. Where its folder was moved: tunesmith experiments import FOLDER. Else "
@@ -109,6 +111,22 @@ def test_what_is_wrong_with_a_file_is_said_in_the_visitors_language(
 )
 def test_what_is_made_of_several_parts_is_known_whole(sentence: str) -> None:
     assert said.is_known(sentence, "zh_TW")
+
+
+def test_every_refusal_of_access_is_known() -> None:
+    unknown = []
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "AccessError":
+                text = node.args[0]
+                parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+                sentence = "".join(
+                    str(part.value) if isinstance(part, ast.Constant) else "org/tiny"
+                    for part in parts
+                )
+                if not said.is_known(sentence, "zh_TW"):
+                    unknown.append(sentence)
+    assert unknown == []
 
 
 def test_a_sentence_that_is_unknown_is_not_taken_for_a_known_one() -> None:

@@ -24,6 +24,8 @@ SENTENCES = N_(
     "offline: a model folder, or {names}.",
     "model.name: the Hugging Face hub can't be reached, and {name} isn't in its cache. "
     "What works offline: a model folder, or {names}.",
+    "the model {name} is not on this machine, and models of the hub are fetched for members and "
+    "admins only. Once one of them has asked, it is here.",
     "{name} can't be loaded: {error}",
     "the base model has no chat template, so it is not a chat model: choose its instruct "
     "or chat variant as model.name.",
