@@ -187,6 +187,33 @@ def test_an_archive_gives_no_leave_to_run_code_and_says_not_whose_it_is(
     assert import_archive(evil, their_store, there).id == taken.id, "twice is harmless"
 
 
+@pytest.mark.parametrize("readable", [True, False])
+def test_the_configuration_in_the_folder_is_that_of_the_record_whatever_was_sent(
+    their_store: Store, there: Settings, tmp_path: Path, *, readable: bool
+) -> None:
+    sent = {
+        "task": {"name": "text-classification"}, "data": {"dataset_name": "other"},
+        "model": {"name": "somebody/else", "trust_remote_code": True},
+    }  # fmt: skip
+    config = {
+        "task": {"name": "text-classification"}, "data": {"dataset_name": "d"},
+        "model": {"name": "m", "trust_remote_code": False, **({} if readable else {"nme": "x"})},
+    }  # fmt: skip
+    evil = _packed(
+        tmp_path,
+        {"config": config},
+        files={"experiment/config.yaml": yaml.safe_dump(sent).encode()},
+    )
+    taken = import_archive(evil, their_store, there)
+    written = Path(str(taken.directory)) / "config.yaml"
+    if readable:
+        assert read_draft(written).config() == read_draft(taken.config).config()
+        assert "somebody" not in written.read_text()
+    else:
+        assert not written.exists()
+    assert import_archive(evil, their_store, there).id == taken.id, "twice is harmless"
+
+
 def test_other_content_under_a_known_id_is_refused(
     their_store: Store, there: Settings, tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ from pydantic_core import from_json
 from tunesmith.config.yaml import read_draft, to_yaml
 from tunesmith.data.content import dataset_hash
 from tunesmith.data.reading import parquet
-from tunesmith.errors import DataError, NotFoundError, StorageError
+from tunesmith.errors import ConfigError, DataError, NotFoundError, StorageError
 from tunesmith.experiments.archive import FORMAT, MANIFEST
 from tunesmith.experiments.datasets import record_beside, this_person
 from tunesmith.experiments.importing import import_folder
@@ -244,8 +244,7 @@ def _disarm(folder: Path, manifest: Manifest, store: Store, path: Path) -> None:
         pid=None, host=None, machine=None, process_started=None,
     )  # fmt: skip
     files.write_record(taken)
-    if taken.config != stated.config:
-        write_text(files.config, to_yaml(read_draft(taken.config).config()))
+    _write_config(files, taken.config)
     write_text(folder / SOURCE, manifest.digest)
 
 
@@ -255,6 +254,19 @@ def _without_code(config: Any) -> dict[str, Any]:
     if not model.get("trust_remote_code"):
         return dict(config)
     return {**config, "model": {**model, "trust_remote_code": False}}
+
+
+def _write_config(files: ExperimentFiles, config: dict[str, Any]) -> None:
+    """Write `config.yaml` from the record, whatever was sent as such: people train with it again.
+
+    Where this version can't read the record's configuration, there is none.
+    """
+    try:
+        text = to_yaml(read_draft(config).config())
+    except ConfigError:
+        files.config.unlink(missing_ok=True)
+    else:
+        write_text(files.config, text)
 
 
 def _known(experiment_id: str, store: Store) -> Experiment | None:
