@@ -315,10 +315,10 @@ def test_memory_for_tokens_is_given_in_the_order_of_asking_and_one_always_may() 
 
 @pytest.mark.parametrize("what", ["memory", "wish"])
 def test_who_waits_behind_one_that_fails_is_let_in(what: str) -> None:
-    fails = threading.Event()
+    fails = threading.Semaphore(0)
 
     def failing() -> Any:
-        if fails.is_set():
+        if fails.acquire(blocking=False):
             raise RuntimeError("CUDA error: unspecified launch failure")
         return 100 if what == "memory" else False
 
@@ -335,10 +335,9 @@ def test_who_waits_behind_one_that_fails_is_let_in(what: str) -> None:
             wait_for(lambda: len(room._waiting) == 1)
             second = pool.submit(hold, lambda: False)
             wait_for(lambda: len(room._waiting) == 2)
-            fails.set()
+            fails.release()
             with pytest.raises(RuntimeError, match="CUDA"):
                 first.result(60)
-            fails.clear()
         assert second.result(60)
     assert not room._waiting
     assert room._held == 0

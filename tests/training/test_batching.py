@@ -138,11 +138,15 @@ def test_mixing_labels_costs_padding_only_where_they_follow_length() -> None:
         assert mixed < most * (shuffled if follow else by_length)
 
 
-def test_many_rare_labels_leave_batches_of_similar_length() -> None:
-    lengths = LENGTHS[:1000]
-    rare = list(range(1000))
-    by_length = padded(order(lengths=lengths), 8, lengths)
-    assert padded(order(lengths=lengths, strata=rare), 8, lengths) == pytest.approx(by_length, 0.01)
+@pytest.mark.parametrize("each", [1, 2, 5, 7, 20])
+def test_labels_of_few_rows_are_spread_over_batches_where_they_follow_length(each: int) -> None:
+    labels = [row % (1600 // each) for row in range(1600 // each * each)]
+    lengths = [4 + label % 100 for label in labels]
+    batches = in_batches(order(lengths=lengths, strata=labels, batch_size=32), 32)
+    whole = batches[: len(labels) // 32]
+    assert all(len({labels[row] for row in batch}) == 32 for batch in whole)
+    means = [statistics.fmean(lengths[row] for row in batch) for batch in whole]
+    assert statistics.stdev(means) < 2 * statistics.stdev(lengths) / 32**0.5  # as if shuffled
 
 
 def random_states() -> tuple[object, ...]:

@@ -52,12 +52,10 @@ class EpochSampler(Sampler[int]):
     shortest, 1 the longest), so that each batch holds every stratum in its share. Where strata are
     as long as each other that is nearly the order of lengths. Where they aren't, batches by length
     alone would each hold a few strata, which makes training unstable (docs/speed.md); these then
-    cost padding.
+    cost padding. So do strata of few rows: of one row each, they are only shuffled.
     """
 
     WINDOW = 50
-    FEW = 8
-    """Rows of a stratum in a window; strata with fewer count as one."""
 
     def __init__(
         self,
@@ -107,15 +105,13 @@ class EpochSampler(Sampler[int]):
             yield self._by_length(rows[first : first + batch_size])
 
     def _strata_of(self, window: Sequence[int]) -> list[list[int]]:
-        """The rows of a window by stratum; those of strata with few rows together."""
+        """The rows of a window by stratum."""
         if self.strata is None:
             return [list(window)]
         found: dict[int, list[int]] = {}
         for row in window:
             found.setdefault(self.strata[row], []).append(row)
-        large = [rows for rows in found.values() if len(rows) >= self.FEW]
-        small = [row for rows in found.values() if len(rows) < self.FEW for row in rows]
-        return [*large, small] if small else large
+        return list(found.values())
 
     def _by_length(self, rows: Sequence[int]) -> list[int]:
         return sorted(rows, key=self.lengths.__getitem__)
