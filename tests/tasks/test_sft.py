@@ -450,6 +450,22 @@ def test_a_sample_of_the_known_answers_is_generated_and_all_where_one_differs(
     assert sampled.generated == len(found) > 1
 
 
+def test_once_a_known_answer_came_out_otherwise_none_is_believed_again(
+    half_trained: Trained,
+) -> None:
+    model, tokenizer, rows = half_trained
+    _, judged = predict(Everything, half_trained)
+    wrong = next(row for row, p in zip(rows, judged, strict=True) if p.tokens_correct < p.tokens)
+    right = [row for row, p in zip(rows, judged, strict=True) if p.correct]
+    for first, fast in ((right[0], True), (wrong, False)):
+        task = Deceived(SftOptions(max_new_tokens=4))
+        parts = [[first], right[1:2], right[2:8]]
+        batches = [(part, batch_of(task, part, tokenizer)) for part in parts]
+        with torch.no_grad():
+            found = list(task.predict(model, batches, PAIRS, tokenizer))
+        assert (task.generated < len(found)) is fast
+
+
 def test_a_lead_that_rounding_could_turn_is_not_sure() -> None:
     logits = torch.tensor([[30.0, 29.9, 0.0], [30.0, 20.0, 0.0], [20.0, 30.0, 0.0]])
     for format_, sure in ((torch.float32, [True, True]), (torch.bfloat16, [False, True])):

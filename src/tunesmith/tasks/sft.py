@@ -250,7 +250,8 @@ class SupervisedFineTuning(ChatTask):
             answers: list[list[int]] | None = None
             if generate:
                 known = self._known(batch, tokenizer, sure & hits, owners) if trusted else {}
-                answers, trusted = self._answers(model, batch, tokenizer, known)
+                answers, right = self._answers(model, batch, tokenizer, known)
+                trusted = trusted and right
             for number, row in enumerate(rows):
                 mine = owners == number
                 yield self._prediction(
