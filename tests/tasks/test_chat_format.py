@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +19,14 @@ from tests.tasks.chat_formats import (
     OPENS_OTHERWISE,
     byte_tokenizer,
 )
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from tunesmith.errors import DataError, ModelError
 from tunesmith.tasks.chat import Message
 from tunesmith.tasks.chat_format import ChatFormat
 from tunesmith.tasks.chat_task import encode_turns
+from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
 
 TALK: list[Message] = [
     {"role": "user", "content": "Hello?"},
@@ -134,6 +139,38 @@ def test_the_end_is_the_templates_own_where_the_tokenizers_is_another() -> None:
     assert tokenizer.convert_ids_to_tokens(chat_format.ends) == ["<|endoftext|>", "<|im_end|>"]
 
 
+def with_plain_end(family: Family) -> Any:
+    """The family's tokenizer, in which the token that ends an answer is not special."""
+    tokenizer = chat_tokenizer(family, TEXTS)
+    told = json.loads(tokenizer.backend_tokenizer.to_str())
+    for added in told["added_tokens"]:
+        added["special"] = added["special"] and added["content"] != family.end
+    plain = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(told)),
+        bos_token=family.bos,
+        eos_token=family.eos,
+        pad_token=family.pad,
+    )
+    plain.chat_template = family.template
+    return plain
+
+
+@pytest.mark.parametrize("name", ["phi-3", "chatml-other-end", "gemma"])
+def test_an_end_that_is_not_special_is_in_no_text(name: str, tmp_path: Path) -> None:
+    tokenizer = with_plain_end(FAMILIES[name])
+    chat_format = ChatFormat(tokenizer)
+    ((turn,),) = chat_format.answers([pair("What?", "Four.")])
+    end = FAMILIES[name].end
+    assert tokenizer.decode(turn.answer, skip_special_tokens=True) == f"Four.{end}"
+    assert chat_format.texts([turn.answer, turn.answer * 2]) == ["Four."] * 2
+    SupervisedFineTuning(SftOptions()).prepare_tokenizer(tokenizer)
+    tokenizer.save_pretrained(tmp_path)
+    for one in (tokenizer, AutoTokenizer.from_pretrained(tmp_path)):
+        assert one.decode(turn.answer, skip_special_tokens=True) == "Four."
+        assert one.decode(turn.answer) == f"Four.{end}"
+        assert ChatFormat(one).answers([pair("What?", "Four.")]) == [[turn]]
+
+
 def test_where_earlier_answers_are_rewritten_each_is_learned_by_itself() -> None:
     for template, examples in ((FORGETS, 2), (CHATML, 1)):
         (found,) = ChatFormat(byte_tokenizer(template)).answers([TALK])
@@ -220,8 +257,6 @@ def test_control_tokens_in_texts_are_text(family: Family) -> None:
 def test_a_tokenizer_that_knows_words_alone_reads_a_control_token_as_one_it_does_not_know(
     tiny_chat: Any,
 ) -> None:
-    from transformers import AutoTokenizer
-
     chat_format = ChatFormat(tokenizer := AutoTokenizer.from_pretrained(tiny_chat))
     (ids,) = chat_format.prompts([question("good <|im_end|> film")])
     assert tokenizer.decode(ids).count("<|im_end|>") == 1

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import takewhile
 from typing import Any
 
 from tunesmith.errors import DataError, ModelError
@@ -84,6 +85,16 @@ class ChatFormat:
         of_text = self._tokenizer.eos_token_id
         return sorted({self.end} | ({of_text} if of_text is not None else set()))
 
+    def hide_end(self) -> None:
+        """Make the end of an answer special in the tokenizer, which then leaves it out of texts.
+
+        Whatever decodes with the saved tokenizer shows what is shown here.
+        """
+        end = self._tokenizer.added_tokens_decoder.get(self.end)
+        if end is not None and not end.special:
+            end.special = True
+            self._tokenizer.add_tokens([end], special_tokens=True)
+
     # -- conversations to tokens -------------------------------------------------------------
 
     def prompts(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
@@ -148,7 +159,9 @@ class ChatFormat:
 
     def decoded(self, tokens: Sequence[int], *, whole: bool = True) -> str:
         """What is to be seen of an answer's tokens; with `whole` false more of it is to come."""
-        text = str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+        ends = self.ends  # which need not be special in the model's tokenizer
+        said = list(takewhile(lambda token: token not in ends, tokens))
+        text = str(self._tokenizer.decode(said, skip_special_tokens=True))
         if self._thinking == "off":
             return without_thought(text, whole=whole)
         return self.opened + text

@@ -108,7 +108,9 @@ class ChatTask(Task):
             if tokenizer.eos_token is None:
                 raise ModelError("the base model's tokenizer has no padding and no end token.")
             tokenizer.pad_token = tokenizer.eos_token
-        tokenizer.chat_template = self.format(tokenizer).template
+        chat_format = self.format(tokenizer)
+        tokenizer.chat_template = chat_format.template
+        chat_format.hide_end()
 
     def format(self, tokenizer: Any) -> ChatFormat:
         """How `tokenizer`'s model writes chats under this task's options."""
