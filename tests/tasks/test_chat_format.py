@@ -26,6 +26,7 @@ from tunesmith.errors import DataError, ModelError
 from tunesmith.tasks.chat import Message
 from tunesmith.tasks.chat_format import ChatFormat
 from tunesmith.tasks.chat_task import encode_turns
+from tunesmith.tasks.chat_template import without_thought
 from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
 
 TALK: list[Message] = [
@@ -205,6 +206,29 @@ def test_thoughts_that_are_kept_are_learned_and_shown(name: str) -> None:
     assert chat_format.texts([turn.answer]) == [THOUGHT]
     ((none,),) = chat_format.answers([pair("Two and two?", "Four.")])
     assert chat_format.texts([none.answer]) == ["<think>\n\n</think>\n\nFour."]
+
+
+@pytest.mark.parametrize("name", ["qwen-3", "r1", "chatml"])
+@pytest.mark.parametrize("thinking", ["off", "keep"])
+@pytest.mark.parametrize(
+    "said", ["A thought ends with </think>, here.", "</think>x<think>y", "y <think>"]
+)
+def test_what_stands_around_thoughts_is_text_within_an_answer(
+    name: str, thinking: Any, said: str
+) -> None:
+    tokenizer = chat_tokenizer(FAMILIES[name], [*TEXTS, said])
+    chat_format = ChatFormat(tokenizer, thinking)
+    tags = [tokenizer.convert_tokens_to_ids(tag) for tag in ("<think>", "</think>")]
+    for answer in (said, f"<think>\nHm.\n</think>\n\n{said}"):
+        turns = [*pair("x", answer), *pair("y", answer)]
+        (found,) = chat_format.answers([turns])
+        for turn in found:
+            (text,) = chat_format.texts([turn.answer])
+            assert without_thought(text) == said
+            shown = turn.answer.count(tags[1]) + turn.prompt[-6:].count(tags[1])
+            assert shown == (name != "chatml")
+        assert said in tokenizer.decode(found[1].prompt)
+        assert [found[1].prompt] == chat_format.prompts([turns[:3]])
 
 
 def test_a_thought_that_a_model_has_nevertheless_is_not_shown() -> None:

@@ -20,7 +20,7 @@ from tunesmith.tasks.chat_template import (
     Thinking,
     adapted,
     open_thought,
-    split_thought,
+    parted,
     without_thought,
     writes_date,
 )
@@ -179,18 +179,15 @@ class ChatFormat:
 
     def _hidden(self, turns: Sequence[Message]) -> list[Message]:
         """`turns` as they are rendered: no control tokens, and no thoughts where they are off."""
-        off = self._thinking == "off"
-        return [
-            {
-                **turn,
-                "content": self.control.hidden(
-                    without_thought(turn["content"])
-                    if off and turn["role"] == "assistant"
-                    else turn["content"]
-                ),
-            }
-            for turn in turns
-        ]
+        return [{**turn, "content": self._hidden_text(turn)} for turn in turns]
+
+    def _hidden_text(self, turn: Message) -> str:
+        if turn["role"] != "assistant":
+            return self.control.hidden(turn["content"])
+        thought, said = parted(turn["content"])
+        return ("" if self._thinking == "off" else self.control.hidden(thought)) + (
+            self.control.hidden_thoughts(said)
+        )
 
     def _prompt(self, turns: Sequence[Message]) -> str:
         return self._render(turns, opened=True)
@@ -216,7 +213,8 @@ class ChatFormat:
         if not open_thought(self._extra):
             return said
         # The prompt opens the thought, which the template leaves out of conversations.
-        thought = (split_thought(turns[-1]["content"])[0] or "").strip("\n")
+        thought = parted(turns[-1]["content"])[0].strip()
+        thought = thought.removeprefix(THOUGHTS[0]).removesuffix(THOUGHTS[1]).strip("\n")
         return f"{thought}\n{THOUGHTS[1]}\n\n{without_thought(said).lstrip()}"
 
     def _render(

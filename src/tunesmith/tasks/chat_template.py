@@ -21,7 +21,7 @@ _CLOCK = "strftime_now"
 _DATE = re.compile(_CLOCK + r"\(\s*(?P<quote>['\"])(?P<form>[^'\"]*)(?P=quote)\s*\)")
 _NO_THINKING = "{% set enable_thinking = false %}"
 """Qwen3's variable, which others took over."""
-_THOUGHT = re.compile(r"\s*<think>(?P<thought>.*?)</think>\s*", re.DOTALL)
+_THOUGHT = re.compile(r"\s*<think>.*?(</think>\s*|\Z)", re.DOTALL)
 
 
 def writes_date(template: str) -> bool:
@@ -65,10 +65,13 @@ def open_thought(prompt: str) -> bool:
     return prompt.rfind(THOUGHTS[0]) > prompt.rfind(THOUGHTS[1])
 
 
-def split_thought(text: str) -> tuple[str | None, str]:
-    """The thought that an answer begins with, and the answer; None where it begins with none."""
+def parted(text: str) -> tuple[str, str]:
+    """The thought that `text`, an answer, begins with, its tags included, and the rest.
+
+    A thought that doesn't end is all of the text; tags further on are words.
+    """
     found = _THOUGHT.match(text)
-    return (found["thought"], text[found.end() :]) if found else (None, text)
+    return (text[: found.end()], text[found.end() :]) if found else ("", text)
 
 
 def without_thought(text: str, *, whole: bool = True) -> str:
@@ -76,7 +79,6 @@ def without_thought(text: str, *, whole: bool = True) -> str:
 
     With `whole` false more of it is to come, and what may become a thought is held back.
     """
-    begin = text.lstrip()
-    if begin.startswith(THOUGHTS[0]):
-        return split_thought(text)[1] if THOUGHTS[1] in begin else ""
-    return "" if not whole and THOUGHTS[0].startswith(begin) else text
+    thought, said = parted(text)
+    held_back = not (whole or thought) and THOUGHTS[0].startswith(text.lstrip())
+    return "" if held_back else said

@@ -13,6 +13,7 @@ from typing import Any
 
 THOUGHTS = ("<think>", "</think>")
 """What stands around a model's thoughts. They may be written in data, and open no turn."""
+_THOUGHTS = re.compile("|".join(map(re.escape, THOUGHTS)))
 _MARK = "\U000f5ec7"
 """A character of private use, which no text has."""
 
@@ -23,6 +24,10 @@ class ControlTokens:
     def __init__(self, tokenizer: Any, formatted: str) -> None:
         """`formatted` is a conversation in the chat format, which may have tokens of its own."""
         self._tokenizer = tokenizer
+        added = {token.content for token in tokenizer.added_tokens_decoder.values()}
+        self._thinks = bool(_THOUGHTS.search(tokenizer.get_chat_template())) or any(
+            thought in added for thought in THOUGHTS
+        )
         texts = {
             token.content
             for token in tokenizer.added_tokens_decoder.values()
@@ -40,7 +45,11 @@ class ControlTokens:
 
     def hidden(self, text: str) -> str:
         """`text` with a mark in each control token, which `encode` takes out again."""
-        return self._pattern.sub(lambda found: found[0][0] + _MARK + found[0][1:], text)
+        return self._pattern.sub(_marked, text)
+
+    def hidden_thoughts(self, text: str) -> str:
+        """`hidden` for what is said after a thought, in which none begins or ends any more."""
+        return self.hidden(_THOUGHTS.sub(_marked, text) if self._thinks else text)
 
     def through_first(self, text: str) -> str | None:
         """`text` up to the end of the first control token in it; None where there is none."""
@@ -72,3 +81,7 @@ class ControlTokens:
                 found = zip(encoded["input_ids"], spans, strict=True)
                 return [token for token, span in found if span != _MARK]
         return [token for ids in self._ids(text.split(_MARK)) for token in ids]
+
+
+def _marked(found: re.Match[str]) -> str:
+    return found[0][0] + _MARK + found[0][1:]
