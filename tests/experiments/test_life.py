@@ -143,7 +143,7 @@ def test_what_was_not_seen_and_what_was_not_judged_is_said(
     classification["training"] |= {"max_steps": 1}
     found = tunesmith.train(classification, settings=settings)
     metrics = found.metrics
-    assert metrics["train_samples_seen"] == 8 < metrics["train_samples"]
+    assert metrics["train_examples_seen"] == 8 < metrics["train_samples"]
     note = "no held-out row has the label 'odd': the score says nothing about it"
     assert metrics["cautions"] == [note]
     assert "odd" not in metrics["per_class"]

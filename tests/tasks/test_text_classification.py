@@ -17,6 +17,7 @@ from transformers import BertConfig, BertForSequenceClassification, LlamaForSequ
 
 from tunesmith.errors import ConfigError, DataError, ModelError
 from tunesmith.tasks.base import Batch, Columns, Prediction, Row
+from tunesmith.tasks.figures import confusion, confusions_of
 from tunesmith.tasks.text_classification import TextClassification, TextClassificationOptions
 
 TEXT: Columns = {"text": "text", "label": "label"}
@@ -484,3 +485,12 @@ def test_the_baseline_is_the_most_frequent_label() -> None:
         "metric": "accuracy",
         "value": 0.75,
     }
+
+
+def test_the_most_frequent_mistakes_of_an_early_record_are_read_from_its_matrix() -> None:
+    pairs = [("a", "b"), ("a", "b"), ("b", "b"), ("c", "a")]
+    now = confusion(pairs, ["a", "b", "c"])
+    early = {"confusion_matrix": now["confusion_matrix"]}
+    assert confusions_of(now) == confusions_of(early) == now["confusions"]
+    assert now["confusions"]["pairs"][0] == {"expected": "a", "predicted": "b", "rows": 2}
+    assert confusions_of({}) == {"pairs": [], "left_out": 0}

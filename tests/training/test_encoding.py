@@ -220,4 +220,5 @@ def test_a_row_of_several_answers_is_learned_whole_where_the_format_rewrites_the
         assert not warnings
         assert len(work.train_examples or []) == examples
         assert len(work.train_rows or []) == 2
+        assert work.rows_per_example == 2 / examples
         assert sum(example["targets"] for example in work.train_examples or []) == 4 + 4 + 2

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from tunesmith.tracking.resources import RESOURCES
+from tunesmith.tracking.resources import RESOURCES, data_seen
 from tunesmith.training.callbacks import Progress
 from tunesmith.training.meters import ProcessMeter
 from tunesmith.training.monitor import GpuStopwatch, Part, PerformanceMonitor, Usage, is_due
+from tunesmith.ui.components.results import _rows_seen
 
 
 def test_a_long_history_stays_short_and_depends_on_steps_alone() -> None:
@@ -30,8 +31,8 @@ def test_every_metric_of_a_point_is_a_named_one_and_the_shares_make_a_whole() ->
         for part in Part:
             sum(range(10_000))
             monitor.lap(part)
-        point = monitor.point(samples=8, tokens=64)
-        later = monitor.point(samples=8, tokens=64)
+        point = monitor.point(rows=8, tokens=64)
+        later = monitor.point(rows=8, tokens=64)
     assert set(point) == {name for name in RESOURCES if not name.startswith("gpu")}
     shares = [value for name, value in point.items() if name.startswith("time_share")]
     assert sum(shares) == pytest.approx(1.0)
@@ -109,3 +110,22 @@ def test_a_checkpoint_keeps_what_was_used_and_one_without_it_is_read() -> None:
     assert Progress.from_json(saved) == progress
     del saved["usage"]
     assert Progress.from_json(saved) == Progress(steps=3, samples=24)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ({"train_examples": 4000, "train_examples_seen": 4000}, "4,000 rows"),
+        ({"train_examples": 4000, "train_examples_seen": 8}, "8 of 4,000 rows"),
+        ({"train_examples": 9000, "train_examples_seen": 9000}, "4,000 rows (9,000 examples)"),
+        ({"train_examples": 9000, "train_examples_seen": 8}, "8 of 9,000 examples, of 4,000 rows"),
+        ({"train_samples_seen": 8}, "8 of 4,000 rows"),  # as early versions recorded it
+        ({}, "4,000 rows"),
+    ],
+)
+def test_rows_are_called_rows_and_several_examples_of_a_row_examples(
+    metrics: dict[str, int], said: str
+) -> None:
+    assert data_seen({"train_samples": 4000, **metrics}) == said
+    shown = _rows_seen({"train_samples": 4000, **metrics})
+    assert ("examples" in shown) == ("examples" in said)

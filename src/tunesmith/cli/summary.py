@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tunesmith.tasks.figures import confusions_of
 from tunesmith.tasks.values import readable
 from tunesmith.tracking.entities import Experiment
-from tunesmith.tracking.resources import Resource, rows_seen
+from tunesmith.tracking.resources import Resource, data_seen
 
 
 def print_summary(console: Console, experiment: Experiment) -> None:
@@ -30,7 +31,7 @@ def print_summary(console: Console, experiment: Experiment) -> None:
     if matrix and len(matrix["labels"]) <= 12:
         console.print("\n[bold]Confusion[/bold] [dim](rows: true label, columns: answer)[/dim]")
         console.print(_confusion(matrix))
-    elif pairs := (metrics.get("confusions") or {}).get("pairs"):
+    elif pairs := confusions_of(metrics)["pairs"]:
         console.print("\n[bold]Most frequent mistakes[/bold]")
         console.print(_confused(pairs[:5]))
     if metrics["worst_mistakes"]:
@@ -159,7 +160,7 @@ def _about_label_errors(found: Mapping[str, Any]) -> Text:
 def _facts(metrics: Mapping[str, Any]) -> Text:
     verified = metrics.get("reload_verified")
     lines = [
-        f"Trained on {rows_seen(metrics)} rows in {_duration(metrics['train_runtime'])}: "
+        f"Trained on {data_seen(metrics)} in {_duration(metrics['train_runtime'])}: "
         f"{metrics['train_samples_per_second']:,.0f} samples/s, "
         f"{metrics['train_tokens_per_second']:,.0f} tokens/s; "
         f"{_duration(metrics['total_runtime'])} in all; "

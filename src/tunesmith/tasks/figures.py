@@ -111,6 +111,27 @@ def confusion(pairs: Sequence[tuple[str, str]], labels: Sequence[str]) -> dict[s
     return found
 
 
+def confusions_of(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The most frequent mistakes in recorded `metrics`: `pairs`, and how many are `left_out`.
+
+    Early versions recorded the matrix alone. Without either there are none.
+    """
+    if "confusions" in metrics:
+        found: Mapping[str, Any] = metrics["confusions"]
+        return found
+    matrix = metrics.get("confusion_matrix") or {"labels": []}
+    labels = [str(label) for label in matrix["labels"]]
+    cells = matrix.get("rows_expected_columns_predicted") or []
+    pairs = [
+        (expected, predicted)
+        for expected, counts in zip(labels, cells, strict=False)
+        for predicted, count in zip(labels, counts, strict=True)
+        for _ in range(count)
+    ]
+    known: Mapping[str, Any] = confusion(pairs, labels)["confusions"]
+    return known
+
+
 LABELS = (
     "no held-out row has the label {names}: the score says nothing about it",
     "no held-out row has the labels {names}: the score says nothing about them",

@@ -44,8 +44,23 @@ RESOURCES = frozenset(str(resource) for resource in Resource)
 """Their names."""
 
 
-def rows_seen(metrics: Mapping[str, Any]) -> str:
-    """How many rows were trained on: fewer than there are where training ended before all were."""
+def trained_on(metrics: Mapping[str, Any]) -> tuple[int, int, int]:
+    """The rows, the examples that were made of them, and how many of these were trained on.
+
+    One row gives several examples where a chat format rewrites earlier turns. Fewer were trained
+    on than there are where training ended before all were. Early versions counted rows alone.
+    """
     rows = metrics["train_samples"]
-    seen = metrics.get("train_samples_seen", rows)
-    return f"{rows:,}" if seen >= rows else f"{seen:,} of {rows:,}"
+    examples = metrics.get("train_examples", rows)
+    seen = metrics.get("train_examples_seen", metrics.get("train_samples_seen", examples))
+    return rows, examples, min(seen, examples)
+
+
+def data_seen(metrics: Mapping[str, Any]) -> str:
+    """What was trained on, such as `4,000 rows`, `8 of 4,000 rows` or `2 rows (5 examples)`."""
+    rows, examples, seen = trained_on(metrics)
+    if examples == rows:
+        return f"{rows:,} rows" if seen >= rows else f"{seen:,} of {rows:,} rows"
+    if seen >= examples:
+        return f"{rows:,} rows ({examples:,} examples)"
+    return f"{seen:,} of {examples:,} examples, of {rows:,} rows"

@@ -26,7 +26,7 @@ class Progress:
     epoch: float = 0.0
     """Passes over the data so far."""
     samples: int = 0
-    """Rows gone through so far."""
+    """Examples gone through so far; one row may give several."""
     tokens: int = 0
     """Tokens gone through so far, padding left out."""
     seconds: float = 0.0
@@ -131,10 +131,18 @@ class ReportResources(TrainerCallback):
     It must come before `Report` among the callbacks.
     """
 
-    def __init__(self, reporter: Reporter, progress: Progress, monitor: PerformanceMonitor) -> None:
+    def __init__(
+        self,
+        reporter: Reporter,
+        progress: Progress,
+        monitor: PerformanceMonitor,
+        *,
+        rows_per_example: float,
+    ) -> None:
         self.reporter = reporter
         self.progress = progress
         self.monitor = monitor
+        self.rows_per_example = rows_per_example
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -169,7 +177,8 @@ class ReportResources(TrainerCallback):
         self.monitor.settle()
 
     def _point(self) -> dict[str, float]:
-        return self.monitor.point(self.progress.samples, self.progress.tokens)
+        rows = self.progress.samples * self.rows_per_example
+        return self.monitor.point(rows, self.progress.tokens)
 
 
 def _ends_epoch(state: TrainerState) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.tasks.base import Columns, Task
 from tunesmith.tasks.places import ModelPlace
-from tunesmith.tracking.resources import rows_seen
+from tunesmith.tracking.resources import data_seen
 from tunesmith.training.model import ModelSource
 
 _PIPELINE = {
@@ -123,7 +123,7 @@ A {form.name.format(base=f"`{self.source.name}`")}, trained with Tunesmith for {
 ## Data
 
 `{_version(metrics)}`, content hash `{metrics["dataset"]["hash"]}`;
-{rows_seen(metrics)} rows trained on, {metrics["eval_samples"]:,} held out.
+{data_seen(metrics)} trained on, {metrics["eval_samples"]:,} held out.
 {_overlap(metrics)}
 
 ## Training

@@ -181,8 +181,11 @@ def _metrics(
         "ending": ending.to_json(),
         "rows_at_once": progress.rows_at_once or work.config.training.per_device_train_batch_size,
         "train_samples": len(work.train_rows or []),
-        "train_samples_seen": min(progress.samples, len(work.train_rows or [])),
-        "train_samples_per_second": progress.samples / max(progress.seconds, 1e-9),
+        "train_examples": len(work.train_examples or []),
+        "train_examples_seen": min(progress.samples, len(work.train_examples or [])),
+        "train_samples_per_second": (
+            progress.samples * work.rows_per_example / max(progress.seconds, 1e-9)
+        ),
         "train_tokens_per_second": progress.tokens / max(progress.seconds, 1e-9),
         "resources": {
             **progress.usage.to_metrics(),

@@ -71,6 +71,11 @@ class Training:
     memory_estimate: int | None = None
     """Most bytes that this process will probably take; on a GPU, of the GPU's memory."""
 
+    @property
+    def rows_per_example(self) -> float:
+        """Below 1 where rows are learned as several examples each."""
+        return len(self.train_rows or []) / max(len(self.train_examples or []), 1)
+
     def base(self) -> tuple[Any, list[str]]:
         """A fresh base model and its modules without weights."""
         return base_model(self.config, self.task, self.source, self.plan)
@@ -350,7 +355,9 @@ def monitored(work: Training, trainer: LoraTrainer, progress: Progress) -> Itera
         children=training.processes > 1 or training.dataloader_num_workers > 0,
     )
     trainer.lap = monitor.lap
-    trainer.add_callback(ReportResources(work.reporter, progress, monitor))
+    trainer.add_callback(
+        ReportResources(work.reporter, progress, monitor, rows_per_example=work.rows_per_example)
+    )
     with monitor:
         if monitor.trouble:
             work.reporter.message(f"the GPU's use is not measured: {monitor.trouble}")

@@ -236,19 +236,19 @@ class PerformanceMonitor:
         self._stopwatch.lap(Part.OTHER)
         self._stopwatch.settle()
 
-    def point(self, samples: int, tokens: int) -> dict[str, float]:
+    def point(self, rows: float, tokens: int) -> dict[str, float]:
         """Metrics of the time since the last call: name (of `Resource`) → value.
 
-        `samples` and `tokens` are how many the training went through until now.
+        `rows` and `tokens` are how many the training went through until now.
         """
         self._read()
         with self._lock:
             now = deepcopy(self.usage)
         before, self._before = self._before, now
-        (samples_before, tokens_before), self._counted = self._counted, (samples, tokens)
+        (rows_before, tokens_before), self._counted = self._counted, (rows, tokens)
         seconds = max(now.seconds - before.seconds, 1e-9)
         return {
-            str(Resource.SAMPLES_PER_SECOND): (samples - samples_before) / seconds,
+            str(Resource.SAMPLES_PER_SECOND): (rows - rows_before) / seconds,
             str(Resource.TOKENS_PER_SECOND): (tokens - tokens_before) / seconds,
             **now.since(before),
         }

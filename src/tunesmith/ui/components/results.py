@@ -10,7 +10,9 @@ import polars as pl
 import streamlit as st
 
 from tunesmith.api.schemas.experiments import ExperimentWhole
+from tunesmith.tasks.figures import confusions_of
 from tunesmith.tasks.values import readable
+from tunesmith.tracking.resources import trained_on
 from tunesmith.ui import formats, said, words
 from tunesmith.ui.components import figures
 from tunesmith.ui.language import _
@@ -59,11 +61,19 @@ def verdict(whole: ExperimentWhole) -> None:
 
 def _rows_seen(metrics: Mapping[str, Any]) -> str:
     """How many rows were trained on: fewer than there are where training ended before all were."""
-    rows = metrics.get("train_samples")
-    seen = metrics.get("train_samples_seen", rows)
-    if rows is None or seen is None or seen >= rows:
-        return formats.number(rows)
-    return _("{seen} of {rows}").format(seen=formats.number(seen), rows=formats.number(rows))
+    if metrics.get("train_samples") is None:
+        return formats.NOTHING
+    counts = trained_on(metrics)
+    rows, examples, seen = map(formats.number, counts)
+    if counts[2] >= counts[1]:
+        if rows == examples:
+            return rows
+        return _("{rows} ({examples} examples)").format(rows=rows, examples=examples)
+    if rows == examples:
+        return _("{seen} of {rows}").format(seen=seen, rows=rows)
+    return _("{rows} ({seen} of {examples} examples)").format(
+        rows=rows, seen=seen, examples=examples
+    )
 
 
 def _interval(interval: Mapping[str, Any], note: str | None) -> tuple[str, str]:
@@ -88,8 +98,8 @@ def details(whole: ExperimentWhole) -> None:
     with left:
         if matrix and len(matrix["labels"]) <= MOST_LABELS:
             _confusion(matrix)
-        elif matrix or metrics.get("confusions"):
-            _confused(metrics.get("confusions") or {})
+        elif (found := confusions_of(metrics))["pairs"]:
+            _confused(found)
     with right:
         st.markdown(f"**{_('Training')}**")
         figures.row(
@@ -156,8 +166,7 @@ def _confused(found: Mapping[str, Any]) -> None:
     """The most frequent mistakes, where there are too many labels for a matrix."""
     st.caption(_("Too many labels for a confusion matrix: the most frequent mistakes."))
     columns = {"expected": _("true label"), "predicted": _("answer"), "rows": _("rows")}
-    pairs = found.get("pairs") or []
-    shown = {title: [pair[name] for pair in pairs] for name, title in columns.items()}
+    shown = {title: [pair[name] for pair in found["pairs"]] for name, title in columns.items()}
     st.dataframe(pl.DataFrame(shown, strict=False), hide_index=True)
     if more := found.get("left_out"):
         st.caption(_("{number} rarer pairs are left out.").format(number=formats.number(more)))
