@@ -37,9 +37,10 @@ def panel() -> None:
         _mend(numbers["rules"])
         findings.rows(numbers.get("findings") or [], found.findings)
         if found.rejected:
+            client = session.client()  # when the file is made, Streamlit doesn't say who visits
             st.download_button(
                 _("Download the rejected rows"),
-                lambda: session.client().rejected_rows(question),
+                lambda: client.rejected_rows(question),
                 file_name="rejected.csv",
                 mime="text/csv",
                 icon=":material/download:",
