@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tunesmith.config.patterns import matching
 from tunesmith.config.sweep import read_sweep
 from tunesmith.config.yaml import parse_yaml, read_draft
 from tunesmith.errors import MOST_PROBLEMS, ConfigError, Problem, nearest
@@ -118,8 +119,11 @@ def test_what_makes_no_sense_is_refused(section: str, field: str, value: Any) ->
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(a+)+b", "(a|aa)*b", r".*.*.*.*q", r"(\w+\.)*q", "(", "a{0,99}b" * 4, r"(q)\1", "x" * 600],
-)
+    [
+        "(", "a)|(b", "x" * 600, r"(q)\1", "(?!q).*", "a*+b", r"(?:\w{100}){100}", "(){999999999}",
+        r"\w{150}" * 70, r"(?x) q #",
+    ],
+)  # fmt: skip
 def test_patterns_of_layers_that_may_take_very_long_are_refused(pattern: str) -> None:
     assert problems_with(lora={"target_modules": pattern})
     assert problems_with(lora={"rank_pattern": {pattern: 4}})
@@ -127,10 +131,30 @@ def test_patterns_of_layers_that_may_take_very_long_are_refused(pattern: str) ->
 
 @pytest.mark.parametrize(
     "pattern",
-    [r".*\.layers\.(1|2)\.self_attn\.(q|v)_proj", "all-linear", r".*(query|value)", "q.*"],
-)
+    [
+        r".*\.layers\.(1|2)\.self_attn\.(q|v)_proj", "all-linear", r".*(query|value)", "q.*",
+        ".?" * 100 + "!", "(?:(?:a?){10}){10}b", "(a+)+b", "(a|aa)*b", ".*.*.*.*q",
+    ],
+)  # fmt: skip
 def test_patterns_of_layers_that_end_soon_are_taken(pattern: str) -> None:
     assert not problems_with(lora={"target_modules": pattern, "rank_pattern": {pattern: 4}})
+
+
+def test_patterns_of_layers_are_matched_in_linear_time() -> None:
+    name = "a" * 10_000
+    for pattern in (".?" * 100 + "!", "(?:(?:a?){10}){10}b", "(a+)+b", "(a|aa)*b", ".*.*.*.*q"):
+        assert matching(pattern, [name]) == []
+        assert matching(f"{pattern}|a*", [name, "x"]) == [name]
+
+
+def test_patterns_of_a_field_are_bounded_together() -> None:
+    assert not problems_with(lora={"rank_pattern": {r"q\w{50}": 4}})
+    assert problems_with(lora={"rank_pattern": {rf"q{n}\w{{50}}": 4 for n in range(10)}})
+
+
+def test_modules_that_are_saved_whole_are_names() -> None:
+    assert not problems_with(lora={"modules_to_save": ["encoder.layer_1"]})
+    assert problems_with(lora={"modules_to_save": ["(a+)+b"]})
 
 
 def test_the_nearest_name_is_looked_for_within_bounds() -> None:

@@ -229,6 +229,30 @@ def test_ranks_and_scales_of_single_layers(tiny_distilbert: Path) -> None:
     assert found == {"q_lin": (2, 16 / 2), "k_lin": (8, 16 / 8), "v_lin": (8, 4 / 8)}
 
 
+def test_ranks_of_layers_that_a_regular_expression_matches(tiny_distilbert: Path) -> None:
+    lora = {"r": 8, "rank_pattern": {r"layer\.1\..*_lin": 2, ".*": 4, "nothing.*": 3}}
+    adapted = Adapted(tiny_distilbert, {**lora, "target_modules": r".*\.(q|v)_lin"})
+    modules = dict(adapted.model.get_base_model().named_modules())
+    ranks = {layer: modules[layer].r["default"] for layer in adapted.layers}
+    assert ranks == {layer: 2 if ".1." in layer else 4 for layer in ranks}
+    assert len(ranks) == 4
+
+
+def test_an_adapter_s_own_patterns_are_matched_in_linear_time(
+    tiny_distilbert: Path, tmp_path: Path
+) -> None:
+    adapted = Adapted(tiny_distilbert, {"target_modules": r".*\.q_lin", "rank_pattern": {".*": 4}})
+    adapted.reloaded(tmp_path)
+    place = tmp_path / "adapter_config.json"
+    written = json.loads(place.read_text())
+    written["target_modules"] = r"(\w+\.?)+q_lin"
+    written["exclude_modules"] = r"(\w+\.?)+!"
+    written["alpha_pattern"] = {r"(\w+\.?)+!": 4}
+    place.write_text(json.dumps(written))
+    again = load_adapter(adapted.base()[0], tmp_path)
+    torch.testing.assert_close(adapted.answers(again), adapted.answers(adapted.model.eval()))
+
+
 def test_rank_stabilised_lora_scales_by_the_root_of_the_rank(tiny_distilbert: Path) -> None:
     lora = {"r": 9, "lora_alpha": 6, "use_rslora": True, "target_modules": ["q_lin"]}
     adapted = Adapted(tiny_distilbert, lora)

@@ -1,58 +1,96 @@
-"""Patterns of layers: regular expressions that come to an end soon, whatever they are held against.
+"""Patterns of layers: regular expressions, matched in a time that is linear in the text.
 
-PEFT matches them with Python's `re`, which tries every way to read a text: `(a+)+b` takes a time
-that doubles with each letter. What can cost that much is refused (Davis et al. 2018, "The Impact of
-Regular Expression Denial of Service in Practice").
+Python's `re`, with which PEFT matches them, tries every way to read a text: `(a+)+b` takes a time
+that doubles with each letter (Davis et al. 2018, "The Impact of Regular Expression Denial of
+Service in Practice"). So they are matched here, by Polars, whose engine does not backtrack
+(https://docs.rs/regex/latest/regex/#untrusted-input), and PEFT gets names.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from re import _constants, _parser  # type: ignore[attr-defined]  # the parser that `re` uses
 from typing import Any
 
 LONGEST = 500
 """Characters of a pattern, at most."""
 
-FEW = 10
-"""Repetitions up to which a part counts as written out."""
+MOST_PARTS = 2000
+"""Parts of a field's patterns, each repetition written out: what one costs to compile."""
 
-MOST_REPEATED = 3
-"""Parts that may be repeated without end, one after another: names of layers are short."""
+_CLASS = 10
+"""Parts that a class of characters counts for: thousands of characters may be in it."""
 
-_REPEATS = (
-    _constants.MAX_REPEAT,
-    _constants.MIN_REPEAT,
+_NAMES = re.compile(r"[\w.|-]+")
+
+_REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT)
+_CLASSES = (_constants.ANY, _constants.IN, _constants.NOT_LITERAL)
+_NOT_LINEAR = (
+    _constants.ASSERT,
+    _constants.ASSERT_NOT,
+    _constants.ATOMIC_GROUP,
+    _constants.GROUPREF,
+    _constants.GROUPREF_EXISTS,
     _constants.POSSESSIVE_REPEAT,
 )
 
 
-def check_pattern(pattern: str) -> None:
-    """Raises ValueError, saying why, when `pattern` is none or could take very long to match."""
-    if len(pattern) > LONGEST:
-        raise ValueError(f"a pattern has at most {LONGEST} characters")
+def are_names(text: str) -> bool:
+    """Whether `text` is a module's name, or several with | between: any engine matches it soon."""
+    return _NAMES.fullmatch(text) is not None
+
+
+def check_patterns(patterns: Iterable[str]) -> None:
+    """Raises ValueError, saying why, when one is no pattern or they can't be matched soon."""
+    parts = 0
+    for pattern in patterns:
+        if len(pattern) > LONGEST:
+            raise ValueError(f"a pattern has at most {LONGEST} characters")
+        if are_names(pattern):
+            continue
+        try:
+            parts += _parts(_parser.parse(pattern), pattern)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        if parts > MOST_PARTS:
+            raise ValueError(
+                f"patterns have at most {MOST_PARTS:,} parts, with their repetitions written out"
+            )
+        matching(pattern, [])
+
+
+def matching(pattern: str, names: Sequence[str]) -> list[str]:
+    """Those of `names` that `pattern` matches from end to end. Raises ValueError."""
+    import polars as pl  # here, as it takes a while and most configurations have no pattern
+
+    # One text more: of none, the pattern would not be compiled.
+    texts = pl.Series([*names, ""], dtype=pl.String)
     try:
-        parsed = _parser.parse(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-    repeated = list(_repeated(parsed))
-    if any(_varies(inner) for inner in repeated):
-        raise ValueError(
-            f"{pattern!r} repeats a part that is repeated itself, or has choices in it"
-        )
-    if len(repeated) > MOST_REPEATED:
-        raise ValueError(f"{pattern!r} repeats more than {MOST_REPEATED} parts without end")
-    if any(operator is _constants.GROUPREF for operator, _ in _everything(parsed)):
-        raise ValueError(f"{pattern!r} refers back to what it matched before")
+        found = texts.str.contains(f"^(?:{pattern})$").to_list()
+    except pl.exceptions.ComputeError as error:
+        said = str(error).partition("\n\nThis error")[0].rpartition("error: ")[2]
+        raise ValueError(f"{pattern!r} is no regular expression: {said}") from None
+    return [name for name, matches in zip(names, found, strict=False) if matches]
 
 
-def _everything(parsed: Any) -> Iterator[tuple[Any, Any]]:
-    """Every step of a pattern with its argument, those inside others too."""
+def _parts(parsed: Any, pattern: str) -> int:
+    """How many parts a parsed pattern has, written out."""
+    count = 0
     for operator, argument in parsed:
-        yield operator, argument
-        for inner in _inside(argument):
-            yield from _everything(inner)
+        if operator in _NOT_LINEAR:
+            raise ValueError(
+                f"{pattern!r} looks ahead or behind, refers back to what it matched before, or has "
+                "atomic or possessive parts"
+            )
+        if operator in _REPEATS:
+            least, most, inner = argument
+            times = least + 1 if most is _constants.MAXREPEAT else most
+            count += times * (1 + _parts(inner, pattern))
+        else:
+            count += _CLASS if operator in _CLASSES else 1
+            count += sum(_parts(inner, pattern) for inner in _inside(argument))
+    return count
 
 
 def _inside(argument: Any) -> Iterator[Any]:
@@ -62,16 +100,3 @@ def _inside(argument: Any) -> Iterator[Any]:
     elif isinstance(argument, list | tuple):
         for part in argument:
             yield from _inside(part)
-
-
-def _repeated(parsed: Any) -> Iterator[Any]:
-    """The parts that are repeated more than a few times."""
-    for operator, argument in _everything(parsed):
-        if operator in _REPEATS and argument[1] > FEW:
-            yield argument[2]
-
-
-def _varies(inner: Any) -> bool:
-    """Whether a part can match texts of several lengths, or in several ways."""
-    least, most = inner.getwidth()
-    return least != most or any(operator is _constants.BRANCH for operator, _ in _everything(inner))

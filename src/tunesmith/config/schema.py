@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from tunesmith.config.patterns import check_pattern
+from tunesmith.config.patterns import are_names, check_patterns
 from tunesmith.config.rules import ValidationRules
 from tunesmith.config.section import Section
 from tunesmith.tasks import TASKS, default_task
@@ -108,13 +108,16 @@ class LoraConfig(Section):
     @field_validator("target_modules", "modules_to_save", "rank_pattern", "alpha_pattern")
     @classmethod
     def _ends_soon(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse patterns that PEFT could match for hours; in target_modules, only text is one."""
+        """Refuse patterns that take long to match; in lists of layers there are names alone."""
         names = [value] if isinstance(value, str) else value or ()
         if len(names) > MOST_LAYERS:
             raise ValueError(f"must have at most {MOST_LAYERS:,} layers")
-        if isinstance(value, str) or info.field_name != "target_modules":
+        if info.field_name == "modules_to_save":  # PEFT takes them for patterns
             for name in names:
-                check_pattern(name)
+                if not are_names(name):
+                    raise ValueError(f"{name!r} is no name of a module")
+        elif isinstance(value, str | dict):
+            check_patterns(names)
         return value
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tunesmith.config.patterns import are_names, check_patterns, matching
 from tunesmith.config.schema import LoraConfig
 from tunesmith.errors import ConfigError, ModelError, Problem, nearest
 from tunesmith.training.layers import find_layers, last_of, matrices
@@ -59,10 +60,12 @@ def add_adapter(
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
     try:
+        _name_layers(config, model)
         adapted = peft.get_peft_model(model, config)
     except ValueError as error:
         said = str(error).strip().split("\n")[0]
-        field = "lora.target_modules" if "target" in said.lower() else "lora"
+        about_targets = "target" in said.lower() or "no layer that" in said
+        field = "lora.target_modules" if about_targets else "lora"
         raise ConfigError([Problem(field, said)]) from error
     for parameter in adapted.parameters():
         if parameter.requires_grad:
@@ -97,6 +100,37 @@ def _check_names(model: Any, lora: LoraConfig, targets: list[str] | str, fresh: 
         raise ConfigError(problems)
 
 
+def _name_layers(config: Any, model: Any) -> None:
+    """Put names of modules of `model` in the place of the patterns of PEFT's `config`.
+
+    PEFT would match them with an engine that backtracks. Raises ValueError for what is no pattern.
+    """
+    import peft
+
+    base = model.get_base_model() if isinstance(model, peft.PeftModel) else model
+    names = [name for name, _ in base.named_modules() if name]
+    for field in ("target_modules", "exclude_modules"):
+        pattern = getattr(config, field)
+        if isinstance(pattern, str) and pattern.lower() != "all-linear":
+            check_patterns([pattern])
+            found = set(matching(pattern, names))
+            if not found and field == "target_modules":
+                raise ValueError(f"the model has no layer that {pattern!r} matches")
+            setattr(config, field, found)
+    for field in ("rank_pattern", "alpha_pattern"):
+        wanted, named = getattr(config, field) or {}, {}
+        check_patterns(pattern for pattern in wanted if not are_names(pattern))
+        for pattern, value in wanted.items():
+            if not are_names(pattern):
+                pattern = "|".join(matching(rf"(?:.*\.)?(?:{pattern})", names))
+            if pattern:
+                named.setdefault(pattern, value)
+        setattr(config, field, named)
+    for name in (*(config.modules_to_save or ()), *(config.layers_pattern or ())):
+        if not are_names(name):
+            raise ValueError(f"{name!r} is no name of a module")
+
+
 def save_adapter(model: Any, tokenizer: Any, folder: Path, base_reference: str) -> None:
     """Write the adapter and the tokenizer into `folder` as PEFT does; the base is a reference."""
     for config in model.peft_config.values():
@@ -116,13 +150,19 @@ def load_adapter(base: Any, folder: Path, name: str = "default") -> Any:
     from safetensors import SafetensorError
 
     try:
+        config = peft.LoraConfig.from_pretrained(folder)
+        if not isinstance(config, peft.LoraConfig):
+            raise ValueError("it is no LoRA adapter")
+        config.inference_mode = True
+        _name_layers(config, base)
         if isinstance(base, peft.PeftModel):
+            base.add_adapter(name, config)
             base.load_adapter(folder, name, is_trainable=False)
             base.set_adapter(name)
             model = base.eval()
         else:
             model = peft.PeftModel.from_pretrained(
-                base, folder, adapter_name=name, is_trainable=False
+                base, folder, adapter_name=name, is_trainable=False, config=config
             ).eval()
         # Layers saved whole were float32 in training, but were read into copies of the base's own,
         # which may hold fewer bits: make room, and read them again.
