@@ -116,8 +116,7 @@ def _explained(points: Floats, weights: Floats) -> Uncertainty:
     """Student's interval of the logarithm of what is not explained, by leaving out one row each.
 
     Miller (1968, "Jackknifing Variances"): a ratio of variances is near normal by its logarithm
-    alone. Squares vary more than what they are of, so t has half the usual degrees of freedom;
-    errors with heavy tails are still held somewhat less often than said.
+    alone.
     """
     rows, errors = len(points), weights - points
     if rows < FEWEST_NUMBERS:
@@ -128,7 +127,7 @@ def _explained(points: Floats, weights: Floats) -> Uncertainty:
         return Uncertainty(None, reason)
     each = np.log(left_errors / left_spread)
     middle = math.log(float(errors.sum()) / float(weights.sum()))
-    half = _student((rows - 1) / 2) * _deviation(each)
+    half = _half_width(each)
     low, high = 1 - _exp(middle + half), 1 - _exp(middle - half)
     return Uncertainty(Interval(low, high, LEVEL, "jackknife", rows))
 
@@ -164,7 +163,7 @@ def ratio_difference(first: Floats, second: Floats, *, bounded: bool) -> Interva
     if not (left > 0).all() or not gains.any():
         return None
     middle = float(gains.sum()) / float(first[:, 1].sum())
-    half = _student((rows - 1) / 2) * _deviation(_left_out(gains, 1.0) / left)
+    half = _half_width(_left_out(gains, 1.0) / left)
     return Interval(middle - half, middle + half, LEVEL, "jackknife", rows)
 
 
@@ -206,10 +205,20 @@ def _left_out(values: Floats, share: float) -> Floats:
     return left
 
 
-def _deviation(each: Floats) -> float:
-    """The jackknife's standard error from what is left without each row."""
-    rows = len(each)
-    return math.sqrt((rows - 1) / rows * float(((each - each.mean()) ** 2).sum()))
+def _half_width(each: Floats) -> float:
+    """Half of Student's interval, from the jackknife's estimates without each row.
+
+    Squares vary more than what they are of, so t has half the rows' degrees of freedom, and where
+    few rows make most of the variance no more than that variance is known by (Satterthwaite 1946).
+    Both are themselves estimated from the rows: two thirds of them hold the truth as often as said.
+    """
+    rows, squares = len(each), (each - each.mean()) ** 2
+    mean = float(squares.mean())
+    spread = float((squares**2).mean()) - mean**2
+    freedom = (rows - 1) / 2
+    if spread > 0:
+        freedom = min(freedom, 2 * rows * mean**2 / spread)
+    return _student(max(freedom / 1.5, 1.0)) * math.sqrt((rows - 1) * mean)
 
 
 def _exp(value: float) -> float:
