@@ -136,7 +136,6 @@ class ReportResources(TrainerCallback):
         reporter: Reporter,
         progress: Progress,
         monitor: PerformanceMonitor,
-        *,
         rows_per_example: float,
     ) -> None:
         self.reporter = reporter

@@ -235,8 +235,7 @@ def fit(
     if not group.leads:  # dropout is another one in each process
         transformers.set_seed(training.seed + group.rank)
     trainer.fewer_rows = _remember_fewer_rows(work, trainer)
-    begun = time.monotonic()
-    earlier = progress.seconds
+    begun, earlier = time.monotonic(), progress.seconds
     trainer.before_save = lambda: setattr(progress, "seconds", earlier + time.monotonic() - begun)
     with monitored(work, trainer, progress) if group.leads else nullcontext():
         trainer.add_callback(report)  # after the monitor's: what steps cost comes before their loss
@@ -355,9 +354,7 @@ def monitored(work: Training, trainer: LoraTrainer, progress: Progress) -> Itera
         children=training.processes > 1 or training.dataloader_num_workers > 0,
     )
     trainer.lap = monitor.lap
-    trainer.add_callback(
-        ReportResources(work.reporter, progress, monitor, rows_per_example=work.rows_per_example)
-    )
+    trainer.add_callback(ReportResources(work.reporter, progress, monitor, work.rows_per_example))
     with monitor:
         if monitor.trouble:
             work.reporter.message(f"the GPU's use is not measured: {monitor.trouble}")
