@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+import streamlit as st
 from playwright.sync_api import expect
 from tests.accounts import other_account, relay_of_nobody
 from tests.api.serving import add_experiment
@@ -14,6 +15,7 @@ from tests.ui.conftest import Seen, Stack, settled, stack
 from tunesmith.errors import ServiceError
 from tunesmith.settings import Settings
 from tunesmith.ui import session
+from tunesmith.ui.components import selection
 from tunesmith.ui.server import api_path
 from tunesmith.ui.visitors import refuse_open_api
 
@@ -107,6 +109,21 @@ def test_what_a_browser_says_of_its_account_counts_nothing(running: Stack) -> No
     target = f"/download/experiments/{id_}/files/logs.txt"
     forged = f"{target} HTTP/1.1\r\nForwarded: for=1.2.3.4\r\n{session.OWN}: yes\r\nX: "
     assert ask(running.settings.ui_port, forged)[0] == 401
+
+
+def test_a_file_that_is_made_after_a_click_asks_nobody_who_visits(
+    running: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running.store() as store:
+        id_ = add_experiment(store, running.settings).id
+    offered: list[Callable[[], bytes]] = []
+    with monkeypatch.context() as page:
+        page.setattr(st, "download_button", lambda _, data, **__: offered.append(data))
+        page.setattr(session, "client", lambda: running.client)
+        selection.bar([], {})
+    with monkeypatch.context() as later:  # in a thread of Streamlit's, outside of the page's run
+        later.setattr(session, "client", lambda: pytest.fail("there is no visitor"))
+        assert id_.encode() in offered[0]()
 
 
 @pytest.mark.parametrize(
