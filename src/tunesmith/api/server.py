@@ -12,7 +12,7 @@ import asyncio
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tunesmith.settings import Settings
 
@@ -41,67 +41,93 @@ def configured(
     )
 
 
-class _Prompt:
-    """Gives up a connection whose next request's head does not come.
+class _PromptHTTP(HttpToolsProtocol):
+    """Gives up a connection that brings no whole head of a request, soon and short.
 
-    Mixed into uvicorn's protocols, whose `cycle` is the request that is being answered.
+    `cycle`, uvicorn's, is the request that came last. Each request gets one answer: what is sent
+    here answers the request whose head or body is coming, if nothing has answered it yet; else the
+    connection is closed and nothing said.
     """
 
-    loop: asyncio.AbstractEventLoop
-    transport: asyncio.Transport
-    cycle: Any
+    cycle: Any  # None before the first one
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
         self._timer: asyncio.TimerHandle | None = None
         self._head = 0
-        super().connection_made(transport)  # type: ignore[misc]  # the protocol's own
+        """Bytes that came since the message before was complete."""
+        self._in_body = False
+        self._messages = 0
+        """Those that came whole."""
+        super().connection_made(transport)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
-        self._go_on()
-        super().connection_lost(exc)  # type: ignore[misc]
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def on_headers_complete(self) -> None:
+        """A head is whole; its body follows."""
+        super().on_headers_complete()
+        self._in_body = True
+        self._head = 0
+
+    def on_message_complete(self) -> None:
+        """The next head follows, and has its own time."""
+        super().on_message_complete()
+        self._in_body = False
+        self._messages += 1
+        self._stop_waiting()
 
     def data_received(self, data: bytes) -> None:
         """Look whether the head is whole."""
-        super().data_received(data)  # type: ignore[misc]
-        if not self._is_waiting():
-            self._go_on()
-            return
-        self._head += len(data)
-        if self._head > HEAD_BYTES:
-            self._refuse(b"431 Request Header Fields Too Large")
+        before = self._messages
+        super().data_received(data)
+        speaking: object = self.transport.get_protocol()
+        if speaking is not self or not self._is_answered():  # WebSocket, or it is our turn
+            self._stop_waiting()
         else:
             self._wait()
+        if speaking is self and not self._in_body and self._messages == before:
+            self._head += len(data)
+            if self._head > HEAD_BYTES:
+                self._end(b"431 Request Header Fields Too Large")
 
-    def _is_waiting(self) -> bool:
-        speaking: object = self.transport.get_protocol()
-        if speaking is not self:  # it speaks WebSocket from now on
-            return False
-        return self.cycle is None or bool(self.cycle.response_complete)
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what isn't HTTP."""
+        if self._may_answer():
+            super().send_400_response(msg)
+        self.transport.close()
+
+    def _is_answered(self) -> bool:
+        """Whether every request whose head has come is answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _may_answer(self) -> bool:
+        """Whether what comes belongs to a request that nothing has answered, and is the next."""
+        if self._in_body and self.cycle is not None:
+            return not (self.cycle.response_started or self.pipeline)
+        return self._is_answered()
 
     def _wait(self) -> None:
         if self._timer is None and not self.transport.is_closing():
             self._timer = self.loop.call_later(HEAD_SECONDS, self._late)
 
-    def _go_on(self) -> None:
-        self._head = 0
+    def _stop_waiting(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _late(self) -> None:
         self._timer = None
-        if self._is_waiting():
-            self._refuse(b"408 Request Timeout")
+        if self._is_answered():
+            self._end(b"408 Request Timeout" if self._head else b"")
 
-    def _refuse(self, status: bytes) -> None:
-        if not self.transport.is_closing():
+    def _end(self, status: bytes) -> None:
+        """Close the connection, where that is an answer with `status`."""
+        if status and self._may_answer() and not self.transport.is_closing():
             self.transport.write(
                 b"HTTP/1.1 " + status + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
             )
-            self.transport.close()
-
-
-_PromptHTTP = type("_PromptHTTP", (_Prompt, AutoHTTPProtocol), {})
+        self.transport.close()
