@@ -17,9 +17,15 @@ from tunesmith.api.computing import Computing
 from tunesmith.api.problems import TooLongError, UnavailableError
 from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError
-from tunesmith.experiments.datasets import check_data, inquire, record_version
+from tunesmith.experiments.datasets import (
+    check_data,
+    inquire,
+    is_same_person,
+    record_version,
+)
 from tunesmith.experiments.inspection import inspect_data
 from tunesmith.settings import Settings
+from tunesmith.tracking.environment import this_person
 from tunesmith.tracking.service_entities import Role
 
 
@@ -126,6 +132,17 @@ def test_a_training_leaves_somebody_elses_dataset_as_it_is(api: Api) -> None:
     assert train(CSV, "bob").reference == "reviews@1", "content that is there is used as it is"
     here = train(CSV + "another,1\n", "")
     assert here.name not in ("reviews", "reviews-bob")
+    assert train(CSV + "and one,1\n", this_person()).reference == f"{here.name}@2"
+
+
+def test_nobody_is_taken_for_somebody_whose_name_is_alike() -> None:
+    me = this_person()
+    user = me.removeprefix("local:")
+    same = ("", "local", me)
+    assert [is_same_person(me, first) for first in same] == [True] * 3
+    others = ["local-ci", f"local-{user}", user, f"{user}@laptop", f"{me}2", f"oidc:{user}"]
+    assert [(one, is_same_person(me, one)) for one in others] == [(one, False) for one in others]
+    assert not any(is_same_person("local-ci", first) for first in same)
 
 
 def test_an_answer_names_no_path_of_the_server(settings: Settings, config: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ from tunesmith.experiments.prepare import prepare
 from tunesmith.experiments.versions import compare_versions, export_version
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import DatasetVersion, Filters
+from tunesmith.tracking.environment import this_person
 from tunesmith.tracking.store import Store
 
 Asked = dict[str, Any]
@@ -117,7 +118,7 @@ def test_a_version_says_where_it_is_from_and_what_the_rules_found(
     version, _ = import_data(asked, "mine", "with two rows more", settings, store)
     assert version.source == str(path)
     assert version.description == "with two rows more"
-    assert "@" in version.created_by
+    assert version.created_by == this_person()
     assert version.rules["min_text_length"] == 3
     assert version.report["columns"] == {"text": "review", "label": "verdict"}
     assert version.report["counts"] == {"empty_texts": 1, "html": 1}

@@ -23,7 +23,7 @@ from limits.strategies import MovingWindowRateLimiter
 from tunesmith.api import peers
 from tunesmith.api.local import LocalToken
 from tunesmith.api.oidc import OidcVerifier
-from tunesmith.api.tokens import PREFIX, RESERVED, TokenVerifier, digest, token_prefix
+from tunesmith.api.tokens import PREFIX, TokenVerifier, digest, token_prefix
 from tunesmith.errors import (
     AccessError,
     ServiceError,
@@ -32,6 +32,7 @@ from tunesmith.errors import (
 )
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import Experiment
+from tunesmith.tracking.environment import RESERVED
 from tunesmith.tracking.registry_entities import RegisteredAdapter
 from tunesmith.tracking.service_entities import Role
 from tunesmith.tracking.store import Store

@@ -28,12 +28,11 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from tunesmith.api.schemas.service import TOKEN_NAME
 from tunesmith.errors import ConfigError, Problem, StateError
 from tunesmith.tracking.entities import utc_now
+from tunesmith.tracking.environment import RESERVED
 from tunesmith.tracking.service_entities import Role, Token
 from tunesmith.tracking.store import Store
 
 PREFIX = "ts_"
-RESERVED = "local"
-"""Stands for whoever is at this machine; no token is called so."""
 
 FRESH = 2.0
 """Seconds for which a token's record is taken as it was read: so soon a revoked one is refused."""

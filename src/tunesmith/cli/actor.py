@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tunesmith.tracking.environment import user_name
+from tunesmith.tracking.environment import this_person
 
 
 def actor() -> str:
-    """`local:USER`, which neither a token nor a provider's account can be called."""
-    return f"local:{user_name()}"
+    """Whoever runs this process."""
+    return this_person()

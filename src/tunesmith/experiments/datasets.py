@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -30,7 +29,7 @@ from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Columns, Task
 from tunesmith.tracking.entities import DatasetVersion
-from tunesmith.tracking.environment import user_name
+from tunesmith.tracking.environment import RESERVED, this_person
 from tunesmith.tracking.store import Store
 from tunesmith.training.model import ModelSource, load_tokenizer, locate_model
 
@@ -251,23 +250,7 @@ def record_version(
     """
     if source.version is not None and name is None:
         return source.version, False
-    tables = dict(source.tables)
-    split_by: Mapping[str, Any] = source.version.split_by if source.version else {}
-    train, rows = held_out
-    if rows is not None:
-        whole = tables.pop(train)
-        chosen = np.isin(whole.column(ROW).to_numpy(), rows)
-        tables = {
-            train: whole.filter(pa.array(~chosen)),
-            HELD_OUT: whole.filter(pa.array(chosen)),
-            **tables,
-        }
-        split_by = {
-            "split": train,
-            "seed": request.split_seed,
-            "eval_fraction": request.eval_fraction,
-            "eval_samples": request.eval_samples,
-        }
+    tables, split_by = _split(source, request, held_out)
     creator = sender.name if sender else owner or this_person()
     content: dict[str, Any] = {
         "tables": tables,
@@ -280,10 +263,7 @@ def record_version(
         "description": description,
     }
     if name is None:
-        may_add = creator.__eq__ if owner else None
-        version, new = record_beside(
-            settings, version_name(source), creator, may_add=may_add, **content
-        )
+        version, new = record_beside(settings, version_name(source), creator, **content)
     else:
         theirs = creator.__eq__ if sender is not None and sender.own else None
         version, new = open_versions(settings).record(
@@ -293,21 +273,38 @@ def record_version(
     return version, new
 
 
+def _split(
+    source: Source, request: DataConfig, held_out: tuple[str, npt.NDArray[np.int64] | None]
+) -> tuple[dict[str, pa.Table], Mapping[str, Any]]:
+    """Split → rows, with those that are held out as a split of their own; and how that was done."""
+    tables = dict(source.tables)
+    train, rows = held_out
+    if rows is None:
+        return tables, source.version.split_by if source.version else {}
+    whole = tables.pop(train)
+    chosen = np.isin(whole.column(ROW).to_numpy(), rows)
+    tables = {
+        train: whole.filter(pa.array(~chosen)),
+        HELD_OUT: whole.filter(pa.array(chosen)),
+        **tables,
+    }
+    return tables, {
+        "split": train,
+        "seed": request.split_seed,
+        "eval_fraction": request.eval_fraction,
+        "eval_samples": request.eval_samples,
+    }
+
+
 def record_beside(
-    settings: Settings,
-    name: str,
-    creator: str,
-    *,
-    may_add: Callable[[str], bool] | None = None,
-    **content: Any,
+    settings: Settings, name: str, creator: str, **content: Any
 ) -> tuple[DatasetVersion, bool]:
     """Record under `name`, or a name with the creator's in it where that is somebody else's.
 
-    `content` is what `Versions.record` takes. `may_add` tells by its maker whether a dataset is the
-    creator's; None: as for whoever is at this machine. Raises as `Versions.record`.
+    `content` is what `Versions.record` takes. Raises as `Versions.record`.
     """
-    versions, allowed = open_versions(settings), may_add or partial(_is_same_person, creator)
-    own = f"{name[:60]}-{_plain(creator)[:30]}"
+    versions, allowed = open_versions(settings), partial(is_same_person, creator)
+    own = f"{name[:60]}-{_plain(creator.removeprefix(f'{RESERVED}:'))[:30]}"
     for candidate in (name, own, *(f"{own}-{number}" for number in range(2, MOST_NAMESAKES))):
         try:
             return versions.record(candidate, created_by=creator, may_add=allowed, **content)
@@ -316,13 +313,14 @@ def record_beside(
     raise refused
 
 
-def _is_same_person(creator: str, first: str) -> bool:
-    """Whether who is at this machine made a dataset: here, on another machine, or over its API."""
-    return (
-        not first
-        or first.startswith("local")
-        or first.partition("@")[0] == (creator.partition("@")[0])
-    )
+def is_same_person(creator: str, first: str) -> bool:
+    """Whether `creator` made a dataset, as `first` says who did.
+
+    Who is at this machine is `local` over the API, and made what names nobody. No other name stands
+    for one that is like it: `alice` and `local-alice` are tokens, and `local:alice` is a user.
+    """
+    is_local = creator.startswith(f"{RESERVED}:")
+    return creator == first or (is_local and first in ("", RESERVED))
 
 
 def open_versions(settings: Settings) -> Versions:
@@ -347,8 +345,3 @@ def version_name(source: Source) -> str:
 def _plain(name: str) -> str:
     """`name` with nothing in it but what a dataset's name may hold."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")
-
-
-def this_person() -> str:
-    """Who is at this machine: user and machine."""
-    return f"{user_name()}@{platform.node()}"

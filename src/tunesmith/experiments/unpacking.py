@@ -29,11 +29,12 @@ from tunesmith.data.content import dataset_hash
 from tunesmith.data.reading import parquet
 from tunesmith.errors import ConfigError, DataError, NotFoundError, StorageError
 from tunesmith.experiments.archive import FORMAT, MANIFEST
-from tunesmith.experiments.datasets import record_beside, this_person
+from tunesmith.experiments.datasets import record_beside
 from tunesmith.experiments.importing import import_folder
 from tunesmith.experiments.versions import whole_tables
 from tunesmith.settings import Settings
 from tunesmith.tracking.entities import ID_LENGTH, DatasetVersion, Experiment
+from tunesmith.tracking.environment import this_person
 from tunesmith.tracking.files import ExperimentFiles, write_text
 from tunesmith.tracking.permissions import settle
 from tunesmith.tracking.store import Store

@@ -17,6 +17,9 @@ PACKAGES = (
     "safetensors", "numpy", "pyarrow", "bitsandbytes", "trl",
 )  # fmt: skip
 
+RESERVED = "local"
+"""Stands for whoever is at this machine; no token is called so."""
+
 
 def describe_environment(folder: Path) -> dict[str, Any]:
     """Versions, hardware, and the git commit of the working tree that `folder` is in, if any."""
@@ -41,6 +44,12 @@ def user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # nothing in the environment, no entry in the system's list
         return f"uid-{os.getuid()}"
+
+
+def this_person() -> str:
+    """Who runs this process: `local:USER`, which neither a token nor a provider's account can be
+    called."""
+    return f"{RESERVED}:{user_name()}"
 
 
 def _versions() -> dict[str, str]:
