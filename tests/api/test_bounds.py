@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +16,10 @@ from tests.api.test_datasets import CSV, upload
 from tests.api.test_train import problem
 
 from tunesmith.api.computing import Computing
-from tunesmith.api.problems import TooLongError, UnavailableError
+from tunesmith.api.places import without_places
+from tunesmith.api.problems import TooLongError, UnavailableError, error_response
 from tunesmith.data.versions.store import Versions
-from tunesmith.errors import DataError
+from tunesmith.errors import ConfigError, DataError, Problem
 from tunesmith.experiments.datasets import (
     check_data,
     inquire,
@@ -165,3 +168,27 @@ def test_an_answer_names_no_path_of_the_server(settings: Settings, config: dict[
     for answer in answers:
         shown = answer.text.replace(str(settings.data_dir / "broken.csv"), "")
         assert str(settings.data_dir.parent) not in shown, answer.url
+
+
+def test_only_whole_folders_are_hidden_and_nothing_that_the_asker_gave(
+    settings: Settings,
+) -> None:
+    settings = settings.model_copy(update={"data_dir": Path("/data")})
+    for said, shown in {
+        "no file in /data": "no file in …",
+        "'/data/reviews.csv': empty.": "'…/reviews.csv': empty.",
+        "see /data.": "see ….",
+        "/database/x, /mnt/data/x, /data-2, /data.csv": None,
+        "https://example.com/data and s3://data/x": None,
+    }.items():
+        assert without_places(said, settings) == (shown or said)
+    given = "/data/reviews.csv"
+    wrong = Problem("model.name", f"{given} can't be read", given, "a path in /data/")
+    answer = json.loads(bytes(error_response(ConfigError([wrong]), "/data", settings).body))
+    assert answer["errors"][0]["message"] == "…/reviews.csv can't be read"
+    assert answer["errors"][0]["value"] == given
+    assert answer["errors"][0]["accepted"] == "a path in …/"
+    assert answer["instance"] == "/data"
+    assert answer["detail"] == (
+        "model.name: …/reviews.csv can't be read; got '/data/reviews.csv'; accepted: a path in …/"
+    )

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
-from tunesmith.errors import Problem
+from tunesmith.errors import ConfigError, Problem, TunesmithError
 from tunesmith.settings import Settings
 
 INSTEAD = "…"
 """What stands in an answer for the folder of the server that a path begins with."""
 
+_PATH = r"\w@%+~-"
+"""Characters that go on with a name in a path."""
+
 
 def without_places(text: str, settings: Settings) -> str:
-    """`text` with `…` for the server's own folders."""
-    for place in _places(settings):
-        text = text.replace(place, INSTEAD)
-    return text
+    """`text` with `…` for the server's own folders, where they stand as such: of `/data`, neither
+    `/database` nor `/mnt/data` has anything."""
+    places = "|".join(map(re.escape, _places(settings)))
+    return re.sub(rf"(?<![./{_PATH}])(?:{places})(?![{_PATH}]|\.\w)", INSTEAD, text)
 
 
 def problem_without_places(problem: Problem, settings: Settings) -> Problem:
     """The same for what is said of a field; the value is the asker's own."""
-    return replace(problem, message=without_places(problem.message, settings))
+    return replace(
+        problem,
+        message=without_places(problem.message, settings),
+        accepted=problem.accepted and without_places(problem.accepted, settings),
+    )
+
+
+def detail_without_places(error: TunesmithError, settings: Settings) -> str:
+    """The same for what an error says."""
+    if isinstance(error, ConfigError):
+        return str(ConfigError(problem_without_places(p, settings) for p in error.problems))
+    return without_places(str(error), settings)
 
 
 def _places(settings: Settings) -> list[str]:
     folders = (settings.results_dir, settings.cache_dir, settings.data_dir, Path.home())
-    found = {settings.datasets_root, *(str(folder.resolve()) for folder in folders)}
+    found = {settings.datasets_root.rstrip("/")}
+    for folder in folders:
+        found |= {str(folder.absolute()), str(folder.resolve())}
     return sorted((place for place in found if len(place) > 1), key=len, reverse=True)

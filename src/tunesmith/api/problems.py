@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from tunesmith.api.headers import secure
-from tunesmith.api.places import without_places
+from tunesmith.api.places import detail_without_places, problem_without_places
 from tunesmith.api.schemas.problem import FieldProblem, ProblemDetails
 from tunesmith.errors import (
     AccessError,
@@ -40,6 +40,7 @@ from tunesmith.errors import (
     UserError,
     shorten,
 )
+from tunesmith.settings import Settings
 
 log = logging.getLogger("tunesmith.api")
 
@@ -156,8 +157,10 @@ def problem_response(
     )
 
 
-def error_response(error: TunesmithError, instance: str = "") -> Response:
-    """The answer for one of our errors."""
+def error_response(
+    error: TunesmithError, instance: str = "", settings: Settings | None = None
+) -> Response:
+    """The answer for one of our errors, without the folders that `settings` name."""
     if isinstance(error, StorageError) and is_disk_full(error):
         log.error("%s", error)
         error = DiskFullError(DISK_FULL)
@@ -165,7 +168,11 @@ def error_response(error: TunesmithError, instance: str = "") -> Response:
     if found is None:
         return unexpected_response(error, instance)
     _, status, name, title = found
+    problems = error.problems if isinstance(error, ConfigError) else ()
     detail = str(error)
+    if settings is not None:
+        detail = detail_without_places(error, settings)
+        problems = tuple(problem_without_places(each, settings) for each in problems)
     told = isinstance(error, UnavailableError | DiskFullError)
     if isinstance(error, StorageError | ServiceError) and not told:
         # What it says of servers and paths is for the log of whoever runs this.
@@ -177,7 +184,7 @@ def error_response(error: TunesmithError, instance: str = "") -> Response:
         title,
         detail,
         instance=instance,
-        errors=[field_problem(p) for p in error.problems] if isinstance(error, ConfigError) else (),
+        errors=[field_problem(each) for each in problems],
         headers=_headers(error),
     )
 
@@ -254,13 +261,8 @@ def _headers(error: TunesmithError) -> dict[str, str]:
 
 async def _tunesmith_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TunesmithError)
-    response = error_response(error, request.url.path)
     service = getattr(request.app.state, "service", None)
-    if service is not None:
-        said = without_places(bytes(response.body).decode(), service.settings).encode()
-        response.body = said
-        response.headers["Content-Length"] = str(len(said))
-    return response
+    return error_response(error, request.url.path, service and service.settings)
 
 
 async def _os_error(request: Request, error: Exception) -> Response:
