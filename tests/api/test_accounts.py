@@ -97,6 +97,28 @@ def test_a_connection_whose_program_is_gone_is_nobodys(tmp_path: Path) -> None:
         table.write_text(head + row.format(state=state, uid=uid, inode=inode))
         assert peers.owner(*ends, tables=(table,)) == expected, state
     assert peers.owner(ends[1], ends[0], tables=(table,)) is None
+    mapped = row.replace("0100007F", "0000000000000000FFFF00000100007F")
+    table.write_text(head + mapped.format(state="01", uid=own, inode=77))
+    assert peers.owner(*ends, tables=(table,)) == own
+    six = row.replace("0100007F", "00000000000000000000000001000000")
+    table.write_text(head + six.format(state="01", uid=own, inode=77))
+    assert peers.owner(*ends, tables=(table,)) is None
+    assert peers.owner(("::1", 50000), ("::1", 8000), tables=(table,)) == own
+
+
+def test_whose_a_connection_is_is_asked_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[peers.Address] = []
+
+    def is_own(client: peers.Address, _: peers.Address) -> bool:
+        asked.append(client)
+        return len(asked) == 1
+
+    monkeypatch.setattr("tunesmith.api.peers.is_own", is_own)
+    for _ in range(3):
+        assert api.get("/whoami").status_code == 200
+    assert len(asked) == 1
+    assert api.as_(None).get("/whoami").status_code == 401, "another connection is somebody else's"
+    assert len(asked) == 2
 
 
 def test_where_the_system_lists_no_owners_our_own_processes_are_asked() -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import streamlit as st
 from playwright.sync_api import expect
+from starlette.types import Scope
 from tests.accounts import other_account, relay_of_nobody
 from tests.api.serving import add_experiment
 from tests.ui.conftest import Seen, Stack, settled, stack
 
+from tunesmith.api import peers
 from tunesmith.errors import ServiceError
 from tunesmith.settings import Settings
 from tunesmith.ui import session
 from tunesmith.ui.components import selection
 from tunesmith.ui.server import api_path
-from tunesmith.ui.visitors import refuse_open_api
+from tunesmith.ui.visitors import Visitors, is_own, refuse_open_api
 
 ID = "0123456789ab"
 
@@ -40,6 +45,28 @@ def ask(port: int, target: str) -> tuple[int, bytes]:
             answer += piece
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split()[1]), body
+
+
+def test_whose_a_connection_is_is_looked_up_beside_the_event_loop(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_given", [settings])
+    asked: list[threading.Thread] = []
+
+    def is_theirs(*_: peers.Address) -> bool:
+        asked.append(threading.current_thread())
+        return False
+
+    async def page(scope: Scope, _receive: Any, _send: Any) -> None:
+        assert not is_own(scope)
+
+    monkeypatch.setattr("tunesmith.api.peers.is_own", is_theirs)
+    claimed = (session.OWN.lower().encode(), b"yes")
+    ends = {"client": ("127.0.0.1", 50000), "server": ("127.0.0.1", 8501)}
+    scope = {"type": "http", "headers": [claimed], **ends}
+    asyncio.run(Visitors(page)(scope, None, None))  # type: ignore[arg-type]
+    assert len(asked) == 1
+    assert asked[0] is not threading.current_thread()
 
 
 def test_a_download_is_an_adapter_or_a_file_of_one_experiment() -> None:

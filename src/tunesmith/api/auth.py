@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from limits import RateLimitItem, RateLimitItemPerMinute
@@ -43,6 +43,9 @@ FAILURES = RateLimitItemPerMinute(10)
 
 ADDRESS_FAILURES = RateLimitItemPerMinute(100)
 """So many wrong tokens of any kind may come from one address."""
+
+_OWN = "own"
+"""Whether a connection is our own account's."""
 
 OIDC_PREFIX = "oidc:"
 """Before the names of a provider's accounts, so that none can pass for a token of ours."""
@@ -127,17 +130,22 @@ class Origin:
     client: peers.Address | None
     server: peers.Address | None
     forwarded: bool = False
+    connection: dict[str, bool] = field(default_factory=dict, compare=False)
+    """What is known of the connection already."""
 
     @property
     def is_own(self) -> bool:
-        """Whether a program of the account that runs this process sent it, for itself."""
+        """Whether a program of the account that runs this process sent it, for itself.
+
+        It takes long where the machine has many connections, once for each: not in an event loop.
+        """
         if self.forwarded or self.client is None or self.server is None:
             return False
-        return (
-            is_loopback(self.client[0])
-            and is_loopback(self.server[0])
-            and peers.is_own(self.client, self.server)
-        )
+        if not (is_loopback(self.client[0]) and is_loopback(self.server[0])):
+            return False
+        if _OWN not in self.connection:
+            self.connection[_OWN] = peers.is_own(self.client, self.server)
+        return self.connection[_OWN]
 
 
 class Authenticator:

@@ -16,6 +16,7 @@ from starlette.types import Scope
 from tunesmith.api.auth import Authenticator, Identity, Origin
 from tunesmith.api.bodies import read_json_object
 from tunesmith.api.schemas.base import EXPERIMENT_ID, TEXT
+from tunesmith.api.server import CONNECTION
 from tunesmith.api.service import Service
 from tunesmith.errors import NotFoundError, shorten
 from tunesmith.settings import Settings
@@ -87,7 +88,8 @@ def origin_of(scope: Scope) -> Origin:
         (str(end[0]), int(end[1])) if end and end[1] else None
         for end in (scope.get("client"), scope.get("server"))
     )
-    return Origin(client, server, forwarded=any(name in headers for name in FORWARDED))
+    forwarded = any(name in headers for name in FORWARDED)
+    return Origin(client, server, forwarded, scope.get("state", {}).get(CONNECTION, {}))
 
 
 def get_identify(

@@ -33,12 +33,11 @@ def is_own(client: Address, server: Address) -> bool:
     False too where that can't be found out: then a token is needed.
     """
     try:
-        ends = _end(*client), _end(*server)
+        if sys.platform == "linux":
+            return _is_told_apart() and owner(client, server) == os.geteuid()
+        return held_by_own_process(_end(*client), _end(*server))
     except ValueError:
         return False
-    if sys.platform == "linux":
-        return _is_told_apart() and owner(*ends) == os.geteuid()
-    return held_by_own_process(*ends)
 
 
 def is_told() -> bool:
@@ -50,32 +49,36 @@ def owner(client: Address, server: Address, tables: Sequence[Path] = TABLES) -> 
     """The account whose socket is `client` of a connection to `server`; None when it is unknown.
 
     A socket whose process has closed it belongs to nobody any more: the system shows it without an
-    inode, and as root's.
+    inode, and as root's. Raises ValueError for what is no address.
     """
+    forms = [b" %b %b " % both for both in zip(_written(client), _written(server), strict=False)]
     for line in _lines(tables):
-        fields = line.split()
-        if (_read(fields[1]), _read(fields[2])) == (client, server) and fields[9] != "0":
-            return int(fields[7])
+        if any(form in line for form in forms):
+            fields = line.split()
+            if fields[9] != b"0":
+                return int(fields[7])
     return None
 
 
-def _lines(tables: Sequence[Path]) -> Iterator[str]:
+def _lines(tables: Sequence[Path]) -> Iterator[bytes]:
     for table in tables:
         try:
-            with table.open(encoding="ascii") as stream:
-                next(stream, None)  # the columns' names
+            with table.open("rb") as stream:
                 yield from stream
         except OSError:
             continue
 
 
-def _read(text: str) -> Address:
-    """An address of the table: 32-bit words in the machine's own byte order, and the port."""
-    words, _, port = text.partition(":")
-    packed = b"".join(
-        struct.pack("=I", int(words[at : at + 8], 16)) for at in range(0, len(words), 8)
-    )
-    return _end(str(ipaddress.ip_address(packed)), int(port, 16))
+def _written(end: Address) -> list[bytes]:
+    """An end as the tables write it, 32-bit words in the machine's own byte order and the port: an
+    IPv4 address as such, and as an IPv6 socket holds it."""
+    host, port = _end(*end)
+    packed = ipaddress.ip_address(host).packed
+    forms = [packed] if len(packed) == 16 else [packed, bytes(10) + b"\xff\xff" + packed]
+    return [
+        b"".join(b"%08X" % word for (word,) in struct.iter_unpack("=I", form)) + b":%04X" % port
+        for form in forms
+    ]
 
 
 def _end(host: str, port: int) -> Address:

@@ -22,6 +22,9 @@ HEAD_SECONDS = 10.0
 HEAD_BYTES = 1 << 16
 """Most bytes of a request's head, its address and headers together."""
 
+CONNECTION = "connection"
+"""What is found out of a connection stands under this name in the state of each of its requests."""
+
 
 def configured(
     app: Any, settings: Settings, host: str, port: int, **options: Any
@@ -59,6 +62,7 @@ class _PromptHTTP(HttpToolsProtocol):
         self._in_body = False
         self._messages = 0
         """Those that came whole."""
+        self.app_state = {**self.app_state, CONNECTION: {}}
         super().connection_made(transport)
         self._wait()
 

@@ -7,6 +7,7 @@ owner.
 
 from __future__ import annotations
 
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tunesmith.api.deps import origin_of
@@ -28,10 +29,14 @@ class Visitors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            own = b"no" if session.is_public() or not origin_of(scope).is_own else b"yes"
+            own = await run_in_threadpool(_is_ours, scope)
             kept = [(name, value) for name, value in scope["headers"] if name != _HEADER]
-            scope = {**scope, "headers": [*kept, (_HEADER, own)]}
+            scope = {**scope, "headers": [*kept, (_HEADER, b"yes" if own else b"no")]}
         await self.app(scope, receive, send)
+
+
+def _is_ours(scope: Scope) -> bool:
+    return not session.is_public() and origin_of(scope).is_own
 
 
 def is_own(scope: Scope) -> bool:
