@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from tests.serving.conftest import train
 
-from tunesmith.errors import DataError, ModelError, NotFoundError, StateError
+from tunesmith.errors import AccessError, DataError, ModelError, NotFoundError, StateError
 from tunesmith.experiments import TrainedExperiment
 from tunesmith.serving.adapters import SavedAdapter, locate_adapter
 from tunesmith.serving.predictor import Predictor
@@ -112,6 +112,27 @@ def test_a_question_that_cant_be_asked_is_named(
 ) -> None:
     with pytest.raises(DataError, match=said):
         predictor.answer(saved(classifier, trained_settings), [GOOD, question])
+
+
+def test_a_base_model_that_a_member_had_loaded_answers_a_viewer(
+    predictor: Predictor,
+    classifier: TrainedExperiment,
+    trained_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As docs/security.md says: gated or not, what is on the machine is there for all."""
+    adapter = saved(classifier, trained_settings)
+    answered = predictor.answer(adapter, [GOOD])
+
+    def refuse(*_: Any) -> Any:
+        raise AccessError("models of the hub are fetched for members and admins only")
+
+    monkeypatch.setattr("tunesmith.serving.predictor.find_base", refuse)
+    viewers = replace(adapter, may_fetch=False)
+    assert predictor.answer(viewers, [GOOD]) == answered
+    assert predictor.bases == 1
+    with pytest.raises(AccessError):
+        Predictor(trained_settings, device="cpu").answer(viewers, [GOOD])
 
 
 def test_adapters_share_one_base_model_and_answer_as_they_do_alone(
