@@ -321,13 +321,14 @@ class Store:
     # -- metrics over steps -----------------------------------------------------------------
 
     def add_metrics(self, points: Iterable[Metric], lease: str | None = None) -> None:
-        """Record points of any number of metrics, all of them or none.
+        """Record points of any number of metrics.
 
         A point replaces the one with its experiment, name and step, so that a resumed experiment
-        may repeat steps. With a `lease`, only while every experiment among them runs under it. Of
-        more than PART, each part is a transaction: others write in between.
+        may repeat steps. With a `lease`, only while every experiment among them runs under it. Up
+        to PART points are one transaction; of more, each part is one, and others write in between.
 
-        Raises NotFoundError when an experiment is not recorded, LeaseLostError.
+        Raises NotFoundError when an experiment is not recorded, LeaseLostError; what was recorded
+        of the parts before stays.
         """
         points = list(points)
         if not points:
