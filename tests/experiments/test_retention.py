@@ -23,7 +23,7 @@ from tunesmith.experiments.spare_checkpoints import spare_checkpoints
 from tunesmith.settings import Settings
 from tunesmith.tracking.artifacts import Artifacts, Mirror
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
-from tunesmith.tracking.files import LAST_OF_CHECKPOINT, ExperimentFiles
+from tunesmith.tracking.files import DAMAGED, LAST_OF_CHECKPOINT, ExperimentFiles
 from tunesmith.tracking.store import Store
 from tunesmith.training.checkpoints import checkpoints
 
@@ -100,7 +100,8 @@ def needed(experiment: Experiment) -> dict[str, str]:
         return found
     kept = set()
     if experiment.status in RESUMABLE:
-        for newest in checkpoints(files.checkpoints)[-1:]:
+        whole = [c for c in checkpoints(files.checkpoints) if (c / LAST_OF_CHECKPOINT).is_file()]
+        for newest in whole[-1:]:
             state = json.loads((newest / "trainer_state.json").read_text())
             best = state.get("best_global_step") or (state.get("best_model_checkpoint") or "-")
             kept = {newest.name, f"checkpoint-{str(best).rpartition('-')[2]}"}
@@ -179,9 +180,10 @@ def test_after_the_days_that_were_said_the_last_checkpoint_goes_too_and_nothing_
     old = recorded(store, settings, "old", S.FAILED, layout, days=31)
     young = recorded(store, settings, "young", S.CANCELLED, layout, days=29)
     just = recorded(store, settings, "just", S.SUCCEEDED, layout, days=0.01)
+    (files_of(young).checkpoints / f".checkpoint-15{DAMAGED}").mkdir()
     remove(find_leftovers(store, settings, Policy(checkpoint_days=30)))
+    assert [path.name for path in files_of(young).checkpoints.iterdir()] == ["checkpoint-10"]
     assert [path.name for path in checkpoints(files_of(old).checkpoints)] == []
-    assert [path.name for path in checkpoints(files_of(young).checkpoints)] == ["checkpoint-10"]
     assert len(checkpoints(files_of(just).checkpoints)) == 2, "its process may be clearing up"
     assert files_of(old).log.exists()
     assert files_of(old).final_model.is_dir()

@@ -19,7 +19,7 @@ from tunesmith.experiments.leftovers import (
 )
 from tunesmith.tracking.artifacts import Artifacts
 from tunesmith.tracking.entities import Experiment
-from tunesmith.tracking.files import LAST_OF_CHECKPOINT, ExperimentFiles
+from tunesmith.tracking.files import DAMAGED, LAST_OF_CHECKPOINT, ExperimentFiles
 from tunesmith.tracking.store import Store
 
 _STATE = "trainer_state.json"
@@ -64,6 +64,9 @@ def spare_files_here(
     )
     for name in spare:
         yield _here(Kind.CHECKPOINT, folder / name, why, experiment, store)
+    for path in inside:
+        if path.name.endswith(DAMAGED):
+            yield _here(Kind.CHECKPOINT, path, "it is damaged", experiment, store)
     for place in (folder, files.folder, files.predictions.parent):
         for path in half_written(place):
             yield _here(Kind.HALF_WRITTEN, path, "nobody finishes it", experiment, store)

@@ -17,6 +17,9 @@ from tunesmith.tracking.entities import Experiment, ExperimentStatus, Metric
 LAST_OF_CHECKPOINT = "progress.json"
 """The file that makes a checkpoint whole: it is written, and must be copied, after all others."""
 
+DAMAGED = ".damaged"
+"""How the hidden name of a checkpoint ends that training didn't go on from."""
+
 WEIGHTS = "adapter_model.safetensors"
 """An adapter's weights, in `final_model`; PEFT's own name."""
 

@@ -8,12 +8,14 @@ fits them is passed over: a training that went on from it would learn from noise
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import transformers
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from tunesmith.tracking.files import LAST_OF_CHECKPOINT
+from tunesmith.errors import StorageError
+from tunesmith.tracking.files import DAMAGED, LAST_OF_CHECKPOINT, WEIGHTS
 from tunesmith.training.placing import hashes
 
 HASHES_FILE = "hashes.json"
@@ -21,9 +23,9 @@ HASHES_FILE = "hashes.json"
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints in `folder`, oldest first."""
+    """The checkpoints in `folder`, oldest first, whole or not."""
     found = folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
-    return sorted((p for p in found if (p / LAST_OF_CHECKPOINT).is_file()), key=step_of)
+    return sorted((p for p in found if p.name.rpartition("-")[2].isdecimal()), key=step_of)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -39,13 +41,19 @@ def seal(checkpoint: Path) -> None:
 def damage(checkpoint: Path) -> str | None:
     """What is wrong with it, in a few words; None where it is as it was written.
 
-    One of a version that wrote no hashes is taken as it is.
+    Of one of a version that wrote no hashes, only what it needs is looked for.
     """
+    if not checkpoint.is_dir():
+        return "it is gone"
     try:
         written = json.loads((checkpoint / HASHES_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return None
+        needed = (LAST_OF_CHECKPOINT, WEIGHTS)
+        missing = [name for name in needed if not (checkpoint / name).is_file()]
+        return f"its {missing[0]} is gone" if missing else None
     except (OSError, ValueError):
+        written = None
+    if not isinstance(written, dict):
         return f"its {HASHES_FILE} can't be read"
     try:
         there = hashes(checkpoint)
@@ -62,26 +70,41 @@ def damage(checkpoint: Path) -> str | None:
 def newest(folder: Path) -> tuple[Path | None, dict[str, str]]:
     """The newest whole checkpoint to go on from, and what is wrong with those after it, by name.
 
-    One whose best checkpoint, which is loaded at the end, is damaged can't be gone on from either.
+    One whose best checkpoint, which is loaded at the end, is damaged or gone can't be gone on from
+    either.
     """
     passed_over: dict[str, str] = {}
     for checkpoint in reversed(checkpoints(folder)):
         wrong = damage(checkpoint)
         best = None if wrong else _best_of(checkpoint)
         if best is not None and best != checkpoint and (of_best := damage(best)):
-            wrong = f"{best.name}, the best until then, is damaged: {of_best}"
+            wrong = f"{best.name}, the best until then, can't be loaded: {of_best}"
         if wrong is None:
             return checkpoint, passed_over
         passed_over[checkpoint.name] = wrong
     return None, passed_over
 
 
+def hide(damaged: Path) -> None:
+    """Rename one that was passed over: rotation would count it, and delete good ones instead.
+
+    Raises StorageError when it can't be renamed.
+    """
+    hidden = damaged.with_name(f".{damaged.name}{DAMAGED}")
+    try:
+        shutil.rmtree(hidden, ignore_errors=True)
+        damaged.rename(hidden)
+    except OSError as error:
+        raise StorageError(
+            f"the damaged checkpoint {damaged} can't be renamed: {error.strerror or error}."
+        ) from error
+
+
 def _best_of(checkpoint: Path) -> Path | None:
-    """The best checkpoint that it names, where that is there."""
+    """The best checkpoint that it names, in the folder where both lie now."""
     state = checkpoint / transformers.trainer.TRAINER_STATE_NAME
     try:
         named = json.loads(state.read_text(encoding="utf-8")).get("best_model_checkpoint")
     except (OSError, ValueError, AttributeError):
         return None
-    best = checkpoint.parent / Path(str(named)).name if named else None
-    return best if best is not None and best.is_dir() else None
+    return checkpoint.parent / Path(str(named)).name if named else None

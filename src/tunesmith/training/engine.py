@@ -27,7 +27,7 @@ from tunesmith.training.adapter import (
 )
 from tunesmith.training.callbacks import Progress
 from tunesmith.training.card import Card
-from tunesmith.training.checkpoints import newest
+from tunesmith.training.checkpoints import hide, newest
 from tunesmith.training.encoding import encode
 from tunesmith.training.ending import Ending
 from tunesmith.training.evaluation import (
@@ -264,15 +264,18 @@ def _verify(work: Training, folder: Path, predictions: list[Prediction]) -> floa
 
 
 def _newest_checkpoint(work: Training) -> Path | None:
-    found, passed_over = newest(work.directory / CHECKPOINTS)
+    folder = work.directory / CHECKPOINTS
+    found, passed_over = newest(folder)
     if passed_over:
-        name, wrong = next(iter(passed_over.items()))
-        if found is None:
-            work.reporter.notice(
-                f"{name} is damaged: {wrong}; starting from the beginning instead."
-            )
-        else:
-            work.reporter.notice(f"{name} is damaged: {wrong}; going on from {found.name} instead.")
+        for name in passed_over:
+            hide(folder / name)
+        damaged = ". ".join(f"{name} is damaged: {wrong}" for name, wrong in passed_over.items())
+        other = (
+            f"going on from {found.name} instead"
+            if found
+            else "starting from the beginning instead"
+        )
+        work.reporter.notice(f"{damaged}; {other}.")
     elif found is None:
         work.reporter.message("no whole checkpoint was left: starting from the beginning")
     if found is not None:

@@ -262,7 +262,7 @@ class LoraTrainer(transformers.Trainer):
         try:
             shutil.rmtree(self._staging, ignore_errors=True)
             self._write(super()._save_checkpoint, model, trial)
-            self._keep_best_of_its_final_place()
+            self._name_best()
             states = self._random_states(self._staging / name)
             if self.group.leads:
                 self._write(self._complete, self._staging / name, self.folder / name, states)
@@ -304,17 +304,36 @@ class LoraTrainer(transformers.Trainer):
             use_mtime=False,
         )
 
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Whether these are the best metrics so far; if so, what is loaded at the end is saved."""
+        best = super()._determine_best_metric(metrics, trial)
+        if best and self.args.load_best_model_at_end:  # also between two checkpoints
+            self.control.should_save = True
+        return best
+
+    def _init_training_state(self, *arguments: Any, **named: Any) -> tuple[int, int]:
+        begun: tuple[int, int] = super()._init_training_state(*arguments, **named)
+        self._name_best()  # the folder may have moved since, and the parent forgets what is gone
+        return begun
+
     def _load_best_model(self) -> None:
-        """The best checkpoint may lie for long. Raises StorageError when it is no longer whole."""
-        best = self.state.best_model_checkpoint
-        wrong = damage(Path(best)) if best else None
-        if wrong is not None:
-            raise StorageError(f"the best checkpoint, {best}, is damaged: {wrong}.")
+        """The best checkpoint may lie for long. Raises StorageError unless it is there and whole.
+
+        Only the first process has it, and judges and saves what is loaded.
+        """
+        if not self.group.leads:
+            return
+        best = Path(str(self.state.best_model_checkpoint))
+        if wrong := damage(best):
+            raise StorageError(f"the best checkpoint, {best}, can't be loaded: {wrong}.")
         super()._load_best_model()
 
-    def _keep_best_of_its_final_place(self) -> None:
-        """The parent looks for the best checkpoint where it writes; that is not where they stay."""
-        best = self.state.best_global_step
+    def _name_best(self) -> None:
+        """Name the checkpoint that is loaded at the end by where it lies, or soon will.
+
+        The parent names it where it is written, or first was.
+        """
+        best = self.state.best_global_step if self.args.load_best_model_at_end else None
         self.state.best_model_checkpoint = (
             str(self.folder / f"{PREFIX_CHECKPOINT_DIR}-{best}") if best else None
         )
