@@ -8,6 +8,7 @@ as temporary files are, gets the same mode as its siblings before it becomes vis
 from __future__ import annotations
 
 import os
+import re
 import stat
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,9 @@ class Access(StrEnum):
 MASKS = {Access.OWNER: 0o077, Access.GROUP: 0o027, Access.ALL: 0o022}
 """What of a mode is taken away: files are 0600, 0640 or 0644, folders 0700, 0750 or 0755."""
 
+_STATUS = Path("/proc/self/status")
+"""Where Linux says this process's mask."""
+
 _STRANGERS = {Access.OWNER: 0o077, Access.GROUP: 0o007, Access.ALL: 0}
 """What of an older folder's mode is taken away: who may write in it is left as it was."""
 
@@ -31,6 +35,7 @@ _STRANGERS = {Access.OWNER: 0o077, Access.GROUP: 0o007, Access.ALL: 0}
 def take(access: Access) -> None:
     """Let whatever this process writes from now on be read as `access` says."""
     os.umask(MASKS[access])
+    _known[:] = [MASKS[access]]
 
 
 MARKS = ("experiments.db", ".tunesmith", "adapters", "encoded")
@@ -74,7 +79,32 @@ def settle(path: Path) -> None:
 
 
 def _mask() -> int:
-    """This process's mask. It can only be read by setting it: the strictest, meanwhile."""
+    """This process's mask: as the system says it, or as it was when this module was loaded, or set.
+
+    It is never set to be read: what other threads write meanwhile would get another mode.
+    """
+    said = _said_by_system()
+    return _known[0] if said is None else said
+
+
+def _said_by_system() -> int | None:
+    """The mask as Linux says it; None on macOS, which doesn't."""
+    try:
+        status = _STATUS.read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(r"^Umask:\s*([0-7]+)$", status, re.MULTILINE)
+    return int(found[1], 8) if found else None
+
+
+def _at_start() -> int:
+    """The mask while there are no other threads yet."""
+    if (said := _said_by_system()) is not None:
+        return said
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+_known = [_at_start()]
+"""The mask that was set last, where the system doesn't say it."""
