@@ -36,6 +36,7 @@ from tunesmith.errors import (
     shorten,
 )
 from tunesmith.jobs.ports import is_loopback
+from tunesmith.tracking.files import beside
 
 T = TypeVar("T")
 
@@ -165,16 +166,16 @@ class Connection:
 
     def save(self, path: str, target: Path) -> Path:
         """Save an answer as `target`, whole or not at all. Raises OSError too."""
-        beside = target.with_name(f".{target.name}.partial")
+        partial = beside(target)
         try:
-            with self._opened(path, {}) as response, beside.open("wb") as stream:
+            with self._opened(path, {}) as response, partial.open("wb") as stream:
                 for piece in response.iter_bytes(PIECE):
                     stream.write(piece)
                 stream.flush()
                 os.fsync(stream.fileno())
-            beside.replace(target)
+            partial.replace(target)
         finally:
-            beside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         return target
 
     @contextmanager

@@ -22,6 +22,7 @@ from tunesmith.serving.predictor import Answers, Predictor, Question
 from tunesmith.serving.streams import FORMATS, AnswerWriter, Asked, JsonLines, Table, read_stream
 from tunesmith.settings import Settings
 from tunesmith.tasks.base import Answer
+from tunesmith.tracking.files import beside
 from tunesmith.tracking.store import Store
 
 FIRST, AT_ONCE = 500, 4000
@@ -226,21 +227,21 @@ def _writer(
     """What writes the answers, and the stream that it writes to."""
     stream: TextIO = sys.stdout
     if output is not None:
-        beside = output.with_name(f".{output.name}.partial")
+        partial = beside(output)
         try:
-            stream = beside.open("w", encoding="utf-8", newline="")
+            stream = partial.open("w", encoding="utf-8", newline="")
         except OSError as error:
             raise StorageError(f"{output} can't be written: {error.strerror}.") from error
-        stack.push(lambda kind, *_: _finish(stream, beside, output, whole=kind is None))
+        stack.push(lambda kind, *_: _finish(stream, partial, output, whole=kind is None))
     return (Table(stream, base=base) if form == "csv" else JsonLines(stream)), stream
 
 
-def _finish(stream: TextIO, beside: Path, output: Path, *, whole: bool) -> bool:
+def _finish(stream: TextIO, partial: Path, output: Path, *, whole: bool) -> bool:
     """Give the file its name, or take it away where it isn't whole."""
     try:
         stream.close()
         if whole:
-            beside.replace(output)
+            partial.replace(output)
     finally:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     return False

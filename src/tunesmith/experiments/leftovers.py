@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tunesmith.errors import StorageError
+from tunesmith.tracking.files import PARTIAL
 
 ASIDE = ".gc-"
 """How the name of what is being deleted begins: one rename takes it from all who look for it."""
@@ -65,7 +66,7 @@ def half_written(folder: Path) -> list[Path]:
         path
         for path in sorted(folder.iterdir())
         if path.name.startswith(ASIDE)
-        or (path.name.startswith(".") and path.name.endswith(".partial"))
+        or (path.name.startswith(".") and path.name.endswith(PARTIAL))
     ]
 
 

@@ -18,7 +18,7 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from tunesmith.errors import NotFoundError, StorageError, UserError
-from tunesmith.tracking.files import ABOUT, LAST_OF_CHECKPOINT
+from tunesmith.tracking.files import ABOUT, LAST_OF_CHECKPOINT, beside
 
 _RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 
@@ -166,12 +166,15 @@ class Artifacts:
         target.parent.mkdir(parents=True, exist_ok=True)
         # A log that is there may be open, to be written on: it stays the same file.
         grows = target.exists()
-        beside = target if grows else target.with_name(f".{target.name}.partial")
-        with beside.open("wb") as stream:
-            stream.write(first)
-            stream.writelines(pieces)
-        if not grows:
-            beside.replace(target)
+        partial = target if grows else beside(target)
+        try:
+            with partial.open("wb") as stream:
+                stream.write(first)
+                stream.writelines(pieces)
+            partial.replace(target)
+        finally:
+            if not grows:
+                partial.unlink(missing_ok=True)
 
     @contextmanager
     def _told(self, what: str, verb: str) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
@@ -19,6 +20,9 @@ LAST_OF_CHECKPOINT = "progress.json"
 
 DAMAGED = ".damaged"
 """How the hidden name of a checkpoint ends that training didn't go on from."""
+
+PARTIAL = ".partial"
+"""How the hidden name of what is not whole yet ends."""
 
 WEIGHTS = "adapter_model.safetensors"
 """An adapter's weights, in `final_model`; PEFT's own name."""
@@ -183,18 +187,28 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
     _write(path, [text], private=private)
 
 
+def beside(path: Path) -> Path:
+    """Where to write `path` until it is whole: hidden in its folder, and nobody else's place.
+
+    What a crash leaves there ends in PARTIAL.
+    """
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+
+
 def _write(path: Path, parts: Iterable[str], *, private: bool = False) -> None:
-    beside = path.with_name(f".{path.name}.partial")
+    partial = beside(path)
     with _storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.unlink(missing_ok=True)  # one that was left may be readable by others
-        mode = 0o600 if private else 0o666
-        made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(made, "w", encoding="utf-8") as stream:
-            stream.writelines(parts)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
+        try:
+            mode = 0o600 if private else 0o666
+            made = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            with os.fdopen(made, "w", encoding="utf-8") as stream:
+                stream.writelines(parts)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def finite(value: Any) -> Any:
