@@ -143,6 +143,18 @@ def test_what_is_no_pair_is_said() -> None:
         task_with(loss_type="ipo", label_smoothing=0.1)
 
 
+def test_an_answer_of_a_pair_that_is_a_thought_alone_is_none() -> None:
+    row: Row = {"_row": 7, "prompt": "Why?", "chosen": "So.", "rejected": "<think>Hm.</think>"}
+    assert list(task_with().faults(row, PAIRS)) == [
+        ("missing_answers", "rejected: the answer is a thought alone: write what it says")
+    ]
+    with pytest.raises(DataError, match="row 7 has an answer that is a thought alone"):
+        task_with().fit([row], [], PAIRS)
+    task_with(thinking="keep").fit([row], [], PAIRS)
+    assert not list(task_with(thinking="keep").faults(row, PAIRS))
+    assert task_with().stratum({**row, "chosen": "<think>Hm.</think> So."}, PAIRS) == "So."
+
+
 def test_a_pair_of_which_an_answer_is_cut_off_has_no_targets() -> None:
     task, tokenizer = task_with(), byte_tokenizer(CHATML)
     (whole,) = task.encode(ROWS[:1], PAIRS, tokenizer, 200)

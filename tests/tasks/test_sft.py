@@ -31,9 +31,9 @@ from transformers import (
 
 from tunesmith.data.sources import read_source
 from tunesmith.errors import ConfigError, DataError, ModelError
-from tunesmith.tasks import sft
 from tunesmith.tasks.base import Batch, Columns, Prediction, Row
 from tunesmith.tasks.columns import IGNORED
+from tunesmith.tasks.generation import surely_greedy
 from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
 
 PAIRS: Columns = {"prompt": "prompt", "completion": "answer"}
@@ -137,7 +137,13 @@ def test_a_row_without_targets_is_predicted_wrong_among_others() -> None:
         first, second = task.predict(
             tiny_llama(tokenizer), [(rows, batch)], PAIRS, tokenizer, generate=False
         )
+        predicted, _ = task.predict(tiny_llama(tokenizer), [(rows, batch)], PAIRS, tokenizer)
     assert (first.tokens, first.tokens_correct, first.loss, first.correct) == (0, 0, 0.0, False)
+    assert first.confidence is None
+    same = {**rows[0], "answer": str(predicted.predicted)}
+    with torch.no_grad():
+        again, _ = task.predict(tiny_llama(tokenizer), [([same, rows[1]], batch)], PAIRS, tokenizer)
+    assert (again.predicted, again.correct) == (again.expected, False)
     assert second.tokens == len("That is all there is to it.") + 1
 
 
@@ -212,7 +218,22 @@ def test_an_answer_that_is_a_thought_alone_is_none_unless_thoughts_are_kept() ->
             ((rule, advice),) = task_with().faults(asked, columns)
             assert (rule, "a thought alone" in advice) == ("missing_answers", True)
             assert not list(task_with(thinking="keep").faults(asked, columns))
+            with pytest.raises(DataError, match="row 7 has an answer that is a thought alone"):
+                task_with().fit([{**asked, "_row": 7}], [], columns)
+            task_with(thinking="keep").fit([asked], [], columns)
     assert not list(task_with().faults({"prompt": "x", "answer": "<think>Hm.</think>Four"}, PAIRS))
+
+
+def test_an_earlier_answer_that_is_a_thought_alone_is_none_either() -> None:
+    first, _, *later = TALK["messages"]
+    row: Row = {"messages": [first, {"role": "assistant", "content": "<think>Hm."}, *later]}
+    task = task_with(system_prompt="Be brief.")
+    assert list(task.faults(row, TALKS)) == [
+        ("empty_turns", "turn 2 is a thought alone: write what it says")
+    ]
+    with pytest.raises(DataError, match=r"row \? has an answer that is a thought alone"):
+        task.fit([], [row], TALKS)
+    assert not list(task_with(thinking="keep").faults(row, TALKS))
 
 
 def test_a_base_model_without_a_chat_format_is_refused() -> None:
@@ -469,7 +490,7 @@ def test_once_a_known_answer_came_out_otherwise_none_is_believed_again(
 def test_a_lead_that_rounding_could_turn_is_not_sure() -> None:
     logits = torch.tensor([[30.0, 29.9, 0.0], [30.0, 20.0, 0.0], [20.0, 30.0, 0.0]])
     for format_, sure in ((torch.float32, [True, True]), (torch.bfloat16, [False, True])):
-        hit, leads = sft._likeliest(logits.to(format_), torch.zeros(3, dtype=torch.long))
+        hit, leads = surely_greedy(logits.to(format_), torch.zeros(3, dtype=torch.long))
         assert hit.tolist() == [True, True, False]
         assert leads.tolist()[:2] == sure
 
@@ -585,3 +606,13 @@ def test_the_baseline_is_the_most_frequent_answer() -> None:
         "metric": "exact_match",
         "value": 0.25,
     }
+
+
+def test_thoughts_before_answers_count_neither_in_the_baseline_nor_in_the_strata() -> None:
+    said = ["<think>One way.</think>\n\nb", "b", "<think>Another way, far longer.</think> b", "a"]
+    rows: list[Row] = [{"prompt": "x", "answer": answer} for answer in said]
+    task = task_with(thinking="keep")
+    assert task.baseline(rows, rows, PAIRS)["name"] == "always 'b', the most frequent answer"
+    assert task.baseline(rows, rows, PAIRS)["value"] == 0.75
+    assert [task.stratum(row, PAIRS) for row in rows] == ["b", "b", "b", "a"]
+    assert [task.batch_stratum(row, PAIRS) for row in rows] == ["b", "b", "b", "a"]

@@ -13,7 +13,7 @@ from tunesmith.errors import DataError, ModelError
 from tunesmith.tasks.base import Answer, Columns, Example, Row, Task, TaskOptions
 from tunesmith.tasks.chat import CHAT_RULES, Message, parse_question
 from tunesmith.tasks.chat_format import ChatFormat, Turn
-from tunesmith.tasks.chat_template import Thinking
+from tunesmith.tasks.chat_template import Thinking, said_after_thought
 from tunesmith.tasks.columns import IGNORED, PLACEHOLDER, asked_columns
 from tunesmith.tasks.framing import Framing
 from tunesmith.tasks.generation import generate, likeliest
@@ -85,6 +85,36 @@ class ChatTask(Task):
         if self.options.prompt_template is None or "messages" in columns:
             return self.key(row, columns)
         return "\n".join(canonical(row[name]) for name in self.text_columns(columns))
+
+    def thoughts_alone(self, turns: Sequence[Message]) -> list[int]:
+        """Numbers of the answers in `turns` that say nothing once their thought is left out."""
+        return [
+            number
+            for number, turn in enumerate(turns, 1)
+            if self.options.thinking == "off"
+            and turn["role"] == "assistant"
+            and turn["content"].strip()
+            and not said_after_thought(turn["content"])
+        ]
+
+    def answer_faults(self, turns: Sequence[Message]) -> Iterator[tuple[str, str]]:
+        """`thoughts_alone` as faults: (rule, advice), each rule once at most."""
+        alone = self.thoughts_alone(turns)
+        if alone and alone[0] < len(turns):
+            yield "empty_turns", f"turn {alone[0]} is a thought alone: write what it says"
+        if len(turns) in alone:
+            yield "missing_answers", "the answer is a thought alone: write what it says"
+
+    def require_answers(self, row: Row, turns: Sequence[Message]) -> None:
+        """Raises DataError where an answer of `row` would be learned as nothing."""
+        where = f"row {row.get('_row', '?')}"
+        if not turns[-1]["content"].strip():
+            raise DataError(f"{where} has an empty answer: fill it in or remove the row.")
+        if self.thoughts_alone(turns):
+            raise DataError(
+                f"{where} has an answer that is a thought alone: write what it says, or remove "
+                "the row."
+            )
 
     @abstractmethod
     def conversations(self, row: Row, columns: Columns) -> Sequence[list[Message]]:
@@ -249,6 +279,12 @@ inputs = tokenizer.apply_chat_template(
     chat, add_generation_prompt=True, return_dict=True, return_tensors="pt")
 tokens = model.eval().generate(**inputs, do_sample=False)[0, inputs["input_ids"].shape[1]:]
 print(tokenizer.decode(tokens, skip_special_tokens=True).strip())"""
+
+
+def short_answer(answer: str) -> str:
+    """What `answer` says, where it is as short as a label; else nothing."""
+    said = said_after_thought(answer)
+    return said if len(said) <= 20 else ""
 
 
 def encode_turns(

@@ -82,3 +82,8 @@ def without_thought(text: str, *, whole: bool = True) -> str:
     thought, said = parted(text)
     held_back = not (whole or thought) and THOUGHTS[0].startswith(text.lstrip())
     return "" if held_back else said
+
+
+def said_after_thought(text: str) -> str:
+    """An answer without its thought, and without space around it: what exact match compares."""
+    return without_thought(text).strip()

@@ -27,7 +27,7 @@ from tunesmith.tasks.chat import (
     parse_messages,
     plain_turns,
 )
-from tunesmith.tasks.chat_task import PROMPTS, ChatOptions, ChatTask, encode_turns
+from tunesmith.tasks.chat_task import PROMPTS, ChatOptions, ChatTask, encode_turns, short_answer
 from tunesmith.tasks.columns import (
     IGNORED,
     PLACEHOLDER,
@@ -138,7 +138,8 @@ class DirectPreferenceOptimization(ChatTask):
             return
         told = set()
         for side, answer in (("chosen", chosen), ("rejected", rejected)):
-            for rule, advice in chat_faults([*prompt, *answer]):
+            turns = [*prompt, *answer]
+            for rule, advice in list(chat_faults(turns)) or self.answer_faults(turns):
                 if rule not in told:
                     told.add(rule)
                     yield rule, f"{side}: {advice}"
@@ -150,8 +151,7 @@ class DirectPreferenceOptimization(ChatTask):
     def stratum(self, row: Row, columns: Columns) -> str:
         """The chosen answer, where it is as short as a label."""
         answer = as_turns(row[columns["chosen"]], "assistant")
-        said = canonical(answer[-1]["content"]) if answer else ""
-        return said if len(said) <= 20 else ""
+        return short_answer(canonical(answer[-1]["content"])) if answer else ""
 
     def _parts(
         self, row: Row, columns: Columns
@@ -189,7 +189,8 @@ class DirectPreferenceOptimization(ChatTask):
 
     def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
         for row in (*train, *evaluation):
-            self.pair(row, columns)
+            for turns in self.pair(row, columns)[1]:
+                self.require_answers(row, turns)
 
     # -- the model --------------------------------------------------------------------------
 
@@ -322,6 +323,7 @@ class DirectPreferenceOptimization(ChatTask):
                 yield self._prediction(
                     row,
                     columns,
+                    whole=whole,
                     margin=rewards[number][0] - rewards[number][1] if whole else 0.0,
                     loss=losses[number],
                     tokens=sum(counts[number]),
@@ -330,7 +332,7 @@ class DirectPreferenceOptimization(ChatTask):
                 )
 
     def _prediction(
-        self, row: Row, columns: Columns, *, margin: float, **figures: Any
+        self, row: Row, columns: Columns, *, whole: bool, margin: float, **figures: Any
     ) -> Prediction:
         start, conversations = self.pair(row, columns)
         chosen, rejected = (
@@ -343,7 +345,7 @@ class DirectPreferenceOptimization(ChatTask):
             # Neither, where the two rewards are the same, as under an untrained adapter.
             predicted=chosen if margin > 0 else rejected if margin < 0 else None,
             correct=margin > 0,
-            confidence=1 / (1 + math.exp(-min(abs(margin), 700.0))),
+            confidence=1 / (1 + math.exp(-min(abs(margin), 700.0))) if whole else None,
             **figures,
         )
 

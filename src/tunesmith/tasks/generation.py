@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.tasks.columns import pad
+
+if TYPE_CHECKING:
+    import torch
 
 
 def likeliest(max_new_tokens: int, ends: Sequence[int], pad_token_id: int | None) -> Any:
@@ -75,3 +78,17 @@ def _through_end(answer: list[int], ends: Sequence[int]) -> list[int]:
     """`answer` without the padding after its end."""
     first = next((n for n, token in enumerate(answer) if token in ends), len(answer))
     return answer[: first + 1]
+
+
+def surely_greedy(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Whether each target is the likeliest token, and whether it leads so that no rounding matters.
+
+    In a batch of another shape logits come out otherwise by some units in the last place of the
+    largest, in the format that the model computes in. Shapes (targets,).
+    """
+    import torch
+
+    best = logits.topk(2, dim=-1)
+    largest = float(logits.abs().max()) if logits.numel() else 0.0
+    margin = max(16 * torch.finfo(logits.dtype).eps * largest, 1e-3)
+    return best.indices[:, 0] == targets, best.values[:, 0] - best.values[:, 1] > margin

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from tunesmith.errors import DataError
 from tunesmith.tasks.base import (
     Batch,
     Columns,
@@ -19,8 +18,8 @@ from tunesmith.tasks.base import (
     Score,
 )
 from tunesmith.tasks.chat import Message, chat_faults, head_only_at, parse_messages
-from tunesmith.tasks.chat_task import PROMPTS, ChatOptions, ChatTask, encode_turns
-from tunesmith.tasks.chat_template import without_thought
+from tunesmith.tasks.chat_task import PROMPTS, ChatOptions, ChatTask, encode_turns, short_answer
+from tunesmith.tasks.chat_template import said_after_thought
 from tunesmith.tasks.columns import (
     IGNORED,
     PLACEHOLDER,
@@ -30,6 +29,7 @@ from tunesmith.tasks.columns import (
     pad,
     require_placeholders,
 )
+from tunesmith.tasks.generation import surely_greedy
 from tunesmith.tasks.packing import packed, packs, shared_length, shares
 from tunesmith.tasks.values import canonical
 
@@ -113,15 +113,11 @@ class SupervisedFineTuning(ChatTask):
     def faults(self, row: Row, columns: Columns) -> Iterable[tuple[str, str]]:
         if "messages" in columns:
             faults = list(chat_faults(row[columns["messages"]]))
-            said = "" if faults else self.messages(row, columns)[-1]["content"]
+        elif not canonical(row[columns["completion"]]).strip():
+            faults = [("missing_answers", "write the answer, or remove the row")]
         else:
-            said = canonical(row[columns["completion"]])
             faults = []
-            if not said.strip():
-                faults.append(("missing_answers", "write the answer, or remove the row"))
-        if not faults and self.options.thinking == "off" and not without_thought(said).strip():
-            faults.append(("missing_answers", "the answer is a thought alone: write what it says"))
-        return faults
+        return faults or self.answer_faults(self._turns(row, columns))
 
     def key(self, row: Row, columns: Columns) -> str:
         turns = self.messages(row, columns)
@@ -129,28 +125,30 @@ class SupervisedFineTuning(ChatTask):
 
     def stratum(self, row: Row, columns: Columns) -> str:
         """The answer, where it is as short as a label."""
-        answer = canonical(row[columns["completion"]]) if "completion" in columns else ""
-        return answer if len(answer) <= 20 else ""
+        return (
+            short_answer(canonical(row[columns["completion"]])) if "completion" in columns else ""
+        )
 
     def batch_stratum(self, row: Row, columns: Columns) -> str:
         """The last answer, where it is as short as a label."""
-        answer = canonical(self.messages(row, columns)[-1]["content"])
-        return answer if len(answer) <= 20 else ""
+        return short_answer(self.messages(row, columns)[-1]["content"])
 
     def messages(self, row: Row, columns: Columns) -> list[Message]:
         """The conversation of `row`, ending with the answer to learn.
 
         Raises DataError when the row holds no such conversation.
         """
+        return self.with_system(self._turns(row, columns))
+
+    def _turns(self, row: Row, columns: Columns) -> list[Message]:
+        """The turns that `row` itself holds."""
         if "messages" in columns:
             where = f"row {row.get('_row', '?')}, column {columns['messages']!r}"
-            turns = parse_messages(row[columns["messages"]], where)
-        else:
-            turns = [
-                {"role": "user", "content": self.prompt(row, columns)},
-                {"role": "assistant", "content": canonical(row[columns["completion"]])},
-            ]
-        return self.with_system(turns)
+            return parse_messages(row[columns["messages"]], where)
+        return [
+            {"role": "user", "content": self.prompt(row, columns)},
+            {"role": "assistant", "content": canonical(row[columns["completion"]])},
+        ]
 
     def turns_asked(self, row: Row, columns: Columns) -> list[Message]:
         if "messages" not in columns:
@@ -159,11 +157,7 @@ class SupervisedFineTuning(ChatTask):
 
     def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
         for row in (*train, *evaluation):
-            answer = self.messages(row, columns)[-1]["content"]
-            if not answer.strip():
-                raise DataError(
-                    f"row {row.get('_row', '?')} has an empty answer: fill it in or remove the row."
-                )
+            self.require_answers(row, self._turns(row, columns))
 
     # -- the model --------------------------------------------------------------------------
 
@@ -246,7 +240,7 @@ class SupervisedFineTuning(ChatTask):
         for rows, batch in batches:
             logits, targets, owners = self._answer_logits(model, batch)
             losses = functional.cross_entropy(at_least_float32(logits), targets, reduction="none")
-            hits, sure = _likeliest(logits, targets)
+            hits, sure = surely_greedy(logits, targets)
             answers: list[list[int]] | None = None
             if generate:
                 known = self._known(batch, tokenizer, sure & hits, owners) if trusted else {}
@@ -276,7 +270,7 @@ class SupervisedFineTuning(ChatTask):
         chat_format = self.format(tokenizer)
         expected = self.messages(row, columns)[-1]["content"].strip()
         if self.options.thinking == "off":
-            expected = without_thought(expected).strip()
+            expected = said_after_thought(expected)
         predicted = None if answer is None else chat_format.texts([answer])[0]
         total = float(losses.sum())
         return Prediction(
@@ -285,8 +279,10 @@ class SupervisedFineTuning(ChatTask):
             expected=expected,
             predicted=predicted,
             # What is thought before an answer may be thought in other words.
-            correct=predicted is not None and _said(predicted) == _said(expected),
-            confidence=math.exp(-total),
+            correct=len(losses) > 0
+            and predicted is not None
+            and said_after_thought(predicted) == said_after_thought(expected),
+            confidence=math.exp(-total) if len(losses) else None,
             loss=total / max(len(losses), 1),
             tokens=len(losses),
             tokens_correct=int(hits.sum()),
@@ -361,11 +357,12 @@ class SupervisedFineTuning(ChatTask):
     def baseline(
         self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns
     ) -> dict[str, Any]:
-        counts = Counter(self.messages(row, columns)[-1]["content"].strip() for row in train)
+        def said(row: Row) -> str:
+            return said_after_thought(self.messages(row, columns)[-1]["content"])
+
+        counts = Counter(map(said, train))
         answer = max(sorted(counts), key=counts.__getitem__)
-        hits = sum(
-            self.messages(row, columns)[-1]["content"].strip() == answer for row in evaluation
-        )
+        hits = sum(said(row) == answer for row in evaluation)
         shown = answer if len(answer) <= 30 else answer[:29] + "…"
         return {
             "name": f"always {shown!r}, the most frequent answer",
@@ -382,22 +379,3 @@ class SupervisedFineTuning(ChatTask):
             "to the most tokens allowed. Look for answers that data.max_length cuts, train longer, "
             "or raise task.max_new_tokens."
         ]
-
-
-def _said(text: str) -> str:
-    """An answer without its thought."""
-    return without_thought(text).strip()
-
-
-def _likeliest(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Whether each target is the likeliest token, and whether it leads so that no rounding matters.
-
-    In a batch of another shape logits come out otherwise by some units in the last place of the
-    largest, in the format that the model computes in. Shapes (targets,).
-    """
-    import torch
-
-    best = logits.topk(2, dim=-1)
-    largest = float(logits.abs().max()) if logits.numel() else 0.0
-    margin = max(16 * torch.finfo(logits.dtype).eps * largest, 1e-3)
-    return best.indices[:, 0] == targets, best.values[:, 0] - best.values[:, 1] > margin

@@ -55,6 +55,7 @@ SENTENCES = N_(
     "where the data are in a chat format already, give turns instead",
     "turn {n} needs a text as content",
     "turn {n} is empty: write it, or remove it",
+    "turn {n} is a thought alone: write what it says",
     "the last answer is empty: write it, or remove the row",
     "ends with {role}; there is no answer to learn",
     "the answers are the same: write another, or remove the row",

@@ -90,6 +90,7 @@ SENTENCES = N_(
     "not looked at: {what}",
     "task.class_weights names labels that the data don't have: {names}; there are {labels}.",
     "row {row} has an empty answer: fill it in or remove the row.",
+    "row {row} has an answer that is a thought alone: write what it says, or remove the row.",
     "row {row}: the answers have no prompt in common.",
     "{where}: every turn needs a text as content; got {value}",
 )
