@@ -26,7 +26,7 @@ from tunesmith.errors import DataError, ModelError
 from tunesmith.tasks.chat import Message
 from tunesmith.tasks.chat_format import ChatFormat
 from tunesmith.tasks.chat_task import encode_turns
-from tunesmith.tasks.chat_template import without_thought
+from tunesmith.tasks.chat_template import without_thought, writes_date
 from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
 
 TALK: list[Message] = [
@@ -297,15 +297,25 @@ def test_a_template_with_todays_date_always_writes_the_same() -> None:
     chat_format = ChatFormat(tokenizer, day=date(2026, 2, 3))
     (ids,) = chat_format.prompts([question("x")])
     assert tokenizer.decode(ids).startswith("Today is 03 February 2026.\n<|im_start|>user")
-    assert chat_format.day == date(2026, 2, 3)
     assert "strftime_now" not in chat_format.template
-    assert ChatFormat(byte_tokenizer(CHATML), day=date(2026, 2, 3)).day is None
 
 
-def test_a_date_that_cannot_be_fixed_is_refused() -> None:
-    template = DATED.replace("{% for", "{% set f = '%d' %}{{ strftime_now(f) }}{% for", 1)
+@pytest.mark.parametrize("template", [CHATML, DATED])
+@pytest.mark.parametrize(
+    "written",
+    ["{% set f = '%d' %}{{ strftime_now(f) }}", "{% set now = strftime_now %}{{ now('%d') }}"],
+)
+def test_a_date_that_cannot_be_fixed_is_refused(template: str, written: str) -> None:
+    template = template.replace("{% for", written + "{% for", 1)
+    assert writes_date(template)
     with pytest.raises(ModelError, match="can't be fixed to one day"):
         ChatFormat(byte_tokenizer(template), day=date(2026, 2, 3))
+
+
+def test_to_ask_for_the_clock_writes_no_date() -> None:
+    asks = "{# strftime_now(f) #}{% if strftime_now is not defined %}x{% endif %}"
+    assert not writes_date(asks + CHATML)
+    assert writes_date(asks + DATED)
 
 
 # -- what is too long ---------------------------------------------------------------------------

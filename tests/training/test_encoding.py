@@ -160,6 +160,13 @@ def test_a_cache_that_cannot_be_written_changes_nothing(
     assert encoded(classification).train_examples
 
 
+def test_a_date_is_kept_for_a_template_that_writes_one_only(
+    chat: dict[str, Any], settings: Settings
+) -> None:
+    chat["task"]["template_date"] = "2026-02-03"
+    assert prepare(read_draft(chat), settings).config.task.template_date is None  # type: ignore[attr-defined]
+
+
 # -- chats that don't fit ------------------------------------------------------------------------
 
 

@@ -334,11 +334,11 @@ def _resolved(
 ) -> ExperimentConfig:
     """`config` with what it left open filled in: columns, labels, layers, the hub's commits."""
     options = config.task.model_copy(update=task.resolved(dataset.columns))
-    if getattr(options, "template_date", True) is None and writes_date(
-        read_chat_template(source.folder)
-    ):
+    if hasattr(options, "template_date"):
         # Once and for all: resumed or repeated on another day, it reads the same texts.
-        options = options.model_copy(update={"template_date": today})
+        dated = writes_date(read_chat_template(source.folder))
+        day = (options.template_date or today) if dated else None
+        options = options.model_copy(update={"template_date": day})
     labels: Any = task.facts().get("labels")
     return config.model_copy(
         update={

@@ -22,7 +22,6 @@ from tunesmith.tasks.chat_template import (
     open_thought,
     parted,
     without_thought,
-    writes_date,
 )
 from tunesmith.tasks.control_tokens import THOUGHTS, ControlTokens
 
@@ -48,11 +47,8 @@ class ChatFormat:
         """Raises ModelError when answers can't be separated from the rest, or could not end."""
         self._tokenizer = tokenizer
         self._thinking = thinking
-        own = tokenizer.get_chat_template()
-        self.day = day if writes_date(own) else None
-        """The day whose date the template writes; None where it writes none."""
         self.template = adapted(
-            own,
+            tokenizer.get_chat_template(),
             thinking,
             day,
             lambda template: self._render(_QUESTION, opened=True, template=template),

@@ -19,6 +19,8 @@ Thinking = Literal["off", "keep"]
 _CLOCK = "strftime_now"
 """The function by which a template writes today's date, as transformers offers it."""
 _DATE = re.compile(_CLOCK + r"\(\s*(?P<quote>['\"])(?P<form>[^'\"]*)(?P=quote)\s*\)")
+_ASKED = re.compile(_CLOCK + r"\s+is\s+(not\s+)?defined|\{#.*?#\}", re.DOTALL)
+"""Where a template only asks whether it has the clock, or speaks of it in a comment."""
 _NO_THINKING = "{% set enable_thinking = false %}"
 """Qwen3's variable, which others took over."""
 _THOUGHT = re.compile(r"\s*<think>.*?(</think>\s*|\Z)", re.DOTALL)
@@ -26,7 +28,7 @@ _THOUGHT = re.compile(r"\s*<think>.*?(</think>\s*|\Z)", re.DOTALL)
 
 def writes_date(template: str) -> bool:
     """Whether what the template writes depends on the day."""
-    return _DATE.search(template) is not None
+    return _CLOCK in _ASKED.sub("", template)
 
 
 def adapted(
@@ -39,7 +41,7 @@ def adapted(
     """
     if writes_date(template) and day is not None:
         template = _DATE.sub(lambda call: repr(day.strftime(call["form"])), template)
-        if f"{_CLOCK}(" in template:
+        if writes_date(template):
             raise ModelError(
                 "the model's chat template writes today's date in a way that can't be fixed to one "
                 "day, so its prompts would differ from those it was trained on."
