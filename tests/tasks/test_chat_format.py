@@ -24,7 +24,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from tunesmith.errors import DataError, ModelError
 from tunesmith.tasks.chat import Message
-from tunesmith.tasks.chat_format import ChatFormat
+from tunesmith.tasks.chat_format import LONG_CHAT, ChatFormat
 from tunesmith.tasks.chat_task import encode_turns
 from tunesmith.tasks.chat_template import without_thought, writes_date
 from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
@@ -180,6 +180,70 @@ def test_where_earlier_answers_are_rewritten_each_is_learned_by_itself() -> None
     for name, examples in (("phi-3", 1), ("qwen-3", 2), ("r1", 2), ("mistral-last", 2)):
         (found,) = ChatFormat(chat_tokenizer(FAMILIES[name], TEXTS)).answers([[SYSTEM, *TALK]])
         assert len(encode_turns(found, 1000)) == examples, name
+
+
+def long_chat(exchanges: int, *, thoughts: bool = False) -> list[Message]:
+    turns = [SYSTEM]
+    for n in range(exchanges):
+        thought = f"<think>\nHm {n}.\n</think>\n\n" if thoughts and n % 3 else ""
+        turns += pair(f"What is {n}? ", f"{thought}{'  ' * (n % 2)}It is {n}.\n")
+    return turns
+
+
+@BY_NAME
+@pytest.mark.parametrize("thinking", ["off", "keep"])
+@pytest.mark.parametrize("begin", [0, 1])
+def test_a_long_chat_has_the_very_tokens_of_its_answers_rendered_one_by_one(
+    family: Family, thinking: Any, begin: int
+) -> None:
+    chat_format = ChatFormat(chat_tokenizer(family, TEXTS), thinking)
+    turns = long_chat(LONG_CHAT + 11, thoughts=True)[begin:]
+    (found,) = chat_format.answers([turns])
+    places = [n for n, turn in enumerate(turns) if turn["role"] == "assistant"]
+    alone = [chat_format.answers([turns[: n + 1]], [1])[0] for n in places]
+    assert [[turn] for turn in found] == alone
+    assert [turn.prompt for turn in found] == chat_format.prompts([turns[:n] for n in places])
+    assert chat_format.answers([turns], [3]) == [found[-3:]]
+
+
+def test_a_chat_with_tools_or_a_format_that_counts_turns_has_them_too() -> None:
+    number = "{% if message['role'] == 'user' %}({{ loop.index }}){% endif %}{{ message['content']"
+    counted = CHATML.replace("{{ message['content']", number)
+    longer = CHATML.replace("<|im_end|>", "{% if messages|length > 20 %}!{% endif %}<|im_end|>")
+    tools: list[Message] = []
+    for n in range(LONG_CHAT + 3):
+        tools += [*pair(f"x{n}", "call"), {"role": "tool", "content": f"{n}"}, pair("", "so")[1]]
+    for template in (CHATML, FORGETS, counted, longer):
+        chat_format = ChatFormat(byte_tokenizer(template))
+        for turns in (tools, long_chat(LONG_CHAT + 9), long_chat(30)[1:]):
+            (found,) = chat_format.answers([turns])
+            places = [n for n, turn in enumerate(turns) if turn["role"] == "assistant"]
+            assert [turn.prompt for turn in found] == chat_format.prompts(
+                [turns[:n] for n in places]
+            )
+
+
+@pytest.mark.parametrize("name", ["chatml", "qwen-3"])
+def test_what_is_rendered_of_a_chat_grows_with_its_turns_and_not_their_square(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = chat_tokenizer(FAMILIES[name], TEXTS)
+    task = SupervisedFineTuning(SftOptions())
+    task.prepare_tokenizer(tokenizer)
+    rendered = []
+    render = tokenizer.apply_chat_template
+
+    def counting(turns: list[Message], **settings: Any) -> Any:
+        rendered.append(len(turns))
+        return render(turns, **settings)
+
+    monkeypatch.setattr(tokenizer, "apply_chat_template", counting)
+    row = {"messages": long_chat(1000)}
+    task.encode([row], {"messages": "messages"}, tokenizer, 512)
+    assert sum(rendered) < 25 * 2000
+    rendered.clear()
+    task.token_counts([row], {"messages": "messages"}, tokenizer)
+    assert sum(rendered) <= 3 * 2001
 
 
 # -- thoughts -----------------------------------------------------------------------------------

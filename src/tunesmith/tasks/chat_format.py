@@ -8,7 +8,7 @@ control token after it, which is learned with it and which generation stops at.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import takewhile
@@ -28,6 +28,8 @@ from tunesmith.tasks.control_tokens import THOUGHTS, ControlTokens
 _QUESTION = [{"role": "user", "content": "zq7question"}]
 _ANSWER = "zq8answer"
 """What the format is tried with: words that no template has."""
+LONG_CHAT = 8
+"""Answers from which on a conversation is not rendered anew for each of them."""
 _EMPTY_THOUGHT = re.compile(r"\s*<think>\s*(</think>\s*)?")
 
 
@@ -98,14 +100,33 @@ class ChatFormat:
         texts = [self._prompt(self._hidden(turns)) for turns in conversations]
         return self.control.encode(texts)
 
-    def answers(self, conversations: Sequence[Sequence[Message]]) -> list[list[Turn]]:
-        """Each conversation's answers in their order, with what each of them answers."""
-        texts: list[tuple[str, str]] = []
-        counts = []
-        for conversation in conversations:
-            found = list(self._answers(self._hidden(conversation)))
-            texts += found
-            counts.append(len(found))
+    def answers(
+        self, conversations: Sequence[Sequence[Message]], last: Sequence[int] | None = None
+    ) -> list[list[Turn]]:
+        """Each conversation's answers in their order, with what each of them answers.
+
+        With `last` only so many of them, the last ones of each.
+        """
+        hidden = [self._hidden(turns) for turns in conversations]
+        places = [_answers_in(turns) for turns in hidden]
+        if last is not None:
+            places = [found[-count:] for found, count in zip(places, last, strict=True)]
+        long = {
+            number: turns
+            for number, found in enumerate(places)
+            if len(found) > LONG_CHAT
+            and (turns := self._stitched(hidden[number], found)) is not None
+        }
+        rest = [number for number in range(len(hidden)) if number not in long]
+        short = self._rendered([(hidden[number], places[number]) for number in rest])
+        found = {**long, **dict(zip(rest, short, strict=True))}
+        return [found[number] for number in range(len(hidden))]
+
+    def _rendered(
+        self, wanted: Sequence[tuple[Sequence[Message], Sequence[int]]]
+    ) -> list[list[Turn]]:
+        """The answers at those places of those conversations, each rendered from the begin on."""
+        texts = [self._texts(turns, place) for turns, places in wanted for place in places]
         prompts = self.control.encode([prompt for prompt, _ in texts])
         wholes = self.control.encode([prompt + answer for prompt, answer in texts])
         # Where the answer's begin would merge with the prompt's end, as a line end and the spaces
@@ -118,7 +139,40 @@ class ChatFormat:
             Turn(ids, apart[n] if n in apart else wholes[n][len(ids) :])
             for n, ids in enumerate(prompts)
         )
-        return [[next(turns) for _ in range(count)] for count in counts]
+        return [[next(turns) for _ in places] for _, places in wanted]
+
+    def _stitched(self, turns: Sequence[Message], places: Sequence[int]) -> list[Turn] | None:
+        """The answers at `places` of a long conversation, rendered two exchanges at a time.
+
+        Rendered from the begin on, the work would grow with the square of the turns. So what each
+        prompt adds to the one before is taken from a rendering of these two alone. None where
+        that isn't what the format writes: answers are compared with those rendered from the begin
+        on each time that their number has doubled, and the last.
+        """
+        if any(self.control.marks(turn["content"]) for turn in turns):
+            return None  # which may change tokens far from them
+        lead = list(turns[:1]) if turns[0]["role"] == "system" else []
+        windows = [(turns, places[:2])]
+        for before, place in zip(places, places[2:], strict=False):
+            begin = before + 1
+            while begin > len(lead) and turns[begin]["role"] != "user":
+                begin -= 1
+            window = [*lead, *turns[begin : place + 1]]
+            windows.append((window, _answers_in(window)[-2:]))
+        checked = [n for n in range(len(places)) if n & (n - 1) == 0 or n == len(places) - 1]
+        try:
+            pairs = self._rendered(windows)
+            true = self._rendered([(turns, [places[n] for n in checked])])[0]
+        except ModelError:  # a format that takes whole conversations only
+            return None
+        found = list(pairs[0])
+        for one, other in pairs[1:]:
+            same = _common(one.prompt, other.prompt)
+            kept = len(found[-1].prompt) - (len(one.prompt) - same)
+            if found[-1].answer != one.answer or found[-1].prompt[kept:] != one.prompt[same:]:
+                return None
+            found.append(Turn(found[-1].prompt[:kept] + other.prompt[same:], other.answer))
+        return found if [found[n] for n in checked] == true else None
 
     def fitted(self, turns: Sequence[Message], max_length: int) -> tuple[list[int], bool]:
         """Token ids as `prompts` gives them, and whether they were cut to `max_length`.
@@ -188,12 +242,10 @@ class ChatFormat:
     def _prompt(self, turns: Sequence[Message]) -> str:
         return self._render(turns, opened=True)
 
-    def _answers(self, turns: Sequence[Message]) -> Iterator[tuple[str, str]]:
-        """Prompt and answer of each answer in a conversation."""
-        for number, turn in enumerate(turns):
-            if turn["role"] == "assistant":
-                prompt = self._prompt(turns[:number])
-                yield prompt, self._answer(turns[: number + 1], prompt) + self._end
+    def _texts(self, turns: Sequence[Message], place: int) -> tuple[str, str]:
+        """Prompt and answer of the answer at `place`."""
+        prompt = self._prompt(turns[:place])
+        return prompt, self._answer(turns[: place + 1], prompt) + self._end
 
     def _answer(self, turns: Sequence[Message], prompt: str) -> str:
         """The last turn as it follows `prompt`, without what closes it."""
@@ -231,6 +283,17 @@ class ChatFormat:
             raise ModelError(
                 f"the model's chat template refuses a conversation: {error}"
             ) from error
+
+
+def _answers_in(turns: Sequence[Message]) -> list[int]:
+    """Where in `turns` the answers are."""
+    return [place for place, turn in enumerate(turns) if turn["role"] == "assistant"]
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 _REWRITES = (

@@ -176,7 +176,8 @@ class ChatTask(Task):
 
     def token_counts(self, rows: Sequence[Row], columns: Columns, tokenizer: Any) -> list[int]:
         per_row = [self.conversations(row, columns) for row in rows]
-        turns = self.format(tokenizer).answers([one for found in per_row for one in found])
+        conversations = [one for found in per_row for one in found]
+        turns = self.format(tokenizer).answers(conversations, [1] * len(conversations))
         lengths = iter([len(one[-1].prompt) + len(one[-1].answer) for one in turns])
         return [max(next(lengths) for _ in found) for found in per_row]
 
@@ -287,22 +288,19 @@ def short_answer(answer: str) -> str:
     return said if len(said) <= 20 else ""
 
 
-def encode_turns(
-    turns: Sequence[Turn], max_length: int, *, last: int | None = None
-) -> list[Example]:
+def encode_turns(turns: Sequence[Turn], max_length: int) -> list[Example]:
     """A conversation's answers as examples, cut to `max_length`; with the last answer in the last.
 
     Answers stand in one example as long as each prompt begins with the prompt and the answer before
     it. A format that rewrites earlier turns gives each answer an example of its own, so that it is
-    learned after exactly what it would be asked with. Of the `last` answers only is learned, where
-    their number is given.
+    learned after exactly what it would be asked with.
 
     An example's targets are the tokens of its answers and their ends. `prompt_length` counts the
     tokens before the last answer, `answer_length` those of the longest answer, `length` all, before
     the cut; `whole` says whether nothing was cut, `lost_ends` how many answers lost their end.
     """
     examples: list[Example] = []
-    for chain in _chains(turns if last is None else turns[-last:]):
+    for chain in _chains(turns):
         ids, labels = list(chain[-1].prompt), [IGNORED] * len(chain[-1].prompt)
         for turn in chain[:-1]:
             begin = len(turn.prompt)

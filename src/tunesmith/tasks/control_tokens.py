@@ -51,6 +51,10 @@ class ControlTokens:
         """`hidden` for what is said after a thought, in which none begins or ends any more."""
         return self.hidden(_THOUGHTS.sub(_marked, text) if self._thinks else text)
 
+    def marks(self, text: str) -> bool:
+        """Whether `hidden` put a mark into `text`."""
+        return _MARK in text
+
     def through_first(self, text: str) -> str | None:
         """`text` up to the end of the first control token in it; None where there is none."""
         found = self._pattern.search(text)

@@ -201,9 +201,10 @@ class DirectPreferenceOptimization(ChatTask):
         chat_format = self.format(tokenizer)
         chosen, rejected = (
             [
-                encode_turns(turns, max_length, last=_answers(both[side], start))
-                for (start, both), turns in zip(
-                    pairs, chat_format.answers([both[side] for _, both in pairs]), strict=True
+                encode_turns(turns, max_length)
+                for turns in chat_format.answers(
+                    [both[side] for _, both in pairs],
+                    [_answers(both[side], start) for start, both in pairs],
                 )
             ]
             for side in (0, 1)
