@@ -13,6 +13,7 @@ from tests.tasks.chat_formats import CHATML, FORGETS, byte_tokenizer
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.config.yaml import read_draft
+from tunesmith.errors import DataError
 from tunesmith.experiments.prepare import prepare
 from tunesmith.settings import Settings
 from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
@@ -180,7 +181,9 @@ class Hears(Reporter):
         self.warnings.append(text)
 
 
-def chats(limit: int, *, template: str, answers: Sequence[str]) -> tuple[Training, list[str]]:
+def chats(
+    limit: int, *, template: str, answers: Sequence[str], short: str = "a", judged: int = 1
+) -> tuple[Training, list[str]]:
     """Conversations of these answers, encoded with at most `limit` tokens each; the warnings."""
     tokenizer = byte_tokenizer(template)
     task = SupervisedFineTuning(SftOptions())
@@ -193,14 +196,14 @@ def chats(limit: int, *, template: str, answers: Sequence[str]) -> tuple[Trainin
         )
     ]  # fmt: skip
     last = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answers[-1]}]
-    short = {"_row": 2, "messages": [last[0], {"role": "assistant", "content": "a"}]}
-    rows = [{"_row": 1, "messages": [*turns, *last]}, short]
+    other = {"_row": 2, "messages": [last[0], {"role": "assistant", "content": short}]}
+    rows = [{"_row": 1, "messages": [*turns, *last]}, other]
     reporter = Hears()
     config = ExperimentConfig.model_validate(
         {"model": {"name": "m"}, "task": {"name": "sft"}, "data": {"dataset_name": "d",
          "max_length": limit}}
     )  # fmt: skip
-    data = TrainingData(rows, rows[1:], {"messages": "messages"}, {})
+    data = TrainingData(rows, rows[judged:][:1], {"messages": "messages"}, {})
     nothing: Any = None
     work = Training(config, task, data, nothing, nothing, Path(), reporter, tokenizer=tokenizer)
     encode(work)
@@ -214,7 +217,7 @@ def test_answers_that_lose_their_end_are_counted_with_the_length_to_set() -> Non
     work, warnings = chats(whole - 1, template=CHATML, answers=["x" * 50])
     assert warnings == [
         f"1 of 2 train rows lose the end of an answer to data.max_length={whole - 1} (rows 1): the "
-        "adapter can't learn from them when to stop. "
+        "adapter can't learn from these answers when to stop. "
         f"Set data.max_length={whole} to keep all of them whole."
     ]
     cut = max(work.train_examples or [], key=lambda example: len(example["input_ids"]))
@@ -229,3 +232,41 @@ def test_a_row_of_several_answers_is_learned_whole_where_the_format_rewrites_the
         assert len(work.train_rows or []) == 2
         assert work.rows_per_example == 2 / examples
         assert sum(example["targets"] for example in work.train_examples or []) == 4 + 4 + 2
+
+
+def test_a_row_that_lost_its_answer_is_not_said_to_lose_its_end_too() -> None:
+    _, warnings = chats(60, template=CHATML, answers=["x" * 200, "two"])
+    assert [" train rows lose the end" in warning for warning in warnings] == [True]
+    tokenizer = byte_tokenizer(CHATML)
+    (start,) = (
+        SupervisedFineTuning(SftOptions())
+        .format(tokenizer)
+        .prompts([[{"role": "user", "content": "?"}]])
+    )
+    with pytest.raises(DataError, match="before its answer begins"):
+        chats(len(start), template=CHATML, answers=["a"])
+
+
+def test_on_the_held_out_side_only_what_a_row_is_judged_by_is_warned_of() -> None:
+    """The short answer before the long one ends; the one that is judged does not."""
+    for template, answers in ((CHATML, ["a", "b" * 90]), (FORGETS, ["a", "b" * 90])):
+        whole, _ = chats(400, template=template, answers=answers, judged=0)
+        limit = whole.eval_examples[0]["length"] - 1  # type: ignore[index]
+        _, warnings = chats(limit, template=template, answers=answers, judged=0)
+        assert [warning.rpartition(": ")[2].partition(".")[0] for warning in warnings] == [
+            "the adapter can't learn from these answers when to stop",
+            "they are judged by the whole answer",
+        ]
+        asked = whole.eval_examples[0]["prompt_length"]  # type: ignore[index]
+        _, warnings = chats(asked, template=template, answers=answers, judged=0)
+        assert [("count as wrong" in w, "lose the end" in w) for w in warnings] == [
+            (False, True),
+            (True, False),
+        ]
+    _, warnings = chats(300, template=FORGETS, answers=["x" * 400, "b"], judged=0)
+    assert len(warnings) == 1  # the earlier answer is learned, and not judged
+
+
+def test_an_adapter_that_sees_no_end_of_an_answer_is_said_not_to_learn_it() -> None:
+    _, warnings = chats(30, template=CHATML, answers=["x" * 99], short="y" * 99)
+    assert "the adapter won't learn to stop" in warnings[0]

@@ -306,7 +306,8 @@ class Task(ABC):
         `input_ids` is a list of ids; `targets` the number of targets left after the cut. Where a
         row is learned in several examples, `earlier` has those before the one it is judged by.
         Where answers end with a token: `length` counts the tokens before the cut, `lost_ends` the
-        answers whose end was cut off, `left_out` those that can't be learned.
+        answers whose end was cut off, `kept_ends` those to be learned whose end was not, `left_out`
+        those that can't be learned.
         """
 
     @abstractmethod

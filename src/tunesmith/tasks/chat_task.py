@@ -297,7 +297,8 @@ def encode_turns(turns: Sequence[Turn], max_length: int) -> list[Example]:
 
     An example's targets are the tokens of its answers and their ends. `prompt_length` counts the
     tokens before the last answer, `answer_length` those of the longest answer, `length` all, before
-    the cut; `whole` says whether nothing was cut, `lost_ends` how many answers lost their end.
+    the cut; `whole` says whether nothing was cut, `lost_ends` and `kept_ends` how many answers lost
+    their end, and kept it.
     """
     examples: list[Example] = []
     for chain in _chains(turns):
@@ -318,6 +319,7 @@ def encode_turns(turns: Sequence[Turn], max_length: int) -> list[Example]:
                 "answer_length": max(len(turn.answer) for turn in chain),
                 "length": len(ids),
                 "lost_ends": sum(end > max_length for end in ends),
+                "kept_ends": sum(end <= max_length for end in ends),
             }
         )
     return examples

@@ -225,6 +225,7 @@ class DirectPreferenceOptimization(ChatTask):
             "targets": better["targets"] + worse["targets"] if both else 0,
             "length": max(better["length"], worse["length"]),
             "lost_ends": better["lost_ends"] + worse["lost_ends"],
+            "kept_ends": better["kept_ends"],
             # A format that rewrites earlier turns leaves one answer to compare in one text.
             "left_out": len(chosen) + len(rejected) - 2,
         }

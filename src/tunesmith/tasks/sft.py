@@ -255,6 +255,7 @@ class SupervisedFineTuning(ChatTask):
                     None if answers is None else answers[number],
                     losses[mine],
                     hits[mine],
+                    judged=bool((self._expected(batch, number) != IGNORED).any()),
                 )
 
     def _prediction(
@@ -265,8 +266,13 @@ class SupervisedFineTuning(ChatTask):
         answer: list[int] | None,
         losses: torch.Tensor,
         hits: torch.Tensor,
+        *,
+        judged: bool,
     ) -> Prediction:
-        """What is said of a row, of whose learned tokens `losses` and `hits` are."""
+        """What is said of a row, of whose learned tokens `losses` and `hits` are.
+
+        It isn't `judged`, and wrong, where the length limit left nothing of its answer.
+        """
         chat_format = self.format(tokenizer)
         expected = self.messages(row, columns)[-1]["content"].strip()
         if self.options.thinking == "off":
@@ -279,16 +285,21 @@ class SupervisedFineTuning(ChatTask):
             expected=expected,
             predicted=predicted,
             # What is thought before an answer may be thought in other words.
-            correct=len(losses) > 0
+            correct=judged
             and predicted is not None
             and said_after_thought(predicted) == said_after_thought(expected),
-            confidence=math.exp(-total) if len(losses) else None,
+            confidence=math.exp(-total) if judged else None,
             loss=total / max(len(losses), 1),
             tokens=len(losses),
             tokens_correct=int(hits.sum()),
             scores=(total,),
             ended=None if answer is None else chat_format.ended(answer),
         )
+
+    def _expected(self, batch: Batch, number: int) -> torch.Tensor:
+        """Labels of the answer that a row of the batch is judged by, and of its padding."""
+        labels: torch.Tensor = batch["labels"][number]
+        return labels[batch["prompt_length"][number] :]
 
     def _known(
         self, batch: Batch, tokenizer: Any, sure: torch.Tensor, owners: torch.Tensor
@@ -302,7 +313,7 @@ class SupervisedFineTuning(ChatTask):
         limit, end = self.longest_generated(), self.format(tokenizer).end
         known: dict[int, list[int]] = {}
         for number in range(len(batch["input_ids"])):
-            labels = batch["labels"][number, batch["prompt_length"][number] :]
+            labels = self._expected(batch, number)
             expected = labels[labels != IGNORED].tolist()
             ended = bool(batch["whole"][number]) and expected and expected[-1] == end
             last = sure[owners == number][-len(expected) :]

@@ -73,26 +73,25 @@ def _warn(work: Training, side: str, rows: Sequence[Row], examples: Sequence[Exa
     """Say what the length limit, or the chat format, takes away from rows."""
     limit = work.config.data.max_length
     pairs = list(zip(rows, examples, strict=True))
-    if lost := [row for row, example in pairs if not _learned(example)]:
+    used = _learned if side == "train" else _judged
+    if lost := [row for row, example in pairs if not used(example)]:
         work.reporter.warning(
             f"{len(lost)} of {len(rows)} {side} rows are longer than data.max_length={limit} "
             f"tokens up to their answer ({_shown(lost)}); "
             + ("they are not trained on." if side == "train" else "they count as wrong.")
         )
-    cut = [(row, example) for row, example in pairs if _lost_ends(example)]
+    cut = [
+        (row, example)
+        for row, example in pairs
+        if used(example) and any(part.get("lost_ends") for part in _parts(example, side))
+    ]
     if cut:
-        needed = max(part["length"] for _, example in cut for part in _parts(example))
+        needed = max(part["length"] for _, example in cut for part in _parts(example, side))
         work.reporter.warning(
             f"{len(cut)} of {len(rows)} {side} rows lose the end of an answer to "
             f"data.max_length={limit} ({_shown([row for row, _ in cut])}): "
-            + (
-                "the adapter won't learn to stop"
-                if len(cut) == len(rows)
-                else "the adapter can't learn from them when to stop"
-                if side == "train"
-                else "they are judged by the whole answer"
-            )
-            + f". Set data.max_length={needed} to keep all of them whole."
+            f"{_without_ends(work, side, examples)}. "
+            f"Set data.max_length={needed} to keep all of them whole."
         )
     if left := [row for row, example in pairs if example.get("left_out")]:
         work.reporter.warning(
@@ -101,13 +100,26 @@ def _warn(work: Training, side: str, rows: Sequence[Row], examples: Sequence[Exa
         )
 
 
-def _parts(example: Example) -> list[Example]:
-    return [*example.get("earlier", ()), example]
+def _without_ends(work: Training, side: str, examples: Sequence[Example]) -> str:
+    """What it means that answers lose their end."""
+    if side == "evaluation":
+        if work.task.judged_by_text:
+            return "they are judged by the whole answer"
+        return "they are judged by what is left of it"
+    if any(part.get("kept_ends") for example in examples for part in _parts(example)):
+        return "the adapter can't learn from these answers when to stop"
+    return "the adapter won't learn to stop"
 
 
-def _lost_ends(example: Example) -> int:
-    """Answers that lose their end to the length limit."""
-    return sum(part.get("lost_ends", 0) for part in _parts(example))
+def _parts(example: Example, side: str = "train") -> list[Example]:
+    """What of a row is used on that side: all of its examples, or the one it is judged by."""
+    return [*example.get("earlier", ()), example] if side == "train" else [example]
+
+
+def _judged(example: Example) -> bool:
+    """Whether something of the answer that a row is judged by is left."""
+    asked = example.get("prompt_length", 0)
+    return bool(example["targets"]) and asked < len(example["input_ids"])
 
 
 def _shown(rows: Sequence[Row]) -> str:

@@ -116,8 +116,9 @@ SENTENCES = N_(
     "{n} of {m} {kind} rows lose the end of an answer to data.max_length={limit} ({where}): "
     "{why}. Set data.max_length={needed} to keep all of them whole.",
     "the adapter won't learn to stop",
-    "the adapter can't learn from them when to stop",
+    "the adapter can't learn from these answers when to stop",
     "they are judged by the whole answer",
+    "they are judged by what is left of it",
     "the chat format rewrites earlier turns: of {n} of {m} {kind} rows only the last answer "
     "is compared ({where}).",
 )
