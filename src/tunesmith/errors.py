@@ -28,12 +28,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from itertools import islice
 from typing import Any
 
 from rapidfuzz import fuzz, process
 
-_UNSET = object()
+
+class _Unset(Enum):
+    """What stands for a value that isn't known; the same object in every process."""
+
+    UNSET = "unset"
+
+
+_UNSET = _Unset.UNSET
 
 LONGEST_NAME = 200
 """Characters up to which a name is compared with others, and shown in a message."""

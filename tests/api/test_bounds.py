@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,12 @@ from tests.api.test_train import problem
 
 from tunesmith.api.computing import Computing
 from tunesmith.api.places import without_places
-from tunesmith.api.problems import TooLongError, UnavailableError, error_response
+from tunesmith.api.problems import (
+    DiskFullError,
+    TooLongError,
+    UnavailableError,
+    error_response,
+)
 from tunesmith.data.versions.store import Versions
 from tunesmith.errors import ConfigError, DataError, Problem
 from tunesmith.experiments.datasets import (
@@ -71,6 +77,18 @@ def test_what_takes_too_long_is_ended_and_what_is_killed_is_told(settings: Setti
         computing.run(inspect_data, "nowhere.csv", settings)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         computing.run(divmod, 1, 0)
+    with pytest.raises(DiskFullError):
+        computing.run(Path("/dev/full").write_text, "x")
+    with pytest.raises(UnavailableError, match="memory was used up"):
+        computing.run(bytes, 2**62)
+    most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(UnavailableError, match="can't start another process"):
+            computing.run(os.getpid)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    assert computing.run(os.getpid)
     computing.close()
     with pytest.raises(UnavailableError, match="stopping"):
         computing.run(time.sleep, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import time
 from collections.abc import Callable
 from typing import Any
@@ -155,6 +156,12 @@ def test_patterns_of_a_field_are_bounded_together() -> None:
 def test_modules_that_are_saved_whole_are_names() -> None:
     assert not problems_with(lora={"modules_to_save": ["encoder.layer_1"]})
     assert problems_with(lora={"modules_to_save": ["(a+)+b"]})
+
+
+def test_a_problem_without_a_value_has_none_in_another_process_either() -> None:
+    problem = pickle.loads(pickle.dumps(Problem("data", "is wrong")))  # noqa: S301 - our own
+    assert str(problem) == "data: is wrong"
+    assert problem == Problem("data", "is wrong")
 
 
 def test_the_nearest_name_is_looked_for_within_bounds() -> None:

@@ -17,11 +17,12 @@ from typing import Any
 import pyarrow as pa
 
 from tunesmith.api.places import problem_without_places
+from tunesmith.api.problems import known
 from tunesmith.api.uploaded import named_by_content
 from tunesmith.config.yaml import Draft, read_draft
 from tunesmith.data.reading.rows import ROW
 from tunesmith.data.writing import write_table
-from tunesmith.errors import ConfigError, DataError, Problem, TunesmithError
+from tunesmith.errors import ConfigError, DataError, Problem
 from tunesmith.experiments.confinement import confinement_problems, hub_problems
 from tunesmith.experiments.datasets import Sender, check_data, import_data, inquire, open_versions
 from tunesmith.experiments.inspection import check_configuration, inspect_data
@@ -60,13 +61,15 @@ def work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the API, which ends this
     # Should the API be killed, nobody is left to end this: the system does.
     most = int(seconds * (os.cpu_count() or 1)) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    limit = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    if limit == resource.RLIM_INFINITY or most < limit:
+        resource.setrlimit(resource.RLIMIT_CPU, (most, most))
     try:
         outcome: tuple[str, Any] = ("value", function(*given, **named))
-    except TunesmithError as error:
-        outcome = ("error", error)
-    except Exception:  # noqa: BLE001 - it goes to the log of the API, with its place
-        outcome = ("unexpected", traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 - it goes to the log of the API, with its place
+        # What caused it doesn't go along: a full disk is told from it here.
+        meant = known(error)
+        outcome = ("error", meant) if meant else ("unexpected", traceback.format_exc())
     sender.send(outcome)
 
 

@@ -12,10 +12,11 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
 from tunesmith.api.computations import work
-from tunesmith.api.problems import TooLongError, UnavailableError
+from tunesmith.api.problems import MEMORY_FULL, TooLongError, UnavailableError, log
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,16 +52,7 @@ class Computing:
         is no longer at work; UnavailableError when its process ended in another way, as where the
         memory was used up.
         """
-        receiver, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(
-            target=work, args=(sender, self._seconds, function, given, named), daemon=True
-        )
-        with self._lock:
-            if self._closed:
-                raise UnavailableError("the API is stopping and takes no more work.")
-            process.start()
-            self._running.add(process)
-        sender.close()
+        receiver, process = self._begin((self._seconds, function, given, named))
         try:
             if not receiver.poll(self._seconds):
                 raise TooLongError(
@@ -70,10 +62,7 @@ class Computing:
                 )
             kind, outcome = receiver.recv()
         except (EOFError, OSError):
-            raise UnavailableError(
-                "The process that read the data ended before it was done; most probably the memory "
-                "was used up. Send fewer rows."
-            ) from None
+            raise UnavailableError(MEMORY_FULL) from None
         finally:
             receiver.close()
             process.kill()  # it has answered, or is not to
@@ -85,6 +74,26 @@ class Computing:
         if kind == "unexpected":
             raise RuntimeError(outcome)
         return outcome  # type: ignore[no-any-return]
+
+    def _begin(self, asked: tuple[Any, ...]) -> tuple[Connection, Any]:
+        """A process at work on what is asked, and where it will answer. Raises UnavailableError."""
+        receiver = None
+        try:
+            receiver, sender = self._context.Pipe(duplex=False)
+            with sender, self._lock:
+                if self._closed:
+                    raise UnavailableError("the API is stopping and takes no more work.")
+                process = self._context.Process(target=work, args=(sender, *asked), daemon=True)
+                process.start()
+                self._running.add(process)
+        except (OSError, EOFError) as error:  # no process, memory or file is left to be had
+            if receiver is not None:
+                receiver.close()
+            log.error("no process can be started: %s", error)
+            raise UnavailableError(
+                "The server can't start another process now; ask again in a moment."
+            ) from error
+        return receiver, process
 
     def close(self) -> None:
         """End what is at work; nothing begins any more."""

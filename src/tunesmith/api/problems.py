@@ -56,6 +56,11 @@ DISK_FULL = (
     "shows what may go."
 )
 
+MEMORY_FULL = (
+    "The process that read the data ended before it was done; most probably the memory was used "
+    "up. Send fewer rows."
+)
+
 SHOWN = 200
 """Characters of a wrong value that are sent back."""
 
@@ -129,7 +134,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(TunesmithError, _tunesmith_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(OSError, _os_error)
+    app.add_exception_handler(OSError, _system_error)
+    app.add_exception_handler(MemoryError, _system_error)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -161,10 +167,9 @@ def error_response(
     error: TunesmithError, instance: str = "", settings: Settings | None = None
 ) -> Response:
     """The answer for one of our errors, without the folders that `settings` name."""
-    if isinstance(error, StorageError) and is_disk_full(error):
-        log.error("%s", error)
-        error = DiskFullError(DISK_FULL)
-    found = next((known for known in KINDS if isinstance(error, known[0])), None)
+    if isinstance(error, StorageError):
+        error = known(error) or error
+    found = next((each for each in KINDS if isinstance(error, each[0])), None)
     if found is None:
         return unexpected_response(error, instance)
     _, status, name, title = found
@@ -200,6 +205,19 @@ def unexpected_response(error: BaseException, instance: str = "") -> Response:
         f"Something went wrong that should not; the log of the API has it as error {number}.",
         instance=instance,
     )
+
+
+def known(error: BaseException) -> TunesmithError | None:
+    """What `error` is to whoever asks: our own error, a full disk, too little memory, or None."""
+    if isinstance(error, DiskFullError):
+        return error
+    if is_disk_full(error):
+        log.error("%s", error)
+        return DiskFullError(DISK_FULL)
+    if isinstance(error, MemoryError):
+        log.error("too little memory: %s", error)
+        return UnavailableError(MEMORY_FULL)
+    return error if isinstance(error, TunesmithError) else None
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -265,10 +283,9 @@ async def _tunesmith_error(request: Request, error: Exception) -> Response:
     return error_response(error, request.url.path, service and service.settings)
 
 
-async def _os_error(request: Request, error: Exception) -> Response:
-    if is_disk_full(error):
-        log.error("%s", error)
-        return error_response(DiskFullError(DISK_FULL), request.url.path)
+async def _system_error(request: Request, error: Exception) -> Response:
+    if (meant := known(error)) is not None:
+        return error_response(meant, request.url.path)
     return unexpected_response(error, request.url.path)
 
 
