@@ -15,7 +15,7 @@ from tests.api.test_train import problem
 
 from tunesmith.api.app import ROUTERS
 from tunesmith.api.bodies import read_json_object
-from tunesmith.api.deps import take_short_turn, take_turn
+from tunesmith.api.deps import take_light_turn, take_short_turn, take_turn
 from tunesmith.api.turns import MOST_SHORT, Turns
 
 
@@ -33,10 +33,11 @@ def test_every_route_that_reads_a_free_body_takes_a_turn() -> None:
         calls = list(needed(route.dependant))
         if read_json_object in calls:
             reading.append(route.path)
-            if not {take_turn, take_short_turn} & set(calls):
+            if not {take_turn, take_light_turn, take_short_turn} & set(calls):
                 without.append(f"{route.methods} {route.path}")
             # Who sends slowly must not hold a turn: the body is there before it is taken.
-            first = next(c for c in calls if c in (read_json_object, take_turn, take_short_turn))
+            turns = (take_turn, take_light_turn, take_short_turn)
+            first = next(c for c in calls if c in (read_json_object, *turns))
             assert first is read_json_object, route.path
     assert {"/train", "/sweeps", "/configuration/check"} <= set(reading)
     assert without == []
@@ -48,7 +49,10 @@ def test_who_submits_waits_for_its_own_kind_only(api: Api, config: dict[str, Any
     api.service.short_turns._patience = 0.05
     # What checks data holds every turn of its own.
     api.service.turns._free._value = 0
-    problem(api.post("/configuration/resolve", json=config), 503)
+    problem(api.post("/configuration/check", json=config), 503)
+    for route in ("resolve", "estimate"):
+        assert api.post(f"/configuration/{route}", json=config).status_code == 200
+    assert api.post("/configuration/parse", json={"yaml": "a: 1"}).status_code == 200
     assert api.post("/train", json=config).status_code == 202
     # Others that submit hold all of these.
     api.service.short_turns._free._value = 0

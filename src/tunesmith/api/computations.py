@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
@@ -23,6 +24,7 @@ from tunesmith.config.yaml import Draft, read_draft
 from tunesmith.data.reading.rows import ROW
 from tunesmith.data.writing import write_table
 from tunesmith.errors import ConfigError, DataError, Problem
+from tunesmith.experiments.comparison import compare_experiments
 from tunesmith.experiments.confinement import confinement_problems, hub_problems
 from tunesmith.experiments.datasets import Sender, check_data, import_data, inquire, open_versions
 from tunesmith.experiments.inspection import check_configuration, inspect_data
@@ -31,11 +33,18 @@ from tunesmith.experiments.versions import compare_versions
 from tunesmith.settings import Settings
 from tunesmith.tasks.values import no_formula
 from tunesmith.tracking.column_types import to_json
-from tunesmith.tracking.entities import DatasetVersion
+from tunesmith.tracking.compare import Comparison
+from tunesmith.tracking.entities import DatasetVersion, Experiment
 from tunesmith.tracking.store import Store
 
 SHOWN_VALUE = 2000
-"""Characters of a value that are shown."""
+"""Characters of a text that are shown."""
+
+SHOWN_NESTED = 20_000
+"""Characters of JSON up to which a list or a mapping is shown as what it is."""
+
+SHOWN_ROWS = 4_000_000
+"""Characters of JSON after which no more rows are shown."""
 
 
 @dataclass(frozen=True)
@@ -165,23 +174,39 @@ def compare(old: str, new: str, settings: Settings, examples: int) -> dict[str, 
 
 
 def first_rows(version: DatasetVersion, settings: Settings, rows: int) -> list[dict[str, Any]]:
-    """The first rows of each split: `split`, `row` and `values`, of which long ones are cut."""
-    return [
-        {
-            "split": split,
-            "row": row[ROW],
-            "values": {key: shown_value(row[key]) for key in row if key != ROW},
-        }
-        for split, table in open_versions(settings).read(version, rows).items()
-        for row in table.to_pylist()
-    ]
+    """The first rows of each split: `split`, `row` and `values`, of which long ones are cut.
+
+    Fewer where they are very long.
+    """
+    shown = []
+    tables = open_versions(settings).read(version, rows)
+    for split, table in tables.items():
+        left = SHOWN_ROWS // len(tables)
+        for number in range(table.num_rows):
+            [row] = table.slice(number, 1).to_pylist()
+            values = {key: shown_value(row[key]) for key in row if key != ROW}
+            left -= len(json.dumps(values, ensure_ascii=False))
+            if left < 0:
+                break
+            shown.append({"split": split, "row": row[ROW], "values": values})
+    return shown
 
 
 def shown_value(value: Any) -> Any:
     """`value` as JSON, cut where it is long."""
     if isinstance(value, str) and len(value) > SHOWN_VALUE:
         return value[: SHOWN_VALUE - 1] + "…"
-    return to_json(value)
+    found = to_json(value)
+    if isinstance(found, list | dict):
+        text = json.dumps(found, ensure_ascii=False)
+        if len(text) > SHOWN_NESTED:
+            return text[: SHOWN_VALUE - 1] + "…"
+    return found
+
+
+def compare_trained(experiments: Sequence[Experiment], settings: Settings) -> Comparison:
+    """Experiments beside each other. Raises as `compare_experiments` does."""
+    return compare_experiments(experiments, settings)
 
 
 def _confined(values: Mapping[str, Any], settings: Settings, *, hub: bool) -> Draft:

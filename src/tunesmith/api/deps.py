@@ -129,6 +129,16 @@ TurnDep = Annotated[None, Depends(take_turn, scope="function")]
 """The last parameter of its handler: a body that comes slowly shall not hold a turn."""
 
 
+async def take_light_turn(service: ServiceDep, _: Viewer) -> AsyncIterator[None]:
+    """A turn for what takes little; checks of whole datasets can't keep it. Raises BusyError."""
+    async with service.light_turns.take():
+        yield
+
+
+LightTurnDep = Annotated[None, Depends(take_light_turn, scope="function")]
+"""The last parameter of its handler, likewise."""
+
+
 async def take_short_turn(service: ServiceDep, _: Member) -> AsyncIterator[None]:
     """A turn among what takes little time; what takes long can't keep it. Raises BusyError."""
     async with service.short_turns.take():

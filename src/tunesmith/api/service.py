@@ -12,7 +12,7 @@ from tunesmith.api.computing import Computing
 from tunesmith.api.prometheus import Measurements
 from tunesmith.api.reports import Reports
 from tunesmith.api.schemas.experiments import Broker
-from tunesmith.api.turns import MOST_SHORT, SHORT_PATIENCE, Turns
+from tunesmith.api.turns import MOST_LIGHT, MOST_SHORT, SHORT_PATIENCE, Turns
 from tunesmith.jobs.maintenance import Maintenance
 from tunesmith.jobs.queue import Notifier
 from tunesmith.serving.companion import Companion
@@ -36,7 +36,9 @@ class Service:
     notifier: Notifier
     maintenance: Maintenance
     turns: Turns
-    """Of requests that read data, or whose bodies need long to be understood."""
+    """Of requests that read whole datasets."""
+    light_turns: Turns
+    """Of those that look at a text or a few rows: never behind the others."""
     short_turns: Turns
     """Of those that submit: never behind the others."""
     computing: Computing
@@ -74,8 +76,8 @@ class Service:
         short_turns = Turns(MOST_SHORT, SHORT_PATIENCE)
         return cls(
             settings, store, authenticator, measurements, notifier, maintenance,
-            turns, short_turns, computing, Reports(settings, turns, computing), copies,
-            Companion(settings), HubSearch(),
+            turns, Turns(MOST_LIGHT), short_turns, computing, Reports(settings, turns, computing),
+            copies, Companion(settings), HubSearch(),
         )  # fmt: skip
 
     def start(self) -> None:

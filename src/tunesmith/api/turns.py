@@ -17,6 +17,9 @@ MOST = 2
 PATIENCE = 3.0
 """Seconds that one waits for its turn."""
 
+MOST_LIGHT = 4
+"""So many requests are worked on at once that look at no more than a text or a few rows."""
+
 MOST_SHORT = 4
 """So many requests are worked on at once that take tens of milliseconds, such as submitting."""
 

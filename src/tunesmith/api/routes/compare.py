@@ -6,10 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from tunesmith.api.deps import SettingsDep, StoreDep, Viewer, find_experiment
+from tunesmith.api import computations
+from tunesmith.api.deps import ServiceDep, StoreDep, TurnDep, Viewer, find_experiment
 from tunesmith.api.documentation import errors
 from tunesmith.api.schemas.compare import ExperimentComparison
-from tunesmith.experiments.comparison import FEWEST, MOST, compare_experiments
+from tunesmith.experiments.comparison import FEWEST, MOST
 
 router = APIRouter(prefix="/experiments", tags=["experiments"])
 
@@ -17,8 +18,9 @@ router = APIRouter(prefix="/experiments", tags=["experiments"])
 @router.get("/compare", responses=errors(404), summary="Compare experiments")
 def compare(
     store: StoreDep,
-    settings: SettingsDep,
+    service: ServiceDep,
     _: Viewer,
+    _turn: TurnDep,
     ids: Annotated[
         list[str],
         Query(
@@ -34,4 +36,5 @@ def compare(
     what differs in configuration, environment and data, and seeds grouped. Curves are in
     GET /experiments/{experiment_id}/metrics."""
     found = [find_experiment(id_, store) for id_ in ids]
-    return ExperimentComparison.model_validate(compare_experiments(found, settings))
+    compared = service.computing.run(computations.compare_trained, found, service.settings)
+    return ExperimentComparison.model_validate(compared)

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from tunesmith.api import computations
-from tunesmith.api.deps import JsonObject, ServiceDep, SettingsDep, StoreDep, TurnDep, Viewer
+from tunesmith.api.deps import (
+    JsonObject,
+    LightTurnDep,
+    ServiceDep,
+    SettingsDep,
+    StoreDep,
+    TurnDep,
+    Viewer,
+)
 from tunesmith.api.documentation import (
     BODY,
     EXAMPLE,
@@ -173,7 +181,7 @@ def _confined(values: dict[str, Any], settings: Settings) -> Draft:
 
 
 @router.post("/parse", responses=errors(*BODY), summary="Read a configuration in YAML")
-def parse(_: Viewer, given: YamlText, _turn: TurnDep) -> ParsedConfiguration:
+def parse(_: Viewer, given: YamlText, _turn: LightTurnDep) -> ParsedConfiguration:
     """What a text says as JSON, and every problem of its fields; data and model aren't looked at.
 
     Text that isn't YAML is 422, with its line.
@@ -190,7 +198,7 @@ def parse(_: Viewer, given: YamlText, _turn: TurnDep) -> ParsedConfiguration:
     openapi_extra=configuration_body(EXAMPLE),
     summary="Fill in the defaults",
 )
-def resolve(_: Viewer, values: JsonObject, _turn: TurnDep) -> Resolved:
+def resolve(_: Viewer, values: JsonObject, _turn: LightTurnDep) -> Resolved:
     """The complete configuration, as JSON and as YAML, without a look at data or model."""
     config = read_draft(values).config()
     text = to_yaml(config)
@@ -205,7 +213,7 @@ def resolve(_: Viewer, values: JsonObject, _turn: TurnDep) -> Resolved:
     summary="Estimate memory and time",
 )
 def estimate(
-    _: Viewer, values: JsonObject, settings: SettingsDep, store: StoreDep, _turn: TurnDep
+    _: Viewer, values: JsonObject, settings: SettingsDep, store: StoreDep, _turn: LightTurnDep
 ) -> Estimate:
     """What a training will take, before it is trained; nothing is fetched, no data are read.
 

@@ -10,7 +10,15 @@ from starlette.concurrency import run_in_threadpool
 
 from tunesmith.api import computations
 from tunesmith.api.computations import SHOWN_VALUE, Sent
-from tunesmith.api.deps import AuditDep, Member, ServiceDep, SettingsDep, TurnDep, Viewer
+from tunesmith.api.deps import (
+    AuditDep,
+    LightTurnDep,
+    Member,
+    ServiceDep,
+    SettingsDep,
+    TurnDep,
+    Viewer,
+)
 from tunesmith.api.documentation import BODY, errors, unchanged
 from tunesmith.api.etag import conditional
 from tunesmith.api.schemas.base import TEXT
@@ -265,11 +273,13 @@ def preview(
     number: Number,
     service: ServiceDep,
     _: Viewer,
+    _turn: LightTurnDep,
     rows: Annotated[int, Query(ge=1, le=1000, description="Rows of each split.")] = 10,
 ) -> Preview:
-    """The first rows of each split, as they were imported; long texts are cut."""
+    """The first rows of each split, as they were imported; long texts are cut, and of very long
+    rows fewer are shown."""
     found = _find(f"{name}@{number}", service.settings)
-    first = computations.first_rows(found, service.settings, rows)
+    first = service.computing.run(computations.first_rows, found, service.settings, rows)
     return Preview(
         reference=found.reference,
         columns=list(found.columns),
