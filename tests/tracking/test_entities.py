@@ -43,6 +43,12 @@ def test_a_new_experiment_waits_since_now_in_utc() -> None:
         ({"offset": -1}, "offset", "must not be negative; got -1"),
         ({"name": "a" * 1001}, "name", "too long; accepted: at most 1,000 characters"),
         ({"text": "a " * 501}, "text", "too long"),
+        (
+            {"text": " ".join(map(str, range(33)))},
+            "text",
+            "got 33; accepted: at most 32",
+        ),
+        ({"tags": ("a",) * 33}, "tag", "too many are looked for"),
         ({"start_date": datetime(2026, 1, 1)}, "start_date", "no zone"),  # noqa: DTZ001
         ({"end_date": datetime(2026, 1, 1)}, "end_date", "no zone"),  # noqa: DTZ001
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,6 +21,9 @@ SORT_KEYS = ("created_at", "name", "train_runtime", "eval_accuracy")
 
 LONGEST_SEARCH = 1000
 """Most characters of a text that is looked for: databases refuse patterns of any length."""
+
+MOST_WORDS = 32
+"""Most different words, and most tags, that are looked for together: each is a query of its own."""
 
 
 class ExperimentStatus(StrEnum):
@@ -200,7 +203,7 @@ class Filters:
     `created_at` and False for the rest.
 
     Raises ConfigError with every problem: an unknown sort key, a time without a zone, a negative
-    limit or offset, a text of more than 1,000 characters.
+    limit or offset, a text of more than 1,000 characters, more than 32 words or tags.
     """
 
     name: str | None = None
@@ -253,10 +256,7 @@ class Filters:
                     )
                 )
         texts = {name: getattr(self, name) for name in ("name", "model", "dataset", "text")}
-        for name, text in (*texts.items(), *(("tag", tag) for tag in self.tags)):
-            if len(text or "") > LONGEST_SEARCH:
-                accepted = f"at most {LONGEST_SEARCH:,} characters"
-                problems.append(Problem(name, "the text is too long", accepted=accepted))
+        problems += search_problems(texts, self.tags)
         for name, number in (("limit", self.limit), ("offset", self.offset)):
             if number is not None and number < 0:
                 problems.append(Problem(name, "must not be negative", value=number))
@@ -267,6 +267,26 @@ class Filters:
     def descending(self) -> bool:
         """The direction, `desc` or the sort key's default."""
         return self.sort_by == "created_at" if self.desc is None else self.desc
+
+
+def words_of(text: str | None) -> tuple[str, ...]:
+    """The different words that are looked for, in their order."""
+    return tuple(dict.fromkeys((text or "").split()))
+
+
+def search_problems(texts: Mapping[str, str | None], tags: Collection[str]) -> list[Problem]:
+    """What is wrong with texts and tags that are looked for: too long, or too many."""
+    problems = []
+    for name, text in (*texts.items(), *(("tag", tag) for tag in tags)):
+        if len(text or "") > LONGEST_SEARCH:
+            accepted = f"at most {LONGEST_SEARCH:,} characters"
+            problems.append(Problem(name, "the text is too long", accepted=accepted))
+    for name, words in (("text", words_of(texts.get("text"))), ("tag", tags)):
+        if len(words) > MOST_WORDS:
+            accepted = f"at most {MOST_WORDS}"
+            problem = Problem(name, "too many are looked for", value=len(words), accepted=accepted)
+            problems.append(problem)
+    return problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

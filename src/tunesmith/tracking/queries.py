@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from tunesmith.tracking.containing import contains
-from tunesmith.tracking.entities import Filters
+from tunesmith.tracking.entities import Filters, words_of
 from tunesmith.tracking.tables import experiments
 from tunesmith.tracking.tags import has_tag, has_tag_with
 
@@ -68,7 +68,7 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.text:
         conditions += [
             or_(*(contains(columns[name], word) for name in _SEARCHED), has_tag_with(word))
-            for word in filters.text.split()
+            for word in words_of(filters.text)
         ]
     conditions += [has_tag(tag) for tag in filters.tags if tag.strip()]
     if filters.owner is not None:

@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from tunesmith.errors import ConfigError, Problem
-from tunesmith.tracking.entities import LONGEST_SEARCH, utc_now
+from tunesmith.errors import ConfigError
+from tunesmith.tracking.entities import search_problems, utc_now
 
 
 class Stage(StrEnum):
@@ -139,7 +139,8 @@ class AdapterFilters:
     """Which registered adapters to list, by name. What is None filters nothing.
 
     `model`, `task` and `stage` are asked of one version: a name is listed where one of its versions
-    has all of them. Raises ConfigError for a text of more than 1,000 characters.
+    has all of them. Raises ConfigError for a text of more than 1,000 characters, more than
+    32 words or tags.
     """
 
     text: str | None = None
@@ -159,11 +160,5 @@ class AdapterFilters:
 
     def __post_init__(self) -> None:
         texts = {name: getattr(self, name) for name in ("text", "model", "task", "language")}
-        accepted = f"at most {LONGEST_SEARCH:,} characters"
-        problems = [
-            Problem(name, "the text is too long", accepted=accepted)
-            for name, text in (*texts.items(), *(("tag", tag) for tag in self.tags))
-            if len(text or "") > LONGEST_SEARCH
-        ]
-        if problems:
+        if problems := search_problems(texts, self.tags):
             raise ConfigError(problems)

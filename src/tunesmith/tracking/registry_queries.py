@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, sel
 
 from tunesmith.errors import NotFoundError, StateError, nearest, shorten
 from tunesmith.tracking.containing import contains
+from tunesmith.tracking.entities import words_of
 from tunesmith.tracking.registry_entities import AdapterFilters, AdapterVersion, Stage
 from tunesmith.tracking.tables import adapter_tags, adapter_versions, adapters, experiments
 from tunesmith.tracking.tags import folded
@@ -25,7 +26,7 @@ def conditions(filters: AdapterFilters) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [
         _A.name.in_(select(_T.name).where(_T.folded == folded(tag))) for tag in filters.tags
     ]
-    for word in (filters.text or "").split():
+    for word in words_of(filters.text):
         tagged = select(_T.name).where(contains(_T.folded, folded(word)))
         versions = select(_V.name).where(or_(*(contains(each, word) for each in _SEARCHED)))
         own = (contains(each, word) for each in (_A.name, _A.description, _A.language))

@@ -42,6 +42,7 @@ SENTENCES = N_(
     "experiments can't be sorted by this",
     "the time has no zone",
     "the text is too long",
+    "too many are looked for",
     "at most {n} characters",
     "must not be negative",
     "must be a date or time such as 2026-01-31 or 2026-01-31T12:00:00Z",
