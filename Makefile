@@ -17,7 +17,7 @@ SERVICES := $(PYTHON) scripts/services.py $(foreach name,$(PROFILES),--profile $
   data-versions example-data start stop start-services stop-services \
   restart-services logs-services images-quick images images-cuda prove-images k8s-quick-deploy \
   k8s-port-forward k8s-dashboard k8s-status k8s-logs k8s-scale k8s-cleanup translations screenshots \
-  bench chaos fuzz test test-architectures lint format
+  bench chaos fuzz test test-slow test-architectures lint format
 
 help:  ## list every target
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-18s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -143,8 +143,11 @@ chaos: environment-dev  ## kill, double, fill up every part, ROUNDS=50 times eac
 	@TUNESMITH_CHAOS_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/chaos --timeout 36000 -n 3 $(ARGS)
 
 # Waiting threads sleep: those that spin slow down what runs beside them.
-test: environment-dev  ## every test; ARGS="-k config" passes flags to pytest
+test: environment-dev  ## every test but the slow ones; ARGS="-k config" passes flags to pytest
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-slow: environment-dev  ## the slow ones: the starters to their end, all services started and killed
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
 
 # Each family's outcome goes into the page, of those that ran.
 test-architectures: environment-dev  ## train tiny models of every family, write docs/architectures.md; long

@@ -96,7 +96,7 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-LONGEST = ("tests/ui/", "tests/test_starter", "tests/chaos/", "tests/api/test_schemathesis")
+LONGEST = ("tests/ui/", "tests/test_starter", "tests/api/test_schemathesis")
 
 
 def pytest_configure() -> None:

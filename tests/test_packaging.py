@@ -218,6 +218,7 @@ def test_set_up_leaves_a_folder_alone_that_is_no_environment(tmp_path: Path) -> 
     assert precious.exists()
 
 
+@pytest.mark.slow
 def test_a_failed_installation_is_not_taken_for_a_finished_one(tmp_path: Path) -> None:
     project = bare_project(tmp_path)
     nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}

@@ -102,6 +102,7 @@ def test_a_short_starter_training_beats_the_untrained_model(starter: TrainedExpe
     assert starter.metrics["eval_accuracy"] > score["baseline"]["value"]
 
 
+@pytest.mark.slow
 def test_the_starters_merged_model_and_graph_agree_with_the_adapter_on_every_held_out_label(
     starter: TrainedExperiment, kept: Settings, tmp_path: Path
 ) -> None:
@@ -111,6 +112,7 @@ def test_the_starters_merged_model_and_graph_agree_with_the_adapter_on_every_hel
         assert done.agreement.largest < 1e-3
 
 
+@pytest.mark.slow
 def test_the_gguf_chat_model_is_converted_once_and_learns(
     smollm: TrainedExperiment, kept: Settings
 ) -> None:
@@ -121,6 +123,7 @@ def test_the_gguf_chat_model_is_converted_once_and_learns(
     assert smollm.metrics["reload_verified"] is True
 
 
+@pytest.mark.slow
 def test_the_chat_adapters_gguf_answers_in_llama_cpp_as_the_adapter_does(
     smollm: TrainedExperiment, kept: Settings, tmp_path: Path
 ) -> None:

@@ -31,7 +31,7 @@ from tunesmith.tracking.store import Store
 from tunesmith.training.reporter import Phase
 
 ROUNDS = int(os.environ.get("TUNESMITH_CHAOS_ROUNDS", "1"))
-"""Faults of each kind: 1 in the test suite, on one database; else half on each."""
+"""Faults of each kind: 1 on one database; more are made half on each."""
 
 PATIENCE = 180.0
 """Seconds after which what never comes is given up."""
@@ -43,14 +43,9 @@ STARTED = "phase: loading model"
 
 
 def on(database: str) -> pytest.MarkDecorator:
-    """The `database` of a test in the test suite; more rounds are made on both."""
+    """The `database` of a single round; more rounds are made on both."""
     both = ("sqlite", "postgresql")
     return pytest.mark.parametrize("cluster", both if ROUNDS > 1 else (database,), indirect=True)
-
-
-def only_many(instead: str) -> pytest.MarkDecorator:
-    """A test that `make chaos` alone runs, because it is long; why the test suite does without."""
-    return pytest.mark.skipif(ROUNDS == 1, reason=f"make chaos runs it; {instead}")
 
 
 def free_port() -> int:

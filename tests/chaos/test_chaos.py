@@ -1,7 +1,7 @@
 """Every part is killed, doubled, filled up or set wrong; nothing is lost, nothing trained twice.
 
-One fault of most kinds in the test suite, on one database; `make chaos` makes 50 of each, half of
-them on SQLite and half on PostgreSQL.
+`make chaos` makes 50 faults of each kind, half of them on SQLite and half on PostgreSQL; with
+`ROUNDS=1` one on one of them. The test suite has a killed worker in `tests/jobs/test_worker.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.chaos.cluster import Cluster, on, only_many, wait_for
+from tests.chaos.cluster import Cluster, on, wait_for
 
 from tunesmith.errors import ServiceError
 from tunesmith.tracking.entities import Experiment, ExperimentStatus
@@ -80,7 +80,6 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
         assert cluster.starts(experiment) == begun[experiment.id] + 1
 
 
-@only_many("test_production loses one of two workers, tests/jobs/test_worker.py has one killed")
 @on("sqlite")
 def test_when_its_worker_is_killed_a_training_is_given_back_and_goes_on_elsewhere(
     cluster: Cluster, undisturbed: Experiment, rounds: int
@@ -97,7 +96,6 @@ def test_when_its_worker_is_killed_a_training_is_given_back_and_goes_on_elsewher
         ends_as(experiment, undisturbed)
 
 
-@only_many("test_production loses the API")
 @on("sqlite")
 def test_what_a_killed_api_had_accepted_is_trained(cluster: Cluster, rounds: int) -> None:
     asked = {**cluster.asked, "training": {**cluster.asked["training"], "num_train_epochs": 1}}

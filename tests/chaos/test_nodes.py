@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from tests.chaos.cluster import PATIENCE, free_port, only_many, wait_for
+from tests.chaos.cluster import PATIENCE, free_port, wait_for
 from tests.chaos.production import KEYS
 from tests.s3_server import call, s3_server
 
@@ -23,8 +23,6 @@ from tunesmith.tracking.files import LAST_OF_CHECKPOINT
 from tunesmith.tracking.store import Store
 
 S = ExperimentStatus
-
-pytestmark = only_many("tests/cli/test_nodes.py has two nodes without torchrun")
 
 NAMES = ("node-a", "node-b")
 

@@ -1,6 +1,6 @@
 """Every part of a production is lost in turn while experiments wait and train; all succeed.
 
-Once around in the test suite; `make chaos` makes as many rounds as ROUNDS says.
+`make chaos` makes as many rounds as ROUNDS says.
 """
 
 from __future__ import annotations

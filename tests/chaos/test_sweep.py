@@ -8,15 +8,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.chaos.cluster import Cluster, only_many, wait_for
+from tests.chaos.cluster import Cluster, wait_for
 
 from tunesmith.config.sweep import read_sweep
 from tunesmith.experiments.sweep_report import sweep_report
 from tunesmith.experiments.sweeps import begin
 from tunesmith.tracking.entities import ExperimentStatus
 from tunesmith.tracking.sweep_entities import SweepStatus, TrialState
-
-pytestmark = only_many("its twelve trainings take ten minutes")
 
 FILE = Path(__file__).resolve().parents[2] / "config" / "sweeps" / "starter.yaml"
 PATIENCE = float(os.environ.get("TUNESMITH_SWEEP_PATIENCE", "3600"))

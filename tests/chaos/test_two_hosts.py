@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.chaos.cluster import Cluster, on, only_many, wait_for
+from tests.chaos.cluster import Cluster, on, wait_for
 from tests.s3_server import call, s3_server
 
 from tunesmith.experiments.datasets import import_data, inquire
@@ -19,8 +19,6 @@ from tunesmith.tracking.entities import Experiment, ExperimentStatus
 from tunesmith.tracking.files import LAST_OF_CHECKPOINT
 
 S = ExperimentStatus
-
-pytestmark = only_many("test_production has two hosts, and loses one")
 
 
 @pytest.fixture

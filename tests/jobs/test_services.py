@@ -115,6 +115,7 @@ def test_ctrl_c_while_it_starts_in_the_background_leaves_nothing_behind(
     assert Running.read(settings) is None
 
 
+@pytest.mark.slow
 def test_what_dies_is_started_again(settings: Settings, start: Start) -> None:
     start("up")
     first = running(settings)
@@ -135,6 +136,7 @@ def test_what_dies_is_started_again(settings: Settings, start: Start) -> None:
     assert broker_is_live(settings.broker_url)
 
 
+@pytest.mark.slow
 def test_when_the_command_is_killed_its_services_end_or_are_found_by_the_next(
     settings: Settings, start: Start, tmp_path: Path
 ) -> None:
@@ -151,6 +153,7 @@ def test_when_the_command_is_killed_its_services_end_or_are_found_by_the_next(
     assert broker_is_live(settings.broker_url)
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_there_is_used_and_left_alone(
     settings: Settings, broker: EmbeddedBroker, start: Start
 ) -> None:

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import psutil
+import pytest
 from tests.jobs.conftest import Queue, Start, eventually
 
 from tunesmith.jobs.broker import EmbeddedBroker
@@ -28,6 +29,7 @@ def is_training(store: Store, experiment_id: str) -> bool:
     return experiment.phase == "training" and experiment.progress > 0
 
 
+@pytest.mark.slow
 def test_a_doubled_message_trains_nothing_twice_and_the_order_is_the_queues(
     settings: Settings, broker: EmbeddedBroker, store: Store, queue: Queue, start: Start
 ) -> None:
@@ -54,6 +56,7 @@ def test_a_doubled_message_trains_nothing_twice_and_the_order_is_the_queues(
     assert store.jobs.workers() == []
 
 
+@pytest.mark.slow
 def test_work_is_found_while_the_broker_is_gone_and_messages_are_heard_once_it_is_there(
     settings: Settings, store: Store, queue: Queue, start: Start, tmp_path: Path
 ) -> None:
@@ -80,6 +83,7 @@ def test_a_slot_pauses_longer_and_longer_while_trainings_end_without_a_word() ->
     assert pauses[-3:] == [300.0, 300.0, 0.0]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stopped_gives_back_what_trains_and_the_next_one_goes_on(
     settings: Settings, broker: EmbeddedBroker, store: Store, queue: Queue, start: Start
 ) -> None:

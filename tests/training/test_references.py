@@ -122,6 +122,7 @@ def test_the_losses_are_those_of_the_reference_plan(
     assert found == pytest.approx([plain.found[step] for step in steps], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_two_processes_ask_it_half_of_the_rows_each_and_learn_the_same(
     run: Callable[..., Any], whole: tuple[TrainingResult, Losses, bytes]
 ) -> None:

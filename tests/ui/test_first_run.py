@@ -12,6 +12,7 @@ WHOLE_TRAINING = 600
 """Seconds that the starter may take, in float32 on one thread of an old processor."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(2 * WHOLE_TRAINING)
 def test_one_click_trains_the_starter_which_is_cancelled_and_goes_on_to_its_result(
     tmp_path: Path, see: Seen
