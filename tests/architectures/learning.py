@@ -138,7 +138,7 @@ def ours(folder: Path, task: str, *, end: int | None) -> tuple[Any, Steps, str]:
         model, plan,
         longest=longest_of([example for step in steps for example in step]),
         pairs=learned.texts_per_row > 1,
-    )  # fmt: skip
+    ).count  # fmt: skip
     batches = [learned.collate(step, 0) for step in steps]
 
     def loss(batch: Batch) -> torch.Tensor:

@@ -106,9 +106,8 @@ def test_an_adapted_layer_gives_what_peft_gives(bias: bool, needs_input: bool) -
 
     layer.train()
     plain, plain_gradients = outcome()
-    assert install_kernels(layer, Plan("cpu", "float64", "float64", "auto", (), kernels=True)) == {
-        "LoRA layers": 1
-    }
+    plan = Plan("cpu", "float64", "float64", "auto", (), kernels=True)
+    assert install_kernels(layer, plan).count == {"LoRA layers": 1}
     ours, our_gradients = outcome()
     torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
     assert "AdaptedLinear" in type(ours.grad_fn).__name__
@@ -182,7 +181,7 @@ def test_packed_texts_give_the_loss_and_gradients_of_padded_ones(name: str) -> N
     task, batch = SupervisedFineTuning(SftOptions()), chat_batch()
     loss = task.loss(model, batch)
     expected = gradients(model, loss)
-    installed = install_kernels(model.eval(), EXACT)
+    installed = install_kernels(model.eval(), EXACT).count
     assert installed["attention"] == 1
     assert not packs(model)
     assert packs(model.train())
@@ -232,7 +231,7 @@ def test_a_classifier_computes_as_before(tiny: Any, targets: list[str], together
         return logits, gradients(model, (logits * weigh).sum())
 
     plain, expected = outcome()
-    installed = install_kernels(model.eval(), EXACT)
+    installed = install_kernels(model.eval(), EXACT).count
     assert (installed["attention"], installed["last layer for one token"]) == (1, 1)
     # The last layer's query reads the first token, and its key and value all of them.
     assert installed["LoRA layers computed together"] == together
@@ -251,7 +250,7 @@ def test_layers_computed_together_are_computed_for_each_input_anew() -> None:
     torch.manual_seed(0)
     model = adapted(CHATS["llama"](), "all-linear", "CAUSAL_LM")
     base = {name: part.clone() for name, part in model.get_base_model().state_dict().items()}
-    installed = install_kernels(model, EXACT)
+    installed = install_kernels(model, EXACT).count
     assert installed["LoRA layers computed together"] == 2 * (3 + 2)
     for name, part in model.get_base_model().state_dict().items():
         assert torch.equal(part, base[name]), name
@@ -310,7 +309,7 @@ def test_a_distilbert_computes_its_last_layer_for_the_first_token_alone() -> Non
         return gradients(model, model(input_ids=ids, attention_mask=mask).logits.square().sum())
 
     expected = (model.train(), outcome())[1]
-    assert install_kernels(model.eval(), EXACT)["last layer for one token"] == 1
+    assert install_kernels(model.eval(), EXACT).count["last layer for one token"] == 1
     model.train()
     assert_same(outcome(), expected)
 
@@ -333,7 +332,7 @@ def test_a_model_that_tags_every_token_computes_all_layers_for_all_tokens() -> N
     batch["attention_mask"][2, 5:], batch["labels"][2, 5:] = 0, IGNORED
     plain = task.loss(model.train(), batch)
     expected = gradients(model, plain)
-    installed = install_kernels(model.eval(), EXACT)
+    installed = install_kernels(model.eval(), EXACT).count
     assert installed["attention"] == 1
     assert "last layer for one token" not in installed
     loss = task.loss(model.train(), batch)
@@ -345,7 +344,7 @@ def test_a_head_that_reads_every_token_gets_every_token(tiny: Any) -> None:
     model = adapted(tiny(0.0), ["query", "value"], "SEQ_CLS")
     bert = model.get_base_model().bert
     bert.pooler.forward = lambda states: states.mean(dim=1)  # as sentence encoders pool
-    assert "last layer for one token" not in install_kernels(model, EXACT)
+    assert "last layer for one token" not in install_kernels(model, EXACT).count
     ids = torch.randint(1, 64, (3, 9))
     assert bert.train()(input_ids=ids).last_hidden_state.shape == (3, 9, 32)
 
@@ -354,7 +353,7 @@ def test_a_judged_model_computes_as_without_kernels(tiny: Any) -> None:
     ids = torch.randint(1, 64, (3, 9), generator=torch.Generator().manual_seed(3))
     model = adapted(tiny(0.1), ["query", "value"], "SEQ_CLS")
     before = model(input_ids=ids).logits
-    installed = install_kernels(model, EXACT)
+    installed = install_kernels(model, EXACT).count
     assert installed["dropouts"] > 0
     assert torch.equal(model(input_ids=ids).logits, before)
     torch.manual_seed(0)
@@ -368,7 +367,7 @@ def test_a_model_with_scores_of_its_own_keeps_its_attention() -> None:
     torch.manual_seed(0)
     small = {**SMALL, "sliding_window": 4, "query_pre_attn_scalar": 8}
     model = adapted(Gemma2ForCausalLM(Gemma2Config(**small)), "all-linear", "CAUSAL_LM")
-    assert "attention" not in install_kernels(model, EXACT)
+    assert "attention" not in install_kernels(model, EXACT).count
     assert model.config._attn_implementation == "eager"
     loss = SupervisedFineTuning(SftOptions()).loss(model.train(), chat_batch())
     assert torch.isfinite(loss)

@@ -96,6 +96,11 @@ def test_what_is_wrong_with_a_file_is_said_in_the_visitors_language(
         "5 …): they are judged by the whole answer. Set data.max_length=99 to keep all of them "
         "whole.",
         "kernels: 84 LoRA layers, 13 norms, 1 attention, 24 LoRA layers computed together",
+        "kernels: 84 LoRA layers, 13 norms; attention is the model's own: the results differ; "
+        "layers are computed one by one: the memory of cuda:0 was not enough to try it",
+        "kernels: none: its layers take 5.2 GB in float32, and a trial takes 4.3 GB at most",
+        "the same results in fewer passes over memory, while it trains; texts are padded, not "
+        "packed: the results differ",
         "2 cores, threads: one each (as many as this machine has cores); waiting threads sleep (so "
         "that other programs on these cores slow it down little)",
         "a.zip is not to be trusted: it names a file '../x'.",

@@ -25,6 +25,7 @@ from tunesmith.training.adapter import add_adapter, count_parameters
 from tunesmith.training.arguments import training_arguments
 from tunesmith.training.batching import Examples, Widths
 from tunesmith.training.callbacks import Progress, Report, ReportResources
+from tunesmith.training.conversion import first_line
 from tunesmith.training.ending import Ending
 from tunesmith.training.evaluation import evaluate
 from tunesmith.training.group import Group
@@ -33,7 +34,7 @@ from tunesmith.training.kernels import install_kernels
 from tunesmith.training.kernels.trial import longest_of
 from tunesmith.training.model import ModelSource, load_base, load_tokenizer
 from tunesmith.training.monitor import PerformanceMonitor
-from tunesmith.training.plan import Plan
+from tunesmith.training.plan import Plan, with_kernels
 from tunesmith.training.references import add_references, ask_together
 from tunesmith.training.refusals import models_own_errors
 from tunesmith.training.reporter import Reporter, TrainingData
@@ -220,7 +221,7 @@ def fit(
     `checkpoint` is where to go on from. Raises Interrupted when the reporter asked to stop.
     """
     if work.plan.kernels:
-        _use_kernels(work, model)
+        _use_kernels(work, model, group)
     progress = Progress()
     if checkpoint is not None:
         progress = Progress.from_json(json.loads((checkpoint / PROGRESS_FILE).read_text()))
@@ -272,15 +273,13 @@ def _ending(training: TrainingConfig, trainer: LoraTrainer) -> Ending:
     )
 
 
-def _use_kernels(work: Training, model: Any) -> None:
-    used = install_kernels(
-        model,
-        work.plan,
-        longest=longest_of(work.train_examples or []),
-        pairs=work.task.texts_per_row > 1,
-    )
-    found = ", ".join(f"{number} {what}" for what, number in used.items())
-    work.reporter.message(f"kernels: {found or 'none whose results equal those of this model'}")
+def _use_kernels(work: Training, model: Any, group: Group) -> None:
+    longest, pairs = longest_of(work.train_examples or []), work.task.texts_per_row > 1
+    used = install_kernels(model, work.plan, group, longest=longest, pairs=pairs)
+    work.reporter.message(f"kernels: {used}")
+    if used.notes:
+        work.plan = with_kernels(work.plan, used.count, used.notes)
+        work.reporter.plan(work.plan)
 
 
 def _ask_base_model(work: Training, model: Any, group: Group) -> None:
@@ -382,15 +381,12 @@ def _early_stopping(work: Training) -> list[EarlyStoppingCallback]:
 
 def out_of_memory(plan: Plan, error: BaseException) -> TrainingError:
     """The same in words that say what to do."""
+    kind = type(error).__name__
     return TrainingError(
-        f"the memory of {plan.device} was not enough ({_first_line(error)}). Lower "
+        f"the memory of {plan.device} was not enough ({first_line(error) or kind}). Lower "
         "training.per_device_train_batch_size (and raise gradient_accumulation_steps by as "
         "much), lower data.max_length, or set training.gradient_checkpointing."
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def quiet() -> None:

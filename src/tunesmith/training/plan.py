@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tunesmith.config.schema import ExperimentConfig, LoraConfig
@@ -303,6 +304,19 @@ def _kernels_in_words(kernels: bool, own_attention: bool, liger: bool) -> str:
     parts += ["attention"] if own_attention else []
     parts += ["Liger's"] if liger else []
     return ", ".join(parts) or "those of PyTorch and PEFT"
+
+
+def with_kernels(plan: Plan, used: Container[str], notes: Sequence[str]) -> Plan:
+    """`plan` with the line of the kernels in `used`, and with `notes` on why not others."""
+    value = _kernels_in_words("LoRA layers" in used, "attention" in used, plan.liger)
+
+    def line(choice: Choice) -> Choice:
+        reasons = [choice.reason, *notes] if used else notes
+        return Choice(choice.setting, value, "; ".join(reasons))
+
+    return replace(
+        plan, choices=tuple(line(c) if c.setting == "kernels" else c for c in plan.choices)
+    )
 
 
 def _optimizer(config: ExperimentConfig, device: str) -> tuple[bool, str]:

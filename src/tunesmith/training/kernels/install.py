@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -11,49 +12,96 @@ from transformers import PreTrainedModel
 
 from tunesmith.tasks.packing import PACKED, PADDED
 from tunesmith.training.evaluation import autocast
+from tunesmith.training.group import Group
 from tunesmith.training.kernels import attention, dropout, last_layer, lora, norm, synthetic
-from tunesmith.training.kernels.trial import Reading, Trial
+from tunesmith.training.kernels.trial import Reading, Trial, reason
 from tunesmith.training.plan import Plan
 
 EAGER = "eager"
 
 
+@dataclass
+class Kernels:
+    """Which kernels a model has: what another process needs to know to use the same."""
+
+    count: dict[str, int] = field(default_factory=dict)
+    """What has a kernel → how many of it."""
+    attention: str | None = None
+    """Our implementation of attention, by transformers' name for it."""
+    first_token: bool = False
+    """Whether the last layer is computed for the first token alone."""
+    together: list[list[str]] = field(default_factory=list)
+    """Names of layers that are computed together."""
+    notes: list[str] = field(default_factory=list)
+    """What has no kernel, and why."""
+
+    def __str__(self) -> str:
+        return "; ".join([*filter(None, [_counted(self.count)]), *self.notes])
+
+
 def install_kernels(
-    model: Any, plan: Plan, *, longest: int = synthetic.SHORTEST, pairs: bool = False
-) -> dict[str, int]:
+    model: Any,
+    plan: Plan,
+    group: Group | None = None,
+    *,
+    longest: int = synthetic.SHORTEST,
+    pairs: bool = False,
+) -> Kernels:
     """Give the parts of `model` that have a kernel theirs, for as long as it trains.
 
     `model` has its adapter, and is in evaluation mode. `longest` is the number of tokens of the
-    longest text to learn from; `pairs` says that two texts make a row. Returns what has a kernel,
-    and how many of it; what none fits stays as it is, which is everything in a model that can't
-    read synthetic texts.
+    longest text to learn from; `pairs` says that two texts make a row. What none fits stays as it
+    is, which is everything in a model that can't read synthetic texts. The first process of `group`
+    decides for all: they may differ in the memory that is free.
     """
+    group = group or Group()
+    tried = _tried(model, plan, longest, pairs=pairs) if group.leads else None
+    told = group.first(tried and asdict(tried))
+    return tried or _repeated(Kernels(**told), model, plan)
+
+
+def _tried(model: Any, plan: Plan, longest: int, *, pairs: bool) -> Kernels:
+    """`model` given the kernels that fit it."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     if not isinstance(inner, PreTrainedModel):
-        return _found(_use_in_parts(model, plan))
+        return Kernels(_use_in_parts(model, plan))
     try:
         plain, packed = _readings(inner, longest, pairs=pairs)
-    except Exception:  # noqa: BLE001 - of a model that wants more than texts
-        return {}
+    except Exception as error:  # noqa: BLE001 - of a model that wants more than texts
+        return Kernels(notes=[f"none: {reason(error, plan.device)}"])
     trial = Trial(model, _computes(inner), plain)
-    if trial.failed is not None:
-        return {}
-    count = {"LoRA layers": 0, "norms": 0, "dropouts": 0, "attention": 0}
+    if trial.why_not is not None:
+        return Kernels(notes=[f"none: {trial.why_not}"])
     kinds = {module: type(module) for module in model.modules()}
-    count |= _use_in_parts(model, plan)
+    used = Kernels(_use_in_parts(model, plan))
     if not trial.agrees(plain):
         for module, kind in kinds.items():
             module.__class__ = kind
-        return {}
+        return Kernels(notes=[f"none: {trial.why_not}"])
     if plan.own_attention:
-        count |= _use_attention(model, trial, plain, packed)
-    if plan.device == "cpu" and count["LoRA layers"]:  # now that it is known what layers read
-        count["LoRA layers computed together"] = _join(model, plan, trial, plain, packed)
-    return _found(count)
+        _use_attention(used, trial, plain, packed)
+    if plan.device == "cpu" and "LoRA layers" in used.count:  # now that it is known what they read
+        _join(used, plan, trial, plain, packed)
+    if not used.count:
+        used.notes.append("none: no part of this model has one")
+    return used
 
 
-def _found(count: dict[str, int]) -> dict[str, int]:
-    return {name: number for name, number in count.items() if number}
+def _repeated(kernels: Kernels, model: Any, plan: Plan) -> Kernels:
+    """`model` given the `kernels` that another process found to fit it."""
+    if kernels.count:
+        _use_in_parts(model, plan)
+    if kernels.attention:
+        attention.register()
+        _set_attention(model.get_base_model(), kernels.attention)
+    if kernels.first_token:
+        last_layer.use_untried(model)
+    lora.join(model, kernels.together)
+    return kernels
+
+
+def _counted(count: dict[str, int]) -> str:
+    return ", ".join(f"{number} {what}" for what, number in count.items())
 
 
 def _computes(inner: Any) -> Callable[..., Any]:
@@ -75,7 +123,7 @@ def _readings(inner: Any, longest: int, *, pairs: bool) -> tuple[Reading, Readin
 
 
 def _use_in_parts(model: nn.Module, plan: Plan) -> dict[str, int]:
-    """Kernels of single modules."""
+    """Kernels of single modules; what has one, and how many of it."""
     precision: torch.dtype = getattr(torch, plan.precision)
     count = {"LoRA layers": 0, "norms": 0, "dropouts": 0}
     for module in model.modules():
@@ -88,28 +136,45 @@ def _use_in_parts(model: nn.Module, plan: Plan) -> dict[str, int]:
         elif plan.device == "cpu" and dropout.fits(module):
             module.__class__ = dropout.Dropout
             count["dropouts"] += 1
-    return count
+    return {name: number for name, number in count.items() if number}
 
 
-def _use_attention(
-    model: Any, trial: Trial, plain: Reading, packed: Reading | None
-) -> dict[str, int]:
-    """Give `model`, which has transformers' `eager` attention, ours: with packed rows, or without.
+def _use_attention(used: Kernels, trial: Trial, plain: Reading, packed: Reading | None) -> None:
+    """Give the model, which attends as transformers' `eager`, ours: with packed rows, or without.
 
     Left as it is where the two disagree: a model may do with its scores what ours knows nothing of,
     or let its texts know more than their own tokens.
     """
-    inner = model.get_base_model()
+    inner = trial.model.get_base_model()
     attention.register()
     tried = [(PACKED, (plain, packed))] if packed is not None else []
+    why_not = None
     for name, readings in [*tried, (PADDED, (plain,))]:
+        if not _set_attention(inner, name):
+            why_not = "it takes no other"
+            continue
         with attention.counted() as calls:
-            used = _set_attention(inner, name) and trial.agrees(*readings)
-        if used and calls:
-            single = packed is None and last_layer.use(model, trial, plain)
-            return {"attention": 1, "last layer for one token": int(single)}
+            agrees = trial.agrees(*readings)
+        if agrees and calls:
+            used.attention = name
+            used.count["attention"] = 1
+            if name == PADDED and packed is not None:
+                used.notes.append(f"texts are padded, not packed: {why_not}")
+            if packed is None:
+                _use_for_first_token(used, trial, plain)
+            return
+        why_not = trial.why_not or "it doesn't ask for one of transformers'"
     _set_attention(inner, EAGER)
-    return {}
+    used.notes.append(f"attention is the model's own: {why_not}")
+
+
+def _use_for_first_token(used: Kernels, trial: Trial, plain: Reading) -> None:
+    tried = last_layer.use(trial.model, trial, plain)
+    if tried:
+        used.first_token = True
+        used.count["last layer for one token"] = 1
+    elif tried is False:
+        used.notes.append(f"the last layer is computed for all tokens: {trial.why_not}")
 
 
 def _set_attention(inner: Any, name: str) -> bool:
@@ -121,11 +186,20 @@ def _set_attention(inner: Any, name: str) -> bool:
     return True
 
 
-def _join(model: Any, plan: Plan, trial: Trial, plain: Reading, packed: Reading | None) -> int:
-    with autocast(plan):
-        joined = lora.join(model, plain.inputs)
-    packs = packed is not None and model.config._attn_implementation == PACKED
-    if joined and not trial.agrees(plain, *([packed] if packs and packed else [])):
+def _join(used: Kernels, plan: Plan, trial: Trial, plain: Reading, packed: Reading | None) -> None:
+    """Compute layers together that read the same input, as is seen on a short text."""
+    model, short = trial.model, synthetic.texts(trial.model.get_base_model())
+    try:
+        with autocast(plan):
+            together = lora.reading_the_same(model, lambda: trial.of(**short))
+    except Exception as error:  # noqa: BLE001 - whatever a model's own code raises
+        used.notes.append(f"layers are computed one by one: {reason(error, plan.device)}")
+        return
+    lora.join(model, together)
+    packs = packed is not None and used.attention == PACKED
+    if together and not trial.agrees(plain, *([packed] if packs and packed else [])):
         lora.part(model)
-        return 0
-    return joined
+        used.notes.append(f"layers are computed one by one: {trial.why_not}")
+    elif together:
+        used.together = together
+        used.count["LoRA layers computed together"] = sum(map(len, together))

@@ -6,7 +6,7 @@ The others' states there are read by nobody; only their keys and values are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,49 +62,57 @@ _PATTERNS = {
     _DistilBert: ("attention.q_lin", "attention.out_lin", "sa_layer_norm", "ffn.lin1"),
 }
 """Kind of layer → modules by which it is known."""
+_Layer = tuple[nn.Module, type[_FirstToken]]
+"""A layer, and what computes it."""
 
 
-def use(model: Any, trial: Trial, plain: Reading) -> bool:
+def use(model: Any, trial: Trial, plain: Reading) -> bool | None:
     """Compute the last layer of `model`, a classifier with an adapter, for the first token alone.
 
-    Left as it is, and False returned, where there is no such layer, or where the model's answers in
-    `trial` are others then: its head may read more than the first token.
+    Left as it is, and False returned, where the model's answers in `trial` are others then: its
+    head may read more than the first token. None where there is no such layer.
     """
-    if _last_layer(model) is None or not trial.agrees(plain, using=lambda: _kernel_in(model)):
+    layers = _layers(model)
+    if not layers:
+        return None
+    if not trial.agrees(plain, using=lambda: _kernel_in(model, layers)):
         return False
-    _put_kernel(model)
+    _put_kernel(*layers[-1])
     return True
 
 
+def use_untried(model: Any) -> None:
+    """The same for a `model` of which it is known to give the same answers."""
+    _put_kernel(*_layers(model)[-1])
+
+
 @contextmanager
-def _kernel_in(model: nn.Module) -> Iterator[None]:
-    """Within this, the last layer of `model`, as short as it is now, has its kernel."""
-    layer, kind = _put_kernel(model)
+def _kernel_in(model: nn.Module, layers: Sequence[_Layer]) -> Iterator[None]:
+    """Within this, the last of `layers` that `model` has, as short as it is now, has its kernel."""
+    there = set(model.modules())
+    layer, kernel = next(each for each in reversed(layers) if each[0] in there)
+    kind = type(layer)
+    _put_kernel(layer, kernel)
     try:
         yield
     finally:
         layer.__class__ = kind
 
 
-def _put_kernel(model: nn.Module) -> tuple[nn.Module, type]:
-    """Give the last layer of `model` its kernel; returns the layer and what it was."""
-    found = _last_layer(model)
-    assert found is not None
-    layer, kernel = found
-    kind = type(layer)
-    layer.__class__ = type(kind.__name__, (kernel, kind), {})
-    return layer, kind
+def _put_kernel(layer: nn.Module, kernel: type[_FirstToken]) -> None:
+    layer.__class__ = type(type(layer).__name__, (kernel, type(layer)), {})
 
 
-def _last_layer(model: nn.Module) -> tuple[Any, type[_FirstToken]] | None:
-    """The last layer after one of the patterns, and what computes it."""
-    found = None
-    for module in model.modules():
-        names = {name for name, _ in module.named_modules()}
-        for kernel, pattern in _PATTERNS.items():
-            if names.issuperset(pattern) and not getattr(module, "is_decoder", False):
-                found = module, kernel
-    return found
+def _layers(model: nn.Module) -> list[_Layer]:
+    """The layers after one of the patterns, in their order."""
+    modules = dict(model.named_modules())
+    return [
+        (module, kernel)
+        for name, module in modules.items()
+        for kernel, pattern in _PATTERNS.items()
+        if all(f"{name}.{part}" in modules for part in pattern)
+        and not getattr(module, "is_decoder", False)
+    ]
 
 
 def _attend(

@@ -7,7 +7,8 @@ and layers that read the same input (query, key and value, say) are computed as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from peft.tuners import lora
 from torch import nn
 from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
 
 from tunesmith.training.kernels import trial
 from tunesmith.training.kernels.dropout import dropout
@@ -161,40 +163,47 @@ class Siblings:
         return whole
 
 
-def join(model: Any, inputs: dict[str, Any]) -> int:
-    """Compute the layers of `model` that read the same input at once; returns how many do.
+def reading_the_same(model: Any, read: Callable[[], Any]) -> list[list[str]]:
+    """Names of the layers of `model` that are given the same input while it does `read`.
 
-    Which these are is seen while it reads `inputs`.
+    Raises what `read` raises.
     """
-    calls: list[tuple[torch.Tensor, AdaptedLinear]] = []
+    calls: list[tuple[torch.Tensor, str, AdaptedLinear]] = []
+
+    def heard(name: str, layer: AdaptedLinear) -> RemovableHandle:
+        return layer.register_forward_pre_hook(
+            lambda _, given: calls.append((given[0], name, layer))
+        )
+
     hooks = [
-        module.register_forward_pre_hook(lambda layer, given: calls.append((given[0], layer)))
-        for module in model.modules()
+        heard(name, module)
+        for name, module in model.named_modules()
         if isinstance(module, AdaptedLinear) and _may_be_joined(module)
     ]
     try:
         with torch.inference_mode(), trial.forced():
-            model(**inputs)
-    except Exception:  # noqa: BLE001 - whatever a model's own code raises: its layers are computed one by one
-        return 0
+            read()
     finally:
         for hook in hooks:
             hook.remove()
-    joined = 0
-    groups: list[tuple[torch.Tensor, list[AdaptedLinear]]] = []
-    for x, layer in calls:
-        if groups and groups[-1][0] is x and _alike(groups[-1][1][0], layer):
-            groups[-1][1].append(layer)
+    groups: list[list[tuple[torch.Tensor, str, AdaptedLinear]]] = []
+    for call in calls:
+        if groups and groups[-1][0][0] is call[0] and _alike(groups[-1][0][2], call[2]):
+            groups[-1].append(call)
         else:
-            groups.append((x, [layer]))
-    met = [layer for _, layer in calls]
-    for _, layers in groups:
-        if len(layers) > 1 and all(met.count(layer) == 1 for layer in layers):
-            siblings = Siblings(layers)
-            for layer in layers:
-                layer.siblings = siblings
-            joined += len(layers)
-    return joined
+            groups.append([call])
+    times = Counter(name for _, name, _ in calls)
+    named = [[name for _, name, _ in group] for group in groups if len(group) > 1]
+    return [names for names in named if all(times[name] == 1 for name in names)]
+
+
+def join(model: Any, groups: Sequence[Sequence[str]]) -> None:
+    """Compute the layers of `model` at once that stand in one of `groups`, by their names."""
+    for names in groups:
+        layers = [model.get_submodule(name) for name in names]
+        siblings = Siblings(layers)
+        for layer in layers:
+            layer.siblings = siblings
 
 
 def part(model: Any) -> None:

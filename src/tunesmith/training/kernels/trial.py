@@ -2,7 +2,8 @@
 
 Tried are outputs and gradients, on synthetic texts as long as the longest row to learn from
 (a window or a chunk that is longer hides nothing), with padding, in float32, by a model whose
-adapter already does something. What differs or can't be computed leaves the model as it is.
+adapter already does something. What differs or can't be computed leaves the model as it is,
+and the trial says which of these it was.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+from tunesmith.training.conversion import first_line
+from tunesmith.training.halving import free_memory, is_out_of_memory
 from tunesmith.training.kernels.shortened import shortened
+
+T = TypeVar("T")
+
+DIFFERENT = "the results differ"
 
 OUTPUT_TOLERANCE = 5e-5
 """Largest difference of an output, as a share of the largest output."""
@@ -28,6 +35,20 @@ LARGE_EMBEDDING = 4_000_000
 MOST_BYTES = 1 << 32
 """Most memory for a trial's weights in float32; a model that needs more keeps its own code."""
 _tried = False
+
+
+class TooLargeError(MemoryError):
+    """Raised when the weights of a model, in float32, are more than a trial may take."""
+
+
+def reason(error: Exception, device: str) -> str:
+    """Why a trial on `device` that raised `error` came to nothing."""
+    if isinstance(error, TooLargeError):
+        return str(error)
+    if is_out_of_memory(error):
+        return f"the memory of {device} was not enough to try it"
+    kind = type(error).__name__
+    return f"trying it failed with {kind}: {first_line(error)}".rstrip(": ")
 
 
 def in_use(module: nn.Module) -> bool:
@@ -66,7 +87,8 @@ class _Found:
 class Trial:
     """What `model`, with an adapter and without kernels, gives for `plain`: held against others.
 
-    `of` computes a result from the inputs of a `Reading`. `failed` says why nothing was found.
+    `of` computes a result from the inputs of a `Reading`. `why_not` says why the last try came to
+    nothing; None when it didn't.
     """
 
     def __init__(self, model: Any, of: Callable[..., torch.Tensor], plain: Reading) -> None:
@@ -74,17 +96,12 @@ class Trial:
         self.of = of
         self.plain = plain
         self.short = True
+        self.why_not: str | None = None
         self._lengths: dict[int, int] = {}
-        self.failed: Exception | None = None
-        self._wanted: _Found | None = None
-        for self.short in (True, False):
-            try:
-                with self._exactly():
-                    self._wanted = self._read(plain)
-                self.failed = None
-                return
-            except Exception as error:  # noqa: BLE001 - whatever a model's own code raises
-                self.failed = error
+        self._wanted = self.attempt(lambda: self._read(plain))
+        if self.why_not is not None and not self._short_of_memory:
+            self.short = False
+            self._wanted = self.attempt(lambda: self._read(plain))
 
     def agrees(
         self,
@@ -92,13 +109,32 @@ class Trial:
         using: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> bool:
         """Whether the model, as it is now and within `using`, gives the same in each reading."""
-        if self._wanted is None:
+        wanted = self._wanted
+        if wanted is None:
             return False
+
+        def same() -> bool:
+            with forced(), using():
+                return all(_same(wanted, self._read(reading)) for reading in readings)
+
+        found = self.attempt(same)
+        if found is False:
+            self.why_not = DIFFERENT
+        return found is True
+
+    def attempt(self, compute: Callable[[], T]) -> T | None:
+        """What `compute` gives while the model is exact; None, and `why_not`, where it can't."""
+        self.why_not = None
+        self._short_of_memory = False
         try:
-            with self._exactly(), forced(), using():
-                return all(_same(self._wanted, self._read(reading)) for reading in readings)
-        except Exception:  # noqa: BLE001 - a kernel that can't compute at all doesn't agree, whatever it raises
-            return False
+            with self._exactly():
+                return compute()
+        except Exception as error:  # noqa: BLE001 - whatever a model's own code or a kernel raises
+            self.why_not = reason(error, str(self.model.device))
+            self._short_of_memory = is_out_of_memory(error)
+        if self._short_of_memory:
+            free_memory()  # once the error is gone, whose frames hold what was computed
+        return None
 
     def _read(self, reading: Reading) -> _Found:
         output = reading.compared(self.of(**reading.inputs))
@@ -148,7 +184,7 @@ def _same(wanted: _Found, found: _Found) -> bool:
 def _in_float32(model: nn.Module) -> Iterator[None]:
     """Within this, what `model` holds in fewer bits is float32.
 
-    Large embeddings stay, and what they give is float32. Raises MemoryError where it is too much.
+    Large embeddings stay, and what they give is float32. Raises TooLargeError where it is too much.
     """
     embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
     head = getattr(model, "get_output_embeddings", lambda: None)()
@@ -160,8 +196,12 @@ def _in_float32(model: nn.Module) -> Iterator[None]:
         for tensor in {id(t): t for t in _tensors(model)}.values()
         if tensor.is_floating_point() and tensor.element_size() < 4 and id(tensor) not in left
     ]
-    if sum(tensor.numel() for tensor in held) * 4 > MOST_BYTES:
-        raise MemoryError("the layers of this model are too large to be tried in float32")
+    size = sum(tensor.numel() for tensor in held) * 4
+    if size > MOST_BYTES:
+        raise TooLargeError(
+            f"its layers take {size / 1e9:.2g} GB in float32, and a trial takes "
+            f"{MOST_BYTES / 1e9:.2g} GB at most"
+        )
     hooks = [
         module.register_forward_hook(lambda _module, _inputs, result: result.float())
         for module in embeddings
