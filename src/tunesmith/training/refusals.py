@@ -12,13 +12,15 @@ from tunesmith.training.conversion import first_line
 from tunesmith.training.halving import is_out_of_memory
 
 _OF_MODELS = ("transformers/models/", "transformers_modules/", "transformers/modeling_layers.py")
+_OURS = Path(__file__).parents[1]
 
 
 @contextmanager
 def models_own_errors(name: str) -> Iterator[None]:
     """Raise ModelError for what the code of the model called `name` raises within this.
 
-    Errors of other code go on as they are, and so do those of memory.
+    Errors of other code go on as they are, and so do those of memory. Ours is other code too, even
+    where a model called it: our attention and our LoRA layers stand in for its own.
     """
     try:
         yield
@@ -41,7 +43,10 @@ def models_own_errors(name: str) -> Iterator[None]:
 
 
 def _in_model(error: Exception) -> str | None:
-    """The file and line of a model's code that `error` came out of, the innermost."""
-    frames = traceback.extract_tb(error.__traceback__)
-    found = [f for f in frames if any(part in f.filename for part in _OF_MODELS)]
-    return f"{Path(found[-1].filename).name}, line {found[-1].lineno}" if found else None
+    """The file and line of a model's code that `error` came out of; None where it is ours."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if any(part in frame.filename for part in _OF_MODELS):
+            return f"{Path(frame.filename).name}, line {frame.lineno}"
+        if Path(frame.filename).is_relative_to(_OURS):
+            return None
+    return None
