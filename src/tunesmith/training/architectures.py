@@ -17,9 +17,9 @@ PADDING = {
     ),
     "markuplm": 0,
 }  # fmt: skip
+"""Families that count positions from behind their padding token's → that token, where not given."""
 _ALWAYS = {"mpnet": 1}
 """The same where the configuration's padding token isn't asked."""
-"""Families that count positions from behind their padding token's → that token, where not given."""
 
 NAMED_OTHERWISE = frozenset(
     ("blt", "convbert", "ctrl", "dbrx", "falcon_h1", "falcon_mamba", "gemma3n_text", "git",
