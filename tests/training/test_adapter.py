@@ -26,6 +26,7 @@ from transformers import (
 from tunesmith.config.schema import LoraConfig
 from tunesmith.errors import ConfigError, ModelError
 from tunesmith.training.adapter import (
+    adapted_layers,
     add_adapter,
     count_parameters,
     load_adapter,
@@ -193,6 +194,7 @@ def test_by_default_every_linear_layer_of_the_blocks_is_adapted(
     adapted = Adapted(folders[model], {"target_modules": targets}, task=task)
     assert sorted({name.rpartition(".")[2] for name in adapted.layers}) == layers
     assert all(any(part in name for part in (".0.", ".1.")) for name in adapted.layers)
+    assert {name.rpartition(".")[2] for name in adapted_layers(adapted.model)} == set(layers)
 
 
 def test_layers_may_be_listed(tiny_distilbert: Path) -> None:
@@ -209,6 +211,7 @@ def test_layers_may_be_a_regular_expression(tiny_distilbert: Path) -> None:
     assert adapted.layers == {
         f"distilbert.transformer.layer.1.attention.{name}" for name in ("q_lin", "k_lin")
     }
+    assert set(adapted_layers(adapted.model)) == adapted.layers
 
 
 @pytest.mark.parametrize("targets", [["nowhere"], r"nowhere.*"])

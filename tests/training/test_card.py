@@ -102,9 +102,17 @@ def test_the_numbers_are_those_of_the_metrics(tmp_path: Path) -> None:
 
 def test_how_it_was_trained_is_said(tmp_path: Path) -> None:
     text = card_of(tmp_path).text
-    for said in ("Rank 7, alpha 21, layers ['q_lin', 'v_lin']", "learning rate 0.00123",
+    for said in ("Rank 7, alpha 21, layers q_lin, v_lin;", "learning rate 0.00123",
                  "2.5 epochs", "batches of 8, seed 17"):  # fmt: skip
         assert said in text
+
+
+def test_the_layers_are_those_that_were_found_on_the_loaded_model(tmp_path: Path) -> None:
+    asked = {"r": 7, "lora_alpha": 21, "target_modules": None}
+    text = card_of(tmp_path, lora=asked, metrics={**METRICS, "target_modules": ["a", "b"]}).text
+    assert "Rank 7, alpha 21, layers a, b;" in text
+    earlier = card_of(tmp_path, lora=asked).text
+    assert "Rank 7, alpha 21, layers found on the loaded model;" in earlier
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,18 @@ def load_adapter(base: Any, folder: Path, name: str = "default") -> Any:
         raise ModelError(f"the adapter in {folder} can't be loaded: {error}") from error
 
 
+def adapted_layers(model: Any) -> list[str]:
+    """The layers that have an adapter, as PEFT was given them: their names, or the ends of these.
+
+    Of "all-linear" PEFT keeps names that are left out, too: those of a new head.
+    """
+    (config,) = model.peft_config.values()
+    adapted = [f".{name}" for name in model.targeted_module_names]
+    return sorted(
+        t for t in config.target_modules if any(name.endswith(f".{t}") for name in adapted)
+    )
+
+
 def count_parameters(model: Any) -> tuple[int, int]:
     """How many parameters train, and how many there are."""
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)

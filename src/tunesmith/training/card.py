@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.config.schema import ExperimentConfig
+from tunesmith.config.schema import ExperimentConfig, LoraConfig
 from tunesmith.tasks.base import Columns, Task
 from tunesmith.tasks.places import ModelPlace
 from tunesmith.tracking.resources import data_seen
@@ -128,7 +128,7 @@ A {form.name.format(base=f"`{self.source.name}`")}, trained with Tunesmith for {
 
 ## Training
 
-Rank {lora.r}, alpha {lora.lora_alpha}, layers {lora.target_modules};
+Rank {lora.r}, alpha {lora.lora_alpha}, layers {_layers(metrics, lora)};
 learning rate {training.learning_rate:g}, {metrics["train_epochs"]:g} epochs,
 batches of {training.per_device_train_batch_size}, seed {training.seed}.
 {_ending(metrics)}The base model is identified by `{self.source.identity}`.
@@ -139,6 +139,12 @@ batches of {training.per_device_train_batch_size}, seed {training.seed}.
         framing = self.task.framing(self.columns)
         said = framing.sentences() if framing else ()
         return "".join(f"\n{line[0].upper()}{line[1:]}.\n" for line in said)
+
+
+def _layers(metrics: Mapping[str, Any], lora: LoraConfig) -> str:
+    """What was adapted; earlier records only say what was asked for."""
+    found = metrics.get("target_modules") or lora.target_modules or "found on the loaded model"
+    return found if isinstance(found, str) else ", ".join(found)
 
 
 def _cautions(metrics: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import Interrupted, ModelError, StorageError, VerificationError
 from tunesmith.tasks.base import Prediction, Score, Task
 from tunesmith.training.adapter import (
+    adapted_layers,
     count_parameters,
     load_adapter,
     save_adapter,
@@ -208,6 +209,7 @@ def _metrics(
         "surest_answers": surest_answers(predictions),
         "trainable_parameters": trainable,
         "total_parameters": total,
+        "target_modules": adapted_layers(model),
         "dataset": dict(work.data.dataset),
     }
 
