@@ -84,8 +84,7 @@ class Measured:
     status: int
     seconds: float
     processor_seconds: float
-    counted: float
-    """Those by which it is judged."""
+    counted: float  # by which it is judged
     wrong: str = ""
 
 
@@ -166,7 +165,7 @@ def case(chance: random.Random) -> Case:
     if draw == 4:
         parameters = {chance.choice(FIELDS): value(chance) for _ in range(3)}
         swept = {"base": configuration(chance), "parameters": parameters, "sampler": "grid"}
-        return Case("sweep", "POST", "/sweeps", {"json": swept})
+        return Case("sweep", "POST", "/sweeps", {"content": as_json(swept)})
     if draw < 8:
         route = chance.choice(("validate", "resolve", "check", "rejected", "estimate"))
         return Case(
@@ -180,15 +179,17 @@ def case(chance: random.Random) -> Case:
 
 
 def as_json(body: Any) -> bytes:
-    """`body` as JSON, cut where it would be too large."""
-    return json.dumps(body).encode()[:MOST]
+    """`body` as JSON, cut where it would be too large; no more than that is ever written."""
+    written = ""
+    for piece in json.JSONEncoder().iterencode(body):
+        written += piece
+        if len(written) >= MOST:
+            break
+    return written.encode()[:MOST]
 
 
 class Costs:
-    """What a server's process, and those that work for it, have taken of processor time.
-
-    `busy_machine`: other programs take processor time too, which isn't the server's fault.
-    """
+    """What a server's process, and those that work for it, have taken of processor time."""
 
     def __init__(self, pid: int, *, busy_machine: bool = False) -> None:
         self._process = psutil.Process(pid)

@@ -43,6 +43,12 @@ def test_nonsense_from_every_role_costs_little_and_breaks_nothing(
     assert len({each.status for each in found}) > 2, "some of it reached a route"
 
 
+def test_no_body_is_larger_than_what_is_said_however_it_is_nested() -> None:
+    body = fuzz.as_json([[["a" * 1000] * 5000] * 5000] * 5000)
+    assert len(body) == fuzz.MOST
+    assert fuzz.as_json({"a": [1, None]}) == b'{"a": [1, null]}'
+
+
 def test_what_waits_is_slow_too_unless_the_machine_is_known_to_be_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
