@@ -7,6 +7,7 @@ quotes and line ends in the same way.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -140,7 +141,7 @@ def _header(data: bytearray, path: Path, delimiter: str) -> list[str]:
         elif unnamed == [str(len(names))]:
             message += f" (does every line end with a needless {DELIMITERS[delimiter]}?)"
         raise DataError(f"{message}; every column needs a name")
-    doubled = sorted({name for name in names if names.count(name) > 1})
+    doubled = sorted(name for name, times in Counter(names).items() if times > 1)
     if doubled:
         raise DataError(
             f"{path}:1 the header has the same name for several columns: {', '.join(doubled)}; "
