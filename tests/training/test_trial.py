@@ -130,15 +130,9 @@ def test_memory_that_runs_out_is_named_and_what_was_computed_is_freed(
 def test_a_model_too_large_to_be_tried_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "MOST_BYTES", 10_000)
     model = llama().bfloat16()
-    tries: list[None] = []
-    forward = model.get_base_model().model.forward
-    monkeypatch.setattr(
-        model.get_base_model().model, "forward", lambda **given: tries.append() or forward(**given)
-    )
     (note,) = install_kernels(model, PLAN).notes
     assert note.startswith("none: its layers take 8")
     assert note.endswith(" GB in float32, and a trial takes 1e-05 GB at most")
-    assert not tries
 
 
 def test_the_first_process_decides_for_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from tunesmith.tasks.packing import PACKED, PADDED
@@ -122,7 +121,7 @@ def _readings(inner: Any, longest: int, *, pairs: bool) -> tuple[Reading, Readin
     return plain, synthetic.packed_texts(inner, longest)
 
 
-def _use_in_parts(model: nn.Module, plan: Plan) -> dict[str, int]:
+def _use_in_parts(model: Any, plan: Plan) -> dict[str, int]:
     """Kernels of single modules; what has one, and how many of it."""
     precision: torch.dtype = getattr(torch, plan.precision)
     count = {"LoRA layers": 0, "norms": 0, "dropouts": 0}
