@@ -79,7 +79,7 @@ def task_of(config: ExperimentConfig) -> Task:
         facts = {**task.facts(), "mean": 0.0, "deviation": 1.0, "center": 0.0}
     task.restore(facts)
     if isinstance(task, TextTask):
-        task.prepare_tokenizer(SimpleNamespace(pad_token_id=0))
+        task.prepare_tokenizer(SimpleNamespace(pad_token_id=0, is_fast=False))
     return task
 
 

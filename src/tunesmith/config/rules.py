@@ -42,7 +42,7 @@ class ValidationRules(Section):
     cut_answers: RowAction | None = Field(
         None, description="Chats whose answer is cut by data.max_length; null: as cut_texts."
     )
-    control_tokens: RowAction = Field("warn", description="Chats with the model's control tokens.")
+    control_tokens: RowAction = Field("warn", description="Texts with the model's control tokens.")
     html: Mending | None = Field(
         None, description="HTML tags and entities; null: fix with remove_html, else ignore."
     )

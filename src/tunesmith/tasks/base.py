@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from tunesmith.errors import UserError
+from tunesmith.tasks.control_tokens import ControlTokens
 from tunesmith.tasks.framing import Framing
 from tunesmith.tasks.places import ModelPlace
 
@@ -187,7 +188,7 @@ class Task(ABC):
     and it may also be a list of words."""
     fault_rules: ClassVar[tuple[str, ...]] = ()
     """The rules that `faults` may name, each a field of `data.validation_rules`."""
-    token_rules: ClassVar[tuple[str, ...]] = ("cut_texts",)
+    token_rules: ClassVar[tuple[str, ...]] = ("cut_texts", "control_tokens")
     """The rules that need the model's tokenizer: first the one for rows over `data.max_length`."""
     eval_batch_scale: ClassVar[int] = 4
     """How many times the training batch an evaluation batch may be, where not configured."""
@@ -329,11 +330,9 @@ class Task(ABC):
     def control_tokens(
         self, rows: Sequence[Row], columns: Columns, tokenizer: Any
     ) -> list[str | None]:
-        """The first control token of the model's chat format in each row's texts; needs no `fit`.
-
-        None where there is none, or the task has no chat format.
-        """
-        return [None] * len(rows)
+        """The first control token of the model in each row's texts, or None; needs no `fit`."""
+        control = ControlTokens(tokenizer)
+        return [control.first(self.key(row, columns)) for row in rows]
 
     def notes(self, tokenizer: Any) -> list[str]:
         """What a user should know of how the model is asked, with the `tokenizer` prepared."""

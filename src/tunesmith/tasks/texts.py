@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tunesmith.errors import ModelError
 from tunesmith.tasks.base import Batch, Columns, Example, Row, Task
 from tunesmith.tasks.columns import Wanted, asked_columns, at_least_float32, choose_columns, pad
+from tunesmith.tasks.plain_texts import encode_texts, read_as_text
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +80,7 @@ class TextTask(Task):
 
     def prepare_tokenizer(self, tokenizer: Any) -> None:
         require_padding(tokenizer)
+        read_as_text(tokenizer)
         self._pad_token_id = tokenizer.pad_token_id
 
     def model_arguments(self) -> dict[str, Any]:
@@ -89,21 +91,17 @@ class TextTask(Task):
         self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
     ) -> list[Example]:
         """Token ids of the rows' texts, without targets."""
-        if not rows:
-            return []
         texts = self._texts(rows, columns)
-        encoded = tokenizer(*texts, truncation=True, max_length=max_length)
-        names = ["input_ids"]
-        if len(texts) > 1 and "token_type_ids" in encoded:
-            names.append("token_type_ids")
-        return [{name: encoded[name][number] for name in names} for number in range(len(rows))]
+        examples = encode_texts(tokenizer, *texts, max_length=max_length)
+        names = ("input_ids", "token_type_ids") if len(texts) > 1 else ("input_ids",)
+        return [{name: one[name] for name in names if name in one} for one in examples]
 
     def _texts(self, rows: Sequence[Row], columns: Columns) -> list[list[str]]:
         return [[str(row[column] or "") for row in rows] for column in self.text_columns(columns)]
 
     def token_counts(self, rows: Sequence[Row], columns: Columns, tokenizer: Any) -> list[int]:
-        encoded = tokenizer(*self._texts(rows, columns), return_attention_mask=False, verbose=False)
-        return [len(ids) for ids in encoded["input_ids"]]
+        examples = encode_texts(tokenizer, *self._texts(rows, columns))
+        return [len(example["input_ids"]) for example in examples]
 
     def collate(self, examples: Sequence[Example], pad_token_id: int, width: int = 0) -> Batch:
         import torch

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, ModelError
 from tunesmith.tasks.base import (
     Answer,
     Batch,
@@ -46,6 +46,7 @@ from tunesmith.tasks.entities import (
 from tunesmith.tasks.figures import ENTITIES, Counts, without_rows
 from tunesmith.tasks.labels import as_ordered
 from tunesmith.tasks.places import ModelPlace
+from tunesmith.tasks.plain_texts import encode_texts, read_as_text
 from tunesmith.tasks.texts import TEXT_NAMES, require_padding
 
 if TYPE_CHECKING:
@@ -201,7 +202,13 @@ class TokenClassification(Task):
     # -- the model --------------------------------------------------------------------------
 
     def prepare_tokenizer(self, tokenizer: Any) -> None:
+        if not tokenizer.is_fast:
+            raise ModelError(
+                "the base model's tokenizer doesn't say where its tokens stand in a text, which "
+                "token-classification needs: choose another model as model.name."
+            )
         require_padding(tokenizer)
+        read_as_text(tokenizer)
 
     def model_arguments(self) -> dict[str, Any]:
         return {
@@ -226,32 +233,23 @@ class TokenClassification(Task):
 
     def _inputs(self, tagged: Sequence[Tagged], tokenizer: Any, max_length: int) -> list[Example]:
         """Token ids, for each first token of a word the word's number, and whether any was cut."""
-        if not tagged:
-            return []
-        encoded = tokenizer(
-            [one.text for one in tagged], return_offsets_mapping=True, verbose=False
-        )
-        whole = [len(ids) for ids in encoded["input_ids"]]
-        if max(whole) > max_length:
-            encoded = tokenizer(
-                [one.text for one in tagged],
-                return_offsets_mapping=True,
-                truncation=True,
-                max_length=max_length,
-            )
+        texts = [one.text for one in tagged]
+        examples = encode_texts(tokenizer, texts, offsets=True)
+        whole = [len(example["input_ids"]) for example in examples]
+        if max(whole, default=0) > max_length:
+            examples = encode_texts(tokenizer, texts, max_length=max_length, offsets=True)
         return [
             {
-                "input_ids": encoded["input_ids"][number],
-                "words": first_tokens(one.words, encoded["offset_mapping"][number]),
-                "cut": whole[number] > max_length,
+                "input_ids": example["input_ids"],
+                "words": first_tokens(one.words, example["offset_mapping"]),
+                "cut": length > max_length,
             }
-            for number, one in enumerate(tagged)
+            for one, example, length in zip(tagged, examples, whole, strict=True)
         ]
 
     def token_counts(self, rows: Sequence[Row], columns: Columns, tokenizer: Any) -> list[int]:
         texts = [self.key(row, columns) for row in rows]
-        encoded = tokenizer(texts, return_attention_mask=False, verbose=False)
-        return [len(ids) for ids in encoded["input_ids"]]
+        return [len(example["input_ids"]) for example in encode_texts(tokenizer, texts)]
 
     def collate(self, examples: Sequence[Example], pad_token_id: int, width: int = 0) -> Batch:
         padding = {"input_ids": pad_token_id, "labels": IGNORED, "words": IGNORED}

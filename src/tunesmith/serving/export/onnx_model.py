@@ -75,6 +75,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 tokenizer = Tokenizer.from_file("{folder}/tokenizer.json")
+tokenizer.encode_special_tokens = True  # control tokens in a text are the text that they are
 tokenizer.enable_truncation({longest})
 encoded = tokenizer.encode("A text of your own")
 session = onnxruntime.InferenceSession("{folder}/{NAME}", providers=["CPUExecutionProvider"])

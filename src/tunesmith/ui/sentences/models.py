@@ -29,6 +29,8 @@ SENTENCES = N_(
     "{name} can't be loaded: {error}",
     "the base model has no chat template, so it is not a chat model: choose its instruct "
     "or chat variant as model.name.",
+    "the base model's tokenizer doesn't say where its tokens stand in a text, which "
+    "token-classification needs: choose another model as model.name.",
     "the base model's tokenizer has no padding and no end token.",
     "the adapter of experiment {id} is not on this machine",
     "the answer took longer than {seconds} s and was given up; ask for fewer inputs, or "
