@@ -173,10 +173,7 @@ class _Sizes:
 
     @classmethod
     def of(cls, facts: ModelFacts, *, writes: bool) -> _Sizes | None:
-        found = {
-            size: next((v for n in names if isinstance(v := facts.settings.get(n), int)), 0)
-            for size, names in _NAMES.items()
-        }
+        found = {size: _size(facts, size) for size in _NAMES}
         found["inner"] = found["inner"] or 4 * found["hidden"]
         if not all(found.values()) or facts.experts:
             return None
@@ -187,6 +184,11 @@ class _Sizes:
             vocabulary=vocabulary if isinstance(vocabulary, int) else 0,
             gated=gated,
         )
+
+
+def _size(facts: ModelFacts, name: str) -> int:
+    """One of `_NAMES` as the model's settings give it; 0 where they don't."""
+    return next((v for n in _NAMES[name] if isinstance(v := facts.settings.get(n), int)), 0)
 
 
 def _weights(config: ExperimentConfig, facts: ModelFacts, formats: Formats) -> int:
@@ -214,8 +216,8 @@ def _trained_parameters(lora: LoraConfig, facts: ModelFacts) -> int:
         saved = any(module in parts or name.startswith(f"{module}.") for module in whole)
         if saved or (lora.bias != "none" and parts[-1] == "bias"):
             count += math.prod(shape)
-    hidden = facts.settings.get("hidden_size") or facts.settings.get("dim") or 0
-    return count + (int(hidden) * (int(hidden) + 64) if lora.task_type == "SEQ_CLS" else 0)
+    hidden = _size(facts, "hidden")
+    return count + (hidden * (hidden + 64) if lora.task_type == "SEQ_CLS" else 0)
 
 
 def adapted_modules(lora: LoraConfig, facts: ModelFacts) -> list[str]:
