@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tests.architectures.asking import asked_otherwise
 from tests.architectures.families import HEADS, NOT_COVERED, WORDS, tiny_config, tiny_model
 from tests.architectures.learning import LABELS, differences, ours, plain
 
@@ -70,7 +71,7 @@ def check(family: str, task: str, folder: Path) -> Outcome:
 
 
 def outcome(family: str, task: str, folder: Path) -> Outcome:
-    """Train a tiny model of `family` on `task` for a few steps, both ways."""
+    """Train a tiny model of `family` on `task` for a few steps, both ways, and ask its adapter."""
     if reason := NOT_COVERED.get(family):
         return Outcome("not covered", reason)
     head = TASKS[task]
@@ -87,6 +88,8 @@ def outcome(family: str, task: str, folder: Path) -> Outcome:
         begun, steps, how = ours(folder, task, end=end)
     except TunesmithError as error:
         return Outcome("refused", str(error))
+    if task != "dpo" and (found := asked_otherwise(folder, task, begun)):
+        return Outcome("fails", found)
     last = getattr(getattr(model, "sequence_summary", None), "summary_type", None) == "last"
     expected = plain(begun, task, end=end, left=last)
     if found := differences(steps, expected):

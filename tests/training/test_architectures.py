@@ -25,6 +25,7 @@ SAMPLE = [
     ("longformer", "token-classification", None),
     ("mpnet", "regression", None),  # counts positions from 2
     ("deberta", "text-classification", None),
+    ("canine", "text-classification", None),  # doesn't say where it embeds tokens
 ]
 """Family, task, and what our attention is given."""
 

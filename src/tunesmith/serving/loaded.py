@@ -70,8 +70,9 @@ class Base:
             passes += 1
 
         self.activate(name)
-        # Every pass begins with the embeddings, before any layer of an adapter.
-        handle = self.model.get_input_embeddings().register_forward_pre_hook(before)
+        # Every pass, PEFT's too, calls the base model; not all of those say where it embeds tokens.
+        model = self.model.get_base_model() if self.adapted else self.model
+        handle = model.register_forward_pre_hook(before)
         try:
             yield
         finally:
