@@ -16,6 +16,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -257,7 +258,7 @@ def _without_code(config: Any) -> dict[str, Any]:
     return {**config, "model": {**model, "trust_remote_code": False}}
 
 
-def _write_config(files: ExperimentFiles, config: dict[str, Any]) -> None:
+def _write_config(files: ExperimentFiles, config: Mapping[str, Any]) -> None:
     """Write `config.yaml` from the record, whatever was sent as such: people train with it again.
 
     Where this version can't read the record's configuration, there is none.

@@ -118,7 +118,8 @@ def _name_layers(config: Any, model: Any) -> None:
                 raise ValueError(f"the model has no layer that {pattern!r} matches")
             setattr(config, field, found)
     for field in ("rank_pattern", "alpha_pattern"):
-        wanted, named = getattr(config, field) or {}, {}
+        wanted: Mapping[str, int] = getattr(config, field) or {}
+        named: dict[str, int] = {}
         check_patterns(pattern for pattern in wanted if not are_names(pattern))
         for pattern, value in wanted.items():
             if not are_names(pattern):
@@ -150,7 +151,7 @@ def load_adapter(base: Any, folder: Path, name: str = "default") -> Any:
     from safetensors import SafetensorError
 
     try:
-        config = peft.LoraConfig.from_pretrained(folder)
+        config = peft.LoraConfig.from_pretrained(str(folder))
         if not isinstance(config, peft.LoraConfig):
             raise ValueError("it is no LoRA adapter")
         config.inference_mode = True

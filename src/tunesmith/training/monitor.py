@@ -203,7 +203,8 @@ class PerformanceMonitor:
         self._gpu = GpuMeter(device) if cuda else None
         self._stopwatch = GpuStopwatch(usage.parts) if cuda else Stopwatch(usage.parts)
         self._read_at = time.monotonic()
-        self._before, self._counted = deepcopy(usage), (0, 0)
+        self._before = deepcopy(usage)
+        self._counted: tuple[float, int] = (0, 0)
         self._lock = threading.Lock()
         """Held while `usage` changes, `parts` left out: they are the training's thread's."""
         self._over = threading.Event()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -306,7 +306,7 @@ def _kernels_in_words(kernels: bool, own_attention: bool, liger: bool) -> str:
     return ", ".join(parts) or "those of PyTorch and PEFT"
 
 
-def with_kernels(plan: Plan, used: Container[str], notes: Sequence[str]) -> Plan:
+def with_kernels(plan: Plan, used: Collection[str], notes: Sequence[str]) -> Plan:
     """`plan` with the line of the kernels in `used`, and with `notes` on why not others."""
     value = _kernels_in_words("LoRA layers" in used, "attention" in used, plan.liger)
 

@@ -8,6 +8,7 @@ jsonl.py        JSON and JSON Lines
 json_lines.py   the lines of JSON Lines
 parquet.py      Parquet
 compressed.py   decompressing within bounds
+width.py        how many columns there may be
 rows.py         rows with their numbers, and those that can't be read
 folders.py      which file of a folder holds which split
 packages.py     a file inside an installed package, found without importing it

@@ -23,6 +23,7 @@ from tunesmith.data.reading.rows import (
     is_hopeless,
     number_rows,
 )
+from tunesmith.data.reading.width import check_columns
 from tunesmith.errors import DataError, shorten
 
 BLOCK_BYTES = 16 << 20
@@ -131,6 +132,7 @@ def _header(data: bytearray, path: Path, delimiter: str) -> list[str]:
     names = next((row.values for row in rows_of(data, path, delimiter)), None)
     if names is None:
         raise DataError(f"{path} has no data rows: it holds nothing but blank lines")
+    check_columns(len(names), path)
     if len(names) == 1:
         _check_delimiter(names[0], path, delimiter)
     unnamed = [str(number) for number, name in enumerate(names, 1) if not name.strip()]

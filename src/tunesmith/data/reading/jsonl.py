@@ -26,6 +26,7 @@ from tunesmith.data.reading.json_lines import (
     search,
 )
 from tunesmith.data.reading.rows import FileRows, hopeless, is_hopeless, number_rows
+from tunesmith.data.reading.width import check_keys
 from tunesmith.errors import DataError, shorten
 from tunesmith.tasks.values import canonical
 from tunesmith.tracking.headroom import memory_left
@@ -46,7 +47,8 @@ def read_lines(data: bytearray, path: Path) -> FileRows:
     line that isn't one JSON object, that has a key twice or half of a character in its text, or
     more than 100 levels; such lines are blanked in `data`.
 
-    Raises DataError when most lines or the first ten are unreadable; and naming the column whose
+    Raises DataError when most lines or the first ten are unreadable, when there would be too many
+    columns; and naming the column whose
     values have different types, with the first two lines that differ.
     """
     if b"\n" not in data and b"\r" in data:
@@ -55,6 +57,7 @@ def read_lines(data: bytearray, path: Path) -> FileRows:
     for block in lines_in(data, BLOCK_BYTES):
         count += block.rows
         suspicious = suspicious or block.is_suspicious
+    check_keys(data, count, path)
     table = None if suspicious else _parse(data, count)
     if table is not None:
         return FileRows(number_rows(table))
@@ -110,6 +113,7 @@ def read_document(data: bytearray, path: Path) -> FileRows:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise DataError(f"{path}: entry {number} is not an object but {shorten(row)}")
+    check_keys(data, len(rows), path)
     if depth(rows) > MAX_DEPTH:
         raise DataError(f"{path} is nested too deeply to be a table")
     places = [f"entry {number}" for number in range(1, len(rows) + 1)]

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tunesmith.data.reading.compressed import bomb, is_bomb, most_bytes
+from tunesmith.data.reading.width import check_columns
 from tunesmith.errors import DataError
 
 CHUNK_ROWS = 1 << 16
@@ -28,9 +29,10 @@ def read(source: Path | bytearray, path: Path) -> pa.Table:
 
     `source` is the file, or its bytes where it was compressed as a whole.
 
-    Raises DataError when it is cut short, damaged or not Parquet, when column names are doubled,
-    when a text isn't UTF-8 (naming column and row), or when a small file unfolds to rows that would
-    fill the memory (dictionaries and run lengths say "a billion times this" in a few bytes).
+    Raises DataError when it is cut short, damaged or not Parquet, when column names are doubled or
+    too many, when a text isn't UTF-8 (naming column and row), or when a small file unfolds to rows
+    that would fill the memory (dictionaries and run lengths say "a billion times this" in a few
+    bytes).
     """
     size = path.stat().st_size
     try:
@@ -51,6 +53,7 @@ def read(source: Path | bytearray, path: Path) -> pa.Table:
 
 def _read(file: pq.ParquetFile, path: Path, size: int) -> pa.Table:
     schema = file.schema_arrow
+    check_columns(file.metadata.num_columns, path)
     doubled = sorted(name for name, count in Counter(schema.names).items() if count > 1)
     if doubled:
         raise DataError(f"{path}: these columns stand more than once: {', '.join(doubled)}")

@@ -37,6 +37,9 @@ SENTENCES = N_(
     "index=False); every column needs a name",
     "{path} the header has no name for column {names} (does every line end with a needless "
     "{what}?); every column needs a name",
+    "{path} has more than {most} columns; keep those with the texts and the labels",
+    "{path} has {rows} objects with {n} different keys, and hardly any key is in two of them; give "
+    "all objects the same keys",
     "{path} the header has the same name for several columns: {names}; give each column a name "
     "of its own",
     "{path} the first line looks like a row, not like the names of columns: {names}; add a "
