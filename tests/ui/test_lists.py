@@ -49,10 +49,19 @@ def fill(
     return experiments
 
 
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with stack(tmp_path_factory.mktemp("lists") / "stack", "api", "ui") as services:
+        yield services
+
+
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path / "stack", "api", "ui") as started:
-        yield started
+def made(started: Stack) -> Iterator[Stack]:
+    """The services, whose store is empty again for the next test."""
+    yield started
+    with started.store() as store:
+        for experiment in store.list():
+            store.delete(experiment.id)
 
 
 def test_the_table_is_filtered_sorted_chosen_from_and_exported(
@@ -161,12 +170,19 @@ def test_while_the_api_is_away_the_page_says_so_and_goes_on_by_itself(
         expect(each.get_by_text("The service can't be reached.")).to_have_count(0)
 
 
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Stack]:
+    """Services of one test, which leaves trials that wait."""
+    with stack(tmp_path / "stack", "api", "ui") as services:
+        yield services
+
+
 def test_a_sweep_is_begun_from_an_experiment_and_what_is_wrong_in_it_is_told(
-    made: Stack, see: Seen
+    alone: Stack, see: Seen
 ) -> None:
     starter = yaml.safe_load((CONFIG / "default.yaml").read_text(encoding="utf-8"))
-    (one,) = fill(made, 1, starter)
-    page = see(f"{made.url}/sweeps?vary={one.id}")
+    (one,) = fill(alone, 1, starter)
+    page = see(f"{alone.url}/sweeps?vary={one.id}")
     text = page.get_by_role("textbox", name="The sweep: fields")
     expect(text).to_have_value(re.compile("learning_rate:"))
     right = text.input_value()
@@ -176,7 +192,7 @@ def test_a_sweep_is_begun_from_an_experiment_and_what_is_wrong_in_it_is_told(
     text.fill(right)
     page.get_by_role("button", name="Begin", exact=True).click()
     expect(page.get_by_text("0 of 8 trials have ended")).to_be_visible()
-    with made.store() as store:
+    with alone.store() as store:
         (sweep,) = store.sweeps.unsettled()
     assert sweep.name == "learning-rate"
     assert sweep.id in page.url
