@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gc
 import logging
@@ -9,14 +10,18 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from tunesmith.jobs.logs import LOUD
 from tunesmith.settings import Settings
 from tunesmith.tracking.store import Store
+
+T = TypeVar("T")
 
 WORDS = (
     *("good", "great", "fine", "superb", "lovely", "bad", "poor", "dull", "awful", "dreadful"),
@@ -85,6 +90,12 @@ def save_tokenizer(folder: Path, *, chat: bool) -> int:
         tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
     return len(names)
+
+
+def finish(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns. It runs in a thread: in this one the browser's loop may be running."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 gc.disable()  # while all tests are collected: what they import stays

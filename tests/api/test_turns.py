@@ -12,6 +12,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from tests.api.serving import Api
 from tests.api.test_train import problem
+from tests.conftest import finish
 
 from tunesmith.api.app import ROUTERS
 from tunesmith.api.bodies import read_json_object
@@ -80,4 +81,4 @@ def test_so_many_and_no_more_hold_a_short_turn() -> None:
                 held += 1
         return held
 
-    assert asyncio.run(hold()) == MOST_SHORT
+    assert finish(hold()) == MOST_SHORT

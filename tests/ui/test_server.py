@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from playwright.sync_api import expect
 from starlette.types import Scope
 from tests.accounts import other_account, relay_of_nobody
 from tests.api.serving import add_experiment
+from tests.conftest import finish
 from tests.ui.conftest import Seen, Stack, settled, stack
 
 from tunesmith.api import peers
@@ -57,16 +57,19 @@ def test_whose_a_connection_is_is_looked_up_beside_the_event_loop(
         asked.append(threading.current_thread())
         return False
 
+    loops: list[threading.Thread] = []
+
     async def page(scope: Scope, _receive: Any, _send: Any) -> None:
+        loops.append(threading.current_thread())
         assert not is_own(scope)
 
     monkeypatch.setattr("tunesmith.api.peers.is_own", is_theirs)
     claimed = (session.OWN.lower().encode(), b"yes")
     ends = {"client": ("127.0.0.1", 50000), "server": ("127.0.0.1", 8501)}
     scope = {"type": "http", "headers": [claimed], **ends}
-    asyncio.run(Visitors(page)(scope, None, None))  # type: ignore[arg-type]
+    finish(Visitors(page)(scope, None, None))  # type: ignore[arg-type]
     assert len(asked) == 1
-    assert asked[0] is not threading.current_thread()
+    assert asked[0] is not loops[0]
 
 
 def test_a_download_is_an_adapter_or_a_file_of_one_experiment() -> None:
