@@ -34,6 +34,7 @@ from tunesmith.tracking.store import Store
 CONTENDERS = {
     "now": {},
     "before": {"GOMP_SPINCOUNT": "300000"},
+    "spin 1,000": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"},
     "passive": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"},
     "spin 10,000": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"},
 }

@@ -3,7 +3,8 @@
 OpenMP reads the environment once, when PyTorch brings it in. As it comes, a thread that has done
 its part of a product spins for milliseconds until the others have done theirs: on cores that
 others use a little, what is waited for can't run because of the waiting, and a token that took
-0.1 s took 12 s. Here threads look a short while and then sleep, which gives their core away.
+0.1 s took 12 s. Here threads that wait sleep; with PyTorch's wheels for Linux only while others use
+the cores (`contention`), for sleep costs speed where they don't.
 
 The number of threads follows from the machine (its cores, a container's quota, the slots of a
 worker) and never from its load: sums over another number of threads have other last digits, and
@@ -19,9 +20,10 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "300000"}
 """How waiting threads wait: the first for every OpenMP, the second for the libgomp of PyTorch's
-wheels for Linux, which looks so often before it sleeps (some 30 µs; of itself 300,000 times).
+wheels for Linux, which looks so often before it sleeps, as it does of itself; and not at all, by
+the first, while it has more threads than cores.
 https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html"""
 
 WAITING_ASKED = (*WAITING, "KMP_BLOCKTIME")
@@ -39,8 +41,8 @@ MARK = "TUNESMITH_SET_THREADS"
 OF_QUOTA, OF_SLOTS = "quota", "slots"
 """Why a number of threads was set."""
 
-SLEEP, SPIN = "sleep", "spin"
-"""What waiting threads do."""
+SLEEP, SPIN, ADAPT = "sleep", "spin", "adapt"
+"""What waiting threads do: always the same, or what the load of the cores allows."""
 
 TOO_LATE = "PyTorch was loaded before Tunesmith, too early to change this: import tunesmith first"
 
@@ -56,7 +58,7 @@ class Threads:
     """The number of threads, where one was set; None leaves it to PyTorch: the physical cores."""
     count_reason: str
     waiting: str
-    """What threads do that wait: `sleep`, or `spin`."""
+    """What threads do that wait: `sleep`, `spin` or `adapt`."""
     waiting_reason: str
 
 
@@ -122,6 +124,8 @@ def decided(environment: Mapping[str, str] | None = None) -> Threads:
         count, reason = None, TOO_LATE
     if waits is not None:
         return Threads(count, reason, _asked_to(values), f"asked for in {waits}")
+    if sys.platform == "linux":
+        return Threads(count, reason, ADAPT, "they sleep while other programs use these cores")
     if late:
         return Threads(count, reason, SPIN, TOO_LATE)
     return Threads(

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import torch
 
+from tunesmith import contention
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import DataError, ModelError
 from tunesmith.serving.adapters import SavedAdapter
@@ -84,6 +85,7 @@ class Predictor:
         most_bytes: int | None = None,
     ) -> None:
         quiet()
+        contention.watch()
         self._settings = settings
         self.device = choose_device(device)[0]
         """Where answers are computed."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from tunesmith import contention
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import Interrupted, ModelError, StorageError, VerificationError
 from tunesmith.tasks.base import Prediction, Score, Task
@@ -103,6 +104,7 @@ def train(
 def _train(work: Training, *, resume: bool, meeting: Meeting | None) -> TrainingResult:
     task, reporter = work.task, work.reporter
     started = time.monotonic()
+    contention.watch()
     reporter.phase(Phase.LOADING_MODEL, work.source.name)
     with Nodes(work, meeting) if meeting else Processes(work) as others:
         begin(work)

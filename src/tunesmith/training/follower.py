@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from tunesmith import contention
 from tunesmith.errors import Interrupted, TunesmithError
 from tunesmith.training.fitting import Training, adapted_model, begin, fit, out_of_memory
 from tunesmith.training.group import joined
@@ -21,6 +22,7 @@ def follow(folder: Path, rank: int, next_line: Callable[[], str]) -> int:
     """
     handover = Handover(folder)
     work = handover.read_training(rank)
+    contention.watch()
     try:
         _follow(work, handover, rank, next_line)
     except Interrupted:

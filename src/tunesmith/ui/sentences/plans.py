@@ -10,6 +10,8 @@ SENTENCES = N_(
     "waiting threads",
     "sleep",
     "spin",
+    "adapt",
+    "they sleep while other programs use these cores",
     "asked for in {name}",
     "as many as this machine has cores",
     "this machine has more, and {n} of them for this process (quota)",
