@@ -70,8 +70,8 @@ def test_other_programs_on_the_cores_are_noticed_and_so_is_their_end(
 
     monkeypatch.setattr(contention, "Crowd", Crowd)
     monkeypatch.setattr(contention, "waits", waits)
-    monkeypatch.setattr(contention.time, "sleep", sleep)
-    monkeypatch.setattr(contention.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("tunesmith.contention.time.sleep", sleep)
+    monkeypatch.setattr("tunesmith.contention.time.monotonic", lambda: clock[0])
     with pytest.raises(SystemExit):
         contention._watch()
     assert made == ["held", "dissolved"]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import dataframely as dy
-import ftfy
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -16,6 +15,7 @@ from tunesmith.data.checks import label_rules
 from tunesmith.data.checks.examined import Examined
 from tunesmith.data.filtering import frequent_values, require_column
 from tunesmith.data.markup import HINT, strip_html
+from tunesmith.data.mojibake import mend_encoding
 from tunesmith.data.texts import as_series, is_chat, is_words, mend
 from tunesmith.errors import DataError, nearest
 from tunesmith.tasks.base import Columns, Task
@@ -114,7 +114,7 @@ def _note_faults(examined: Examined, columns: Columns, task: Task) -> None:
 def mend_texts(examined: Examined, asked: Sequence[str], written: Sequence[str]) -> None:
     """Broken encoding and invisible characters out of `written`, HTML out of `asked` columns."""
     for column in written:
-        _mend(examined, column, "broken_encoding", MOJIBAKE_HINT, ftfy.fix_encoding, answers=True)
+        _mend(examined, column, "broken_encoding", MOJIBAKE_HINT, mend_encoding, answers=True)
         lost = as_series(examined.table.column(column), answers=True).str.contains(
             "�", literal=True
         )
