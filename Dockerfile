@@ -22,32 +22,33 @@ WORKDIR /build
 # -- what each image installs, and the environments with it ---------------------------------------
 
 FROM base AS requirements
-COPY pyproject.toml ./
-COPY scripts/image_requirements.py scripts/
-RUN python3 scripts/image_requirements.py api >api.txt \
- && python3 scripts/image_requirements.py ui >ui.txt \
- && python3 scripts/image_requirements.py worker >worker.txt
+COPY constraints.txt ./
+COPY scripts/pins.py scripts/
+RUN for group in build api ui worker torch; do \
+      python3 scripts/pins.py "$group" >"$group.txt" || exit 1; \
+    done
 
 FROM base AS source
+COPY --from=requirements /build/build.txt ./
+RUN python3 -m venv /tmp/build \
+ && /tmp/build/bin/pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes \
+    --requirement build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY config config
 COPY src src
-RUN python3 -m venv /tmp/build \
- && /tmp/build/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheel .
+RUN /tmp/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel .
 
 FROM base AS api-packages
 RUN python3 -m venv /opt/tunesmith
-COPY constraints.txt ./
 COPY --from=requirements /build/api.txt ./
-RUN pip install --no-cache-dir --constraint constraints.txt --requirement api.txt
+RUN pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes --requirement api.txt
 COPY --from=source /wheel /wheel
 RUN pip install --no-cache-dir --no-deps /wheel/*.whl
 
 FROM base AS ui-packages
 RUN python3 -m venv /opt/tunesmith
-COPY constraints.txt ./
 COPY --from=requirements /build/ui.txt ./
-RUN pip install --no-cache-dir --constraint constraints.txt --requirement ui.txt
+RUN pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes --requirement ui.txt
 COPY --from=source /wheel /wheel
 RUN pip install --no-cache-dir --no-deps /wheel/*.whl
 
@@ -56,17 +57,18 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ARG TORCH_BUILD=+cpu
 ARG STARTER=yes
 RUN python3 -m venv /opt/tunesmith
-COPY constraints.txt ./
-# PyTorch first: it is the largest, and changes least.
-RUN grep -v '^torch==' constraints.txt >others.txt \
- && pip install --no-cache-dir --constraint others.txt --extra-index-url "$TORCH_INDEX" \
-    "$(grep '^torch==' constraints.txt)$TORCH_BUILD"
+COPY --from=requirements /build/worker.txt ./
+RUN pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes \
+    --requirement worker.txt
+# By version only: the file depends on the build. Of what PyTorch needs, all but NVIDIA's libraries
+# is there.
+COPY --from=requirements /build/torch.txt ./
+RUN sed -i "s/\$/$TORCH_BUILD/" torch.txt \
+ && pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --requirement torch.txt
 COPY requirements-starter.txt ./
 RUN if [ "$STARTER" = yes ]; then \
       pip install --no-cache-dir --no-deps --require-hashes --requirement requirements-starter.txt; \
     fi
-COPY --from=requirements /build/worker.txt ./
-RUN pip install --no-cache-dir --constraint constraints.txt --requirement worker.txt
 COPY --from=source /wheel /wheel
 RUN pip install --no-cache-dir --no-deps /wheel/*.whl
 

@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pins import FILE as PINS
+from pins import groups
+
 OLDEST_PYTHON = (3, 11)
 CONDA_PYTHON = "3.11"
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ROOT / "pyproject.toml"
-CONSTRAINTS = ROOT / "constraints.txt"
 STARTER = ROOT / "requirements-starter.txt"
-SCRIPTS = tuple(ROOT / "scripts" / name for name in ("setup.py", "environment.py", "packages.py"))
+SCRIPTS = tuple(
+    ROOT / "scripts" / name for name in ("setup.py", "environment.py", "packages.py", "pins.py")
+)
 
 
 class SetupError(Exception):
@@ -90,8 +94,9 @@ def detect_device() -> str:
 
 
 def known_extras() -> set[str]:
+    """The optional parts whose packages are pinned."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
-    return set(project.get("optional-dependencies", {}))
+    return groups() & set(project.get("optional-dependencies", {}))
 
 
 def fingerprint(environment: Environment) -> str:
@@ -99,7 +104,7 @@ def fingerprint(environment: Environment) -> str:
     document = tomllib.loads(PROJECT.read_text(encoding="utf-8"))
     deciding = {key: document.get(key) for key in ("project", "build-system")}
     digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode())
-    for file in (CONSTRAINTS, STARTER, *SCRIPTS):
+    for file in (PINS, STARTER, *SCRIPTS):
         digest.update(file.read_bytes())
     digest.update(repr((environment.python_version(), accelerator_hint())).encode())
     return digest.hexdigest()

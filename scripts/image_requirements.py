@@ -1,12 +1,9 @@
-"""Print what an image of the Dockerfile installs: all dependencies, less what it never loads.
-
-    python scripts/image_requirements.py api >requirements.txt
+"""What an image of the Dockerfile installs: all dependencies, less what it never loads.
 
 Everything but what is left out here, so that a new dependency is in every image until somebody
-leaves it out. Standard library only: it runs before anything is installed.
+leaves it out. scripts/renew_pins.py notes in constraints.txt which packages that makes.
 """
 
-import argparse
 import re
 import tomllib
 from pathlib import Path
@@ -39,14 +36,3 @@ def requirements(image: str) -> list[str]:
 def name_of(requirement: str) -> str:
     """The name of the distribution that a requirement begins with."""
     return re.split(r"[\[<>=!~; ]", requirement, maxsplit=1)[0].lower().replace("_", "-")
-
-
-def main() -> None:
-    """Print the requirements of the image that is named."""
-    parser = argparse.ArgumentParser(description="Print what an image of the Dockerfile installs.")
-    parser.add_argument("image", choices=sorted(LEFT_OUT))
-    print("\n".join(requirements(parser.parse_args().image)))
-
-
-if __name__ == "__main__":
-    main()

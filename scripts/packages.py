@@ -1,46 +1,86 @@
-"""What set-up puts into the environment: PyTorch in the build that fits, then the rest."""
+"""What set-up puts into the environment: pinned packages, PyTorch's fitting build, Tunesmith."""
 
 import json
+import os
 import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 
-from environment import CONSTRAINTS, ROOT, STARTER, Environment, SetupError, say
+from environment import ROOT, STARTER, Environment, SetupError, say
+from pins import pins, requirements
 
 # PyTorch's documented index of CPU builds: on Linux the general package index carries the CUDA
 # build, which is several gigabytes that a machine without a GPU can't use.
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 NOT_FOUND = ("ERROR: No matching distribution found", "ERROR: Could not find a version")
+OTHER_HASH = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES"
+
+NO_BUILD = (
+    "Either no package index can be reached, or there is no build for "
+    f"Python {platform.python_version()} on {platform.system()} {platform.machine()}."
+)
+OTHER_FILE = (
+    "The file of a package, named above, is not the one whose hash the project lists, so it was "
+    "not installed. `pip config list` shows where pip gets packages: a mirror or a proxy may serve "
+    "other files than pypi.org. Files of one's own choice are listed by scripts/renew_pins.py."
+)
+NOT_LISTED = (
+    "constraints.txt lacks it, or lists a version that doesn't fit: scripts/renew_pins.py writes "
+    "that list from pyproject.toml."
+)
 
 
 class NoSuchBuildError(SetupError):
     """Raised when no package index that pip asked has the wanted version."""
 
 
-def pip_install(environment: Environment, *arguments: str) -> None:
+def pip_install(
+    environment: Environment,
+    *arguments: str,
+    missing: str = NO_BUILD,
+    variables: Mapping[str, str] | None = None,
+) -> None:
     """Run `pip install`, showing its progress in a terminal and only its complaints elsewhere.
 
-    Raises NoSuchBuildError when a version can't be found, SetupError on any other failure.
+    Raises NoSuchBuildError, which ends with `missing`, when a version can't be found; SetupError on
+    any other failure.
     """
     command = [str(environment.python), "-m", "pip", "install", "--disable-pip-version-check"]
     command += ["--no-input", *([] if sys.stdout.isatty() else ["-qq"]), *arguments]
     not_found = []
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    other_file = False
+    with subprocess.Popen(
+        command, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith(NOT_FOUND):
                 not_found.append(line.strip())
             else:
+                other_file = other_file or line.startswith(OTHER_HASH)
                 sys.stderr.write(line)
                 sys.stderr.flush()
     if process.returncode and not_found:
-        raise NoSuchBuildError(
-            f"{not_found[-1]}. Either no package index can be reached, or there is no build for "
-            f"Python {platform.python_version()} on {platform.system()} {platform.machine()}."
-        )
+        raise NoSuchBuildError(f"{not_found[-1]}. {missing}")
     if process.returncode:
-        raise SetupError("pip could not install everything; its reason stands above.")
+        reason = "pip could not install everything; its reason stands above."
+        raise SetupError(OTHER_FILE if other_file else reason)
+
+
+def install_pinned(environment: Environment, extras: set[str]) -> None:
+    """Install what Tunesmith, its build and the optional parts `extras` need, hashes checked.
+
+    Wheels only: building from source would fetch build tools that nobody checks.
+    """
+    names = ",".join(sorted(extras))
+    say("Installing what Tunesmith needs" + (f" (with {names})" if names else ""))
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as listed:
+        listed.write(requirements({"base", "build", *extras}))
+        listed.flush()
+        options = ("--no-deps", "--only-binary", ":all:", "--require-hashes")
+        pip_install(environment, *options, "--requirement", listed.name)
 
 
 def installed_torch(environment: Environment) -> str:
@@ -57,9 +97,7 @@ def install_torch(environment: Environment, device: str) -> None:
 
     A CUDA build that is already there stays on a machine without GPU: it runs on the CPU as well.
     """
-    pins = CONSTRAINTS.read_text(encoding="utf-8").splitlines(keepends=True)
-    (pin,) = (line.strip() for line in pins if line.startswith("torch=="))
-    version = pin.removeprefix("torch==")
+    (version,) = (pin.version for pin in pins() if pin.name == "torch")
     present, _, build = installed_torch(environment).partition("+")
     if present == version and not (device == "cuda" and build == "cpu"):
         return
@@ -67,26 +105,29 @@ def install_torch(environment: Environment, device: str) -> None:
     if present == version:  # pip takes the CPU build for the same version and would keep it
         uninstall = [str(environment.python), "-m", "pip", "uninstall", "--quiet", "--yes", "torch"]
         subprocess.run(uninstall, check=False)
-    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as others:
-        # Were torch constrained here, pip would report a missing build as a conflict.
-        others.writelines(line for line in pins if not line.startswith("torch=="))
-        others.flush()
-        options = ("--constraint", others.name)
-        if device != "cpu" or sys.platform != "linux":
-            pip_install(environment, *options, pin)
-            return
-        try:
-            pip_install(environment, *options, f"{pin}+cpu")
-        except NoSuchBuildError:
-            pip_install(environment, *options, "--extra-index-url", TORCH_CPU_INDEX, f"{pin}+cpu")
+    wanted = f"torch=={version}"
+    if device != "cpu" or sys.platform != "linux":
+        pip_install(environment, wanted)
+        return
+    try:  # what this build needs is among the pinned packages
+        pip_install(environment, "--no-deps", f"{wanted}+cpu")
+    except NoSuchBuildError:
+        index = ("--extra-index-url", TORCH_CPU_INDEX)
+        pip_install(environment, "--no-deps", *index, f"{wanted}+cpu")
 
 
 def install_project(environment: Environment, extras: set[str]) -> None:
-    """Install Tunesmith itself, editable, with what it needs and the optional parts `extras`."""
+    """Install Tunesmith itself, editable, on what is there; nothing is fetched.
+
+    Raises NoSuchBuildError when something that it needs isn't there.
+    """
+    say("Installing Tunesmith")
     names = ",".join(sorted(extras))
-    say("Installing Tunesmith and what it needs" + (f" (with {names})" if names else ""))
-    target = f".[{names}]" if names else "."
-    pip_install(environment, "--constraint", str(CONSTRAINTS), "--editable", target)
+    # Settings of pip may name folders of packages, where it would look in spite of --no-index.
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    variables["PIP_CONFIG_FILE"] = os.devnull
+    options = ("--no-index", "--no-build-isolation", "--editable", f".[{names}]" if names else ".")
+    pip_install(environment, *options, missing=NOT_LISTED, variables=variables)
 
 
 def install_starter(environment: Environment) -> None:

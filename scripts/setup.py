@@ -47,7 +47,13 @@ from environment import (
     say,
     write_stamp,
 )
-from packages import describe, install_project, install_starter, install_torch
+from packages import (
+    describe,
+    install_pinned,
+    install_project,
+    install_starter,
+    install_torch,
+)
 
 
 @contextlib.contextmanager
@@ -71,6 +77,7 @@ def install(environment: Environment, extras: set[str]) -> None:
     say(f"Setting up {environment.folder.name} for {device}")
     if not environment.is_sound():
         make_environment(environment)
+    install_pinned(environment, extras)
     install_torch(environment, device)
     install_project(environment, extras)
     install_starter(environment)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import packages
+from check_licenses import closure
+from environment import Environment, SetupError
+from pins import pins
+from renew_pins import NOT_LISTED, comes_with_torch, parts
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -61,7 +71,7 @@ def bare_project(folder: Path) -> Path:
     (project / "scripts").mkdir(parents=True)
     for name in ("pyproject.toml", "constraints.txt", "requirements-starter.txt"):
         shutil.copy(ROOT / name, project / name)
-    for name in ("setup.py", "environment.py", "packages.py"):
+    for name in ("setup.py", "environment.py", "packages.py", "pins.py"):
         shutil.copy(ROOT / "scripts" / name, project / "scripts" / name)
     return project
 
@@ -95,21 +105,98 @@ def test_every_starter_package_is_pinned_and_carries_a_hash() -> None:
         assert re.fullmatch(r"[a-z0-9-]+==[0-9.]+(\s+--hash=sha256:[0-9a-f]{64})+", line)
 
 
-def test_every_dependency_is_pinned_once_within_its_bounds() -> None:
-    requirement = pytest.importorskip("packaging.requirements").Requirement
-    canonical = pytest.importorskip("packaging.utils").canonicalize_name
+def test_every_pinned_package_but_pytorch_carries_hashes() -> None:
+    hashed = re.compile(r"\S+==\S+( ; [^\\\n]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+")
+    assert [pin.name for pin in pins() if not hashed.fullmatch(pin.requirement)] == ["torch"]
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
-    pins = {canonical(name): version for name, version in pairs}
-    assert len(pins) == len(pairs)
-    extras = PROJECT["project"]["optional-dependencies"].values()
-    for text in [
-        *PROJECT["project"]["dependencies"],
-        *(line for extra in extras for line in extra),
-    ]:
-        wanted = requirement(text)
+    assert len(pins()) == sum("==" in line for line in lines if not line.startswith((" ", "#")))
+
+
+def test_every_dependency_is_pinned_once_within_its_bounds() -> None:
+    versions = {canonicalize_name(pin.name): pin.version for pin in pins()}
+    assert len(versions) == len(pins())
+    for text in {line for lines in parts().values() for line in lines}:
+        wanted = Requirement(text)
         assert str(wanted.specifier).startswith(">="), text
-        assert wanted.specifier.contains(pins[canonical(wanted.name)]), text
+        assert wanted.specifier.contains(versions[canonicalize_name(wanted.name)]), text
+
+
+@pytest.mark.parametrize("group", sorted(parts()))
+def test_the_packages_of_a_group_are_listed_with_what_they_need(group: str) -> None:
+    is_extra = group in PROJECT["project"]["optional-dependencies"]
+    within = {group, "base"} if is_extra else {group}
+    listed = {canonicalize_name(pin.name) for pin in pins() if pin.groups & within}
+    needed = {item.name for item in closure(parts()[group]) if not comes_with_torch(item.name)}
+    assert needed <= listed
+
+
+def test_an_extra_is_pinned_or_it_is_said_why_not() -> None:
+    assert parts().keys() | NOT_LISTED.keys() >= PROJECT["project"]["optional-dependencies"].keys()
+    assert parts().keys().isdisjoint(NOT_LISTED)
+
+
+@pytest.fixture
+def one_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package in a folder that is all that pip sees; it installs into another folder."""
+    wheel = tmp_path / "index" / "madeup-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as made:
+        about = "madeup-1.0.dist-info"
+        made.writestr("madeup.py", "")
+        made.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: madeup\nVersion: 1.0\n")
+        made.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        made.writestr(f"{about}/RECORD", "")
+    for name, value in {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheel.parent),
+        "PIP_TARGET": str(tmp_path / "installed"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("pins.FILE", tmp_path / "constraints.txt")
+    return wheel
+
+
+def pin_to(digest: str, folder: Path) -> None:
+    text = f"# a list\nmadeup==1.0 \\\n    --hash=sha256:{digest}\n    # base\n"
+    (folder / "constraints.txt").write_text(text, encoding="utf-8")
+
+
+def test_a_package_with_the_listed_hash_is_installed(one_package: Path, tmp_path: Path) -> None:
+    pin_to(hashlib.sha256(one_package.read_bytes()).hexdigest(), tmp_path)
+    packages.install_pinned(Environment(Path(sys.prefix), conda=False), set())
+    assert (tmp_path / "installed" / "madeup.py").exists()
+
+
+def test_a_package_with_another_hash_is_refused_and_it_is_said_what_to_do(
+    one_package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pin_to("0123456789abcdef" * 4, tmp_path)
+    with pytest.raises(SetupError, match=r"pip config list.*renew_pins"):
+        packages.install_pinned(Environment(Path(sys.prefix), conda=False), set())
+    assert "madeup==1.0" in capsys.readouterr().err
+    assert not (tmp_path / "installed").exists()
+
+
+def test_a_need_that_no_list_names_stops_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (tmp_path / "backend.py").write_text(
+        "import pathlib\n"
+        "def build_editable(*arguments): raise AssertionError\n"
+        "def prepare_metadata_for_build_editable(folder, settings=None):\n"
+        "    about = pathlib.Path(folder, 'madeup-1.0.dist-info')\n"
+        "    about.mkdir()\n"
+        "    text = 'Metadata-Version: 2.1|Name: madeup|Version: 1.0|Requires-Dist: absent'\n"
+        "    (about / 'METADATA').write_text(text.replace('|', '\\n'))\n"
+        "    return about.name\n"
+    )
+    monkeypatch.setattr(packages, "ROOT", tmp_path)
+    with pytest.raises(packages.NoSuchBuildError, match=r"absent.*renew_pins"):
+        packages.install_project(Environment(Path(sys.prefix), conda=False), set())
 
 
 # -- licences ---------------------------------------------------------------------------------
@@ -225,7 +312,7 @@ def test_a_failed_installation_is_not_taken_for_a_finished_one(tmp_path: Path) -
     for _ in range(2):
         asked = run(sys.executable, "scripts/setup.py", cwd=project, env=nowhere)
         assert asked.returncode == 1
-        assert "No matching distribution found for torch" in asked.stderr
+        assert "No matching distribution found for " in asked.stderr
         assert "Traceback" not in asked.stderr
         assert not (project / ".venv" / "tunesmith-setup.json").exists()
 

@@ -95,6 +95,16 @@ def test_dependencies_are_installed_before_the_source_is_there() -> None:
         assert [n for n in installs if n > source] == installs[-1:], name
 
 
+def test_packages_are_installed_by_their_hashes() -> None:
+    own = [value for _, found in STAGES.values() for word, value in found if word == "RUN"]
+    installs = [line for value in own for line in re.split(r"&&|;", value) if " install " in line]
+    installs = [line for line in installs if "pip" in line]
+    unchecked = [line for line in installs if "--require-hashes" not in line]
+    assert len(installs) >= 2 * len(SERVICES) + 3
+    for line in unchecked:  # our own wheel, and PyTorch, whose file depends on the build
+        assert line.split()[-1] in {"/wheel/*.whl", "torch.txt"}, line
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_an_image_runs_a_command_as_nobody_in_particular(name: str) -> None:
     assert json.loads(steps(name, "ENTRYPOINT")[-1]) == ["tunesmith"]
