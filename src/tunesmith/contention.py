@@ -25,12 +25,13 @@ from tunesmith.threads import ADAPT, decided
 LOOK_EVERY = 0.2
 """Seconds between two looks."""
 
-CONTENDED, FREE = 0.05, 0.02
+CONTENDED, FREE = 0.25, 0.15
 """Share of the time, all threads together, that they wait for a core: above and below which these
-are contended and free."""
+are contended and free. On quiet cores threads that sleep and are woken wait 0.02 to 0.13 of it."""
 
-CALM = 5.0
-"""Seconds for which cores must be free before threads spin again."""
+CALM, MOST_CALM = 1.0, 8.0
+"""Seconds for which cores must be free before threads spin again: twice as many, up to the second,
+each time that it was too early."""
 
 _TASKS = Path("/proc/self/task")
 _MAPS = Path("/proc/self/maps")
@@ -105,7 +106,7 @@ def _libraries() -> list[str]:
 def _watch() -> None:
     crowd: Crowd | None = None
     before, looked = waits() or {}, time.monotonic()
-    free_since = looked
+    free_since, calm, dissolved = looked, CALM, -MOST_CALM
     while True:
         time.sleep(LOOK_EVERY)
         now, found = time.monotonic(), waits() or {}
@@ -116,6 +117,7 @@ def _watch() -> None:
             free_since = now
         if crowd is None and share > CONTENDED:
             crowd = Crowd()
-        elif crowd is not None and now - free_since > CALM:
+            calm = min(2 * calm, MOST_CALM) if now - dissolved < MOST_CALM else CALM
+        elif crowd is not None and now - free_since > calm:
             crowd.dissolve()
-            crowd = None
+            crowd, dissolved = None, now
