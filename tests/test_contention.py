@@ -78,7 +78,7 @@ def test_other_programs_on_the_cores_are_noticed_and_so_is_their_end(
 
 
 def test_what_the_user_decided_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     monkeypatch.setattr(contention, "_watcher", None)
     contention.watch()
     assert contention._watcher is None

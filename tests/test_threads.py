@@ -16,8 +16,7 @@ from tunesmith.experiments.hook import run_hook
 from tunesmith.jobs.devices import make_slots
 from tunesmith.threads import ADAPT, MARK, SLEEP, SPIN, WAITING, as_given, decided, settle, shared
 
-LINUX = sys.platform == "linux"
-DECIDED = ADAPT if LINUX else SLEEP
+DECIDED = ADAPT if threads.ADAPTS else SLEEP
 
 Groups = Callable[[str, dict[str, str]], None]
 
@@ -54,7 +53,7 @@ def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("asked", "policy", "spins"),
     [
-        ({}, "PASSIVE", WAITING["GOMP_SPINCOUNT"]),
+        ({}, "ACTIVE", "300000"),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", "30000000000"),
         ({"GOMP_SPINCOUNT": "7"}, "PASSIVE", "7"),
     ],
@@ -91,8 +90,8 @@ def test_processes_that_we_start_hear_it_and_a_hook_gets_what_the_user_gave() ->
 def test_where_pytorch_was_loaded_first_it_is_said() -> None:
     code = "import sys; sys.modules['torch'] = sys; import tunesmith, tunesmith.threads as t; "
     said = run(code + "print(t.decided())").stdout
-    assert f"waiting='{ADAPT if LINUX else SPIN}'" in said
-    assert said.count("import tunesmith first") == (1 if LINUX else 2)
+    assert f"waiting='{ADAPT if threads.ADAPTS else SPIN}'" in said
+    assert said.count("import tunesmith first") == (1 if threads.ADAPTS else 2)
     asked = run(code + "print(t.decided())", OMP_WAIT_POLICY="passive", OMP_NUM_THREADS="3").stdout
     assert f"count='3', count_reason='asked for in OMP_NUM_THREADS', waiting='{SLEEP}'" in asked
 

@@ -6,10 +6,10 @@ fifth of a training's speed. Where other programs do, what is waited for can't r
 waiting. No fixed setting is good at both, so each process that computes looks a few times a second
 how long its threads were kept waiting for a core.
 
-libgomp, the OpenMP of PyTorch's wheels for Linux, doesn't let threads spin while there are more of
-its threads than cores (its environment variable GOMP_SPINCOUNT says so). So while the cores are
-contended, one thread here holds as many as there are, asleep. Where there is no libgomp, waiting
-threads sleep, as `threads` has decided. No result depends on it.
+libgomp, the OpenMP of PyTorch's wheels for Linux, lets threads spin for some 30 µs only while there
+are more of its threads than cores. So while the cores are contended, one thread here holds as many
+as there are, asleep. Where there is no libgomp, waiting threads sleep, as `threads` has decided. No
+result depends on it.
 https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
 """
 

@@ -20,13 +20,20 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "300000"}
-"""How waiting threads wait: the first for every OpenMP, the second for the libgomp of PyTorch's
-wheels for Linux, which looks so often before it sleeps, as it does of itself; and not at all, by
-the first, while it has more threads than cores.
+ADAPTS = sys.platform == "linux" and Path("/proc/self/schedstat").is_file()
+"""Whether the system says how long threads wait for a core, by which `contention` goes."""
+
+WAITING = (
+    {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "0"}
+    if ADAPTS
+    else {"OMP_WAIT_POLICY": "PASSIVE"}
+)
+"""How waiting threads wait. The libgomp of PyTorch's wheels for Linux looks so often before it
+sleeps, as it does of itself; 1,000 times, by the first, while it has more threads than cores. The
+last is for other libraries' OpenMP, whose threads sleep at once.
 https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html"""
 
-WAITING_ASKED = (*WAITING, "KMP_BLOCKTIME")
+WAITING_ASKED = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Variables by which a user decides that: with one of them set, it is left alone."""
 
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -124,7 +131,7 @@ def decided(environment: Mapping[str, str] | None = None) -> Threads:
         count, reason = None, TOO_LATE
     if waits is not None:
         return Threads(count, reason, _asked_to(values), f"asked for in {waits}")
-    if sys.platform == "linux":
+    if ADAPTS:
         return Threads(count, reason, ADAPT, "they sleep while other programs use these cores")
     if late:
         return Threads(count, reason, SPIN, TOO_LATE)
