@@ -76,7 +76,7 @@ def work(
     try:
         outcome: tuple[str, Any] = ("value", function(*given, **named))
     except Exception as error:  # noqa: BLE001 - it goes to the log of the API, with its place
-        # What caused it doesn't go along: a full disk is told from it here.
+        # What caused it doesn't go along: whether the disk is full is decided here.
         meant = known(error)
         outcome = ("error", meant) if meant else ("unexpected", traceback.format_exc())
     sender.send(outcome)

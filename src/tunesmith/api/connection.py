@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,7 +35,7 @@ from tunesmith.errors import (
     shorten,
 )
 from tunesmith.jobs.ports import is_loopback
-from tunesmith.tracking.files import beside
+from tunesmith.tracking.files import flush, written_whole
 
 T = TypeVar("T")
 
@@ -166,16 +165,14 @@ class Connection:
 
     def save(self, path: str, target: Path) -> Path:
         """Save an answer as `target`, whole or not at all. Raises OSError too."""
-        partial = beside(target)
-        try:
-            with self._opened(path, {}) as response, partial.open("wb") as stream:
-                for piece in response.iter_bytes(PIECE):
-                    stream.write(piece)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with (
+            written_whole(target) as partial,
+            self._opened(path, {}) as response,
+            partial.open("wb") as stream,
+        ):
+            for piece in response.iter_bytes(PIECE):
+                stream.write(piece)
+            flush(stream)
         return target
 
     @contextmanager

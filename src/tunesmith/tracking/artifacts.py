@@ -7,7 +7,7 @@ A folder becomes `{address}/{folder's name}/…`. Any address that obstore knows
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,7 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from tunesmith.errors import NotFoundError, StorageError, UserError
-from tunesmith.tracking.files import ABOUT, LAST_OF_CHECKPOINT, beside
+from tunesmith.tracking.files import ABOUT, LAST_OF_CHECKPOINT, written_whole
 
 _RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 
@@ -165,16 +165,10 @@ class Artifacts:
         first = next(pieces, b"")  # before the file here is opened: it may not be there
         target.parent.mkdir(parents=True, exist_ok=True)
         # A log that is there may be open, to be written on: it stays the same file.
-        grows = target.exists()
-        partial = target if grows else beside(target)
-        try:
-            with partial.open("wb") as stream:
-                stream.write(first)
-                stream.writelines(pieces)
-            partial.replace(target)
-        finally:
-            if not grows:
-                partial.unlink(missing_ok=True)
+        place = nullcontext(target) if target.exists() else written_whole(target)
+        with place as written, written.open("wb") as stream:
+            stream.write(first)
+            stream.writelines(pieces)
 
     @contextmanager
     def _told(self, what: str, verb: str) -> Iterator[None]:

@@ -7,10 +7,11 @@ import math
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tunesmith.errors import DataError, StorageError
 from tunesmith.tracking.entities import Experiment, ExperimentStatus, Metric
@@ -195,20 +196,32 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
 
 
-def _write(path: Path, parts: Iterable[str], *, private: bool = False) -> None:
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Where to write `path`: it gets its name at the end, and is gone where writing fails."""
     partial = beside(path)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def flush(stream: IO[Any]) -> None:
+    """What was written is on the disk after this, should the machine lose power."""
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _write(path: Path, parts: Iterable[str], *, private: bool = False) -> None:
     with _storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with written_whole(path) as partial:
             mode = 0o600 if private else 0o666
             made = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with os.fdopen(made, "w", encoding="utf-8") as stream:
                 stream.writelines(parts)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+                flush(stream)
 
 
 def finite(value: Any) -> Any:

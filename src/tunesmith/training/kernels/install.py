@@ -55,8 +55,8 @@ def install_kernels(
     """
     group = group or Group()
     tried = _tried(model, plan, longest, pairs=pairs) if group.leads else None
-    told = group.first(tried and asdict(tried))
-    return tried or _repeated(Kernels(**told), model, plan)
+    of_first = group.first(tried and asdict(tried))
+    return tried or _repeated(Kernels(**of_first), model, plan)
 
 
 def _tried(model: Any, plan: Plan, longest: int, *, pairs: bool) -> Kernels:
