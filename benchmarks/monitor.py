@@ -32,8 +32,8 @@ from scipy.stats import t
 import tunesmith
 from tunesmith.settings import Settings
 from tunesmith.training import fitting
-from tunesmith.training.callbacks import Progress
-from tunesmith.training.fitting import Training
+from tunesmith.training.reporting.callbacks import Report
+from tunesmith.training.stages import Placed
 from tunesmith.training.trainer import LoraTrainer
 
 MOST_PERCENT = 1.0
@@ -106,10 +106,10 @@ def train(changes: dict[str, Any], *, watched: bool) -> tuple[float, float]:
     took: list[tuple[float, float]] = []
 
     @contextmanager
-    def timed(work: Training, trainer: LoraTrainer, progress: Progress) -> Iterator[None]:
+    def timed(work: Placed, trainer: LoraTrainer, report: Report) -> Iterator[None]:
         gc.collect()
         clock, processor = time.perf_counter(), time.process_time()
-        with WITH_MONITOR(work, trainer, progress) if watched else nullcontext():
+        with WITH_MONITOR(work, trainer, report) if watched else nullcontext():
             yield
         took.append((time.perf_counter() - clock, time.process_time() - processor))
 

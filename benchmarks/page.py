@@ -28,8 +28,9 @@ from benchmarks.api import STORED, fill, free_port
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tunesmith.settings import Settings
-from tunesmith.tracking.store import Store
+from tunesmith.store.store import Store
 
+FIGURES = Path(__file__).parent / "figures"
 FIRST_PAGE_LIMIT = 3.0
 FILTER_LIMIT = 1.0
 """Seconds, on two cores."""
@@ -162,10 +163,10 @@ def _chromium() -> str:
 
 
 def main() -> None:
-    """Measure, print, and write benchmarks/page.json; exit status 1 beyond a limit."""
+    """Measure, print, and write benchmarks/figures/page.json; exit status 1 beyond a limit."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--output", type=Path, default=FIGURES / "page.json")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tunesmith-bench-") as folder:
         found = measure(Path(folder), arguments.rounds)

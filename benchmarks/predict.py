@@ -36,9 +36,10 @@ from benchmarks.page import serving
 from tunesmith.serving.adapters import SavedAdapter, locate_adapter
 from tunesmith.serving.predictor import Predictor
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment
-from tunesmith.tracking.store import Store
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
 
+FIGURES = Path(__file__).parent / "figures"
 TEXTS = 10_000
 REQUESTS = 200
 ADAPTERS = 10
@@ -215,11 +216,11 @@ def measure(rounds: int, rows: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print, and write benchmarks/predict.json; exit status 1 beyond a limit."""
+    """Measure, print, and write benchmarks/figures/predict.json; exit status 1 beyond a limit."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--rows", type=int, default=400, help="rows that the adapter learns from")
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--output", type=Path, default=FIGURES / "predict.json")
     parser.add_argument("--memory", nargs=2, metavar=("FOLDER", "ID"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.memory:

@@ -33,12 +33,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from tunesmith.tracking.database import Database
-from tunesmith.tracking.entities import Experiment, ExperimentStatus, Filters, Metric
-from tunesmith.tracking.rows import experiment_row
-from tunesmith.tracking.store import Store
-from tunesmith.tracking.tables import experiment_tags, experiments
-from tunesmith.tracking.tags import folded
+from tunesmith.schemas.enums import ExperimentStatus
+from tunesmith.store.database.connection import Database
+from tunesmith.store.database.tables import experiment_tags, experiments
+from tunesmith.store.entities.experiments import Experiment, Filters, Metric
+from tunesmith.store.queries.rows import experiment_row
+from tunesmith.store.queries.tags import folded
+from tunesmith.store.store import Store
 
 Figures = dict[str, float]
 """What was measured → milliseconds, or points per second."""
@@ -190,7 +191,7 @@ def measure(url: str, total: int) -> Figures:
             lambda: store.list(Filters(sort_by="eval_accuracy", desc=True, limit=50))
         )
         figures["stats"] = median(store.stats)
-        figures["positions of 2,000 that wait"] = median(store.jobs.positions)
+        figures["positions of 2,000 that wait"] = median(store.queue.positions)
         figures |= measure_metrics(store)
         figures["take"] = median(lambda: take(store))
     return figures
@@ -226,7 +227,7 @@ def measure_metrics(store: Store) -> Figures:
 
 def take(store: Store) -> None:
     """Take one experiment, as a worker does."""
-    taken = store.jobs.take(
+    taken = store.queue.take(
         ["cpu", "gpu"], lease="0" * 32, worker="w", host="machine", phase="preparing data"
     )
     if taken is None:

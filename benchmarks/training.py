@@ -30,11 +30,11 @@ from typing import Any
 from safetensors import safe_open
 
 from tunesmith.config.yaml import read_draft
-from tunesmith.experiments.prepare import Prepared, prepare
+from tunesmith.experiments.lifecycle.prepare import Prepared, prepare
+from tunesmith.models.load import load_tokenizer
 from tunesmith.settings import Settings
 from tunesmith.threads import as_given
 from tunesmith.training.encoding import KEPT
-from tunesmith.training.model import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = {
@@ -140,7 +140,7 @@ def _hand_over(prepared: Prepared, folder: Path) -> float:
     tokenizer = load_tokenizer(prepared.source)
     task.prepare_tokenizer(tokenizer)
     training = config.training
-    counts = task.token_counts(list(data.train), data.columns, tokenizer)
+    counts = task.token_counts(list(data.train), tokenizer)
     job = {
         "model": str(prepared.source.folder),
         "scratch": str(folder / "scratch"),
@@ -179,10 +179,10 @@ def _block_weights(model: Path) -> int:
 
 
 def _plain(prepared: Prepared, row: Any) -> dict[str, Any]:
-    task, columns = prepared.task, prepared.dataset.columns
+    task = prepared.task
     if task.name == "sft":
-        return {"messages": task.messages(row, columns)}  # type: ignore[attr-defined]
-    return {"text": row[columns["text"]], "label": row[columns["label"]]}
+        return {"messages": task.messages(row)}  # type: ignore[attr-defined]
+    return {"text": row[task.columns["text"]], "label": row[task.columns["label"]]}
 
 
 def _peer(name: str, folder: Path) -> dict[str, Any]:

@@ -63,7 +63,6 @@ SPELLINGS = {
 
 # Read by a person, because the rules above can't decide: name → why it may be used.
 REVIEWED = {
-    "dataframely": "BSD-3-Clause by its LICENSE file; its metadata state none",
     "psycopg": "LGPL-3.0, only with the optional part `postgres`: used unmodified as a library of "
     "its own, which its licence allows to programs under any licence",
     "psycopg-binary": "as psycopg",

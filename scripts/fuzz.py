@@ -30,12 +30,12 @@ from urllib.parse import quote
 import httpx2
 import psutil
 
-from tunesmith.api.tokens import create_token
+from tunesmith.api.access.tokens import create_token
 from tunesmith.errors import TunesmithError
-from tunesmith.experiments.unpacking import import_archive
+from tunesmith.experiments.archives.unpacking import import_archive
+from tunesmith.schemas.enums import Role
 from tunesmith.settings import Settings
-from tunesmith.tracking.service_entities import Role
-from tunesmith.tracking.store import Store
+from tunesmith.store.store import Store
 
 MOST = 900_000
 """Bytes of a request, at most."""

@@ -19,7 +19,7 @@ import pytest
 
 from tunesmith.jobs.logs import LOUD
 from tunesmith.settings import Settings
-from tunesmith.tracking.store import Store
+from tunesmith.store.store import Store
 
 T = TypeVar("T")
 

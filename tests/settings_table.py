@@ -1,4 +1,4 @@
-"""Writes the table of all settings into docs/operations.md, as `settings.py` has them."""
+"""Writes the table of all settings into docs/operations.md, as `settings` has them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ END = "<!-- end of settings -->\n"
 def table() -> str:
     """Variable, default and meaning of every setting, as Markdown."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    rows += [
-        f"| `{field.validation_alias}` | {_shown(field.default)} | {field.description} |"
-        for field in Settings.model_fields.values()
-    ]
+    for field in Settings.model_fields.values():
+        meaning = " ".join(str(field.description).split())
+        rows.append(f"| `{field.validation_alias}` | {_shown(field.default)} | {meaning} |")
     return "\n".join(rows) + "\n"
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +22,6 @@ from tests.api.test_datasets import CSV
 from tests.api.test_train import take
 
 import tunesmith
-from tunesmith.api.schemas.experiments import TaskStatus
 from tunesmith.errors import (
     AccessError,
     ConfigError,
@@ -31,8 +32,10 @@ from tunesmith.errors import (
     TooManyAttemptsError,
     UnauthenticatedError,
 )
+from tunesmith.schemas.enums import ExperimentStatus
+from tunesmith.schemas.experiments import TaskStatus
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import ExperimentStatus, Metric
+from tunesmith.store.entities.experiments import Metric
 
 
 @pytest.fixture
@@ -311,8 +314,14 @@ STORE_IS_AWAY = (
 END = 'event: end\nid: 1.0\ndata: {"status": "SUCCESS"}\n\n'
 
 
+def instead_of_sleep(do: Callable[[float], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call `do` where a stream would wait for seconds; other threads sleep as before."""
+    here = SimpleNamespace(sleep=do, monotonic=time.monotonic)
+    monkeypatch.setattr("tunesmith.client.following.time", here)
+
+
 def test_a_stream_goes_on_after_the_store_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)  # pauses of seconds
+    instead_of_sleep(lambda _: None, monkeypatch)
     answers = [
         (200, 'event: log\nid: 1.0\ndata: {"text": "a"}\n\n'),
         (503, STORE_IS_AWAY),
@@ -333,7 +342,7 @@ def test_a_stream_goes_on_after_the_store_was_away(monkeypatch: pytest.MonkeyPat
 
 def test_a_stream_without_any_event_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("time.sleep", pauses.append)  # pauses of seconds
+    instead_of_sleep(pauses.append, monkeypatch)
     with (
         answering(lambda handler: say(handler, 200, "", Content_Type="text/event-stream")) as url,
         tunesmith.Client(url) as client,

@@ -11,12 +11,13 @@ import pytest
 from click.testing import CliRunner
 from tests.settings_table import PAGE, with_table
 
-from tunesmith.api import prometheus
+from tunesmith.api.http import prometheus
 from tunesmith.cli.main import app
+from tunesmith.files.folder import ExperimentFolder
+from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
-from tunesmith.tracking.files import ExperimentFiles
-from tunesmith.tracking.store import Store
+from tunesmith.store.entities.experiments import Experiment, utc_now
+from tunesmith.store.store import Store
 
 TEXT = PAGE.read_text(encoding="utf-8")
 
@@ -76,8 +77,8 @@ def test_its_commands_do_what_they_say_in_the_order_in_which_they_stand(
             directory=str(results / "reviews_20260131_120000"),
         )  # fmt: skip
         store.create(experiment)
-    files = ExperimentFiles(Path(str(experiment.directory)))
-    files.folder.mkdir()
+    files = ExperimentFolder(Path(str(experiment.directory)))
+    files.path.mkdir()
     files.write_record(experiment)
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("TUNESMITH_")]:
@@ -93,4 +94,4 @@ def test_its_commands_do_what_they_say_in_the_order_in_which_they_stand(
     assert {"monday.db", "before-upgrade.db"} < backups
     with Store(f"sqlite:///{tmp_path / 'restored' / 'experiments.db'}") as store:
         assert store.list() == [experiment]
-        assert [state.name for state in store.jobs.states() if state.paused] == []
+        assert [state.name for state in store.queue.states() if state.paused] == []

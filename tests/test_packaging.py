@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,49 @@ def test_make_alone_lists_every_promised_target_with_one_line() -> None:
     assert all(len(line) < 100 for line in listed.stdout.splitlines())
 
 
-def test_continuous_integration_runs_make_test_with_a_browser_at_hand() -> None:
+@pytest.fixture
+def runs_ci(tmp_path: Path) -> Callable[[str], tuple[int, list[str]]]:
+    """Runs `.ci/run` of a copy with a browser at hand and a `make` whose one target fails."""
+    script = tmp_path / "clone" / ".ci" / "run"
+    script.parent.mkdir(parents=True)
+    shutil.copy(ROOT / ".ci" / "run", script)
+    (programs := tmp_path / "programs").mkdir()
+
+    def ci(failing: str) -> tuple[int, list[str]]:
+        asked = tmp_path / "asked"
+        asked.write_text("")
+        for name, line in {
+            "chromium": "",
+            "make": f'echo "$1" >> {asked}; [ "$1" != {failing} ]',
+        }.items():
+            (programs / name).write_text(f"#!/bin/sh\n{line}\n")
+            (programs / name).chmod(0o755)
+        path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        return run(script, env={"PATH": path}).returncode, asked.read_text().split()
+
+    return ci
+
+
+@pytest.mark.parametrize("failing", ["test", "lint", "nothing"])
+def test_continuous_integration_tests_and_lints_and_fails_with_either(
+    runs_ci: Callable[[str], tuple[int, list[str]]], failing: str
+) -> None:
+    assert runs_ci(failing) == (0 if failing == "nothing" else 1, ["test", "lint"])
+
+
+def test_continuous_integration_brings_the_browser_that_the_tests_drive() -> None:
     text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert text.rstrip().endswith("\nmake test")
     assert "apt-get install" in text
     assert "chromium" in text
+
+
+def test_lint_checks_style_types_imports_licences_and_translations() -> None:
+    shown = run("make", "--no-print-directory", "-n", "lint", env={"MAKEFLAGS": ""}).stdout
+    for command in (
+        "ruff check .", "ruff format --check .", "mypy", "lint-imports",
+        "scripts/check_licenses.py", "scripts/translations.py --check",
+    ):  # fmt: skip
+        assert f"{command}\n" in shown, command
 
 
 # -- what is installed ------------------------------------------------------------------------
@@ -261,16 +300,48 @@ def test_only_an_optional_dependency_may_be_absent(tmp_path: Path) -> None:
 # -- layers -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "package"), [(0, "tunesmith"), (1, "tunesmith/data")])
-def test_the_import_layers_list_every_room(number: int, package: str) -> None:
-    contract = PROJECT["tool"]["importlinter"]["contracts"][number]
+CONTRACTS = PROJECT["tool"]["importlinter"]["contracts"]
+LAYERS = {
+    contract["containers"][0]: contract for contract in CONTRACTS if contract["type"] == "layers"
+}
+ALLOWED = {
+    "ui": {"client", "schemas", "network", "errors", "messages", "names", "settings", "values"},
+    "client": {"schemas", "errors", "messages"},
+}
+"""What of ours the page and the client may import."""
+
+
+def test_every_room_with_several_parts_has_an_order_of_its_own() -> None:
+    rooms = [path.parent.name for path in (ROOT / "src" / "tunesmith").glob("*/__init__.py")]
+    flat = {"network", "schemas"}  # modules beside one another
+    assert {f"tunesmith.{room}" for room in rooms if room not in flat} == {*LAYERS} - {"tunesmith"}
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_the_import_layers_list_every_room(package: str) -> None:
+    contract = LAYERS[package]
     assert contract["exhaustive"]
-    assert contract["containers"] == [package.replace("/", ".")]
     listed = {room for layer in contract["layers"] for room in re.split(r"[|:\s]+", layer)}
-    folder = ROOT / "src" / package
+    folder = ROOT / "src" / package.replace(".", "/")
     rooms = {path.stem for path in folder.glob("*.py")} - {"__init__"}
     rooms |= {path.parent.name for path in folder.glob("*/__init__.py")}
     assert rooms == listed
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_the_page_and_the_client_may_import_what_travels_and_no_room_behind_the_api(
+    room: str,
+) -> None:
+    known = [one for one in CONTRACTS if one.get("source_modules") == [f"tunesmith.{room}"]]
+    rooms = {one for layer in LAYERS["tunesmith"]["layers"] for one in layer.split(" | ")}
+    forbidden = {f"tunesmith.{one}" for one in rooms - ALLOWED[room] - {room}}
+    assert [set(contract["forbidden_modules"]) for contract in known] == [forbidden]
+    assert known[0]["type"] == "forbidden"
+
+
+def test_every_import_contract_holds() -> None:
+    checked = run(Path(sys.executable).with_name("lint-imports"))
+    assert checked.returncode == 0, checked.stdout
 
 
 # -- set-up -----------------------------------------------------------------------------------

@@ -19,11 +19,11 @@ from tests.conftest import write_reviews
 import tunesmith
 from tunesmith.config.yaml import read_draft
 from tunesmith.experiments import TrainedExperiment
-from tunesmith.experiments.prepare import check, prepare
-from tunesmith.serving.export.gguf_file import export_gguf
-from tunesmith.serving.export.merged import export_merged
-from tunesmith.serving.export.onnx_model import export_onnx
-from tunesmith.serving.export.work import begin
+from tunesmith.experiments.lifecycle.prepare import check, prepare
+from tunesmith.serving.exporters.gguf import Gguf
+from tunesmith.serving.exporters.merged import Merged
+from tunesmith.serving.exporters.onnx import Onnx
+from tunesmith.serving.exporters.parts.work import begin
 from tunesmith.settings import Settings
 
 CONFIG = Path(__file__).parent.parent / "config"
@@ -106,8 +106,8 @@ def test_a_short_starter_training_beats_the_untrained_model(starter: TrainedExpe
 def test_the_starters_merged_model_and_graph_agree_with_the_adapter_on_every_held_out_label(
     starter: TrainedExperiment, kept: Settings, tmp_path: Path
 ) -> None:
-    for name, export in (("merged", export_merged), ("graph", export_onnx)):
-        done = export(begin(starter.record, kept), tmp_path / name, force=False)
+    for name, exporter in (("merged", Merged), ("graph", Onnx)):
+        done = exporter(kept).export(begin(starter.record, kept), tmp_path / name, force=False)
         assert (done.agreement.rows, done.agreement.same) == (300, 300)
         assert done.agreement.largest < 1e-3
 
@@ -130,7 +130,7 @@ def test_the_chat_adapters_gguf_answers_in_llama_cpp_as_the_adapter_does(
     import xllamacpp
 
     work = begin(smollm.record, kept, weights="float32")
-    export_gguf(work, tmp_path / "reviews.gguf", force=False, form="float16")
+    Gguf(kept, "float16").export(work, tmp_path / "reviews.gguf", force=False)
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(tmp_path / "reviews.gguf")
     parameters.n_ctx = 512

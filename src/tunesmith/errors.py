@@ -5,6 +5,7 @@ TunesmithError                 exit code 1
 │   ├── ConfigError            the configuration has problems, all of them listed
 │   ├── DataError              the data can't be read or used
 │   ├── ModelError             the base model can't be found, read or used
+│   │   └── RefusedChatError       its chat template takes no such conversation
 │   ├── DeviceError            the device asked for isn't there, or can't do what is asked
 │   ├── NotFoundError          nothing has the id or name that was given
 │   ├── StateError             the experiment's state doesn't allow what is asked
@@ -32,7 +33,8 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
-from rapidfuzz import fuzz, process
+from tunesmith.loading import load
+from tunesmith.messages import Message, joined, marked, say, say_plural
 
 
 class _Unset(Enum):
@@ -65,15 +67,30 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if len(name) > LONGEST_NAME:
         return None
     short = (other for other in islice(known, MOST_NAMES) if len(other) <= LONGEST_NAME)
-    found = process.extractOne(name, list(short), scorer=fuzz.ratio, score_cutoff=60)
+    process = load("rapidfuzz.process")  # a tenth of the time of `tunesmith --help`
+    scorer = load("rapidfuzz.fuzz").ratio
+    found = process.extractOne(name, list(short), scorer=scorer, score_cutoff=60)
     return None if found is None else found[0]
 
 
-def listed(names: Sequence[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` with the nearest of the `known` names; empty where none is near."""
+    found = nearest(name, known)
+    return say("; did you mean {name}?", name=found) if found else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what `error` says, short enough for a sentence."""
+    return str(error).strip().partition("\n")[0][:300]
+
+
+def listed(names: Sequence[str]) -> Message:
     """`names` for a message: the first 20, and how many more there are."""
-    shown = ", ".join(shown_name(name) for name in names[:SHOWN_NAMES])
+    shown = [shown_name(name) for name in names[:SHOWN_NAMES]]
     more = len(names) - SHOWN_NAMES
-    return f"{shown} and {more:,} more" if more > 0 else shown
+    if more > 0:
+        return say("{names} and {n:,} more", names=shown, n=more)
+    return say("{names}", names=shown)
 
 
 def shown_name(name: str) -> str:
@@ -138,16 +155,29 @@ class Problem:
         """Whether the value that was given is known."""
         return self.value is not _UNSET
 
-    def __str__(self) -> str:
-        text = f"{self.place} " if self.place else ""
-        text += f"{shown_name(self.field)}: {self.message}" if self.field else self.message
+    def __str__(self) -> Message:
+        return joined([each for each in (self.place, self.sentence) if each], " ")
+
+    @property
+    def sentence(self) -> Message:
+        """What is wrong, without its place."""
+        parts: list[str] = [self.message]
+        if self.field:
+            field = shown_name(self.field)
+            parts = [say("{field}: {message}", field=field, message=self.message)]
+        return joined([*parts, *self.details], "")
+
+    @property
+    def details(self) -> list[Message]:
+        """What follows the message: the value, what is accepted, the nearest right name."""
+        found = []
         if self.has_value:
-            text += f"; got {shorten(self.value)}"
+            found.append(say("; got {value}", value=shorten(self.value)))
         if self.accepted:
-            text += f"; accepted: {self.accepted}"
+            found.append(say("; accepted: {what}", what=self.accepted))
         if self.suggestion:
-            text += f"; did you mean {self.suggestion}?"
-        return text
+            found.append(say("; did you mean {name}?", name=self.suggestion))
+        return found
 
 
 def first_problems(problems: Sequence[Problem]) -> list[Problem]:
@@ -157,13 +187,32 @@ def first_problems(problems: Sequence[Problem]) -> list[Problem]:
 
 def more_problems(count: int) -> list[Problem]:
     """The problem that stands for `count` others; none where there are none."""
-    return [Problem("", f"{count:,} more problems are not listed")] if count > 0 else []
+    if count <= 0:
+        return []
+    return [
+        Problem(
+            "",
+            say_plural(
+                "{n:,} more problem is not listed", "{n:,} more problems are not listed", n=count
+            ),
+        )
+    ]
 
 
 class TunesmithError(Exception):
-    """Raised when Tunesmith can't do what was asked; the base of all that it raises on purpose."""
+    """Raised when Tunesmith can't do what was asked; the base of all that it raises on purpose.
+
+    It says `template` with `values` in its places, as `say` does; a message stays as it is.
+    """
 
     exit_code = 1
+
+    def __init__(self, template: str, /, **values: object) -> None:
+        if values:
+            message = say(template, **values)
+        else:
+            message = template if isinstance(template, Message) else marked(template)
+        super().__init__(message)
 
 
 class UserError(TunesmithError):
@@ -177,7 +226,7 @@ class ConfigError(UserError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        super().__init__(joined(map(str, self.problems)))
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Problem, ...]]]:
         return type(self), (self.problems,)  # so that it can come from another process
@@ -188,6 +237,11 @@ class ConfigError(UserError):
             problem if problem.place else replace(problem, place=_place_of(problem.field, places))
             for problem in self.problems
         )
+
+
+def invalid(field: str, message: str, *rest: Any, **more: Any) -> ConfigError:
+    """The error of one problem, whose parts are given as to `Problem`."""
+    return ConfigError([Problem(field, message, *rest, **more)])
 
 
 def _place_of(field: str, places: Mapping[str, str]) -> str | None:
@@ -205,6 +259,10 @@ class DataError(UserError):
 
 class ModelError(UserError):
     """Raised when the base model can't be found, read or used for the task."""
+
+
+class RefusedChatError(ModelError):
+    """Raised when the model's chat template refuses a conversation, where it takes others."""
 
 
 class DeviceError(UserError):

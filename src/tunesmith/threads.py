@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunesmith.messages import say
+
 ADAPTS = sys.platform == "linux" and Path("/proc/self/schedstat").is_file()
 """Whether the system says how long threads wait for a core, by which `contention` goes."""
 
@@ -51,10 +53,12 @@ OF_QUOTA, OF_SLOTS = "quota", "slots"
 SLEEP, SPIN, ADAPT = "sleep", "spin", "adapt"
 """What waiting threads do: always the same, or what the load of the cores allows."""
 
-TOO_LATE = "PyTorch was loaded before Tunesmith, too early to change this: import tunesmith first"
+TOO_LATE = say(
+    "PyTorch was loaded before Tunesmith, too early to change this: import tunesmith first"
+)
 
-_CGROUPS = Path("/sys/fs/cgroup")
-_OWN_CGROUPS = Path("/proc/self/cgroup")
+_ROOT = Path("/")
+"""Where the system's files lie."""
 
 
 @dataclass(frozen=True)
@@ -119,31 +123,32 @@ def decided(environment: Mapping[str, str] | None = None) -> Threads:
     ours = _ours(values)
     asked = next((name for name in COUNTS if name in values and name not in ours), None)
     waits = next((name for name in WAITING_ASKED if name in values and name not in ours), None)
+    reason: str
     if asked is not None:
-        count, reason = values[asked], f"asked for in {asked}"
+        count, reason = values[asked], say("asked for in {name}", name=asked)
     elif COUNTS[0] in ours:
         count = values[COUNTS[0]]
         reason = _why_so_many(ours[COUNTS[0]][1])
     else:
-        count, reason = None, "as many as this machine has cores"
+        count, reason = None, say("as many as this machine has cores")
     late = environment is None and _late
     if late and asked is None:
         count, reason = None, TOO_LATE
     if waits is not None:
-        return Threads(count, reason, _asked_to(values), f"asked for in {waits}")
+        return Threads(count, reason, _asked_to(values), say("asked for in {name}", name=waits))
     if ADAPTS:
-        return Threads(count, reason, ADAPT, "they sleep while other programs use these cores")
+        return Threads(count, reason, ADAPT, say("they sleep while other programs use these cores"))
     if late:
         return Threads(count, reason, SPIN, TOO_LATE)
     return Threads(
-        count, reason, SLEEP, "so that other programs on these cores slow it down little"
+        count, reason, SLEEP, say("so that other programs on these cores slow it down little")
     )
 
 
 def usable_cores() -> int:
     """The cores that this process may use: those given to it, and of their time its quota."""
     quota = cpu_quota()
-    given = _given_cores()
+    given = given_cores()
     return given if quota is None else min(given, max(1, math.ceil(quota)))
 
 
@@ -153,14 +158,38 @@ def cpu_quota() -> float | None:
     https://docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max), and for version 1
     https://docs.kernel.org/scheduler/sched-bwc.html (cpu.cfs_quota_us).
     """
-    found = [quota for folder in _cgroup_folders() if (quota := _quota_of(folder)) is not None]
-    return min(found, default=None)
+    folders = (folder for folder, _ in control_groups("cpu", _ROOT))
+    return min(filter(None, map(_quota_of, folders)), default=None)
+
+
+def control_groups(controller: str, root: Path = Path("/")) -> Iterator[tuple[Path, int]]:
+    """The control groups of this process that bound `controller`, innermost first: folder, version.
+
+    Some may not be there: in a container the path may be the host's, and the mount the container's
+    own group. `root` is where the system's files lie.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in lines.splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / controllers
+        group = mount / path.strip("/")
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(mount):
+                yield folder, 1 if controllers else 2
 
 
 def _why_so_many(why: str) -> str:
     if why == OF_QUOTA:
-        return f"this machine has more, and {cpu_quota() or 0:g} of them for this process (quota)"
-    return "this process shares the cores with others of its worker"
+        return say(
+            "this machine has more, and {n:g} of them for this process (quota)", n=cpu_quota() or 0
+        )
+    return say("this process shares the cores with others of its worker")
 
 
 def _asked_to(values: Mapping[str, str]) -> str:
@@ -170,7 +199,8 @@ def _asked_to(values: Mapping[str, str]) -> str:
     return SLEEP if spins == "0" or (policy == "PASSIVE" and not spins) else SPIN
 
 
-def _given_cores() -> int:
+def given_cores() -> int:
+    """The cores on which this process may run."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -180,27 +210,7 @@ def _physical_cores() -> int:
     """The cores of which PyTorch takes a thread each: those given, without their second threads."""
     import psutil  # takes a while, and hardly any machine has a quota
 
-    return min(_given_cores(), psutil.cpu_count(logical=False) or _given_cores())
-
-
-def _cgroup_folders() -> Iterator[Path]:
-    """The folders of this process's control groups, each with those that it lies in."""
-    try:
-        lines = _OWN_CGROUPS.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        root = _CGROUPS / controllers if controllers else _CGROUPS
-        # Inside a container the path may be that of the host, whose folders aren't here.
-        own = root / path.lstrip("/")
-        yield root
-        for folder in (own, *own.parents):
-            if root in folder.parents:
-                yield folder
+    return min(given_cores(), psutil.cpu_count(logical=False) or given_cores())
 
 
 def _quota_of(folder: Path) -> float | None:

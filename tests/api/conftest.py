@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from tests.api.serving import Api, free_port, serving
 
-from tunesmith.api.computing import Computing
-from tunesmith.api.tokens import create_token
+from tunesmith.api.access.tokens import create_token
+from tunesmith.api.computing.processes import Computing
+from tunesmith.schemas.enums import Role
 from tunesmith.settings import Settings
-from tunesmith.tracking.service_entities import Role
-from tunesmith.tracking.store import Store
+from tunesmith.store.store import Store
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,15 +14,15 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
+from tunesmith.api.access.tokens import create_token
 from tunesmith.api.app import create_app
 from tunesmith.api.server import configured
 from tunesmith.api.service import Service
-from tunesmith.api.tokens import create_token
+from tunesmith.files.folder import ExperimentFolder
+from tunesmith.schemas.enums import ExperimentStatus, Role
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
-from tunesmith.tracking.files import ExperimentFiles
-from tunesmith.tracking.service_entities import Role
-from tunesmith.tracking.store import Store
+from tunesmith.store.entities.experiments import Experiment, utc_now
+from tunesmith.store.store import Store
 
 
 def free_port() -> int:
@@ -82,14 +82,37 @@ class Api(httpx2.Client):
 
 def operation_of(app: FastAPI, method: str, path: str) -> dict[str, Any] | None:
     """What the OpenAPI document says of the route that is asked; None where there is none."""
-    paths: dict[str, Any] = app.openapi()["paths"]
-    for template, operations in paths.items():
-        pattern = re.sub(r"{(\w+)}", lambda m: ".+" if m[1] == "path" else "[^/]+", template)
-        if re.fullmatch(pattern, path):
+    for pattern, operations in documented(app):
+        if pattern.fullmatch(path):
             found: dict[str, Any] | None = operations.get(method.lower())
             if found is not None:
                 return found
     return None
+
+
+_DOCUMENTED: dict[bool, list[tuple[re.Pattern[str], dict[str, Any]]]] = {}
+_DOCUMENTING = threading.Lock()
+
+
+def documented(app: FastAPI) -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    """Each documented path as a pattern, with its operations.
+
+    The document takes half a second of processor time to make, and every test's application has the
+    same one but for whether tokens are needed, so a process makes it once for each of the two; and
+    once where a test sends many requests at the same time.
+    """
+    is_open = app.state.service.authenticator.open
+    with _DOCUMENTING:
+        if is_open not in _DOCUMENTED:
+            _DOCUMENTED[is_open] = [
+                (re.compile(re.sub(r"{(\w+)}", _segment, template)), operations)
+                for template, operations in app.openapi()["paths"].items()
+            ]
+        return _DOCUMENTED[is_open]
+
+
+def _segment(parameter: re.Match[str]) -> str:
+    return ".+" if parameter[1] == "path" else "[^/]+"
 
 
 @contextmanager
@@ -126,20 +149,20 @@ def add_experiment(
     **values: Any,
 ) -> Experiment:
     """Record an experiment with a folder of its own, as if it had been trained."""
-    files = ExperimentFiles.create(settings.results_dir, name, utc_now())
+    files = ExperimentFolder.create(settings.results_dir, name, utc_now())
     experiment = Experiment(
         name=name,
         status=status,
         task="text-classification",
         model_name="some/model",
         dataset_name="reviews.csv",
-        directory=str(files.folder.resolve()),
+        directory=str(files.path.resolve()),
         **values,
     )
     files.log.write_text("line 1\nline 2\nline 3\n", encoding="utf-8")
-    files.final_model.mkdir(parents=True)
-    (files.final_model / "adapter_model.safetensors").write_bytes(b"weights" * 1000)
-    (files.final_model / "adapter_config.json").write_text("{}", encoding="utf-8")
+    files.adapter.mkdir(parents=True)
+    (files.adapter / "adapter_model.safetensors").write_bytes(b"weights" * 1000)
+    (files.adapter / "adapter_config.json").write_text("{}", encoding="utf-8")
     files.write_record(experiment)
     store.create(experiment)
     return experiment

@@ -11,8 +11,7 @@ from tests.experiments.test_promotion import trained
 
 import tunesmith
 from tunesmith.errors import AccessError, ConfigError, NotFoundError, StateError
-from tunesmith.tracking.registry_entities import Stage
-from tunesmith.tracking.service_entities import Role
+from tunesmith.schemas.enums import Role, Stage
 
 
 def test_adapters_are_registered_found_promoted_and_removed(api: Api) -> None:
@@ -29,7 +28,7 @@ def test_adapters_are_registered_found_promoted_and_removed(api: Api) -> None:
         client.edit_adapter("films", demands={"better_than_production": True})
         assert client.adapter("films").demands.verified  # what is left out stays
         assert client.set_stage("films", 2, "production").archived is None
-        with pytest.raises(StateError, match=r"(?s)demanded of films\..*Worse than the first"):
+        with pytest.raises(StateError, match=r"(?s)rule of films\..*Worse than the first"):
             client.set_stage("films", 1, "production")
         moved = client.set_stage("films", 1, "production", comment="asked for", force=True)
         assert moved.archived is not None
@@ -71,7 +70,7 @@ def test_a_name_belongs_to_who_registered_it_and_only_admins_demand_less_or_forc
             eyes.register_adapter("mine")
         with pytest.raises(AccessError, match="adapter films belongs to ada"):
             bob.set_stage("films", 1, "staging")
-        with pytest.raises(AccessError, match="less would be demanded of films"):
+        with pytest.raises(AccessError, match="the promotion rule of films would be relaxed"):
             ada.edit_adapter("films", demands={"minimum_score": 0.5})
         ada.edit_adapter("films", demands={"minimum_score": 0.9})
         with pytest.raises(AccessError, match="needs the role admin"):

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from tests.api.serving import Api, serving
 from tests.api.test_train import problem
+from tests.store.records import change
 
 import tunesmith
 from tunesmith.errors import ConfigError, NotFoundError
-from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
-from tunesmith.tracking.files import ExperimentFiles, write_lines
+from tunesmith.files.folder import ExperimentFolder
+from tunesmith.files.writing import write_lines
+from tunesmith.schemas.enums import ExperimentStatus
+from tunesmith.store.entities.experiments import Experiment, utc_now
 
 Body = dict[str, Any]
 
@@ -27,16 +30,17 @@ def add(
     evaluation: str = "sha256:same",
     expected: str = "good",
     status: ExperimentStatus = ExperimentStatus.SUCCEEDED,
+    dataset: str = "reviews.csv",
     **config: Any,
 ) -> Experiment:
     """Record an experiment with these answers, as if it had been trained."""
-    files = ExperimentFiles.create(api.settings.results_dir, name, utc_now())
+    files = ExperimentFolder.create(api.settings.results_dir, name, utc_now())
     share = sum(correct) / len(correct)
     done = status is ExperimentStatus.SUCCEEDED
     interval = {"low": share - 0.2, "high": share + 0.2, "level": 0.95, "method": "Wilson"}
     experiment = Experiment(
         name=name, status=status, task="text-classification", model_name="some/model",
-        dataset_name="reviews.csv", directory=str(files.folder), dataset_hash="sha256:all",
+        dataset_name=dataset, directory=str(files.path), dataset_hash="sha256:all",
         config={"experiment_name": name, "lora": {"r": 8, "dropout": 0.1},
                 "training": {"seed": 1}, **config},
         data={"splits": {"train": {"rows": 90}, "evaluation": {
@@ -148,11 +152,11 @@ def test_what_cannot_be_compared_says_why_and_gives_no_number(api: Api) -> None:
     first = add(api, "first", right(70))
     relabelled = add(api, "relabelled", right(70), expected="fine")
     lost = add(api, "lost", right(80))
-    ExperimentFiles(Path(str(lost.directory))).predictions.unlink()
+    ExperimentFolder(Path(str(lost.directory))).predictions.unlink()
     damaged = add(api, "damaged", right(80))
-    ExperimentFiles(Path(str(damaged.directory))).predictions.write_text('{"row": 1}\n')
+    ExperimentFolder(Path(str(damaged.directory))).predictions.write_text('{"row": 1}\n')
     weighted = add(api, "weighted", right(80))
-    api.store.update(weighted.id, score=0.6)
+    change(api.store, weighted.id, score=0.6)
     body = compared(
         api,
         first,
@@ -210,11 +214,11 @@ def test_answers_that_another_machine_left_come_from_the_object_store(
     api: Api, tmp_path: Path
 ) -> None:
     first, second = add(api, "first", right(70)), add(api, "second", right(90))
-    file = ExperimentFiles(Path(str(second.directory))).predictions
+    file = ExperimentFolder(Path(str(second.directory))).predictions
     copy = tmp_path / "bucket" / file.parent.parent.name / "artifacts" / file.name
     copy.parent.mkdir(parents=True)
     file.replace(copy)
-    api.store.update(second.id, host="elsewhere")
+    change(api.store, second.id, host="elsewhere")
     assert only_pair(api, first, second)["obstacle"] == "no_predictions"
     settings = api.settings.model_copy(update={"artifacts": f"file://{tmp_path / 'bucket'}"})
     with serving(settings) as other:
@@ -231,7 +235,7 @@ def test_who_may_not_look_may_not_compare(guarded: Api) -> None:
 
 def test_a_longer_source_does_not_make_the_same_rows_different_ones(api: Api) -> None:
     first, second = add(api, "first", right(70)), add(api, "second", right(90))
-    file = ExperimentFiles(Path(str(second.directory))).predictions
+    file = ExperimentFolder(Path(str(second.directory))).predictions
     answers = [json.loads(line) for line in file.read_text().splitlines()]
     write_lines(file, ({**answer, "row": answer["row"] + 5} for answer in answers))
     pair = only_pair(api, first, second)

@@ -6,16 +6,23 @@ import bz2
 import gzip
 import io
 import json
+import shutil
+import sqlite3
 import threading
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx2
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.api.serving import Api
 from tests.api.test_train import problem
+
+from tunesmith.settings import Settings
 
 ROWS = [
     {"text": f"this is review number {n} and it is {'good' if n % 2 else 'bad'}", "label": n % 2}
@@ -37,6 +44,29 @@ def upload(
     return api.post("/datasets", data={"name": name, **fields}, files={"file": (file, content)})
 
 
+def workbook() -> bytes:
+    book, stream = openpyxl.Workbook(), io.BytesIO()
+    for row in (["text", "label"], *([row["text"], row["label"]] for row in ROWS)):
+        book.active.append(row)
+    book.save(stream)
+    return stream.getvalue()
+
+
+def database() -> bytes:
+    with sqlite3.connect(":memory:") as made:
+        made.execute("create table reviews (text, label)")
+        made.executemany("insert into reviews values (:text, :label)", ROWS)
+        made.commit()
+        return made.serialize()
+
+
+def archive() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed:
+        packed.writestr("reviews.csv", CSV)
+    return stream.getvalue()
+
+
 @pytest.fixture
 def uploaded(api: Api) -> Api:
     assert upload(api, CSV.encode()).status_code == 201
@@ -54,9 +84,10 @@ def uploaded(api: Api) -> Api:
         gzip.compress(CSV.encode(), mtime=0),
         bz2.compress(JSONL.encode()),
         CSV.encode("utf-16"),
+        CSV.replace(",", ";").encode("utf-16-le"),
         parquet(),
     ],
-    ids=["csv", "tsv", "jsonl", "json", "pretty", "csv.gz", "jsonl.bz2", "utf-16", "parquet"],
+    ids=["csv", "tsv", "jsonl", "json", "pretty", "csv.gz", "jsonl.bz2", "utf-16", ";", "parquet"],
 )
 def test_a_file_is_told_by_its_content_whatever_its_name(api: Api, content: bytes) -> None:
     response = upload(api, content, file="../../etc/passwd.png")
@@ -67,6 +98,20 @@ def test_a_file_is_told_by_its_content_whatever_its_name(api: Api, content: byte
     )  # fmt: skip
     assert (version["source"], version["created_by"]) == ("passwd.png", "local")
     assert not any(api.service.uploads.iterdir())
+
+
+def test_an_upload_is_read_as_the_command_reads_it(api: Api) -> None:
+    rows = "".join(
+        f"這是第{n}次購買真的{'很好' if n % 2 else '不好'}用;{n % 2}\n" for n in range(40)
+    )
+    content = ("text;label\n" + rows).encode("cp950")
+    named = {"set": ["data.encoding=big5", "data.delimiter=;", "data.header=true"]}
+    asked: list[dict[str, Any]] = [{}, named]
+    for fields in asked:
+        version = upload(api, content, **fields).json()["version"]
+        assert (version["reference"], version["rows"]) == ("reviews@1", 40)
+    refused = problem(upload(api, content, set=["data.encoding=big-5"]), 422)
+    assert "data.encoding: no such encoding" in refused["detail"]
 
 
 def test_a_dataset_gets_versions_from_its_first_uploader_and_from_admins(guarded: Api) -> None:
@@ -272,3 +317,31 @@ def test_an_upload_is_in_the_audit_trail(uploaded: Api) -> None:
     entry = uploaded.get("/audit").json()["items"][0]
     assert (entry["action"], entry["target"]) == ("dataset.import", "reviews@1")
     assert entry["details"] == {"new": True, "file": "reviews.csv"}
+
+
+def test_a_dataset_in_any_script_is_kept_found_and_trained_on(api: Api) -> None:
+    sent = upload(api, CSV.encode(), name="cafe\u0301-評論", file="評論.csv")
+    assert sent.json()["version"]["reference"] == "caf\u00e9-評論@1"
+    for asked in ("caf\u00e9-評論", "cafe\u0301-評論"):
+        assert api.get(f"/datasets/{asked}").json()["current"] == "caf\u00e9-評論@1"
+        assert api.get(f"/datasets/{asked}/1/preview").status_code == 200
+    assert [item["name"] for item in api.get("/datasets").json()["items"]] == ["caf\u00e9-評論"]
+
+
+def test_rows_of_a_version_are_shown_as_the_model_sees_them(
+    uploaded: Api, settings: Settings, tiny_distilbert: Path
+) -> None:
+    shutil.copytree(tiny_distilbert, settings.data_dir / "tiny")
+    config = {
+        "task": "text-classification",
+        "model": {"name": str(settings.data_dir / "tiny")},
+        "data": {"dataset_name": "reviews@1"},
+    }
+    sent = uploaded.post("/configuration/tokens?row=1&row=2", json=config)
+    assert sent.status_code == 200, sent.text
+    rows = sent.json()["rows"]
+    assert [row["row"] for row in rows] == [1, 2]
+    assert all(row["sequences"][0]["tokens"] for row in rows)
+    assert rows[1]["target"] == "1"
+    missing = uploaded.post("/configuration/tokens?row=999", json=config)
+    assert "there is no row 999" in missing.text

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from tests.api.serving import Api, add_experiment
 from tests.api.test_train import problem, take
-from tests.tracking.records import NOON
+from tests.store.records import NOON
 
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.rows import experiment_row
-from tunesmith.tracking.tables import experiments
+from tunesmith.schemas.enums import ExperimentStatus
+from tunesmith.store.database.tables import experiments
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.queries.rows import experiment_row
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 from huggingface_hub import constants
 from tests.api.serving import Api
 from tests.api.test_train import problem
-from tests.hub_server import hub_server
+from tests.servers.hub_server import hub_server
 
-from tunesmith.tracking.service_entities import Role
-from tunesmith.training import hub_search
+from tunesmith.models import hub_search
+from tunesmith.schemas.enums import Role
 
 
 def model(

@@ -24,11 +24,10 @@ from tests.serving.conftest import trained_settings as trained_settings
 import tunesmith
 from tunesmith.errors import AccessError, DataError, NotFoundError
 from tunesmith.experiments import TrainedExperiment
+from tunesmith.schemas.enums import ExperimentStatus, Role
 from tunesmith.serving.adapters import SavedAdapter, locate_adapter
-from tunesmith.serving.companion import Companion
+from tunesmith.serving.answering_process import Companion
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import ExperimentStatus
-from tunesmith.tracking.service_entities import Role
 
 GOOD, BAD = "a superb film with a lovely plot", "a dull and awful story"
 
@@ -41,6 +40,7 @@ def trained(trained_settings: Settings) -> Iterator[Api]:
         yield running
 
 
+@pytest.mark.slow
 def test_texts_rows_and_conversations_are_answered_and_torch_stays_out_of_the_api(
     trained: Api, classifier: TrainedExperiment, chatter: TrainedExperiment
 ) -> None:
@@ -120,7 +120,7 @@ def test_the_process_ends_when_idle_and_with_the_api(
         ({"inputs": [GOOD] * 65}, "at most 64"),
         ({"inputs": ["x" * 50_001, {"review": "x" * 50_000}]}, "at most 100,000 are accepted"),
         ({"inputs": [GOOD], "max_new_tokens": 0}, "greater than or equal to 1"),
-        ({"inputs": [GOOD], "bse": True}, "Extra inputs"),
+        ({"inputs": [GOOD], "bse": True}, "extra inputs"),
     ],
 )
 def test_what_is_out_of_bounds_is_refused_before_anything_is_loaded(

@@ -16,15 +16,16 @@ from sqlalchemy import event
 from tests.api.serving import Api, add_experiment, free_port, serving
 from tests.api.test_datasets import CSV, upload
 from tests.api.test_train import problem, take
-from tests.tracking.conftest import PostgresDatabases
-from tests.tracking.conftest import postgres as postgres
-from tests.tracking.conftest import postgres_server as postgres_server
+from tests.store.conftest import PostgresDatabases
+from tests.store.conftest import postgres as postgres
+from tests.store.conftest import postgres_server as postgres_server
 
 from tunesmith.jobs.logs import log_to_terminal
-from tunesmith.jobs.usage import UsageMeter
+from tunesmith.jobs.workers.usage import UsageMeter
+from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import ExperimentStatus, utc_now
-from tunesmith.tracking.service_entities import Worker
+from tunesmith.store.entities.experiments import utc_now
+from tunesmith.store.entities.service import Worker
 
 
 def test_the_schema_describes_every_field(api: Api) -> None:
@@ -57,7 +58,7 @@ def test_defaults_are_filled_in(api: Api, config: dict[str, Any]) -> None:
 
 
 def test_workers_say_what_they_train(api: Api, config: dict[str, Any]) -> None:
-    api.store.jobs.register(
+    api.store.queue.register(
         Worker(
             name="w", host="h", pid=1, devices=("cuda:0",), queues=("cpu",), slots=2, version="1"
         )
@@ -70,7 +71,7 @@ def test_workers_say_what_they_train(api: Api, config: dict[str, Any]) -> None:
 
 
 def test_workers_say_what_they_and_their_devices_use(api: Api) -> None:
-    api.store.jobs.register(
+    api.store.queue.register(
         Worker(
             name="w", host="h", pid=1, devices=("cuda:0",), queues=("cpu",), slots=2, version="1"
         )
@@ -82,7 +83,7 @@ def test_workers_say_what_they_and_their_devices_use(api: Api) -> None:
     }  # fmt: skip
     usage = UsageMeter(("cpu",), api.settings.results_dir).measure()
     usage["devices"].append(gpu)
-    api.store.jobs.beat("w", usage)
+    api.store.queue.beat("w", usage)
     assert api.get("/workers").json()["items"][0]["usage"] == usage
     found = measured(api)
     assert found["tunesmith_worker_memory_bytes", "w"] == usage["memory_total"]

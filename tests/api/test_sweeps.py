@@ -10,8 +10,7 @@ from tests.api.test_train import problem
 
 import tunesmith
 from tunesmith.errors import AccessError, NotFoundError, StateError
-from tunesmith.tracking.entities import ExperimentStatus
-from tunesmith.tracking.sweep_entities import SweepStatus
+from tunesmith.schemas.enums import ExperimentStatus, SweepStatus
 
 
 @pytest.fixture

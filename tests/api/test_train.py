@@ -9,8 +9,9 @@ import pytest
 from tests.api.serving import Api, add_experiment, free_port, serving
 
 from tunesmith.jobs.broker import EmbeddedBroker
+from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
+from tunesmith.store.entities.experiments import Experiment
 
 
 def problem(response: httpx2.Response, status: int) -> dict[str, Any]:
@@ -196,7 +197,7 @@ def test_a_running_task_tells_phase_progress_and_time_left(
     api.post("/train", json=config)
     taken = take(api)
     changes = {"phase": "training", "progress": 0.25, "time_left": 90.0}
-    api.store.jobs.write(taken.id, "lease", **changes)
+    api.store.queue.write(taken.id, "lease", **changes)
     body = api.get(f"/task/{taken.id}").json()
     assert body["status"] == "STARTED"
     assert changes.items() <= body.items()
@@ -235,7 +236,7 @@ def test_everything_that_a_page_asks_for_again_has_a_tag(api: Api) -> None:
 
 def take(api: Api) -> Experiment:
     """Take the next experiment, as a worker does."""
-    taken = api.store.jobs.take(
+    taken = api.store.queue.take(
         ["cpu"], lease="lease", worker="w", host="elsewhere", phase="preparing data"
     )
     assert taken is not None

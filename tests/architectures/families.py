@@ -67,6 +67,7 @@ _INDEXER = {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8,
             "indexer_budget": 8, "indexer_compress_ratio": 2}  # fmt: skip
 _ROPE = {"rope_theta": 10000.0, "rope_type": "default"}
 SPECIAL: dict[str, dict[str, Any]] = {
+    "bamba": {"attn_layer_indices": [1]},
     "blt": {
         "encoder_hash_byte_group_vocab": 64, "encoder_hash_byte_group_size": [3, 4],
         "encoder_config": {**_ALL_HEADS, "hidden_size_global": 64},
@@ -121,6 +122,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
                   "num_self_attention_heads": 4, "num_cross_attention_heads": 4},
     "qwen2": {"use_sliding_window": True, "layer_types": ["sliding_attention", "full_attention"]},
     "qwen3": {"use_sliding_window": True, "layer_types": ["sliding_attention", "full_attention"]},
+    "recurrent_gemma": {"block_types": ["recurrent", "attention"]},
     "reformer": {"max_position_embeddings": 24, "axial_pos_shape": [4, 6],
                  "axial_pos_embds_dim": [16, 16], "hash_seed": 0,
                  "attn_layers": ["local", "lsh"], "local_attn_chunk_length": 6,

@@ -47,11 +47,12 @@ Of every family that transformers has a head for, a tiny model with random weigh
 task that it has a head for, {STEPS} steps with AdamW on texts of up to {LONGEST} tokens, longer
 than its windows ({WINDOW} tokens). **Equal**: in float32 the plan `auto` gives what plain
 transformers and PEFT give: the loss of the first step within {LOSS_TOLERANCE[0]:g} and of the
-others within {LOSS_TOLERANCE[1]:g} (of the loss, where that is more than 1), the first step's
-gradients within {GRADIENT_TOLERANCE:g} of their norm, and what the steps changed within
-{WEIGHT_TOLERANCE:g} of its norm. Dropout is off: no two ways draw the same numbers. The layers
-that the files are said to hold are those that are adapted, and a text of as many tokens as the
-model is said to take (of {POSITIONS} positions) can be read.
+others within {LOSS_TOLERANCE[1]:g} (of the loss or, after the first step, of the first gradient's
+norm, where these are more than 1), the first step's gradients within {GRADIENT_TOLERANCE:g} of
+their norm, and what the steps changed within {WEIGHT_TOLERANCE:g} of its norm. The saved adapter,
+loaded again, answers what the trained model was judged by. Dropout is off: no two ways draw the
+same numbers. The layers that the files are said to hold are those that are adapted, and a text of
+as many tokens as the model is said to take (of {POSITIONS} positions) can be read.
 
 *Packed*: texts share one row, and what they begin with is computed once. *Padded*: our attention,
 given the model's own mask. Without a word: the model's own attention.

@@ -1,7 +1,7 @@
 """Every family of the installed transformers, on every task that it has a head for.
 
 Slow: `make test-architectures` runs it and writes `docs/architectures.md`; ARGS="-k mistral" runs
-some. A sample stands in `tests/training/test_architectures.py`.
+some. A sample stands in `tests/models/test_architectures.py`.
 """
 
 from __future__ import annotations

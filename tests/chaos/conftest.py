@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 from tests.chaos.cluster import ROUNDS, Cluster
-from tests.tracking.conftest import (  # noqa: F401 - fixtures
+from tests.store.conftest import (  # noqa: F401 - fixtures
     migrated_postgres,
     postgres,
     postgres_server,
     postgres_url,
 )
 
-from tunesmith.experiments.execution import execute
-from tunesmith.tracking.entities import Experiment
+from tunesmith.experiments.lifecycle.execution import execute
+from tunesmith.store.entities.experiments import Experiment
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -73,7 +73,7 @@ def undisturbed(cluster: Cluster, trained: list[Experiment]) -> Experiment:
     if not trained:
         experiment = cluster.submit()
         cluster.submitted.clear()
-        taken = cluster.store.jobs.take(["cpu"], lease="a", worker="test", phase="", host="here")
+        taken = cluster.store.queue.take(["cpu"], lease="a", worker="test", phase="", host="here")
         assert taken is not None
         trained.append(execute(experiment.id, cluster.store, cluster.settings, lease="a"))
     return trained[0]

@@ -16,11 +16,11 @@ from typing import Any
 
 import psutil
 from tests.chaos.cluster import LEASE_SECONDS, Cluster, wait_for
-from tests.s3_server import S3Server
+from tests.servers.s3_server import S3Server
 
 import tunesmith
 from tunesmith.errors import TunesmithError
-from tunesmith.tracking.entities import Experiment
+from tunesmith.store.entities.experiments import Experiment
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNNTESTING", "AWS_SECRET_ACCESS_KEY": "secret"}
 HOSTS = ("host-a", "host-b")

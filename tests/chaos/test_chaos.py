@@ -18,7 +18,8 @@ import pytest
 from tests.chaos.cluster import Cluster, on, wait_for
 
 from tunesmith.errors import ServiceError
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
+from tunesmith.schemas.enums import ExperimentStatus
+from tunesmith.store.entities.experiments import Experiment
 
 S = ExperimentStatus
 HERE = Path(__file__).parent
@@ -161,7 +162,7 @@ def test_of_two_workers_that_race_for_one_experiment_one_trains_it(
 ) -> None:
     for name in ("one", "two"):
         cluster.start_worker(name)
-    wait_for(lambda: len(cluster.store.jobs.workers()) == 2, "two workers", cluster.said)
+    wait_for(lambda: len(cluster.store.queue.workers()) == 2, "two workers", cluster.said)
     for _ in range(rounds):
         cluster.submit(messages=4, **{"training.num_train_epochs": 1})
         cluster.wait_for_all()

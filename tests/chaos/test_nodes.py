@@ -15,12 +15,13 @@ import pytest
 import yaml
 from tests.chaos.cluster import PATIENCE, free_port, wait_for
 from tests.chaos.production import KEYS
-from tests.s3_server import call, s3_server
+from tests.servers.s3_server import call, s3_server
 
-from tunesmith.tracking.artifacts import Artifacts
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.files import LAST_OF_CHECKPOINT
-from tunesmith.tracking.store import Store
+from tunesmith.files.copies import Copies
+from tunesmith.files.layout import LAST_OF_CHECKPOINT
+from tunesmith.schemas.enums import ExperimentStatus
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
 
 S = ExperimentStatus
 
@@ -106,14 +107,14 @@ class TwoNodes:
 
     def adapter(self, experiment: Experiment) -> bytes:
         """The trained weights, as the bucket has them."""
-        copies = Artifacts(self._shared["TUNESMITH_ARTIFACTS"])
+        copies = Copies(self._shared["TUNESMITH_ARTIFACTS"])
         path = "artifacts/final_model/adapter_model.safetensors"
         return b"".join(copies.read(Path(str(experiment.directory)).name, path))
 
     def copied_checkpoint(self) -> bool:
         """Whether the newest experiment has left a whole checkpoint in the bucket."""
         newest = self.store.list()[:1]
-        copies = Artifacts(self._shared["TUNESMITH_ARTIFACTS"])
+        copies = Copies(self._shared["TUNESMITH_ARTIFACTS"])
         return any(
             path.endswith(LAST_OF_CHECKPOINT)
             for one in newest
@@ -168,7 +169,7 @@ def test_a_lost_node_ends_the_training_with_a_word_and_both_go_on_from_the_bucke
     lost, single = nodes.store.list()
     assert lost.status is S.FAILED, nodes.said()
     assert "training process 2 of 2 (pid" in str(lost.reason)
-    assert "gives no sign of life any more" in str(lost.reason)
+    assert "has no heartbeat any more" in str(lost.reason)
     assert f"train --resume {lost.id}" in nodes.said()
 
     nodes.forget()

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from tests.chaos.cluster import ROUNDS
 from tests.chaos.production import HOSTS, PARTS, Production
-from tests.s3_server import call, losable_s3_server
-from tests.tracking.conftest import PostgresDatabases
+from tests.servers.s3_server import call, losable_s3_server
+from tests.store.conftest import PostgresDatabases
 
-from tunesmith.tracking.entities import ExperimentStatus
+from tunesmith.schemas.enums import ExperimentStatus
 
 
 @pytest.fixture

@@ -11,10 +11,9 @@ import pytest
 from tests.chaos.cluster import Cluster, wait_for
 
 from tunesmith.config.sweep import read_sweep
-from tunesmith.experiments.sweep_report import sweep_report
-from tunesmith.experiments.sweeps import begin
-from tunesmith.tracking.entities import ExperimentStatus
-from tunesmith.tracking.sweep_entities import SweepStatus, TrialState
+from tunesmith.experiments.sweeps.driving import begin
+from tunesmith.experiments.sweeps.report import sweep_report
+from tunesmith.schemas.enums import ExperimentStatus, SweepStatus, TrialState
 
 FILE = Path(__file__).resolve().parents[2] / "config" / "sweeps" / "starter.yaml"
 PATIENCE = float(os.environ.get("TUNESMITH_SWEEP_PATIENCE", "3600"))

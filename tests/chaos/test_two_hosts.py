@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from tests.chaos.cluster import Cluster, on, wait_for
-from tests.s3_server import call, s3_server
+from tests.servers.s3_server import call, s3_server
 
-from tunesmith.experiments.datasets import import_data, inquire
-from tunesmith.tracking.artifacts import Artifacts
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.files import LAST_OF_CHECKPOINT
+from tunesmith.experiments.datasets.importing import import_data, inquire
+from tunesmith.files.copies import Copies
+from tunesmith.files.layout import LAST_OF_CHECKPOINT
+from tunesmith.schemas.enums import ExperimentStatus
+from tunesmith.store.entities.experiments import Experiment
 
 S = ExperimentStatus
 
@@ -62,7 +63,7 @@ def start_host(cluster: Cluster, name: str) -> Path:
 
 def adapter(experiment: Experiment, cluster: Cluster) -> bytes:
     """The trained weights, as the object store has them."""
-    copies = Artifacts(str(cluster.settings.artifacts))
+    copies = Copies(str(cluster.settings.artifacts))
     name = Path(str(experiment.directory)).name
     return b"".join(copies.read(name, "artifacts/final_model/adapter_model.safetensors"))
 
@@ -90,7 +91,7 @@ def test_what_a_lost_host_had_begun_goes_on_elsewhere_from_the_checkpoint_it_had
     first = start_host(hosts, "host-a")
     (expected,) = hosts.wait_for_all()
     experiment = hosts.submit()
-    copies = Artifacts(str(hosts.settings.artifacts))
+    copies = Copies(str(hosts.settings.artifacts))
     name = Path(str(experiment.directory)).name
 
     def copied() -> bool:

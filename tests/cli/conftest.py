@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.cli.main import main
-from tunesmith.jobs.ports import free_port
+from tunesmith.jobs.services.ports import free_port
 
 
 @dataclass(frozen=True)

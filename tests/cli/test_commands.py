@@ -18,9 +18,10 @@ import pytest
 import yaml
 from tests.cli.conftest import Here
 
-from tunesmith.cli.main import LazyCommand, app
-from tunesmith.cli.once import OnceCommand
-from tunesmith.tracking.store import Store
+from tunesmith.cli.console.lazy import LazyCommand
+from tunesmith.cli.console.once import OnceCommand
+from tunesmith.cli.main import app
+from tunesmith.store.store import Store
 
 COMMAND = [str(Path(sys.executable).parent / "tunesmith")]
 FIVE_MISTAKES = """\
@@ -109,6 +110,7 @@ def result(record: Mapping[str, Any]) -> tuple[bytes, float, float]:
     return adapter.read_bytes(), metrics["train_loss"], metrics["eval_loss"]
 
 
+@pytest.mark.slow
 def test_one_that_is_killed_and_resumed_ends_as_one_left_alone_and_one_that_is_stopped_says_how(
     config: Path, environment: dict[str, str], run: Run, here: Here
 ) -> None:
@@ -144,6 +146,7 @@ def test_one_that_is_killed_and_resumed_ends_as_one_left_alone_and_one_that_is_s
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_whole_checkpoints_and_the_way_to_go_on(
     config: Path, run: Run, here: Here, tmp_path: Path
 ) -> None:
@@ -232,7 +235,7 @@ def test_help_and_config_check_load_no_heavy_library(config: Path, environment: 
     for heavy, arguments in (
         ("torch,transformers,peft,datasets,sqlalchemy,pyarrow,pydantic,rich", ["--help"]),
         ("torch,transformers,peft,datasets", ["config", "validate", "--config", str(config)]),
-        ("torch,transformers,peft,datasets", ["experiments", "list"]),
+        ("torch,transformers,peft,datasets,polars,celery,scipy", ["experiments", "list"]),
     ):
         done = subprocess.run(
             [sys.executable, "-c", script, heavy, *arguments], env=environment, text=True,
@@ -301,6 +304,18 @@ def commands(command: click.Command) -> Iterator[click.Command]:
         return
     for inner in command.commands.values():
         yield from commands(inner)
+
+
+def test_what_the_help_says_of_a_command_that_is_loaded_later_is_its_own_first_line() -> None:
+    group = app.commands["experiments"]
+    assert isinstance(group, LazyCommand)
+    loaded = group.load()
+    assert isinstance(loaded, click.Group)
+    for command in loaded.commands.values():
+        if isinstance(command, LazyCommand):
+            own = command.load().help
+            assert own is not None
+            assert command.help == own.partition("\n\n")[0].replace("\n", " "), command.name
 
 
 def test_no_command_takes_the_last_of_two_values_silently() -> None:

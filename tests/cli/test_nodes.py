@@ -19,9 +19,10 @@ from tests.chaos.cluster import free_port
 
 from tunesmith.cli.main import app
 from tunesmith.errors import ConfigError
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.store import Store
-from tunesmith.training.place import Place
+from tunesmith.schemas.enums import ExperimentStatus
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
+from tunesmith.training.ranks.place import Place
 
 
 class Nodes:
@@ -92,6 +93,7 @@ def adapter(experiment: Experiment) -> dict[str, torch.Tensor]:
     )
 
 
+@pytest.mark.slow
 def test_two_nodes_train_one_experiment_that_the_first_one_records(nodes: Nodes) -> None:
     with nodes.second("--config", "experiment.yaml") as second:
         ended = nodes.first("--config", "experiment.yaml")

@@ -11,11 +11,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from tunesmith.cli.main import app
-from tunesmith.experiments.sweeps import tag_of
+from tunesmith.experiments.sweeps.driving import tag_of
+from tunesmith.schemas.enums import ExperimentStatus, TrialState
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.store import Store
-from tunesmith.tracking.sweep_entities import TrialState
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
 
 S = ExperimentStatus
 

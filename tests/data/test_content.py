@@ -16,7 +16,7 @@ import pytest
 from tunesmith.data.content import PIECE_ROWS, canonical_strings, content_hash, dataset_hash
 from tunesmith.data.reading.files import read_file
 from tunesmith.data.sources import read_source
-from tunesmith.tasks.values import canonical
+from tunesmith.values import canonical
 
 TABLE = pa.table({"text": ["a", "bc", "", "é"], "label": [1, 0, None, 1]})
 

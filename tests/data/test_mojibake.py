@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001
 """Text that was decoded in the wrong way: mended as ftfy does, however many pieces are broken."""
 
 from __future__ import annotations
@@ -5,6 +6,7 @@ from __future__ import annotations
 import random
 
 import ftfy
+import ftfy.badness
 import pytest
 
 from tunesmith.data import mojibake
@@ -28,14 +30,16 @@ def broken(chance: random.Random, word: str) -> str:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_every_text_comes_out_as_ftfy_has_it(seed: int) -> None:
+def test_every_text_that_ftfy_mends_comes_out_as_it_has_it(seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(1500):
         words = [chance.choice(WORDS) for _ in range(chance.randint(1, 12))]
         words = [broken(chance, word) if chance.random() < 0.5 else word for word in words]
         words = [broken(chance, word) if chance.random() < 0.1 else word for word in words]
         text = chance.choice((" ", " ", "")).join(words)
-        assert mend_encoding(text) == ftfy.fix_encoding(text), text
+        mended = ftfy.fix_encoding(text)
+        if not ftfy.badness.is_bad(mended) and not mojibake._is_broken(mended):
+            assert mend_encoding(text) == mended, text
 
 
 def test_pieces_that_repeat_are_mended_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +47,37 @@ def test_pieces_that_repeat_are_mended_once(monkeypatch: pytest.MonkeyPatch) -> 
     text = '}Ã©: "\x80漢' * 20_000
     assert mend_encoding(text) == '}é: "€漢' * 20_000
     assert mojibake._mend_piece.cache_info().misses < 10
+
+
+CHINESE = ("請問這個商品什麼時候會到貨", "客服態度很差，等了三天", "推薦給大家！")
+
+
+@pytest.mark.parametrize("text", CHINESE)
+@pytest.mark.parametrize("read", [("utf-8", "latin-1"), ("cp950", "latin-1"), ("cp950", "cp1252")])
+def test_chinese_read_as_latin_is_mended(text: str, read: tuple[str, str]) -> None:
+    written, wrongly = read
+    broken_text = text.encode(written).decode(wrongly)
+    assert mend_encoding(broken_text) == text
+    assert mend_encoding(f"前面沒有壞：{broken_text}") == f"前面沒有壞：{text}"
+
+
+@pytest.mark.parametrize("text", CHINESE)
+def test_chinese_of_which_bytes_were_lost_stays_as_it_is_and_is_said(text: str) -> None:
+    """cp1252 has no character for five bytes, which programs leave out."""
+    broken_text = text.encode().decode("cp1252", "ignore")
+    assert mend_encoding(broken_text) == broken_text
+    assert mojibake.is_lost(broken_text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *CHINESE, "日本語のテキスト", "한국어 문장입니다", "Größe: 5 µm ± 0.5 °C",
+        "¿Qué? «¡Ábaco!» ½ ° ± µ", "São Paulo, AÇÃO", "café… naïve — Été",
+        "TÂM LÝ HỌC", "Đà Nẵng", "ÀÁÂÃÄÅÆÇ", "Привет, мир", "Γειά σου", "שלום",
+        "価格は¥1,000です", "咖啡店名叫 café…",
+    ],
+)  # fmt: skip
+def test_what_people_write_is_not_broken(text: str) -> None:
+    assert mend_encoding(text) == text
+    assert not mojibake.is_lost(text)

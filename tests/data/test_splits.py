@@ -197,3 +197,48 @@ def test_an_evaluation_table_of_its_own_is_used_and_common_texts_are_counted() -
     assert sampled.overlap == len(texts(sampled.train) & texts(sampled.evaluation))
     with pytest.raises(DataError, match="there is no row for evaluation"):
         split(train, evaluation.slice(0, 0))
+
+
+def grouped(count: int, groups: int) -> tuple[Drawn, list[str]]:
+    """Rows of as many groups; every tenth has none."""
+    names = [f"author {number % groups}" if number % 10 else "" for number in range(count)]
+    texts = pl.Series([f"review {number}" for number in range(count)])
+    return Drawn(texts, [f"{number % 3}" for number in range(count)], names), names
+
+
+SIZES: dict[str, Any] = {
+    "train_samples": None, "eval_samples": None, "eval_fraction": 0.2, "seed": 7
+}  # fmt: skip
+
+
+def test_rows_of_one_group_stay_on_one_side_with_the_labels_in_proportion() -> None:
+    drawn, names = grouped(1_000, 77)
+    splits = make_splits(drawn, None, **SIZES)
+    train, judging = ({names[row] for row in side} for side in (splits.train, splits.evaluation))
+    assert train & judging == {""}
+    assert len(splits.evaluation) == 200
+    labels = Counter(list(drawn.strata)[row] for row in splits.evaluation)
+    assert all(abs(count - 200 / 3) < 10 for count in labels.values())
+
+
+def test_a_text_that_two_groups_share_keeps_both_on_one_side() -> None:
+    texts = pl.Series(["same", "a", "same", "b", *(f"text {n}" for n in range(20))])
+    groups = ["x", "x", "y", "y", *(f"g{n}" for n in range(20))]
+    for seed in range(20):
+        drawn = Drawn(texts, ["l"] * 24, groups)
+        splits = make_splits(drawn, None, **{**SIZES, "seed": seed, "eval_fraction": 0.5})
+        assert len({*splits.train} & {0, 1, 2, 3}) in (0, 4)
+
+
+def test_groups_that_judge_are_not_trained_on() -> None:
+    drawn, names = grouped(100, 5)
+    judging = Drawn(pl.Series(["new", "newer"]), ["0", "1"], ["author 3", ""])
+    splits = make_splits(drawn, judging, **SIZES)
+    assert {names[row] for row in splits.train} == {*names} - {"author 3"}
+    assert splits.notes == ("20 rows are not trained on: their groups (data.group_column) judge",)
+
+
+def test_one_group_cannot_stand_on_two_sides() -> None:
+    drawn = Drawn(pl.Series(["a", "b", "c"]), ["l"] * 3, ["x"] * 3)
+    with pytest.raises(DataError, match="single group"):
+        make_splits(drawn, None, **SIZES)

@@ -139,7 +139,7 @@ def test_columns_of_ours_are_left_out_unless_wanted(tmp_path: Path) -> None:
     write_table(table, tmp_path / "rows.parquet")
     assert pq.read_schema(tmp_path / "rows.parquet").names == ["text"]
     write_table(table, tmp_path / "rows.csv", keep_own=True)
-    assert (tmp_path / "rows.csv").read_text() == "text,_reason,_row\na,b,1\n"
+    assert (tmp_path / "rows.csv").read_text("utf-8-sig") == "text,_reason,_row\na,b,1\n"
     with pytest.raises(DataError, match="there is no column to write"):
         write_table(table.select(["_row"]), tmp_path / "none.csv")
 
@@ -148,7 +148,7 @@ def test_a_table_without_rows_is_written_too(tmp_path: Path) -> None:
     table = pa.table({"text": ["a"], "label": [1]}).slice(0, 0)
     for ending, content in ((".csv", "text,label\n"), (".json", "[]\n"), (".jsonl", "")):
         write_table(table, tmp_path / f"rows{ending}")
-        assert (tmp_path / f"rows{ending}").read_text() == content
+        assert (tmp_path / f"rows{ending}").read_text("utf-8-sig") == content
 
 
 @pytest.mark.parametrize("name", ["rows", "rows.xlsx", "rows.csv.zip", "rows.parquet.gz", ".csv"])
@@ -170,4 +170,18 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"folder\.csv can't be written: "):
         write_table(pa.table({"a": ["new"]}), path.with_name("folder.csv"))
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["folder.csv", "rows.csv"]
-    assert path.read_text() == "a\nold\n"
+    assert path.read_text("utf-8-sig") == "a\nold\n"
+
+
+def test_a_csv_begins_with_the_mark_by_which_excel_knows_its_encoding(tmp_path: Path) -> None:
+    table = pa.table({"text": ["這個很好用"]})
+    begins = {}
+    for name in ("a.csv", "a.tsv", "a.csv.gz", "a.jsonl"):
+        write_table(table, tmp_path / name)
+        begins[name] = (tmp_path / name).read_bytes()[:3] == b"\xef\xbb\xbf"
+    assert begins == {"a.csv": True, "a.tsv": False, "a.csv.gz": False, "a.jsonl": False}
+    assert read_source(str(tmp_path / "a.csv")).tables["train"]["text"].to_pylist() == [
+        "這個很好用"
+    ]
+    write_table(table, tmp_path / "a.csv", mark=False)
+    assert (tmp_path / "a.csv").read_bytes().startswith(b"text")

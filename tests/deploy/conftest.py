@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from tunesmith.cli.main import LazyCommand, app
+from tunesmith.cli.console.lazy import LazyCommand
+from tunesmith.cli.main import app
 from tunesmith.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -16,7 +16,7 @@ from tests.deploy.conftest import ROOT, SETTINGS, assert_is_command, tool
 from tests.deploy.test_images import steps
 
 from services import MADE, make_secrets
-from tunesmith.api.tokens import token_prefix
+from tunesmith.api.access.tokens import token_prefix
 from tunesmith.settings import Settings
 
 

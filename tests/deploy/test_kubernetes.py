@@ -19,10 +19,10 @@ from tests.api.serving import add_experiment
 from tests.deploy.conftest import ROOT, SETTINGS, assert_is_command, tool
 
 from services import MADE
-from tunesmith.jobs.worker import FAREWELL
+from tunesmith.jobs.workers.worker import FAREWELL
+from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import ExperimentStatus
-from tunesmith.tracking.store import Store
+from tunesmith.store.store import Store
 
 OVERLAYS = sorted(path.name for path in (ROOT / "k8s/manifests/overlays").iterdir())
 VERSION = "1.33"
@@ -244,7 +244,7 @@ def test_what_scales_workers_counts_what_waits_and_runs_in_the_store(
     for status in (ExperimentStatus.QUEUED, ExperimentStatus.RUNNING, ExperimentStatus.SUCCEEDED):
         add_experiment(store, settings, str(status), status, queue="cpu")
     assert (count("worker"), count("worker-gpu")) == (2, 0)
-    store.jobs.pause("cpu", "tests")
+    store.queue.pause("cpu", "tests")
     assert count("worker") == 1
     engine.dispose()
 

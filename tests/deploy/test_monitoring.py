@@ -14,9 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.api.serving import add_experiment, serving
 from tests.deploy.conftest import ROOT, tool
 
+from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import ExperimentStatus, utc_now
-from tunesmith.tracking.service_entities import Worker
+from tunesmith.store.entities.experiments import utc_now
+from tunesmith.store.entities.service import Worker
 
 OF_PROMETHEUS = {"up": {"job", "instance"}}
 """Metrics of Prometheus' own, and their labels."""
@@ -57,7 +58,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     )  # fmt: skip
     with serving(settings) as api:
         api.service.measurements.look()
-        api.store.jobs.register(worker)
+        api.store.queue.register(worker)
         add_experiment(api.store, settings, "waits", ExperimentStatus.QUEUED, queue="cpu")
         now = {"started_at": utc_now(), "finished_at": utc_now()}
         add_experiment(api.store, settings, "ended", ExperimentStatus.FAILED, queue="cpu", **now)

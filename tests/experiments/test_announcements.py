@@ -16,16 +16,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.tracking.records import enqueue
+from tests.store.records import change, enqueue
 
 from tunesmith.cli.main import app
 from tunesmith.errors import ConfigError
-from tunesmith.experiments import announcements
-from tunesmith.experiments.announcements import ATTEMPTS, announce
-from tunesmith.experiments.control import cancel
+from tunesmith.experiments.lifecycle.control import cancel
+from tunesmith.experiments.notify import announcements
+from tunesmith.experiments.notify.announcements import ATTEMPTS, announce
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment, utc_now
-from tunesmith.tracking.store import Store
+from tunesmith.store.entities.experiments import Experiment, utc_now
+from tunesmith.store.store import Store
 
 KEY = b"k" * 32
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
@@ -135,7 +135,7 @@ def test_what_was_not_heard_is_tried_later_with_the_same_id_and_given_up_in_the_
 
 def test_of_two_processes_one_delivers(told: Settings, store: Store, waiting: Experiment) -> None:
     cancel(waiting.id, store)
-    store.deliveries.address(dict.fromkeys(announcements._targets(told), told.told_ends))
+    store.deliveries.address(dict.fromkeys(announcements._targets(told), told.announced_ends))
     (delivery,) = store.deliveries.waiting()
     soon = utc_now() + timedelta(minutes=1)
     assert [store.deliveries.take(delivery, soon) for _ in range(2)] == [True, False]
@@ -146,7 +146,7 @@ def test_the_hook_gets_the_same_json_and_its_output_and_failure_stand_in_the_log
 ) -> None:
     folder = settings.results_dir / "reviews_1"
     folder.mkdir(parents=True)
-    store.update(waiting.id, directory=str(folder))
+    change(store, waiting.id, directory=str(folder))
     script = tmp_path / "a hook.py"
     script.write_text(
         "import json, os, sys\n"

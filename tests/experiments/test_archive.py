@@ -17,16 +17,18 @@ from tests.conftest import write_reviews
 
 from tunesmith.config.yaml import read_draft
 from tunesmith.errors import DataError, NotFoundError, StateError
-from tunesmith.experiments.archive import MANIFEST, export_experiment
-from tunesmith.experiments.execution import execute
-from tunesmith.experiments.prepare import prepare
-from tunesmith.experiments.repetition import compare_repetition, prepare_again
-from tunesmith.experiments.submission import enqueue, submit
-from tunesmith.experiments.unpacking import import_archive
+from tunesmith.experiments.archives.manifest import MANIFEST
+from tunesmith.experiments.archives.packing import export_experiment
+from tunesmith.experiments.archives.unpacking import import_archive
+from tunesmith.experiments.lifecycle.execution import execute
+from tunesmith.experiments.lifecycle.prepare import prepare
+from tunesmith.experiments.lifecycle.submission import enqueue, submit
+from tunesmith.experiments.questions.repetition import compare_repetition, prepare_again
+from tunesmith.files.folder import ExperimentFolder
+from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.files import ExperimentFiles
-from tunesmith.tracking.store import Store
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def test_another_machine_takes_it_in_and_repeats_it_to_the_byte_from_the_rows_in
     bare = export_experiment(trained, tmp_path / "bare.zip", settings, data=False)
     assert not bare.with_data
     _damage(packed.path, tmp_path)
-    record = ExperimentFiles(Path(str(taken.directory))).record
+    record = ExperimentFolder(Path(str(taken.directory))).record
     record.write_text(record.read_text().replace(taken.id, "0" * 12))
     with pytest.raises(DataError, match="is another experiment: move it"):
         import_archive(packed.path, their_store, there)
@@ -134,7 +136,7 @@ def test_what_waits_and_what_is_nowhere_cant_be_packed(
     with pytest.raises(StateError, match="wait until it has ended"):
         export_experiment(waiting, tmp_path / "one.zip", settings)
     store.change_status(waiting.id, ExperimentStatus.CANCELLED, {ExperimentStatus.QUEUED})
-    ExperimentFiles(Path(str(waiting.directory))).record.unlink()
+    ExperimentFolder(Path(str(waiting.directory))).record.unlink()
     with pytest.raises(NotFoundError, match="on the machine that trained it"):
         export_experiment(store.get(waiting.id), tmp_path / "one.zip", settings)
     assert not (tmp_path / "one.zip").exists()

@@ -1,4 +1,4 @@
-"""What is demanded of a version before it goes into production, held against what was measured."""
+"""The promotion rule of a version that is to go into production, and what was measured."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ from typing import Any
 import pytest
 
 from tunesmith.errors import StateError, UserError
-from tunesmith.experiments import control
-from tunesmith.experiments.promotion import (
-    DemandsNotMetError,
+from tunesmith.experiments.lifecycle import control
+from tunesmith.experiments.registry.promotion import (
+    PromotionRefusedError,
     change_stage,
     register,
     version_of,
 )
+from tunesmith.files.folder import ExperimentFolder
+from tunesmith.files.layout import WEIGHTS
+from tunesmith.files.writing import write_lines
+from tunesmith.schemas.enums import ExperimentStatus, Stage
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
-from tunesmith.tracking.files import WEIGHTS, ExperimentFiles, write_lines
-from tunesmith.tracking.intervals import wilson
-from tunesmith.tracking.registry_entities import AdapterVersion, Demands, Stage
-from tunesmith.tracking.store import Store
+from tunesmith.statistics.intervals import wilson
+from tunesmith.store.entities.experiments import Experiment, utc_now
+from tunesmith.store.entities.registry import AdapterVersion, PromotionRule
+from tunesmith.store.store import Store
 
 
 def trained(
     store: Store, settings: Settings, right: int, *, rows: int = 100, evaluation: str = "same"
 ) -> Experiment:
     """An experiment that has the first `right` of `rows` evaluation rows right."""
-    files = ExperimentFiles.create(settings.results_dir, "reviews", utc_now())
+    files = ExperimentFolder.create(settings.results_dir, "reviews", utc_now())
     interval = wilson(right, rows)
     one = Experiment(
         name="reviews", status=ExperimentStatus.SUCCEEDED, task="text-classification",
         model_name="some/model", dataset_name="reviews.csv", dataset_hash="sha256:all",
-        dataset_version=2, directory=str(files.folder.resolve()),
+        dataset_version=2, directory=str(files.path.resolve()),
         data={"dataset": "reviews", "splits": {"evaluation": {"rows": rows, "hash": evaluation}}},
         environment={"base_model": {"identity": "sha256:base"}},
         score_name="accuracy", score=right / rows,
@@ -41,9 +44,9 @@ def trained(
     )  # fmt: skip
     lines = ({"row": n, "expected": "good", "correct": n <= right} for n in range(1, rows + 1))
     write_lines(files.predictions, lines)
-    files.final_model.mkdir(parents=True)
+    files.adapter.mkdir(parents=True)
     for name in ("adapter_config.json", "tunesmith.json", WEIGHTS):
-        (files.final_model / name).write_text(f"{right} of {rows}", encoding="utf-8")
+        (files.adapter / name).write_text(f"{right} of {rows}", encoding="utf-8")
     files.write_record(one)
     store.create(one)
     return one
@@ -62,7 +65,7 @@ class Shelf:
 
     def demand(self, **demands: Any) -> None:
         """Demand this of `reviews`."""
-        self.store.registry.edit("reviews", demands=Demands(**demands))
+        self.store.registry.edit("reviews", demands=PromotionRule(**demands))
 
     def promote(self, version: AdapterVersion, **fields: Any) -> AdapterVersion:
         """Into production."""
@@ -89,7 +92,7 @@ def test_a_version_keeps_what_was_known_of_its_experiment(shelf: Shelf) -> None:
 def test_the_lower_end_of_the_interval_is_what_must_reach_the_minimum(shelf: Shelf) -> None:
     version = shelf.add(85)
     shelf.demand(minimum_score=0.8)
-    with pytest.raises(DemandsNotMetError) as refused:
+    with pytest.raises(PromotionRefusedError) as refused:
         shelf.promote(version)
     (told,) = refused.value.unmet
     assert told == (
@@ -119,7 +122,7 @@ def test_a_minimum_is_not_reached_where_no_interval_is_honest(
     found = replace(version_of(one, "reviews", "0" * 64, by="ada"), **version)
     registered = register(found, shelf.store, owner="ada")
     shelf.demand(minimum_score=0.8)
-    with pytest.raises(DemandsNotMetError) as refused:
+    with pytest.raises(PromotionRefusedError) as refused:
         shelf.promote(registered)
     assert told in refused.value.unmet[0]
 
@@ -129,11 +132,13 @@ def test_better_than_production_is_what_the_paired_test_says(shelf: Shelf) -> No
     elsewhere = shelf.add(99, evaluation="other")
     shelf.demand(better_than_production=True)
     shelf.promote(first)  # there is nothing yet that it would have to be better than
-    with pytest.raises(DemandsNotMetError, match="Not distinguishable from the first") as refused:
+    with pytest.raises(
+        PromotionRefusedError, match="Not distinguishable from the first"
+    ) as refused:
         shelf.promote(alike)
     assert "held against reviews@1, here the first" in refused.value.unmet[0]
     assert "2 of 100 rows right" in refused.value.unmet[0]
-    with pytest.raises(DemandsNotMetError, match="judged by different evaluation rows"):
+    with pytest.raises(PromotionRefusedError, match="judged by different evaluation rows"):
         shelf.promote(elsewhere)
     assert shelf.promote(better).stage is Stage.PRODUCTION
     assert shelf.store.registry.version("reviews", 1).stage is Stage.ARCHIVED
@@ -147,7 +152,7 @@ def test_every_unmet_demand_is_told_at_once_and_forcing_needs_a_reason_that_stay
     one = replace(one, metrics={**one.metrics, "reload_verified": False})
     version = register(version_of(one, "reviews", "0" * 64), shelf.store)
     shelf.demand(minimum_score=0.9, verified=True, better_than_production=True)
-    with pytest.raises(DemandsNotMetError) as refused:
+    with pytest.raises(PromotionRefusedError) as refused:
         shelf.promote(version)
     assert [each.partition(":")[0] for each in refused.value.unmet] == [
         "minimum_score 0.9", "verified", "better_than_production",
@@ -174,10 +179,10 @@ def test_demands_are_held_against_production_alone(shelf: Shelf) -> None:
 
 def test_deleting_an_experiment_that_is_registered_touches_none_of_its_files(shelf: Shelf) -> None:
     version = shelf.add(80)
-    folder = ExperimentFiles(shelf.settings.results_dir)
-    names = sorted(path.name for path in folder.folder.rglob("*"))
+    folder = ExperimentFolder(shelf.settings.results_dir)
+    names = sorted(path.name for path in folder.path.rglob("*"))
     with pytest.raises(StateError, match=r"reviews@1 \(candidate\) rests on it"):
         control.delete(version.experiment_id, shelf.store, shelf.settings)
-    assert sorted(path.name for path in folder.folder.rglob("*")) == names
+    assert sorted(path.name for path in folder.path.rglob("*")) == names
     change_stage(version, Stage.ARCHIVED, shelf.store, shelf.settings)
     assert control.delete(version.experiment_id, shelf.store, shelf.settings)

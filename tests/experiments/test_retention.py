@@ -14,17 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.store.records import change
 
 from tunesmith.errors import StateError
-from tunesmith.experiments import control
-from tunesmith.experiments.leftovers import Kind, Leftover
-from tunesmith.experiments.retention import DAY, Policy, find_leftovers
-from tunesmith.experiments.spare_checkpoints import spare_checkpoints
+from tunesmith.experiments.cleanup.leftovers import Kind, Leftover
+from tunesmith.experiments.cleanup.retention import DAY, Policy, find_leftovers
+from tunesmith.experiments.cleanup.spare_checkpoints import spare_checkpoints
+from tunesmith.experiments.lifecycle import control
+from tunesmith.files.copies import Copies
+from tunesmith.files.folder import ExperimentFolder
+from tunesmith.files.layout import DAMAGED, LAST_OF_CHECKPOINT
+from tunesmith.files.mirror import Mirror
+from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
-from tunesmith.tracking.artifacts import Artifacts, Mirror
-from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
-from tunesmith.tracking.files import DAMAGED, LAST_OF_CHECKPOINT, ExperimentFiles
-from tunesmith.tracking.store import Store
+from tunesmith.store.entities.experiments import Experiment, utc_now
+from tunesmith.store.store import Store
 from tunesmith.training.checkpoints import checkpoints
 
 S = ExperimentStatus
@@ -54,7 +58,7 @@ def recorded(
     days: float = 10.0,
 ) -> Experiment:
     """An experiment that ended so many days ago, with a folder like a real one's."""
-    files = ExperimentFiles(settings.results_dir / f"{name}_20260131_120000")
+    files = ExperimentFolder(settings.results_dir / f"{name}_20260131_120000")
     files.checkpoints.mkdir(parents=True)
     for step, whole in layout.items():
         folder = files.checkpoints / f"checkpoint-{step}"
@@ -67,20 +71,20 @@ def recorded(
         if whole:
             (folder / LAST_OF_CHECKPOINT).write_text("{}")
     files.log.write_text("what happened")
-    files.final_model.mkdir(parents=True)
-    (files.final_model / "adapter_model.safetensors").write_bytes(b"weights")
+    files.adapter.mkdir(parents=True)
+    (files.adapter / "adapter_model.safetensors").write_bytes(b"weights")
     ended = None if status.is_live else utc_now() - timedelta(days=days)
     experiment = Experiment(
         name=name, status=status, task="t", model_name="m", dataset_name="d", queue="cpu",
-        directory=str(files.folder), finished_at=ended, lease="a" if status is S.RUNNING else None,
+        directory=str(files.path), finished_at=ended, lease="a" if status is S.RUNNING else None,
     )  # fmt: skip
     store.create(experiment)
     files.write_record(experiment)
     return experiment
 
 
-def files_of(experiment: Experiment) -> ExperimentFiles:
-    return ExperimentFiles(Path(str(experiment.directory)))
+def files_of(experiment: Experiment) -> ExperimentFolder:
+    return ExperimentFolder(Path(str(experiment.directory)))
 
 
 def state_of(folder: Path) -> dict[str, str]:
@@ -95,7 +99,7 @@ def state_of(folder: Path) -> dict[str, str]:
 def needed(experiment: Experiment) -> dict[str, str]:
     """The files without which it can't be looked at, or gone on with, as before."""
     files = files_of(experiment)
-    found = state_of(files.folder)
+    found = state_of(files.path)
     if experiment.status.is_live:
         return found
     kept = set()
@@ -143,12 +147,12 @@ def test_whatever_checkpoints_there_are_what_lives_or_can_be_resumed_keeps_what_
     assert sum(map(_bytes, made)) == whole, "looking changes nothing"
     assert remove(found) == found
     assert whole - sum(map(_bytes, made)) == sum(one.size for one in found)
-    assert {one.id: state_of(files_of(one).folder) for one in made} == before
+    assert {one.id: state_of(files_of(one).path) for one in made} == before
     assert find_leftovers(store, settings, Policy()) == []
 
 
 def _bytes(experiment: Experiment) -> int:
-    folder = files_of(experiment).folder
+    folder = files_of(experiment).path
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
@@ -186,13 +190,13 @@ def test_after_the_days_that_were_said_the_last_checkpoint_goes_too_and_nothing_
     assert [path.name for path in checkpoints(files_of(old).checkpoints)] == []
     assert len(checkpoints(files_of(just).checkpoints)) == 2, "its process may be clearing up"
     assert files_of(old).log.exists()
-    assert files_of(old).final_model.is_dir()
+    assert files_of(old).adapter.is_dir()
 
 
 def begin_and_fail(experiment: Experiment, store: Store, settings: Settings) -> None:
     """Retry it; it trains to the checkpoints that it had, and fails again."""
     control.retry(experiment.id, store)
-    taken = store.jobs.take(["cpu"], lease="b", worker="w", host="h", phase="")
+    taken = store.queue.take(["cpu"], lease="b", worker="w", host="h", phase="")
     assert taken is not None
     store.change_status(experiment.id, S.FAILED, {S.RUNNING}, under="b", lease=None)
 
@@ -212,9 +216,9 @@ def test_what_begins_between_looking_and_deleting_is_not_touched(
     settings = settings.model_copy(update={"artifacts": f"file://{tmp_path / 'copies'}"})
     one = recorded(store, settings, "one", S.FAILED, {5: True, 10: True})
     config = {"model": {"name": "m"}, "data": {"dataset_name": "d"}}
-    store.update(one.id, config=config)
+    change(store, one.id, config=config)
     one = replace(one, config=config)
-    Mirror(Artifacts(str(settings.artifacts)), files_of(one).folder).update()
+    Mirror(ExperimentFolder(files_of(one).path, Copies.of(settings))).update()
     found = find_leftovers(store, settings, Policy())
     assert [Path(each.place).name for each in found] == ["checkpoint-5"] * 2  # here, and its copy
     what(one, store, settings)
@@ -229,16 +233,16 @@ def test_copies_in_the_object_store_go_by_the_same_rules(
     store: Store, settings: Settings, tmp_path: Path
 ) -> None:
     settings = settings.model_copy(update={"artifacts": f"file://{tmp_path / 'copies'}"})
-    copies = Artifacts(str(settings.artifacts))
+    copies = Copies(str(settings.artifacts))
     layout = {5: True, 10: True, 20: False}
     made = [recorded(store, settings, str(status), status, layout, best=5) for status in S]
     for one in made:
-        Mirror(copies, files_of(one).folder).update()
+        Mirror(ExperimentFolder(files_of(one).path, copies)).update()
     before = {one.id: needed(one) for one in made}
     found = find_leftovers(store, settings, Policy())
     assert remove(found) == found
     for one in made:
-        folder = files_of(one).folder
+        folder = files_of(one).path
         assert state_of(folder) == before[one.id]
         assert set(copies.files(folder.name)) == set(before[one.id])
 
@@ -265,7 +269,7 @@ def test_what_nobody_refers_to_goes_once_it_is_a_day_old_and_never_before(
         make("models/.big.abc/weights").parent,
     ]
     needed_by_somebody = [
-        files_of(one).folder,
+        files_of(one).path,
         make(".deleted-kept_20260101_000000/experiment.json", record).parent,
         make("lost_20260101_000000/experiment.json", unknown).parent,
         make("datasets/reviews/_delta_log/0.json").parent,
@@ -288,7 +292,7 @@ def test_folders_that_the_store_does_not_know_go_only_when_told_and_never_all_of
 ) -> None:
     lost = recorded(store, settings, "lost", S.SUCCEEDED)
     store.delete(lost.id)
-    age(files_of(lost).folder, 2)
+    age(files_of(lost).path, 2)
     assert find_leftovers(store, settings, Policy()) == []
     with pytest.raises(StateError, match="holds no experiment: is it the right one"):
         find_leftovers(store, settings, Policy(unrecorded=True))
@@ -299,7 +303,7 @@ def test_folders_that_the_store_does_not_know_go_only_when_told_and_never_all_of
     assert remove(found) == [], "it was imported meanwhile"
     store.delete(lost.id)
     assert remove(found) == found
-    assert not files_of(lost).folder.exists()
+    assert not files_of(lost).path.exists()
 
 
 def test_the_cache_loses_what_was_not_used_for_long_but_no_model_that_is_trained_on(
@@ -316,10 +320,10 @@ def test_the_cache_loses_what_was_not_used_for_long_but_no_model_that_is_trained
         rows.write_text("{}\n")
         age(rows, days)
     one = recorded(store, settings, "one", S.RUNNING)
-    store.update(one.id, model_name="/models/llama.GGUF")
+    change(store, one.id, model_name="/models/llama.GGUF")
     found = find_leftovers(store, settings, Policy())
     assert [Path(one.place).name for one in found] == ["old", "old.jsonl"]
-    store.update(one.id, model_name="m")
+    change(store, one.id, model_name="m")
     found = find_leftovers(store, settings, Policy())
     assert len(remove(found)) == 3
     assert (settings.cache_dir / "adapters" / "young").exists()

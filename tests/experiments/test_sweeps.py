@@ -10,24 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
-from tests.tracking.records import experiment
+from tests.languages import is_translated
+from tests.store.records import experiment
 
-from tunesmith.cli.sweep_display import print_findings
+from tunesmith.cli.console.terminal import Terminal
+from tunesmith.cli.training.sweep_display import print_findings
 from tunesmith.config.sweep import SweepConfig, read_sweep
 from tunesmith.errors import StateError
-from tunesmith.experiments import sweeps
-from tunesmith.experiments.control import cancel
-from tunesmith.experiments.states import new_lease
-from tunesmith.experiments.submission import enqueue
-from tunesmith.experiments.sweep_hints import same_value_hint
-from tunesmith.experiments.sweep_report import SweepReport, sweep_report
-from tunesmith.experiments.sweep_search import propose
+from tunesmith.experiments.lifecycle.control import cancel
+from tunesmith.experiments.lifecycle.states import new_lease
+from tunesmith.experiments.lifecycle.submission import enqueue
+from tunesmith.experiments.sweeps import driving as sweeps
+from tunesmith.experiments.sweeps.report import same_value_hint, sweep_report
+from tunesmith.experiments.sweeps.search import propose
+from tunesmith.schemas.enums import ExperimentStatus, SweepStatus, TrialState
+from tunesmith.schemas.sweeps import SweepWhole
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment, ExperimentStatus, Filters, Metric
-from tunesmith.tracking.store import Store
-from tunesmith.tracking.sweep_entities import Sweep, SweepStatus, TrialState
-from tunesmith.ui import said
+from tunesmith.store.entities.experiments import Experiment, Filters, Metric
+from tunesmith.store.entities.sweeps import Sweep
+from tunesmith.store.store import Store
 
 S, T = ExperimentStatus, TrialState
 EVALUATIONS = 5
@@ -65,7 +66,7 @@ class Trainers:
         """Take what waits, as long as fewer than `most` run; one more evaluation of each."""
         running = self.store.list(Filters(status=S.RUNNING))
         while len(running) < most:
-            taken = self.store.jobs.take(
+            taken = self.store.queue.take(
                 ["cpu"], lease=new_lease(), worker="w", host="here", phase="training"
             )
             if taken is None:
@@ -94,7 +95,7 @@ class Trainers:
 
 def run(
     sweep: Sweep, store: Store, settings: Settings, until: Callable[[], bool] = lambda: False
-) -> SweepReport:
+) -> SweepWhole:
     """Let trainers and drivers take turns until the sweep has ended, or `until` holds."""
     trainers = Trainers(store)
     for _ in range(200):
@@ -301,8 +302,8 @@ def test_a_metric_that_stays_0_is_said_with_those_that_differ(
     assert report.hint.startswith("All 3 trainings that ended have accuracy 0: none learned enough")
     assert "f1 (0." in report.hint
     assert report.hint.endswith("a sweep uses one of them with metric: f1.")
-    assert said.is_known(report.hint, "zh_TW")
-    shown = Console(file=StringIO(), width=300)
+    assert is_translated(report.hint)
+    shown = Terminal(file=StringIO(), width=300)
     print_findings(shown, report)
     assert report.hint in shown.file.getvalue()  # type: ignore[attr-defined]
 

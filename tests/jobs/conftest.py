@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from tunesmith.config.yaml import read_draft
-from tunesmith.experiments.submission import enqueue
+from tunesmith.experiments.lifecycle.submission import enqueue
 from tunesmith.jobs.broker import EmbeddedBroker
-from tunesmith.jobs.ports import free_port
+from tunesmith.jobs.services.ports import free_port
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment
-from tunesmith.tracking.store import Store
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
 
 PATIENCE = 120.0
 """Seconds after which what should happen is taken to never happen."""

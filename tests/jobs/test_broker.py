@@ -13,8 +13,8 @@ from tests.jobs.conftest import eventually
 
 from tunesmith.errors import ServiceError
 from tunesmith.jobs.broker import EmbeddedBroker, broker_is_live, broker_trouble, shown_url
-from tunesmith.jobs.ports import free_port, port_is_free, port_taken
 from tunesmith.jobs.queue import Notifier, send_once
+from tunesmith.jobs.services.ports import free_port, port_is_free, port_taken
 from tunesmith.settings import Settings
 
 

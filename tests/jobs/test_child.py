@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.jobs.conftest import eventually
 
-from tunesmith.jobs.child import Child
+from tunesmith.jobs.services.child import Child
 
 
 def test_a_service_goes_on_printing_where_its_lines_cannot_be_shown(tmp_path: Path) -> None:

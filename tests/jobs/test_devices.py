@@ -84,7 +84,8 @@ def test_mps_is_a_gpu_that_no_variable_chooses() -> None:
 
 
 def test_a_worker_needs_no_torch() -> None:
-    code = "import tunesmith.jobs.worker, sys; print({'torch', 'transformers'} & {*sys.modules})"
+    code = "import sys; from tunesmith.jobs.workers import worker; "
+    code += "print({'torch', 'transformers'} & {*sys.modules})"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 

@@ -1,4 +1,4 @@
-"""Each way in which a training process can end is told apart, in words that say what to do."""
+"""Each way in which a training process can end is recognised, in words that say what to do."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.experiments.reconcile import Restart
-from tunesmith.jobs.endings import TRY_AGAIN, KillCounts, judge_ending
+from tunesmith.experiments.lifecycle.reconcile import Restart
+from tunesmith.jobs.workers.endings import TRY_AGAIN, KillCounts, judge_ending
 
 DUMP = """\
 loading

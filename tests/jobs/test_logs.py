@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.experiments.recorder import log, logging_to
+from tunesmith.files.log import log, logging_to
 from tunesmith.jobs.logs import log_training
 from tunesmith.settings import Settings
-from tunesmith.tracking.files import ExperimentFiles
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
@@ -25,7 +24,7 @@ def test_a_training_logs_json_with_its_id_where_that_is_asked_for(
     monkeypatch.setenv("HF_TOKEN", "hf_hidden")
     settings = Settings.read()
     log_training(settings, "0a1b2c")
-    with logging_to(ExperimentFiles(tmp_path), settings):
+    with logging_to(tmp_path / "logs.txt", settings):
         log.info("read with hf_hidden")
     lines = capsys.readouterr().err.splitlines()
     if log_format == "text":

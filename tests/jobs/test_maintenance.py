@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from tests.jobs.conftest import Queue
 
-from tunesmith.experiments import control
-from tunesmith.experiments.mirroring import Mirroring
-from tunesmith.jobs import maintenance
-from tunesmith.jobs.maintenance import Maintenance
+from tunesmith.experiments.lifecycle import control
+from tunesmith.files.copies import Copies
+from tunesmith.files.folder import ExperimentFolder
+from tunesmith.files.mirror import Mirror
 from tunesmith.jobs.queue import Notifier
+from tunesmith.jobs.workers import maintenance
+from tunesmith.jobs.workers.maintenance import Maintenance
 from tunesmith.settings import Settings
-from tunesmith.tracking.store import Store
+from tunesmith.store.store import Store
 
 
 def test_what_was_deleted_on_another_machine_is_deleted_on_this_one(
@@ -25,8 +27,8 @@ def test_what_was_deleted_on_another_machine_is_deleted_on_this_one(
     here = elsewhere.model_copy(update={"results_dir": tmp_path / "here"})
     experiment = queue()
     folder = Path(str(experiment.directory))
-    Mirroring(folder, elsewhere).update()
-    Mirroring(here.results_dir / folder.name, here)
+    Mirror(ExperimentFolder(folder, Copies.of(elsewhere))).update()
+    ExperimentFolder(here.results_dir / folder.name, Copies.of(here)).fetch()
     control.cancel(experiment.id, store)
     control.delete(experiment.id, store, elsewhere)
     notifier = Notifier(here)

@@ -16,10 +16,10 @@ from tests.jobs.conftest import Queue, Start, eventually
 from tunesmith.jobs.broker import EmbeddedBroker, broker_is_live, broker_trouble
 from tunesmith.jobs.processes import ProcessIdentity
 from tunesmith.jobs.queue import send_once
-from tunesmith.jobs.running import Running
-from tunesmith.jobs.services import api_answers
+from tunesmith.jobs.services.running import Running
+from tunesmith.jobs.services.starting import api_answers
 from tunesmith.settings import Settings
-from tunesmith.tracking.store import Store
+from tunesmith.store.store import Store
 
 
 def running(settings: Settings) -> Running:

@@ -1,4 +1,4 @@
-"""Training processes that die, hang or can't begin: each is told apart, and recorded truly."""
+"""Training processes that die, hang or can't begin: each is recognised, and recorded truly."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.jobs.conftest import Queue, eventually
+from tests.store.records import change
 
-from tunesmith.experiments.control import cancel
-from tunesmith.experiments.states import new_lease, this_process
+from tunesmith.experiments.lifecycle.control import cancel
+from tunesmith.experiments.lifecycle.states import new_lease, this_process
+from tunesmith.files.folder import ExperimentFolder
 from tunesmith.jobs.devices import Slot
-from tunesmith.jobs.endings import TRY_AGAIN
-from tunesmith.jobs.process import main
-from tunesmith.jobs.stillness import Stillness
-from tunesmith.jobs.supervisor import _exit_code, supervise
+from tunesmith.jobs.workers.endings import TRY_AGAIN
+from tunesmith.jobs.workers.hanging import HangDetector
+from tunesmith.jobs.workers.process import main
+from tunesmith.jobs.workers.supervisor import Supervision, _exit_code
+from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.files import ExperimentFiles
-from tunesmith.tracking.store import Store
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
 
 SLOT = Slot(0, ("cpu",), ("cpu",))
 
@@ -37,15 +39,14 @@ class Supervised:
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.stopping = threading.Event()
-        taken = store.jobs.take(
+        taken = store.queue.take(
             ["cpu"], lease=new_lease(), worker="here", phase="preparing data", **this_process()
         )
         assert taken is not None
         self.taken = taken
         self.ended: list[Experiment] = []
-        self.thread = threading.Thread(
-            target=lambda: self.ended.append(supervise(taken, SLOT, store, settings, self.stopping))
-        )
+        run = Supervision(taken, SLOT, store, settings, self.stopping).run
+        self.thread = threading.Thread(target=lambda: self.ended.append(run()))
         self.thread.start()
 
     def now(self) -> Experiment:
@@ -88,7 +89,7 @@ def test_an_experiment_is_trained_in_a_process_of_its_own(
     assert ended.status == "succeeded"
     assert ended.restarts == 0
     assert ended.lease is None
-    printed = ExperimentFiles(Path(str(ended.directory))).process.read_text().splitlines()
+    printed = ExperimentFolder(Path(str(ended.directory))).process.read_text().splitlines()
     logged = [json.loads(line) for line in printed if line.startswith("{")]
     assert {(line["component"], line["experiment"]) for line in logged} == {("training", ended.id)}
     assert any(line["message"].startswith("succeeded") for line in logged)
@@ -138,7 +139,7 @@ def test_a_process_that_ends_by_itself_is_quoted_and_not_started_again(
     assert ended.status == "failed"
     assert "ended by itself with exit code 2" in str(ended.reason)
     assert "TUNESMITH_LEASE_SECONDS" in str(ended.reason)
-    assert "soon" in ExperimentFiles(Path(str(ended.directory))).process.read_text()
+    assert "soon" in ExperimentFolder(Path(str(ended.directory))).process.read_text()
 
 
 def test_a_shutdown_gives_back_what_has_not_begun_and_counts_no_restart(
@@ -199,7 +200,7 @@ def test_a_cancelled_one_that_does_not_obey_is_killed_and_cancelled(
 def test_a_cancelled_one_that_hangs_is_killed_long_before_its_time_to_save_is_over(
     queue: Queue, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunesmith.jobs.stillness.STILL_SECONDS", 2.0)
+    monkeypatch.setattr("tunesmith.jobs.workers.hanging.HANGS_AFTER", 2.0)
     patient = settings.model_copy(update={"cancel_grace_seconds": 600.0, "lease_seconds": 60.0})
     experiment = queue()
     running = Supervised(store, patient)
@@ -219,16 +220,16 @@ def test_one_that_was_taken_from_a_hung_process_frees_its_slot_within_seconds(
     queue: Queue, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch,
     to: ExperimentStatus,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("tunesmith.jobs.supervisor.LOST_GRACE", 1.0)
+    monkeypatch.setattr("tunesmith.jobs.workers.supervisor.LOST_GRACE", 1.0)
     experiment = queue()
     running = Supervised(store, settings.model_copy(update={"lease_seconds": 2.0}))
     process = running.process()
     eventually(lambda: running.now().directory)
     process.suspend()
-    time.sleep(2.0)  # for so long it gave no sign of life
-    reason = "The process has given no sign of life."
+    time.sleep(2.0)  # for so long it had no heartbeat
+    reason = "The process has had no heartbeat."
     if to is ExperimentStatus.QUEUED:
-        store.jobs.requeue(experiment.id, {ExperimentStatus.RUNNING}, last=False, reason=reason)
+        store.queue.requeue(experiment.id, {ExperimentStatus.RUNNING}, last=False, reason=reason)
     else:
         store.change_status(experiment.id, to, {ExperimentStatus.RUNNING}, reason=reason)
     running.thread.join(60)
@@ -252,16 +253,16 @@ def test_one_that_was_taken_from_a_hung_process_frees_its_slot_within_seconds(
 def test_what_hangs_is_told_from_what_works(
     code: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunesmith.jobs.stillness.STILL_SECONDS", 1.0)
+    monkeypatch.setattr("tunesmith.jobs.workers.hanging.HANGS_AFTER", 1.0)
     with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as process:
         try:
             time.sleep(1.0)
-            still = Stillness(process.pid)
+            hangs = HangDetector(process.pid)
             until = time.monotonic() + 2.5
             found = None
             while found is None and time.monotonic() < until:
                 time.sleep(0.1)
-                found = still.found(time.monotonic())
+                found = hangs.found(time.monotonic())
             assert (found is None) if expected is None else str(found).startswith(expected)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
@@ -295,7 +296,7 @@ def test_a_process_that_loses_its_lease_asks_to_be_started_again(
     queue: Queue, store: Store, settings: Settings
 ) -> None:
     experiment = queue()
-    store.jobs.take(["cpu"], lease="a", worker="here", phase="preparing data", **this_process())
+    store.queue.take(["cpu"], lease="a", worker="here", phase="preparing data", **this_process())
     assert main(experiment.id, "another", os.getppid()) == TRY_AGAIN
     now = store.get(experiment.id)
     assert (now.status, now.lease, now.dataset_hash) == (ExperimentStatus.RUNNING, "a", None)
@@ -316,7 +317,7 @@ def test_a_configuration_of_another_version_fails_that_experiment_alone(
     queue: Queue, supervised: Callable[[], Supervised], store: Store
 ) -> None:
     experiment = queue()
-    store.update(experiment.id, config={**experiment.config, "job": {"invented_later": 1}})
+    change(store, experiment.id, config={**experiment.config, "job": {"invented_later": 1}})
     ended = supervised().end()
     assert ended.status == "failed"
     assert "job.invented_later" in str(ended.reason)
@@ -350,8 +351,8 @@ def test_one_whose_lease_went_to_another_writes_nothing_more(
     experiment = queue(training={"num_train_epochs": 500})
     running = supervised()
     eventually(lambda: running.now().phase == "training")
-    store.jobs.requeue(experiment.id, {running.now().status}, last=False)
-    other = store.jobs.take(
+    store.queue.requeue(experiment.id, {running.now().status}, last=False)
+    other = store.queue.take(
         ["cpu"], lease="other", worker="other", phase="training", **this_process()
     )
     assert other is not None

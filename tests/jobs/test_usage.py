@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tunesmith.jobs.usage import UsageMeter, parse_gpus
+from tunesmith.jobs.workers.usage import UsageMeter, parse_gpus
 
 UNKNOWN = {"memory_used": None, "memory_total": None, "utilization": None}
 
@@ -53,7 +53,7 @@ def test_gpus_are_known_by_number_and_uuid(tmp_path: Path, monkeypatch: pytest.M
     assert same == {**first, "name": "cuda:GPU-aa"}
     assert other == {"name": "cuda:GPU-bb", "kind": "NVIDIA A100", **UNKNOWN}
     assert part == {"name": "cuda:MIG-cc", "kind": "cuda", **UNKNOWN}
-    assert len(asked.read_text().splitlines()) == 1, "not at each sign of life"
+    assert len(asked.read_text().splitlines()) == 1, "not at each heartbeat"
 
 
 def test_a_driver_that_fails_costs_no_sign_of_life(

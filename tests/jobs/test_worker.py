@@ -11,10 +11,11 @@ from tests.jobs.conftest import Queue, Start, eventually
 
 from tunesmith.jobs.broker import EmbeddedBroker
 from tunesmith.jobs.queue import Notifier, send_once
-from tunesmith.jobs.worker import next_pause
+from tunesmith.jobs.workers.worker import next_pause
+from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.store import Store
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
 
 LONG = {"num_train_epochs": 500, "save_strategy": "steps", "save_steps": 20}
 
@@ -38,7 +39,7 @@ def test_a_doubled_message_trains_nothing_twice_and_the_order_is_the_queues(
     for _ in range(5):
         assert send_once(settings, "cpu")
     worker = start("worker", "--name", "twins", "--slots", "1")
-    (known,) = eventually(lambda: store.jobs.workers())
+    (known,) = eventually(lambda: store.queue.workers())
     assert (known.name, known.devices, known.queues) == ("twins", ("cpu",), ("cpu",))
     eventually(lambda: all(store.get(e.id).status.is_finished for e in (sooner, later)))
     first, second = store.get(sooner.id), store.get(later.id)
@@ -53,7 +54,7 @@ def test_a_doubled_message_trains_nothing_twice_and_the_order_is_the_queues(
     notifier.close()
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0
-    assert store.jobs.workers() == []
+    assert store.queue.workers() == []
 
 
 @pytest.mark.slow

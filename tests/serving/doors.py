@@ -22,10 +22,10 @@ import tunesmith
 from tunesmith.experiments import TrainedExperiment
 from tunesmith.serving.adapters import locate_adapter
 from tunesmith.serving.engine import Engine
-from tunesmith.serving.export.gguf_file import export_gguf
-from tunesmith.serving.export.merged import export_merged
-from tunesmith.serving.export.package import export_package
-from tunesmith.serving.export.work import begin
+from tunesmith.serving.exporters.gguf import Gguf
+from tunesmith.serving.exporters.merged import Merged
+from tunesmith.serving.exporters.package import Package
+from tunesmith.serving.exporters.parts.work import begin
 from tunesmith.serving.predictor import Predictor
 from tunesmith.settings import Settings
 
@@ -138,6 +138,8 @@ def by_llama_cpp(file: Path) -> Ask:
     parameters.cpuparams.n_threads = 1
     parameters.warmup = False
     parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    # Its flash attention rounds to 16 bits, and turns answers that are nearly even.
+    parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     server = xllamacpp.Server(parameters)
 
     def ask(text: str) -> str:
@@ -153,9 +155,9 @@ def by_llama_cpp(file: Path) -> Ask:
 def exported(one: TrainedExperiment, settings: Settings, folder: Path) -> dict[str, Ask]:
     """Ways to ask the exports of an adapter, by their names."""
     work = begin(one.record, settings, weights="float32")
-    export_merged(work, folder / "merged", force=False)
-    export_package(work, folder / "package.zip", force=False, base=True)
-    export_gguf(work, folder / "model.gguf", force=False, form="float32")
+    Merged(settings).export(work, folder / "merged", force=False)
+    Package(settings, with_base=True).export(work, folder / "package.zip", force=False)
+    Gguf(settings, "float32").export(work, folder / "model.gguf", force=False)
     with zipfile.ZipFile(folder / "package.zip") as archive:
         archive.extractall(folder)
     return {

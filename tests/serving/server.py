@@ -11,11 +11,11 @@ from contextlib import contextmanager
 import httpx2
 import uvicorn
 
-from tunesmith.api.auth import Authenticator
+from tunesmith.api.access.auth import Authenticator
 from tunesmith.api.openai.app import create_app
 from tunesmith.serving.engine import Engine
 from tunesmith.settings import Settings
-from tunesmith.tracking.store import Store
+from tunesmith.store.store import Store
 
 
 @contextmanager

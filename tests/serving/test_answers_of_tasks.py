@@ -14,14 +14,14 @@ import pytest
 from tests.serving.conftest import train
 
 from tunesmith.experiments import TrainedExperiment
-from tunesmith.experiments.comparison import compare_experiments
+from tunesmith.experiments.questions.comparison import compare_experiments
 from tunesmith.serving.adapters import locate_adapter
-from tunesmith.serving.export.merged import export_merged
-from tunesmith.serving.export.onnx_model import export_onnx
-from tunesmith.serving.export.work import begin
+from tunesmith.serving.exporters.merged import Merged
+from tunesmith.serving.exporters.onnx import Onnx
+from tunesmith.serving.exporters.parts.work import begin
 from tunesmith.serving.predictor import Predictor
 from tunesmith.settings import Settings
-from tunesmith.tasks.places import ModelPlace
+from tunesmith.tasks.tokens.places import ModelPlace
 
 GOOD, BAD = ("good", "great", "superb", "fine"), ("bad", "poor", "awful", "dreadful")
 OTHERS = ("film", "plot", "story", "movie", "scene", "actor", "the", "was")
@@ -106,7 +106,7 @@ def test_what_the_card_says_of_using_an_adapter_runs(
 ) -> None:
     for name, one in trained.items():
         adapter = locate_adapter(one.record, trained_settings)
-        task, _ = adapter.read_task()
+        task = adapter.read_task()
         monkeypatch.chdir(adapter.folder.parent)
         place = ModelPlace("'final_model'", repr(str(tiny_distilbert)))
         code = task.usage(place).replace("A text of your own", "great film")
@@ -123,9 +123,10 @@ def test_exports_answer_as_the_adapters_do(
     trained: dict[str, TrainedExperiment], trained_settings: Settings, tmp_path: Path
 ) -> None:
     numbers = begin(trained["regression"].record, trained_settings)
-    assert export_merged(numbers, tmp_path / "merged", force=False).agreement.same == 40
+    found = Merged(trained_settings).export(numbers, tmp_path / "merged", force=False).agreement
+    assert found.same == 40
     entities = begin(trained["token-classification"].record, trained_settings)
-    found = export_onnx(entities, tmp_path / "onnx", force=False).agreement
+    found = Onnx(trained_settings).export(entities, tmp_path / "onnx", force=False).agreement
     assert (found.same, found.rows) == (40, 40)
 
 

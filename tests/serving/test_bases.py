@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,9 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import AccessError
+from tunesmith.models import locate
 from tunesmith.serving.adapters import SavedAdapter
-from tunesmith.serving.bases import find_base
 from tunesmith.settings import Settings
-from tunesmith.training import model
 
 
 @pytest.mark.parametrize("may_fetch", [True, False])
@@ -36,15 +35,14 @@ def test_where_nothing_may_be_fetched_the_hub_is_not_asked(
         return str(tiny_distilbert)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
-    monkeypatch.setattr(model, "hub_is_reachable", lambda: True)
+    monkeypatch.setattr(locate, "hub_is_reachable", lambda: True)
     adapter = SavedAdapter("0" * 12, tmp_path, values, None, may_fetch)
-    # It reaches the process that answers as JSON.
-    adapter = SavedAdapter.from_json(json.loads(json.dumps(adapter.to_json())))
+    adapter = pickle.loads(pickle.dumps(adapter))  # noqa: S301 (so it reaches the process that answers)
     settings = Settings(_env_file=None, TUNESMITH_CACHE_DIR=tmp_path)
     if may_fetch:
-        assert find_base(adapter, config, settings).folder == tiny_distilbert
+        assert adapter.find_base(config, settings).folder == tiny_distilbert
         return
     with pytest.raises(AccessError, match="fetched for members and admins only"):
-        find_base(adapter, config, settings)
+        adapter.find_base(config, settings)
     here = True
-    assert find_base(adapter, config, settings).folder == tiny_distilbert
+    assert adapter.find_base(config, settings).folder == tiny_distilbert

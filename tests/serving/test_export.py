@@ -17,22 +17,26 @@ import pytest
 import torch
 from pydantic import SecretStr
 from safetensors.torch import load_file, save_file
-from tests import hub_server
 from tests.conftest import CHAT_TEMPLATE
-from tests.hub_server import tree_entry, uploading_hub
+from tests.servers import hub_server
+from tests.servers.hub_server import tree_entry, uploading_hub
 from tests.serving.conftest import train
 
 from tunesmith.errors import ModelError, StorageError, UserError, VerificationError
 from tunesmith.experiments import TrainedExperiment
-from tunesmith.serving.export.agreement import TOLERANCES, compare
-from tunesmith.serving.export.gguf_file import export_gguf
-from tunesmith.serving.export.hub import export_hub
-from tunesmith.serving.export.merged import export_merged
-from tunesmith.serving.export.onnx_model import export_onnx
-from tunesmith.serving.export.package import export_package
-from tunesmith.serving.export.work import Exported, Work, begin
+from tunesmith.serving.exporters.base import Exported
+from tunesmith.serving.exporters.gguf import Gguf
+from tunesmith.serving.exporters.hub import HubRepository
+from tunesmith.serving.exporters.merged import Merged
+from tunesmith.serving.exporters.onnx import Onnx
+from tunesmith.serving.exporters.package import Package
+from tunesmith.serving.exporters.parts.agreement import TOLERANCES, compare
+from tunesmith.serving.exporters.parts.work import Work, begin
 from tunesmith.settings import Settings
-from tunesmith.tasks.base import Prediction
+from tunesmith.tasks.results import Prediction
+
+ANY = Settings(_env_file=None)
+"""What most exporters need nothing of."""
 
 
 @pytest.fixture
@@ -94,7 +98,7 @@ def test_the_merged_model_is_loaded_by_transformers_alone_and_answers_as_the_ada
 ) -> None:
     from transformers import AutoTokenizer, pipeline
 
-    done = export_merged(work, tmp_path / "merged", force=False)
+    done = Merged(ANY).export(work, tmp_path / "merged", force=False)
     assert (done.agreement.rows, done.agreement.same) == (40, 40)
     assert done.agreement.largest < 1e-3
     classify = pipeline(
@@ -116,7 +120,7 @@ def test_a_merged_chat_model_answers_as_the_adapter_also_in_sixteen_bits(
     chatter: TrainedExperiment, trained_settings: Settings, tmp_path: Path
 ) -> None:
     work = begin(chatter.record, trained_settings, weights="bfloat16")
-    done = export_merged(work, tmp_path / "merged", force=False)
+    done = Merged(ANY).export(work, tmp_path / "merged", force=False)
     assert done.agreement.rows == 24
     weights = load_file(tmp_path / "merged" / "model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.bfloat16}
@@ -125,8 +129,8 @@ def test_a_merged_chat_model_answers_as_the_adapter_also_in_sixteen_bits(
 def test_the_cards_of_exports_say_what_lies_there_and_their_code_gives_the_same_answers(
     work: Work, classifier: TrainedExperiment, tmp_path: Path
 ) -> None:
-    export_merged(work, tmp_path / "merged", force=False)
-    export_onnx(work, tmp_path / "graph", force=False)
+    Merged(ANY).export(work, tmp_path / "merged", force=False)
+    Onnx(ANY).export(work, tmp_path / "graph", force=False)
     for name, library in (("merged", "transformers"), ("graph", "onnx")):
         card = (tmp_path / name / "README.md").read_text(encoding="utf-8")
         assert f"library_name: {library}" in card
@@ -143,7 +147,7 @@ def test_the_cards_of_exports_say_what_lies_there_and_their_code_gives_the_same_
 def test_the_graph_answers_in_onnx_runtime_without_torch(
     work: Work, classifier: TrainedExperiment, tmp_path: Path
 ) -> None:
-    done = export_onnx(work, tmp_path / "graph", force=False)
+    done = Onnx(ANY).export(work, tmp_path / "graph", force=False)
     assert (done.agreement.rows, done.agreement.same) == (40, 40)
     assert done.agreement.largest < 1e-3
     rows = classifier.predictions[:5]
@@ -172,7 +176,7 @@ def test_the_loader_of_a_package_needs_nothing_of_this_machine_with_the_base_mod
     chatter: TrainedExperiment, trained_settings: Settings, tmp_path: Path
 ) -> None:
     work = begin(chatter.record, trained_settings)
-    done = export_package(work, tmp_path / "chat.zip", force=False, base=True)
+    done = Package(ANY, with_base=True).export(work, tmp_path / "chat.zip", force=False)
     assert (done.agreement.same, done.agreement.same_chats) == (24, 24)
     assert "--with-base" not in done.note
     with zipfile.ZipFile(tmp_path / "chat.zip") as archive:
@@ -182,7 +186,7 @@ def test_the_loader_of_a_package_needs_nothing_of_this_machine_with_the_base_mod
     assert "chat/export.json" in names
     assert str(tmp_path) not in loader
     assert str(trained_settings.cache_dir) not in loader
-    without = export_package(work, tmp_path / "small.zip", force=False, base=False)
+    without = Package(ANY, with_base=False).export(work, tmp_path / "small.zip", force=False)
     assert "--with-base" in without.note
 
 
@@ -193,7 +197,7 @@ def test_the_gguf_file_answers_in_llama_cpp_as_the_adapter_does(
     import xllamacpp
 
     work = begin(byte_chatter.record, trained_settings, weights="float32")
-    done = export_gguf(work, tmp_path / "chat.gguf", force=False, form=form)
+    done = Gguf(ANY, form).export(work, tmp_path / "chat.gguf", force=False)
     assert done.agreement.rows == 24
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(tmp_path / "chat.gguf")
@@ -226,7 +230,8 @@ def test_the_hub_gets_the_adapter_with_its_card_and_lists_what_was_sent(
         return trained_settings.model_copy(update={"hf_token": given})
 
     def send(token: str | None, *, force: bool = False) -> Exported:
-        return export_hub(work, "us/reviews", settings(token), force=force, private=True)
+        hub = HubRepository(settings(token), repo="us/reviews", private=True)
+        return hub.export(work, Path(), force=force)
 
     with pytest.raises(UserError, match="needs HF_TOKEN"):
         send(None)
@@ -271,11 +276,11 @@ def test_what_cant_be_written_as_onnx_or_gguf_is_refused_with_what_can(
 ) -> None:
     chat = begin(chatter.record, trained_settings)
     with pytest.raises(ModelError, match=r"writes its answers word by word.*--to gguf"):
-        export_onnx(chat, tmp_path / "graph", force=False)
+        Onnx(ANY).export(chat, tmp_path / "graph", force=False)
     with pytest.raises(ModelError, match=r"WordLevel of another kind.*convert_hf_to_gguf"):
-        export_gguf(chat, tmp_path / "chat.gguf", force=False, form="float16")
+        Gguf(ANY, "float16").export(chat, tmp_path / "chat.gguf", force=False)
     with pytest.raises(ModelError, match="is for chat models"):
-        export_gguf(work, tmp_path / "reviews.gguf", force=False, form="float16")
+        Gguf(ANY, "float16").export(work, tmp_path / "reviews.gguf", force=False)
     assert not list(tmp_path.iterdir())
 
 
@@ -286,13 +291,13 @@ def test_what_is_there_already_stays_unless_its_replacement_is_asked_for(
     place.mkdir()
     (place / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="--force replaces it"):
-        export_merged(work, place, force=False)
+        Merged(ANY).export(work, place, force=False)
     assert [p.name for p in place.iterdir()] == ["mine.txt"]
-    export_merged(work, place, force=True)
+    Merged(ANY).export(work, place, force=True)
     assert not (place / "mine.txt").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="can't be written"):
-        export_merged(work, tmp_path / "file" / "below", force=False)
+        Merged(ANY).export(work, tmp_path / "file" / "below", force=False)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "there"]
 
 
@@ -306,7 +311,7 @@ def test_an_adapter_that_is_not_what_it_was_is_not_exported(work: Work, tmp_path
     save_file(changed, folder / "adapter_model.safetensors", {"format": "pt"})
     work.adapter = replace(work.adapter, folder=folder)
     with pytest.raises(VerificationError, match="isn't here what it was when it was"):
-        export_merged(work, tmp_path / "merged", force=False)
+        Merged(ANY).export(work, tmp_path / "merged", force=False)
     assert [p.name for p in tmp_path.iterdir()] == ["changed"]
 
 

@@ -14,11 +14,11 @@ from tests.serving.conftest import train
 
 from tunesmith.errors import AccessError, DataError, ModelError, NotFoundError, StateError
 from tunesmith.experiments import TrainedExperiment
+from tunesmith.files.copies import Copies
+from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.serving.adapters import SavedAdapter, locate_adapter
 from tunesmith.serving.predictor import Predictor
 from tunesmith.settings import Settings
-from tunesmith.tracking.artifacts import Artifacts
-from tunesmith.tracking.entities import ExperimentStatus
 from tunesmith.training.plan import make_plan
 
 GOOD, BAD = "a superb film with a lovely plot", "a dull and awful story"
@@ -127,10 +127,10 @@ def test_a_base_model_that_a_member_had_loaded_answers_a_viewer(
     def refuse(*_: Any) -> Any:
         raise AccessError("models of the hub are fetched for members and admins only")
 
-    monkeypatch.setattr("tunesmith.serving.predictor.find_base", refuse)
+    monkeypatch.setattr(SavedAdapter, "find_base", refuse)
     viewers = replace(adapter, may_fetch=False)
     assert predictor.answer(viewers, [GOOD]) == answered
-    assert predictor.bases == 1
+    assert len(predictor._bases) == 1
     with pytest.raises(AccessError):
         Predictor(trained_settings, device="cpu").answer(viewers, [GOOD])
 
@@ -146,7 +146,7 @@ def test_adapters_share_one_base_model_and_answer_as_they_do_alone(
     alone = predictor.answer(one, texts)
     size = predictor.size
     predictor.answer(other, texts)
-    assert (predictor.bases, predictor.loaded) == (1, [classifier.id, other_classifier.id])
+    assert (len(predictor._bases), predictor.loaded) == (1, [classifier.id, other_classifier.id])
     assert predictor.size - size < size / 2
     assert predictor.answer(one, texts) == alone
     by_itself = Predictor(trained_settings, device="cpu").answer(other, texts)
@@ -181,11 +181,11 @@ def test_the_least_recently_used_adapter_goes_first(
         predictor.answer(adapter, [GOOD])
     predictor.answer(chat, [GOOD])
     assert predictor.loaded == [classifier.id, chatter.id]
-    assert predictor.bases == 2
+    assert len(predictor._bases) == 2
     before = predictor.answer(one, [GOOD, BAD])
     predictor.answer(other, [GOOD])
     assert predictor.loaded == [classifier.id, other_classifier.id]
-    assert predictor.bases == 1
+    assert len(predictor._bases) == 1
     assert predictor.answer(one, [GOOD, BAD]) == before
 
 
@@ -196,7 +196,7 @@ def test_a_bound_on_memory_keeps_the_newest_alone(
     for experiment in (classifier, chatter, classifier):
         predictor.answer(saved(experiment, trained_settings), [GOOD])
         assert predictor.loaded == [experiment.id]
-        assert predictor.bases == 1
+        assert len(predictor._bases) == 1
 
 
 def test_an_adapter_that_changes_its_base_model_shares_it_with_none(
@@ -212,7 +212,7 @@ def test_an_adapter_that_changes_its_base_model_shares_it_with_none(
     again = predictor.answer(saved(olora, trained_settings), texts).answers
     assert [a.answer for a in again] == [row["predicted"] for row in olora.predictions]
     assert found.base == plain.base
-    assert predictor.bases == 2
+    assert len(predictor._bases) == 2
     assert predictor.answer(saved(chatter, trained_settings), [GOOD, BAD], base=True) == plain
 
 
@@ -302,7 +302,7 @@ def test_only_what_succeeded_answers_and_its_files_come_from_the_object_store(
     with pytest.raises(NotFoundError, match="TUNESMITH_ARTIFACTS names no store"):
         locate_adapter(gone, elsewhere)
     address = f"file://{tmp_path / 'store'}"
-    copies = Artifacts(address)
+    copies = Copies(address)
     for file in classifier.path.rglob("*"):
         if file.is_file():
             copies.write(classifier.path, str(file.relative_to(classifier.path)))

@@ -13,8 +13,8 @@ from tests.serving.conftest import train
 
 from tunesmith.experiments import TrainedExperiment
 from tunesmith.serving.adapters import locate_adapter
-from tunesmith.serving.export.merged import export_merged
-from tunesmith.serving.export.work import begin
+from tunesmith.serving.exporters.merged import Merged
+from tunesmith.serving.exporters.parts.work import begin
 from tunesmith.serving.predictor import Predictor
 from tunesmith.settings import Settings
 
@@ -73,7 +73,7 @@ def test_its_merged_model_prefers_the_same_and_the_adapter_answers(
     preferring: TrainedExperiment, trained_settings: Settings, tmp_path: Path
 ) -> None:
     work = begin(preferring.record, trained_settings, weights="float32")
-    done = export_merged(work, tmp_path / "merged", force=False)
+    done = Merged(trained_settings).export(work, tmp_path / "merged", force=False)
     assert (done.agreement.rows, done.agreement.same) == (24, 24)
     rows = preferring.predictions
     adapter = locate_adapter(preferring.record, trained_settings)

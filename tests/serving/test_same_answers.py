@@ -18,7 +18,7 @@ from tests.chat_families import FAMILIES, save_chat_model
 import tunesmith
 from tunesmith.config.yaml import read_draft
 from tunesmith.experiments import TrainedExperiment
-from tunesmith.experiments.prepare import prepare
+from tunesmith.experiments.lifecycle.prepare import prepare
 from tunesmith.serving.adapters import locate_adapter
 from tunesmith.serving.asking import Asking
 from tunesmith.serving.engine import Engine
@@ -62,7 +62,7 @@ def config(base: Path, rows: Path) -> dict[str, Any]:
         "data": {"dataset_name": str(rows), "eval_samples": 24, "max_length": 160,
                  "validation_rules": {"leakage": "ignore"}},
         "training": {"learning_rate": 1e-2, "num_train_epochs": 4, "logging_steps": 50,
-                     "save_strategy": "no", "device": "cpu"},
+                     "save_strategy": "no", "device": "cpu", "precision": "float32"},
     }  # fmt: skip
 
 

@@ -7,9 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from tunesmith.tasks.base import Prediction, Row
+from tunesmith.tasks.base import Columns, Row, Task
+from tunesmith.tasks.results import Prediction
+
+AnyTask = TypeVar("AnyTask", bound=Task)
+
+
+def bound(task: AnyTask, columns: Columns) -> AnyTask:
+    """`task`, bound to `columns`."""
+    task.bind(columns)
+    return task
 
 
 def all_right(prediction: Prediction, *, right: bool = True) -> Prediction:

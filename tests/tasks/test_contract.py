@@ -22,8 +22,9 @@ from tests.tasks.samples import Sample, samples_of
 
 from tunesmith.errors import ConfigError
 from tunesmith.tasks import TASKS, default_task
-from tunesmith.tasks.base import Batch, Columns, Prediction, Row, Task, same_answer
-from tunesmith.tasks.places import ModelPlace
+from tunesmith.tasks.base import Batch, Row, Task
+from tunesmith.tasks.results import Prediction, same_answer
+from tunesmith.tasks.tokens.places import ModelPlace
 
 WITHOUT_SAMPLES = (
     "task {name!r} has no samples: give options and rows that it can learn from in a function "
@@ -37,7 +38,6 @@ class Bound:
 
     example: Sample
     task: Task
-    columns: Columns
     model: Any
     tokenizer: Any
 
@@ -46,7 +46,7 @@ class Bound:
         return self.example.rows
 
     def encode(self, rows: Sequence[Row] | None = None, limit: int = 64) -> list[dict[str, Any]]:
-        return self.task.encode(rows or self.rows, self.columns, self.tokenizer, limit)
+        return self.task.encode(rows or self.rows, self.tokenizer, limit)
 
     def batch(self, start: int = 0, end: int | None = None) -> Batch:
         """Rows `start` to `end` as tensors."""
@@ -57,7 +57,7 @@ class Bound:
         with torch.inference_mode():
             return list(
                 self.task.predict(
-                    self.model, [(self.rows, self.batch())], self.columns, self.tokenizer, **options
+                    self.model, [(self.rows, self.batch())], self.tokenizer, **options
                 )
             )
 
@@ -79,8 +79,8 @@ def bound(request: pytest.FixtureRequest) -> Bound:
     example = samples[number]
     folder = request.getfixturevalue(example.model)
     task = TASKS[name](TASKS[name].Options(**example.options))
-    columns = task.columns(list(example.rows[0]), example.rows)
-    task.fit(example.rows, example.rows[:2], columns)
+    task.bind(task.find_columns(list(example.rows[0]), example.rows))
+    task.fit(example.rows, example.rows[:2])
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     task.prepare_tokenizer(tokenizer)
     torch.set_num_threads(1)
@@ -88,7 +88,7 @@ def bound(request: pytest.FixtureRequest) -> Bound:
     model = getattr(transformers, task.auto_class).from_pretrained(
         folder, attn_implementation="eager", **task.model_arguments()
     )
-    return Bound(example, task, columns, model.eval(), tokenizer)
+    return Bound(example, task, model.eval(), tokenizer)
 
 
 # -- what a task is -----------------------------------------------------------------------------
@@ -109,6 +109,20 @@ def test_a_task_describes_itself(name: str) -> None:
     assert task.peft_task_type in {kind.value for kind in peft.TaskType}
     assert hasattr(transformers, task.auto_class)
     assert task.eval_batch_scale >= 1
+    assert task.label
+    assert {task.main_metric, task.best_metric, "loss"} <= {metric.name for metric in task.metrics}
+    assert len({metric.name for metric in task.metrics}) == len(task.metrics)
+    options = task.Options.model_fields
+    assert {f"{role}_column" for role in task.column_names} <= options.keys()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_can_learn_from_the_rows_that_it_shows(name: str) -> None:
+    task = TASKS[name](TASKS[name].Options())
+    rows = [{**row, "_row": number} for number, row in enumerate(task.examples, 1)]
+    task.bind(task.find_columns(list(rows[0]), rows))
+    assert not [fault for row in rows for fault in task.faults(row)]
+    assert len({task.key(row) for row in rows}) == len(rows) > 1
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -133,9 +147,9 @@ def test_tasks_are_known_without_torch() -> None:
 
 
 def test_columns_are_among_those_of_the_rows(bound: Bound) -> None:
-    assert set(bound.columns.values()) <= set(bound.example.columns)
-    assert set(bound.task.text_columns(bound.columns)) <= set(bound.example.columns)
-    label = bound.task.label_column(bound.columns)
+    assert set(bound.task.columns.values()) <= set(bound.example.columns)
+    assert set(bound.task.text_columns()) <= set(bound.example.columns)
+    label = bound.task.label_column()
     assert label is None or label in bound.example.columns
 
 
@@ -146,40 +160,42 @@ def test_an_option_that_names_no_column_is_a_located_problem(bound: Bound) -> No
     available = list(bound.rows[0])
     for name in names:
         task = kind(kind.Options(**{**bound.example.options, name: "nowhere"}))
-        if not set(bound.columns) & {name.removesuffix("_column")}:
+        if not set(bound.task.columns) & {name.removesuffix("_column")}:
             continue  # a role that this example does not play
         with pytest.raises(ConfigError) as caught:
-            task.columns(available, bound.rows)
+            task.find_columns(available, bound.rows)
         told = [problem for problem in caught.value.problems if problem.field == f"task.{name}"]
         assert len(told) == 1
         assert all(column in str(told[0].accepted) for column in bound.example.columns)
 
 
 def test_the_key_of_a_row_is_its_text(bound: Bound) -> None:
-    keys = [bound.task.key(row, bound.columns) for row in bound.rows]
+    keys = [bound.task.key(row) for row in bound.rows]
     assert len(set(keys)) == len(keys)
     moved = {**bound.rows[0], "_row": 99}
-    assert bound.task.key(moved, bound.columns) == keys[0]
-    assert all(isinstance(bound.task.stratum(row, bound.columns), str) for row in bound.rows)
+    assert bound.task.key(moved) == keys[0]
+    assert all(isinstance(bound.task.stratum(row), str) for row in bound.rows)
 
 
 def test_facts_are_json_and_make_the_task_again(bound: Bound) -> None:
     examples = bound.encode()
     facts = json.loads(json.dumps(bound.task.facts()))
     again = type(bound.task)(bound.task.options)
+    again.bind(bound.task.columns)
     again.restore(facts)
     assert again.facts() == bound.task.facts()
-    assert again.encode(bound.rows, bound.columns, bound.tokenizer, 64) == examples
+    assert again.encode(bound.rows, bound.tokenizer, 64) == examples
 
 
 def test_what_was_found_are_options_that_find_it_again(bound: Bound) -> None:
-    found = bound.task.resolved(bound.columns)
+    found = bound.task.resolved()
     options = type(bound.task).Options(**{**bound.task.options.model_dump(), **found})
     task = type(bound.task)(options)
-    assert task.columns(list(bound.rows[0]), bound.rows) == bound.columns
-    task.fit(bound.rows, [], bound.columns)
+    assert task.find_columns(list(bound.rows[0]), bound.rows) == bound.task.columns
+    task.bind(bound.task.columns)
+    task.fit(bound.rows, [])
     assert task.model_arguments().keys() <= bound.task.model_arguments().keys()
-    assert task.encode(bound.rows, bound.columns, bound.tokenizer, 64) == bound.encode()
+    assert task.encode(bound.rows, bound.tokenizer, 64) == bound.encode()
 
 
 # -- tensors ------------------------------------------------------------------------------------
@@ -196,7 +212,7 @@ def test_rows_are_encoded_in_order_and_always_the_same(bound: Bound) -> None:
 
 
 def test_no_rows_are_no_examples(bound: Bound) -> None:
-    assert bound.task.encode([], bound.columns, bound.tokenizer, 64) == []
+    assert bound.task.encode([], bound.tokenizer, 64) == []
 
 
 def test_no_example_is_longer_than_the_limit(bound: Bound) -> None:
@@ -254,7 +270,7 @@ def test_each_row_is_predicted_in_its_place(bound: Bound) -> None:
     predictions = bound.predictions()
     assert [p.row for p in predictions] == [row["_row"] for row in bound.rows]
     for row, prediction in zip(bound.rows, predictions, strict=True):
-        key = bound.task.key(row, bound.columns)
+        key = bound.task.key(row)
         assert prediction.text
         assert all(line in key for line in prediction.text.split("\n"))
         assert prediction.loss is not None
@@ -270,7 +286,7 @@ def test_a_prediction_does_not_depend_on_its_neighbours(bound: Bound) -> None:
     for number, row in enumerate(bound.rows):
         with torch.inference_mode():
             batches = [([row], bound.batch(number, number + 1))]
-            (alone,) = bound.task.predict(bound.model, batches, bound.columns, bound.tokenizer)
+            (alone,) = bound.task.predict(bound.model, batches, bound.tokenizer)
         assert same_answer(alone.predicted, together[number].predicted)
         assert alone.scores == pytest.approx(together[number].scores, rel=1e-3, abs=1e-5)
 
@@ -278,6 +294,7 @@ def test_a_prediction_does_not_depend_on_its_neighbours(bound: Bound) -> None:
 def test_a_quick_look_has_the_same_losses(bound: Bound) -> None:
     quick = bound.predictions(generate=False)
     assert [p.loss for p in quick] == [p.loss for p in bound.predictions()]
+    assert set(bound.task.quick_metrics()) <= set(bound.task.score(quick).metrics)
 
 
 def test_the_score_is_finite_numbers_with_the_main_one_among_them(bound: Bound) -> None:
@@ -296,7 +313,10 @@ def test_the_main_metric_is_what_the_rows_add_to_it(bound: Bound) -> None:
     assert all(p.weight >= 0 for p in predictions)
     assert weights > 0
     assert metric == pytest.approx(sum(p.earned for p in predictions) / weights)
-    assert bound.task.main_metric not in bound.task.lower_is_better
+    assert not bound.task.prefers_lower(bound.task.main_metric)
+    assert all(p.earned <= p.weight and p.earned >= 0 for p in predictions) or (
+        not bound.task.main_is_bounded()
+    )
 
 
 def test_every_metric_moves_the_way_that_the_task_says_is_better(bound: Bound) -> None:
@@ -305,15 +325,16 @@ def test_every_metric_moves_the_way_that_the_task_says_is_better(bound: Bound) -
         bound.task.score([bound.example.as_if(one, right=right) for one in found]).metrics
         for right in (False, True)
     )
-    assert set(bound.task.quick_metrics) <= set(good)
-    assert set(bound.task.lower_is_better) <= set(good)
+    assert set(good) == {metric.name for metric in bound.task.metrics}
+    assert all(0 <= good[m.name] <= 1 and 0 <= bad[m.name] <= 1 for m in bound.task.metrics
+               if m.is_share)  # fmt: skip
     moved = {name: good[name] < bad[name] for name in good if good[name] != bad[name]}
     assert moved == {name: bound.task.prefers_lower(name) for name in moved}
-    assert set(moved) >= set(bound.task.quick_metrics) - {"pearson", "spearman"}
+    assert set(moved) >= set(bound.task.quick_metrics()) - {"pearson", "spearman"}
 
 
 def test_the_baseline_is_a_score_that_can_be_compared(bound: Bound) -> None:
-    baseline = bound.task.baseline(bound.rows, bound.rows, bound.columns)
+    baseline = bound.task.baseline(bound.rows, bound.rows)
     assert set(baseline) == {"name", "metric", "value"}
     assert baseline["metric"] == bound.task.main_metric
     assert baseline["value"] <= 1
@@ -324,10 +345,10 @@ def test_the_baseline_is_a_score_that_can_be_compared(bound: Bound) -> None:
 
 
 def test_a_row_that_is_asked_gets_the_answer_that_was_predicted_for_it(bound: Bound) -> None:
-    task, texts = bound.task, bound.task.text_columns(bound.columns)
+    task, texts = bound.task, bound.task.text_columns()
     ask = bound.example.question or (lambda row: {name: row[name] for name in texts})
-    questions = [task.question(ask(row), bound.columns) for row in bound.rows]
-    examples = task.encode_questions(questions, bound.columns, bound.tokenizer, 64)
+    questions = [task.question(ask(row)) for row in bound.rows]
+    examples = task.encode_questions(questions, bound.tokenizer, 64)
     assert not any(example["cut"] for example in examples)
     with torch.inference_mode():
         answers = task.answer(bound.model, examples, bound.tokenizer)
@@ -342,13 +363,13 @@ def test_a_row_that_is_asked_gets_the_answer_that_was_predicted_for_it(bound: Bo
 
 
 def test_a_question_longer_than_the_limit_is_answered_and_said_to_be_cut(bound: Bound) -> None:
-    task, texts = bound.task, bound.task.text_columns(bound.columns)
+    task, texts = bound.task, bound.task.text_columns()
     ask = bound.example.question or (lambda row: {name: row[name] for name in texts})
-    longest = max(bound.rows, key=lambda row: len(bound.task.key(row, bound.columns)))
-    question = task.question(ask(longest), bound.columns)
-    (whole,) = task.encode_questions([question], bound.columns, bound.tokenizer, 64)
+    longest = max(bound.rows, key=lambda row: len(bound.task.key(row)))
+    question = task.question(ask(longest))
+    (whole,) = task.encode_questions([question], bound.tokenizer, 64)
     limit = len(whole["input_ids"]) - 2
-    (example,) = task.encode_questions([question], bound.columns, bound.tokenizer, limit)
+    (example,) = task.encode_questions([question], bound.tokenizer, limit)
     assert example["cut"]
     assert len(example["input_ids"]) <= limit
     with torch.inference_mode():

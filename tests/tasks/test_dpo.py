@@ -9,15 +9,16 @@ import peft
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.tasks.chat_formats import CHATML, byte_tokenizer, tiny_llama
+from tests.tasks.chats.chat_formats import CHATML, byte_tokenizer, tiny_llama
+from tests.tasks.samples import bound
 from torch.nn import functional
 
 from tunesmith.errors import ConfigError, DataError
 from tunesmith.tasks.base import Batch, Columns, Row
-from tunesmith.tasks.chat import as_base_model
-from tunesmith.tasks.columns import IGNORED
+from tunesmith.tasks.chats.messages import as_base_model
 from tunesmith.tasks.dpo import REFERENCES, DirectPreferenceOptimization, DpoOptions
-from tunesmith.tasks.packing import PACKED, packs, paired, shares, stacked
+from tunesmith.tasks.parts.columns import IGNORED
+from tunesmith.tasks.parts.packing import PACKED, packs, paired, shares, stacked
 from tunesmith.training.kernels import attention
 
 PAIRS: Columns = {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}
@@ -38,14 +39,14 @@ def said(text: str) -> dict[str, str]:
     return {"role": "assistant", "content": text}
 
 
-def task_with(**options: Any) -> DirectPreferenceOptimization:
-    return DirectPreferenceOptimization(DpoOptions(**options))
+def task_with(columns: Columns = PAIRS, **options: Any) -> DirectPreferenceOptimization:
+    return bound(DirectPreferenceOptimization(DpoOptions(**options)), columns)
 
 
 def batch_of(rows: list[Row] = ROWS, limit: int = 200, **options: Any) -> Batch:
     tokenizer = byte_tokenizer(CHATML)
     task = task_with(**options)
-    return task.collate(task.encode(rows, PAIRS, tokenizer, limit), tokenizer.pad_token_id)
+    return task.collate(task.encode(rows, tokenizer, limit), tokenizer.pad_token_id)
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +116,10 @@ def by_hand(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
 )  # fmt: skip
 def test_the_same_pair_is_read_however_it_is_written(row: Row, columns: Columns) -> None:
     task = task_with()
-    assert dict(task.columns(list(row), [row])) == dict(columns)
-    assert list(task.faults(row, columns)) == []
-    assert task.key(row, columns) == "Why?"
-    assert task.pair(row, columns) == (
+    assert dict(task.find_columns(list(row), [row])) == dict(columns)
+    assert list(bound(task, columns).faults(row)) == []
+    assert bound(task, columns).key(row) == "Why?"
+    assert bound(task, columns).pair(row) == (
         1,
         ([user("Why?"), said("So.")], [user("Why?"), said("No.")]),
     )
@@ -129,15 +130,15 @@ def test_what_is_no_pair_is_said() -> None:
     same = {"prompt": "Why?", "chosen": "So.", "rejected": "So."}
     empty = {"prompt": "Why?", "chosen": "So.", "rejected": " "}
     apart = {"chosen": [user("Why?"), said("So.")], "rejected": [user("How?"), said("No.")]}
-    assert [rule for rule, _ in task.faults(same, PAIRS)] == ["missing_answers"]
-    assert list(task.faults(empty, PAIRS)) == [
+    assert [rule for rule, _ in task.faults(same)] == ["missing_answers"]
+    assert list(task.faults(empty)) == [
         ("missing_answers", "rejected: the last answer is empty: write it, or remove the row")
     ]
-    assert [rule for rule, _ in task.faults(apart, UNPROMPTED)] == ["wrong_order"]
+    assert [rule for rule, _ in bound(task, UNPROMPTED).faults(apart)] == ["wrong_order"]
     with pytest.raises(DataError, match="row 7: the answers have no prompt in common"):
-        task.fit([{**apart, "_row": 7}], [], UNPROMPTED)
+        bound(task, UNPROMPTED).fit([{**apart, "_row": 7}], [])
     with pytest.raises(ConfigError) as caught:
-        task.columns(["text", "label"], [])
+        task.find_columns(["text", "label"], [])
     assert [problem.field for problem in caught.value.problems] == ["task.rejected_column"]
     with pytest.raises(ValidationError, match="label_smoothing is for loss_type sigmoid"):
         task_with(loss_type="ipo", label_smoothing=0.1)
@@ -145,22 +146,22 @@ def test_what_is_no_pair_is_said() -> None:
 
 def test_an_answer_of_a_pair_that_is_a_thought_alone_is_none() -> None:
     row: Row = {"_row": 7, "prompt": "Why?", "chosen": "So.", "rejected": "<think>Hm.</think>"}
-    assert list(task_with().faults(row, PAIRS)) == [
+    assert list(task_with().faults(row)) == [
         ("missing_answers", "rejected: the answer is a thought alone: write what it says")
     ]
     with pytest.raises(DataError, match="row 7 has an answer that is a thought alone"):
-        task_with().fit([row], [], PAIRS)
-    task_with(thinking="keep").fit([row], [], PAIRS)
-    assert not list(task_with(thinking="keep").faults(row, PAIRS))
-    assert task_with().stratum({**row, "chosen": "<think>Hm.</think> So."}, PAIRS) == "So."
+        task_with().fit([row], [])
+    task_with(thinking="keep").fit([row], [])
+    assert not list(task_with(thinking="keep").faults(row))
+    assert task_with().stratum({**row, "chosen": "<think>Hm.</think> So."}) == "So."
 
 
 def test_a_pair_of_which_an_answer_is_cut_off_has_no_targets() -> None:
     task, tokenizer = task_with(), byte_tokenizer(CHATML)
-    (whole,) = task.encode(ROWS[:1], PAIRS, tokenizer, 200)
+    (whole,) = task.encode(ROWS[:1], tokenizer, 200)
     assert whole["targets"] == len("Four.") + len("Five.") + 2
     start = next(i for i, label in enumerate(whole["labels"]) if label != IGNORED)
-    (cut,) = task.encode(ROWS[:1], PAIRS, tokenizer, start)
+    (cut,) = task.encode(ROWS[:1], tokenizer, start)
     assert cut["targets"] == 0
 
 
@@ -192,7 +193,7 @@ def test_loss_and_rewards_are_those_of_the_plain_formula(
         expected = -(1 - smoothing) * right - smoothing * wrong
     with torch.no_grad():
         assert float(task.loss(adapted, batch)) == pytest.approx(float(expected.mean()), abs=1e-5)
-        predictions = list(task.predict(adapted, [(ROWS, batch)], PAIRS, None))
+        predictions = list(task.predict(adapted, [(ROWS, batch)], None))
     score = task.score(predictions).metrics
     rewards = (0.3 * gain).mean(dim=1).tolist()
     assert score["reward_chosen"] == pytest.approx(rewards[0], abs=1e-5)
@@ -205,13 +206,13 @@ def test_loss_and_rewards_are_those_of_the_plain_formula(
 def test_an_untrained_adapter_prefers_neither_and_a_tie_is_not_right(adapted: Any) -> None:
     task, batch = task_with(), batch_of()
     with torch.no_grad(), as_base_model(adapted):
-        predictions = list(task.predict(adapted, [(ROWS, batch)], PAIRS, None))
+        predictions = list(task.predict(adapted, [(ROWS, batch)], None))
     score = task.score(predictions)
     assert [p.predicted for p in predictions] == [None] * 4
     assert score.metrics["accuracy"] == 0
     assert score.metrics["loss"] == pytest.approx(math.log(2))
     assert score.details == {"ties": 4}
-    assert task.baseline(ROWS, ROWS, PAIRS)["value"] == 0.5
+    assert task.baseline(ROWS, ROWS)["value"] == 0.5
 
 
 def test_a_pair_in_one_row_gives_what_two_rows_give(adapted: Any) -> None:
@@ -240,3 +241,15 @@ def test_a_pair_in_one_row_gives_what_two_rows_give(adapted: Any) -> None:
         adapted.eval()
     torch.testing.assert_close(together, apart, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(of_together, of_apart, rtol=1e-4, atol=1e-5)
+
+
+def test_single_answers_that_are_marked_are_no_pairs() -> None:
+    row = {"prompt": "Two and two?", "completion": "Four.", "label": True}
+    with pytest.raises(ConfigError, match="label says whether it is a good one"):
+        task_with().find_columns([*row], [row, {**row, "label": False}])
+
+
+def test_a_pair_is_asked_by_what_both_answers_begin_with() -> None:
+    task = task_with(UNPROMPTED)
+    asked = task.question({"chosen": "The sky is blue", "rejected": "The sky is red"})
+    assert asked == {"messages": [user("The sky is")]}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tests.chat_families import FAMILIES, Family, chat_tokenizer, save_chat_model
 
-from tunesmith.serving.export.gguf_file import write_gguf
-from tunesmith.tasks.framing import Framing
+from tunesmith.serving.exporters.gguf import write_gguf
+from tunesmith.tasks.tokens.framing import Framing
 
 ODD = "Say \"x\" 'y' {% if %} {{ z }} {# c #} \\n \\ ü 😀 %}\n\ttwo </s> \x07 end  "
 """What could be taken for something of the template's own, or be lost in it."""
@@ -103,7 +103,7 @@ def _rendered(server: Any, chat: list[dict[str, str]]) -> str:
 
 
 def test_what_is_put_around_a_chat_is_said_in_words() -> None:
-    assert Framing().sentences() == []
+    assert not list(Framing().sentences())
     system, template = Framing("Be kind.", "Is {x} good?").sentences("server")
     assert system == 'the server puts this system prompt before chats that have none: "Be kind."'
     assert template == 'the server puts what the user says into "Is {x} good?"'

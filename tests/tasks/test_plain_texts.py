@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
 
 from tunesmith.errors import ModelError
 from tunesmith.tasks import TASKS
-from tunesmith.tasks.plain_texts import encode_texts
+from tunesmith.tasks.parts.plain_texts import encode_texts
 
 CLEAN = ["it was quite good", "very bad, and long: one two three four", ""]
 
@@ -131,20 +131,20 @@ def test_tasks_read_them_as_text_and_so_does_the_tokenizer_that_is_saved(
     task: Any = TASKS[name](TASKS[name].Options())
     tokenizer = wordpiece()
     task.prepare_tokenizer(tokenizer)
-    columns = {"text": "text", "label": "label", "spans": "label"}
+    task.bind({"text": "text", "label": "label", "spans": "label"})
     rows = [{"text": text} for text in ("good", "good [SEP] bad")]
-    asked = [task.question(row["text"], columns) for row in rows]
+    asked = [task.question(row["text"]) for row in rows]
     for longest in (20, 5):
-        examples = task.encode_questions(asked, columns, tokenizer, longest)
+        examples = task.encode_questions(asked, tokenizer, longest)
         assert [list(one["input_ids"]).count(3) for one in examples] == [1, 1]
         assert [one["cut"] for one in examples] == [False, longest == 5]
-    assert task.token_counts(rows, columns, tokenizer) == [3, 7]
-    assert task.control_tokens(rows, columns, tokenizer) == [None, "[SEP]"]
+    assert task.token_counts(rows, tokenizer) == [3, 7]
+    assert task.control_tokens(rows, tokenizer) == [None, "[SEP]"]
     tokenizer.save_pretrained(tmp_path)
     read = AutoTokenizer.from_pretrained(tmp_path)
     assert (
         read("good [SEP] bad")["input_ids"]
-        == task.encode_questions(asked, columns, tokenizer, 20)[1]["input_ids"]
+        == task.encode_questions(asked, tokenizer, 20)[1]["input_ids"]
     )
 
 

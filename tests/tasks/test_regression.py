@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import pearsonr, spearmanr
+from tests.tasks.samples import bound
 
 from tunesmith.errors import DataError
-from tunesmith.tasks.base import Prediction, Row
+from tunesmith.tasks.base import Row
 from tunesmith.tasks.regression import Regression, RegressionOptions, as_number
+from tunesmith.tasks.results import Prediction
 
 COLUMNS = {"text": "text", "target": "score"}
 
 
 def task_of(targets: list[Any], judged: list[Any] | None = None) -> Regression:
-    task = Regression(RegressionOptions())
-    task.fit(rows_of(targets), rows_of(judged or []), COLUMNS)
+    task = bound(Regression(RegressionOptions()), COLUMNS)
+    task.fit(rows_of(targets), rows_of(judged or []))
     return task
 
 
@@ -40,7 +42,7 @@ class Says:
 def predictions(task: Regression, targets: list[float], said: list[float]) -> list[Prediction]:
     """What is predicted where the model says `said`, in the data's own unit."""
     scores = [(value - task.mean) / task.deviation for value in said]
-    return list(task.predict(Says(scores), [(rows_of(targets), {})], COLUMNS, None))
+    return list(task.predict(Says(scores), [(rows_of(targets), {})], None))
 
 
 @pytest.mark.parametrize(
@@ -53,8 +55,8 @@ def test_what_spells_a_finite_number_is_one(value: Any, number: float | None) ->
 
 
 def test_rows_without_a_number_break_a_rule_that_says_what_to_write() -> None:
-    task = Regression(RegressionOptions())
-    found = [list(task.faults(row, COLUMNS)) for row in rows_of([1, " ", None, "good"])]
+    task = bound(Regression(RegressionOptions()), COLUMNS)
+    found = [list(task.faults(row)) for row in rows_of([1, " ", None, "good"])]
     assert [[rule for rule, _ in faults] for faults in found] == [
         [], ["missing_labels"], ["missing_labels"], ["unknown_labels"]
     ]  # fmt: skip
@@ -93,7 +95,7 @@ def test_the_metrics_are_those_of_numpy_and_scipy() -> None:
 def test_the_mean_of_training_has_an_r2_of_0_or_less_and_no_correlation() -> None:
     task = task_of([1, 3], [1, 3, 5])
     found = task.score(predictions(task, [1, 3, 5], [2, 2, 2])).metrics
-    baseline = task.baseline(rows_of([1, 3]), rows_of([1, 3, 5]), COLUMNS)
+    baseline = task.baseline(rows_of([1, 3]), rows_of([1, 3, 5]))
     assert baseline == {
         "name": "always 2, the mean of the training rows",
         "metric": "r2",

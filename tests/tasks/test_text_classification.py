@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import math
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 from tests.conftest import WORDS
-from tests.tasks.chat_formats import byte_tokenizer, tiny_llama
-from torch.nn import functional
+from tests.tasks.chats.chat_formats import byte_tokenizer, tiny_llama
+from tests.tasks.samples import bound
 from transformers import BertConfig, BertForSequenceClassification, LlamaForSequenceClassification
 
 from tunesmith.errors import ConfigError, DataError, ModelError
-from tunesmith.tasks.base import Batch, Columns, Prediction, Row
-from tunesmith.tasks.figures import confusion, confusions_of
+from tunesmith.tasks.base import Batch, Columns, Row
 from tunesmith.tasks.text_classification import TextClassification, TextClassificationOptions
 
 TEXT: Columns = {"text": "text", "label": "label"}
 
 
-def task_with(**options: Any) -> TextClassification:
-    return TextClassification(TextClassificationOptions(**options))
+def task_with(columns: Columns = TEXT, **options: Any) -> TextClassification:
+    return bound(TextClassification(TextClassificationOptions(**options)), columns)
 
 
 def fitted(values: Sequence[Any], **options: Any) -> TextClassification:
     """A task that has seen a row with each of `values` as its label."""
     task = task_with(**options)
-    task.fit(rows_of(values), [], TEXT)
+    task.fit(rows_of(values), [])
     return task
 
 
@@ -44,7 +40,7 @@ def rows_of(labels: Sequence[Any]) -> list[Row]:
 def found(*available: str, sample: Sequence[Row] = (), **options: Any) -> Columns:
     """The columns chosen; where no sample is given, every value is a text."""
     rows = sample or [dict.fromkeys(available, "words")]
-    return task_with(**options).columns(["_row", *available], rows)
+    return task_with(**options).find_columns(["_row", *available], rows)
 
 
 def tiny_bert(task: TextClassification, tokenizer: Any) -> Any:
@@ -62,7 +58,7 @@ def tiny_bert(task: TextClassification, tokenizer: Any) -> Any:
 
 def batch_of(task: TextClassification, rows: Sequence[Row], columns: Columns = TEXT) -> Batch:
     tokenizer = byte_tokenizer()
-    examples = task.encode(rows, columns, tokenizer, 32)
+    examples = bound(task, columns).encode(rows, tokenizer, 32)
     batch = task.collate(examples, tokenizer.pad_token_id)
     if task.options.multi_label:
         batch["labels"] = batch["labels"].double()
@@ -154,7 +150,6 @@ def test_a_column_that_is_not_there_is_told_with_the_nearest() -> None:
         ([1.0, 0.0, 0.5], ["0", "0.5", "1"]),
         ([1, 1.0, "1", 2], ["1", "2"]),
         (["1", "1.0", "0"], ["0", "1", "1.0"]),
-        (["nan", "2", "1"], ["1", "2", "nan"]),
         ([-1, 1], ["-1", "1"]),
     ],
 )
@@ -212,7 +207,7 @@ def test_a_single_label_is_enough_where_a_text_may_have_none() -> None:
 def test_a_label_that_no_training_row_has_is_refused() -> None:
     task = task_with()
     with pytest.raises(DataError, match="no row to train on has the label 'c'"):
-        task.fit(rows_of(["a", "b"]), rows_of(["c"]), TEXT)
+        task.fit(rows_of(["a", "b"]), rows_of(["c"]))
     with pytest.raises(DataError, match="no row to train on has the label 'x', 'y'"):
         fitted(["a", "b"], labels=["a", "x", "b", "y"])
 
@@ -299,8 +294,8 @@ def test_pairs_tell_the_second_text_from_the_first(tiny_bert_tokenizer: Any) -> 
         {"_row": 2, "text": "the", "other": "story was great fine", "label": "b"},
     ]
     task = task_with(text_pair_column="other")
-    task.fit(rows, [], columns)
-    examples = task.encode(rows, columns, tiny_bert_tokenizer, 32)
+    bound(task, columns).fit(rows, [])
+    examples = bound(task, columns).encode(rows, tiny_bert_tokenizer, 32)
     assert [example["token_type_ids"] for example in examples] == [
         [0, 0, 0, 0, 1, 1, 1],
         [0, 0, 0, 1, 1, 1, 1, 1],
@@ -308,15 +303,15 @@ def test_pairs_tell_the_second_text_from_the_first(tiny_bert_tokenizer: Any) -> 
     batch = task.collate(examples, 0)
     assert batch["token_type_ids"].tolist()[0] == [0, 0, 0, 0, 1, 1, 1, 0]
     model = tiny_bert(task, tiny_bert_tokenizer)
-    (first, _) = task.predict(model, [(rows, batch)], columns, tiny_bert_tokenizer)
+    (first, _) = bound(task, columns).predict(model, [(rows, batch)], tiny_bert_tokenizer)
     untold = {**batch, "token_type_ids": torch.zeros_like(batch["token_type_ids"])}
-    (without, _) = task.predict(model, [(rows, untold)], columns, tiny_bert_tokenizer)
+    (without, _) = bound(task, columns).predict(model, [(rows, untold)], tiny_bert_tokenizer)
     assert first.scores != pytest.approx(without.scores, rel=1e-3)
     assert first.text == "good film\nbad plot"
-    assert task.key(rows[0], columns) != task.key({**rows[0], "other": "x"}, columns)
+    assert bound(task, columns).key(rows[0]) != bound(task, columns).key({**rows[0], "other": "x"})
     single = task_with()
-    single.fit(rows, [], TEXT)
-    assert "token_type_ids" not in single.encode(rows, TEXT, tiny_bert_tokenizer, 32)[0]
+    single.fit(rows, [])
+    assert "token_type_ids" not in single.encode(rows, tiny_bert_tokenizer, 32)[0]
 
 
 @pytest.fixture
@@ -350,147 +345,15 @@ def test_a_decoder_without_a_padding_token_classifies_by_each_texts_last_token()
     torch.manual_seed(0)
     model = LlamaForSequenceClassification(config).double().eval()
     rows = rows_of(["a", "b", "a", "b"])
-    examples = task.encode(rows, TEXT, tokenizer, 32)
+    examples = task.encode(rows, tokenizer, 32)
     together = task.collate(examples, tokenizer.pad_token_id)
-    many = list(task.predict(model, [(rows, together)], TEXT, tokenizer))
+    many = list(task.predict(model, [(rows, together)], tokenizer))
     for row, example, among_others in zip(rows, examples, many, strict=True):
         alone = task.collate([example], tokenizer.pad_token_id)
-        (prediction,) = task.predict(model, [([row], alone)], TEXT, tokenizer)
+        (prediction,) = task.predict(model, [([row], alone)], tokenizer)
         assert prediction.scores == pytest.approx(among_others.scores, rel=1e-9)
 
 
 def test_a_tokenizer_that_cannot_pad_is_refused() -> None:
     with pytest.raises(ModelError, match="no padding and no end token"):
         task_with().prepare_tokenizer(byte_tokenizer(padding=False, end=None))
-
-
-# -- the score ----------------------------------------------------------------------------------
-
-
-def said(expected: Any, predicted: Any, loss: float = 1.0) -> Prediction:
-    return Prediction(1, "t", expected, predicted, correct=expected == predicted, loss=loss)
-
-
-def test_metrics_are_those_computed_by_hand() -> None:
-    # expected \ predicted   a  b  c
-    #                     a  3  1  0
-    #                     b  1  1  0
-    #                     c  1  0  0
-    cells = {("a", "a"): 3, ("a", "b"): 1, ("b", "a"): 1, ("b", "b"): 1, ("c", "a"): 1}
-    predictions = [said(*cell, loss=n) for cell, n in cells.items() for _ in range(n)]
-    task = fitted(["a", "b", "c"])
-    score = task.score(predictions)
-    assert (score.main, score.metrics["accuracy"]) == ("accuracy", 4 / 7)
-    assert score.metrics["loss"] == pytest.approx((3 * 3 + 1 + 1 + 1 + 1) / 7)
-    per_class = score.details["per_class"]
-    assert per_class["a"] == {
-        "precision": 3 / 5,
-        "recall": 3 / 4,
-        "f1": pytest.approx(2 / 3),
-        "support": 4,
-    }
-    assert per_class["b"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
-    assert per_class["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
-    assert score.metrics["f1_macro"] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
-    assert score.details["confusion_matrix"] == {
-        "labels": ["a", "b", "c"],
-        "rows_expected_columns_predicted": [[3, 1, 0], [1, 1, 0], [1, 0, 0]],
-    }
-
-
-def test_labels_that_no_row_has_are_named_and_do_not_count_as_told_wrongly() -> None:
-    task = fitted(["a", "b", "c"])
-    score = task.score([said("a", "a"), said("a", "a"), said("b", "b")])
-    assert score.metrics["f1_macro"] == 1.0  # as sklearn.metrics.f1_score(average="macro")
-    assert set(score.details["per_class"]) == {"a", "b"}
-    assert task.cautions(score) == [
-        "no held-out row has the label 'c': the score says nothing about it"
-    ]
-    guessed = task.score([said("a", "a"), said("a", "c"), said("b", "b")])
-    assert guessed.details["per_class"]["c"]["f1"] == 0.0  # it was predicted
-    assert guessed.metrics["f1_macro"] == pytest.approx((2 / 3 + 1 + 0) / 3)
-    assert task.cautions(guessed)
-
-
-def test_results_stay_small_however_many_labels_there_are() -> None:
-    task = fitted(["a", "b"])
-    task.restore({"labels": [f"label {n}" for n in range(5000)], "weights": None})
-    rows = [said(f"label {n % 700}", f"label {n % 900}") for n in range(6000)]
-    rows += [said("label 1", "label 2")] * 50
-    start = time.process_time()
-    score = task.score(rows)
-    assert time.process_time() - start < 2.0
-    assert len(json.dumps(dict(score.details))) < 40_000
-    assert "confusion_matrix" not in score.details
-    confused = score.details["confusions"]
-    first = confused["pairs"][0]
-    assert (first["expected"], first["predicted"], first["rows"]) == ("label 1", "label 2", 50)
-    assert len(confused["pairs"]) == 100
-    assert confused["left_out"] > 1000
-    assert len(score.details["per_class"]) == 100
-    assert score.details["per_class_left_out"] == 800
-    assert "and 4,295 more" in task.cautions(score)[0]
-
-
-def test_metrics_of_several_labels_are_those_computed_by_hand() -> None:
-    task = fitted(["a", "b"], multi_label=True)
-    score = task.score(
-        [said(["a"], ["a"]), said(["a", "b"], ["a"]), said([], ["b"]), said(["b"], ["b"])]
-    )
-    assert score.metrics["accuracy"] == 0.5  # the whole set must be right
-    assert score.details["per_class"]["a"]["f1"] == 1.0
-    assert score.details["per_class"]["b"] == {
-        "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2
-    }  # fmt: skip
-    assert score.metrics["f1_macro"] == 0.75
-    assert "confusion_matrix" not in score.details
-
-
-@pytest.mark.parametrize("multi_label", [False, True])
-def test_predictions_follow_from_the_logits(multi_label: bool) -> None:
-    task = fitted(["a", "b", "c"], multi_label=multi_label)
-    rows, model = rows_of(["a", "b", "c", "a"]), tiny_bert(task, byte_tokenizer())
-    batch = batch_of(task, rows)
-    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-    logits = model(**inputs).logits.detach()
-    found = list(task.predict(model, [(rows, batch)], TEXT, byte_tokenizer()))
-    assert [p.row for p in found] == [1, 2, 3, 4]
-    for number, prediction in enumerate(found):
-        row = logits[number]
-        assert prediction.scores == pytest.approx(row.tolist())
-        assert prediction.correct == (prediction.predicted == prediction.expected)
-        if multi_label:
-            chances = row.sigmoid()
-            assert prediction.predicted == [
-                label for label, p in zip(task.labels, chances, strict=True) if p > 0.5
-            ]
-            assert prediction.confidence == pytest.approx(
-                min(max(float(p), 1 - float(p)) for p in chances)
-            )
-            expected = functional.binary_cross_entropy_with_logits(row, batch["labels"][number])
-        else:
-            assert prediction.predicted == task.labels[int(row.argmax())]
-            assert prediction.confidence == pytest.approx(float(row.softmax(0).max()))
-            expected = functional.cross_entropy(row, batch["labels"][number])
-        assert prediction.loss == pytest.approx(float(expected))
-    assert len({str(p.predicted) for p in found} | {p.correct for p in found}) > 1
-    assert all(math.isfinite(p.loss or math.nan) for p in found)
-
-
-def test_the_baseline_is_the_most_frequent_label() -> None:
-    task = fitted(["a", "b"])
-    baseline = task.baseline(rows_of("bba"), rows_of("abbb"), TEXT)
-    assert baseline == {
-        "name": "always 'b', the most frequent label",
-        "metric": "accuracy",
-        "value": 0.75,
-    }
-
-
-def test_the_most_frequent_mistakes_of_an_early_record_are_read_from_its_matrix() -> None:
-    pairs = [("a", "b"), ("a", "b"), ("b", "b"), ("c", "a")]
-    now = confusion(pairs, ["a", "b", "c"])
-    early = {"confusion_matrix": now["confusion_matrix"]}
-    assert confusions_of(now) == confusions_of(early) == now["confusions"]
-    assert now["confusions"]["pairs"][0] == {"expected": "a", "predicted": "b", "rows": 2}
-    assert confusions_of({}) == {"pairs": [], "left_out": 0}

@@ -6,21 +6,30 @@ import json
 from typing import Any
 
 import pytest
+from tests.tasks.samples import bound
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from tunesmith.errors import ConfigError, DataError
-from tunesmith.tasks.base import Prediction, Row
-from tunesmith.tasks.columns import IGNORED
-from tunesmith.tasks.entities import runs, tags_of, words_of
+from tunesmith.tasks.base import Columns, Row
+from tunesmith.tasks.parts.columns import IGNORED
+from tunesmith.tasks.parts.entities import (
+    Tagged,
+    entities,
+    first_tokens,
+    runs,
+    tags_of,
+    words_of,
+)
+from tunesmith.tasks.results import Prediction
 from tunesmith.tasks.token_classification import TokenClassification, TokenClassificationOptions
 
 LISTED = {"tokens": "tokens", "tags": "ner_tags"}
 SPANNED = {"text": "text", "spans": "spans"}
 
 
-def task_with(**options: Any) -> TokenClassification:
-    return TokenClassification(TokenClassificationOptions(**options))
+def task_with(columns: Columns = LISTED, **options: Any) -> TokenClassification:
+    return bound(TokenClassification(TokenClassificationOptions(**options)), columns)
 
 
 def listed(words: str, tags: str) -> Row:
@@ -87,11 +96,11 @@ def test_a_span_that_ends_inside_a_word_has_the_whole_word() -> None:
     ],
 )
 def test_tags_that_are_not_iob2_break_a_rule(row: Row, told: str) -> None:
-    ((rule, advice),) = task_with().faults(row, LISTED)
+    ((rule, advice),) = task_with().faults(row)
     assert rule == "broken_tags"
     assert told in advice
     with pytest.raises(DataError):
-        task_with().fit([row], [], LISTED)
+        task_with().fit([row], [])
 
 
 @pytest.mark.parametrize(
@@ -103,7 +112,7 @@ def test_tags_that_are_not_iob2_break_a_rule(row: Row, told: str) -> None:
     ],
 )
 def test_spans_that_are_no_entities_of_the_text_break_a_rule(spans: list[Any], told: str) -> None:
-    ((rule, advice),) = task_with().faults(spanned("new york", *spans), SPANNED)
+    ((rule, advice),) = bound(task_with(), SPANNED).faults(spanned("new york", *spans))
     assert rule == "broken_tags"
     assert told in advice
 
@@ -111,25 +120,23 @@ def test_spans_that_are_no_entities_of_the_text_break_a_rule(spans: list[Any], t
 def test_tags_by_number_are_named_by_the_options_and_others_refused() -> None:
     task = task_with(labels=["O", "B-CITY", "I-CITY"])
     row = {"_row": 1, "tokens": ["in", "new", "york"], "ner_tags": [0, 1, 2]}
-    assert task.tagged(row, LISTED).tags == ["O", "B-CITY", "I-CITY"]
-    ((rule, advice),) = task.faults(listed("a", "B-PER"), LISTED)
+    assert task.tagged(row).tags == ["O", "B-CITY", "I-CITY"]
+    ((rule, advice),) = task.faults(listed("a", "B-PER"))
     assert (rule, advice) == ("unknown_labels", "B-PER is not in task.labels: O, B-CITY, I-CITY")
 
 
 def test_lists_may_be_written_as_json_as_in_csv() -> None:
     row = {"_row": 1, "tokens": json.dumps(["new", "york"]), "ner_tags": '["B-X", "I-X"]'}
-    assert task_with().tagged(row, LISTED) == task_with().tagged(
-        listed("new york", "B-X I-X"), LISTED
-    )
+    assert task_with().tagged(row) == task_with().tagged(listed("new york", "B-X I-X"))
 
 
 def test_columns_are_words_with_tags_or_a_text_with_spans() -> None:
-    assert task_with().columns(["id", "tokens", "ner_tags"], []) == LISTED
-    assert task_with().columns(["text", "entities"], [{"text": "a", "entities": []}]) == {
+    assert task_with().find_columns(["id", "tokens", "ner_tags"], []) == LISTED
+    assert task_with().find_columns(["text", "entities"], [{"text": "a", "entities": []}]) == {
         "text": "text", "spans": "entities"
     }  # fmt: skip
     with pytest.raises(ConfigError) as caught:
-        task_with().columns(["id", "number"], [])
+        task_with().find_columns(["one", "two", "id"], [])
     assert {problem.field for problem in caught.value.problems} == {
         "task.tokens_column", "task.tags_column"
     }  # fmt: skip
@@ -138,19 +145,32 @@ def test_columns_are_words_with_tags_or_a_text_with_spans() -> None:
 def test_only_the_first_piece_of_a_word_has_a_target(pieces: Any) -> None:
     task = task_with()
     rows = [listed("in New Yorkers .", "O B-X I-X O")]
-    task.fit(rows, [], LISTED)
-    (example,) = task.encode(rows, LISTED, pieces, 64)
+    task.fit(rows, [])
+    (example,) = task.encode(rows, pieces, 64)
     assert pieces.convert_ids_to_tokens(example["input_ids"]) == ["in", "new", "york", "##ers", "."]
     assert example["labels"] == [0, 1, 2, IGNORED, 0]
-    (cut,) = task.encode(rows, LISTED, pieces, 3)
+    (cut,) = task.encode(rows, pieces, 3)
     assert (cut["labels"], cut["targets"]) == ([0, 1, 2], 3)
+
+
+def test_words_within_one_token_go_on_with_its_entity() -> None:
+    """As characters of Chinese do, of which a token may have several."""
+    words = [(0, 1), (1, 2), (2, 3), (3, 4)]  # 我 在 台 北
+    tokens = first_tokens(words, [(0, 0), (0, 2), (2, 4), (0, 0)])
+    assert tokens == ([IGNORED, 0, 2, IGNORED], [IGNORED, 2, 4, IGNORED])
+    task = task_with()
+    task.restore({"labels": ["O", "B-LOC", "I-LOC"]})
+    asked = Tagged("我在台北", words, ["O"] * 4)
+    found, sure = task._tagged_by(asked, tokens, [0, 0, 1, 0], [0.1, 0.9, 0.8, 0.1])
+    assert entities(found) == [{"label": "LOC", "text": "台北", "start": 2, "end": 4}]
+    assert sure == [0.9, 0.9, 0.8, 0.8]
 
 
 def test_a_word_that_the_tokenizer_drops_has_no_target_and_moves_no_other(pieces: Any) -> None:
     task = task_with()
     rows = [{"_row": 1, "tokens": ["in", "\u200b", "york"], "ner_tags": ["O", "O", "B-X"]}]
-    task.fit(rows, [], LISTED)
-    (example,) = task.encode(rows, LISTED, pieces, 64)
+    task.fit(rows, [])
+    (example,) = task.encode(rows, pieces, 64)
     assert (example["labels"], example["words"]) == ([0, 1], [0, 2])
 
 
@@ -186,15 +206,15 @@ def test_an_entity_counts_only_where_label_start_and_end_are_right() -> None:
 def test_the_baseline_remembers_each_words_usual_tag() -> None:
     train = [listed("in new york", "O B-X I-X"), listed("new in york", "O O B-X")]
     judged = [listed("in rome new york", "O B-X B-X I-X")]
-    baseline = task_with().baseline([*train, train[0]], judged, LISTED)
+    baseline = task_with().baseline([*train, train[0]], judged)
     assert baseline["value"] == pytest.approx(2 / 3)  # new york, and not rome
 
 
 def test_data_without_entities_cannot_be_learned_from() -> None:
     with pytest.raises(DataError, match="marks no entity at all"):
-        task_with().fit([listed("a b", "O O")], [], LISTED)
+        task_with().fit([listed("a b", "O O")], [])
     with pytest.raises(DataError, match=r"no row to train on has an entity 'Y'"):
-        task_with().fit([listed("a", "B-X")], [listed("a", "B-Y")], LISTED)
+        task_with().fit([listed("a", "B-X")], [listed("a", "B-Y")])
 
 
 def test_entities_of_which_no_row_was_judged_are_named() -> None:

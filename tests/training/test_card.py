@@ -11,9 +11,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from tunesmith.config.schema import ExperimentConfig
+from tunesmith.models.locate import ModelSource
 from tunesmith.tasks import TASKS
-from tunesmith.training.card import Card
-from tunesmith.training.model import ModelSource
+from tunesmith.training.reporting.card import Card
 
 METRICS: dict[str, Any] = {
     "score": {
@@ -58,8 +58,9 @@ def card_of(
     bound = TASKS[task](config.task)
     if task == "text-classification":
         bound.restore({"labels": ["rotten", "fresh"]})
-    columns = {"prompt": "question", "completion": "reply"} if task == "sft" else {}
-    Card(config, bound, columns, source, metrics or METRICS).write(folder)
+    if task == "sft":
+        bound.bind({"prompt": "question", "completion": "reply"})
+    Card(config, bound, source, metrics or METRICS).write(folder)
     return ModelCard.load(folder / "README.md")
 
 

@@ -9,47 +9,43 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tasks.chat_formats import CHATML, FORGETS, byte_tokenizer
+from tests.tasks.chats.chat_formats import CHATML, FORGETS, byte_tokenizer
 
+from tunesmith import tasks
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.config.yaml import read_draft
 from tunesmith.errors import DataError
-from tunesmith.experiments.prepare import prepare
+from tunesmith.experiments.lifecycle.prepare import prepare
 from tunesmith.settings import Settings
 from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
+from tunesmith.training import encoding
 from tunesmith.training.encoding import KEPT, encode
-from tunesmith.training.fitting import Training, begin
 from tunesmith.training.plan import make_plan
-from tunesmith.training.reporter import Reporter, TrainingData
+from tunesmith.training.reporting.reporter import Reporter, TrainingData
+from tunesmith.training.stages import Encoded, Training
+from tunesmith.training.starting import begin
 
-
-class Silent(Reporter):
-    """Hears nothing."""
-
-
-Encode = Callable[[dict[str, Any]], Training]
+Encode = Callable[[dict[str, Any]], Encoded]
 
 
 @pytest.fixture
 def encoded(settings: Settings, tmp_path: Path) -> Encode:
     """Encodes the rows of a configuration, with the cache of the test's settings."""
 
-    def build(asked: dict[str, Any]) -> Training:
+    def build(asked: dict[str, Any]) -> Encoded:
         found = prepare(read_draft(asked), settings)
         rows = found.dataset
         work = Training(
             found.config,
             found.task,
-            TrainingData(rows.train, rows.evaluation, rows.columns, {}),
+            TrainingData(rows.train, rows.evaluation, {}),
             found.source,
             make_plan(found.config),
             tmp_path,
-            Silent(),
+            Reporter(),
             settings.cache_dir,
         )
-        begin(work)
-        encode(work)
-        return work
+        return encode(work, begin(work))
 
     return build
 
@@ -77,10 +73,21 @@ def test_the_second_time_rows_come_from_the_cache_as_they_were(
     assert again.eval_examples == first.eval_examples
     assert again.task.facts() == first.task.facts()  # of a chat the longest answer
     types = [
-        [[type(value) for value in row.values()] for row in work.eval_examples or []]
+        [[type(value) for value in row.values()] for row in work.eval_examples]
         for work in (first, again)
     ]
     assert types[0] == types[1]
+
+
+def test_a_change_of_the_tasks_code_in_any_of_its_folders_makes_other_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = shutil.copytree(Path(str(tasks.__file__)).parent, tmp_path / "tasks")
+    monkeypatch.setattr(tasks, "__file__", str(code / "__init__.py"))
+    before = encoding._code.__wrapped__()
+    with (code / "chats" / "format.py").open("a", encoding="utf-8") as stream:
+        stream.write("# another way to write a chat\n")
+    assert encoding._code.__wrapped__() != before
 
 
 def test_whatever_tokens_depend_on_makes_other_files(
@@ -116,12 +123,12 @@ def test_rows_are_numbered_by_what_batches_shall_hold_in_its_share(
         work = encoded(asked)
         pairs = {
             (row[column], example["stratum"])
-            for row, example in zip(work.train_rows or [], work.train_examples or [], strict=True)
+            for row, example in zip(work.train_rows, work.train_examples, strict=True)
         }
         assert sorted(number for _, number in pairs) == [0, 1]
     work = encoded({**chat, "task": {**chat["task"], "completion_column": "review"}})
-    long = [len(row["review"]) > 20 for row in work.train_rows or []]
-    numbers = [example["stratum"] for example in work.train_examples or []]
+    long = [len(row["review"]) > 20 for row in work.train_rows]
+    numbers = [example["stratum"] for example in work.train_examples]
     assert len({number for number, is_long in zip(numbers, long, strict=True) if is_long}) == 1
     table = tmp_path / "numbers.csv"
     lines = [f"a film number {n},{n}" for n in range(100)]
@@ -134,7 +141,7 @@ def test_rows_are_numbered_by_what_batches_shall_hold_in_its_share(
         }
     )
     scores: dict[int, list[int]] = {}
-    for row, example in zip(work.train_rows or [], work.train_examples or [], strict=True):
+    for row, example in zip(work.train_rows, work.train_examples, strict=True):
         scores.setdefault(example["stratum"], []).append(int(row["score"]))
     assert len(scores) == 7  # uniform numbers end at 1.7 deviations, in halves of one
     assert all(max(each) - min(each) < 16 for each in scores.values())
@@ -183,7 +190,7 @@ class Hears(Reporter):
 
 def chats(
     limit: int, *, template: str, answers: Sequence[str], short: str = "a", judged: int = 1
-) -> tuple[Training, list[str]]:
+) -> tuple[Encoded, list[str]]:
     """Conversations of these answers, encoded with at most `limit` tokens each; the warnings."""
     tokenizer = byte_tokenizer(template)
     task = SupervisedFineTuning(SftOptions())
@@ -203,24 +210,24 @@ def chats(
         {"model": {"name": "m"}, "task": {"name": "sft"}, "data": {"dataset_name": "d",
          "max_length": limit}}
     )  # fmt: skip
-    data = TrainingData(rows, rows[judged:][:1], {"messages": "messages"}, {})
+    task.bind({"messages": "messages"})
+    data = TrainingData(rows, rows[judged:][:1], {})
     nothing: Any = None
-    work = Training(config, task, data, nothing, nothing, Path(), reporter, tokenizer=tokenizer)
-    encode(work)
-    return work, reporter.warnings
+    work = Training(config, task, data, nothing, nothing, Path(), reporter)
+    return encode(work, tokenizer), reporter.warnings
 
 
 def test_answers_that_lose_their_end_are_counted_with_the_length_to_set() -> None:
     work, warnings = chats(200, template=CHATML, answers=["x" * 50])
     assert not warnings
-    whole = max(len(example["input_ids"]) for example in work.train_examples or [])
+    whole = max(len(example["input_ids"]) for example in work.train_examples)
     work, warnings = chats(whole - 1, template=CHATML, answers=["x" * 50])
     assert warnings == [
         f"1 of 2 train rows lose the end of an answer to data.max_length={whole - 1} (rows 1): the "
         "adapter can't learn from these answers when to stop. "
         f"Set data.max_length={whole} to keep all of them whole."
     ]
-    cut = max(work.train_examples or [], key=lambda example: len(example["input_ids"]))
+    cut = max(work.train_examples, key=lambda example: len(example["input_ids"]))
     assert cut["labels"][-1] == ord("x") or cut["labels"][-1] == cut["labels"][-2]
 
 
@@ -228,10 +235,10 @@ def test_a_row_of_several_answers_is_learned_whole_where_the_format_rewrites_the
     for template, examples in ((CHATML, 2), (FORGETS, 3)):
         work, warnings = chats(300, template=template, answers=["one", "two"])
         assert not warnings
-        assert len(work.train_examples or []) == examples
-        assert len(work.train_rows or []) == 2
+        assert len(work.train_examples) == examples
+        assert len(work.train_rows) == 2
         assert work.rows_per_example == 2 / examples
-        assert sum(example["targets"] for example in work.train_examples or []) == 4 + 4 + 2
+        assert sum(example["targets"] for example in work.train_examples) == 4 + 4 + 2
 
 
 def test_a_row_that_lost_its_answer_is_not_said_to_lose_its_end_too() -> None:
@@ -251,13 +258,13 @@ def test_on_the_held_out_side_only_what_a_row_is_judged_by_is_warned_of() -> Non
     """The short answer before the long one ends; the one that is judged does not."""
     for template, answers in ((CHATML, ["a", "b" * 90]), (FORGETS, ["a", "b" * 90])):
         whole, _ = chats(400, template=template, answers=answers, judged=0)
-        limit = whole.eval_examples[0]["length"] - 1  # type: ignore[index]
+        limit = whole.eval_examples[0]["length"] - 1
         _, warnings = chats(limit, template=template, answers=answers, judged=0)
         assert [warning.rpartition(": ")[2].partition(".")[0] for warning in warnings] == [
             "the adapter can't learn from these answers when to stop",
             "they are judged by the whole answer",
         ]
-        asked = whole.eval_examples[0]["prompt_length"]  # type: ignore[index]
+        asked = whole.eval_examples[0]["prompt_length"]
         _, warnings = chats(asked, template=template, answers=answers, judged=0)
         assert [("count as wrong" in w, "lose the end" in w) for w in warnings] == [
             (False, True),

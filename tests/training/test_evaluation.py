@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,20 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tunesmith.errors import Interrupted, VerificationError
 from tunesmith.tasks import TASKS
-from tunesmith.tasks.base import Prediction, Row
+from tunesmith.tasks.base import Row
+from tunesmith.tasks.results import Prediction
 from tunesmith.tasks.text_classification import TextClassification, TextClassificationOptions
-from tunesmith.training.evaluation import (
+from tunesmith.training.evidence.evaluation import (
     autocast,
     compare_predictions,
-    evaluate,
     interval,
     surest_answers,
     worst_mistakes,
 )
+from tunesmith.training.evidence.judging import Judge
 from tunesmith.training.plan import Plan
-from tunesmith.training.reporter import Phase
+from tunesmith.training.reporting.reporter import Reporter, TrainingData
+from tunesmith.training.stages import Placed
 
 COLUMNS = {"text": "text", "label": "label"}
 WORDS = ["good", "great", "fine", "bad", "poor", "dull", "film", "movie", "plot", "story"]
@@ -39,18 +40,12 @@ def plan_of(precision: str) -> Plan:
     return Plan("cpu", precision, "float32", "eager", ())
 
 
-class Listener:
-    """A reporter that keeps what it hears, and asks to stop after `patience` questions."""
+class Listener(Reporter):
+    """Keeps what it hears, and asks to stop after `patience` questions."""
 
     def __init__(self, patience: int = 1000) -> None:
         self.heard: list[tuple[int, int]] = []
         self.patience = patience
-
-    def phase(self, phase: Phase, note: str = "") -> None: ...
-    def plan(self, plan: Plan) -> None: ...
-    def message(self, text: str) -> None: ...
-    def warning(self, text: str) -> None: ...
-    def metrics(self, step: int, epoch: float, values: Mapping[str, float]) -> None: ...
 
     def progress(self, done: int, total: int) -> None:
         self.heard.append((done, total))
@@ -66,7 +61,8 @@ def classifier(tiny_distilbert: Path) -> Any:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     task = TextClassification(TextClassificationOptions())
-    task.fit(ROWS, [], COLUMNS)
+    task.bind(COLUMNS)
+    task.fit(ROWS, [])
     model = AutoModelForSequenceClassification.from_pretrained(
         tiny_distilbert, **task.model_arguments()
     )
@@ -75,10 +71,13 @@ def classifier(tiny_distilbert: Path) -> Any:
 
 def judge(classifier: Any, size: int, precision: str = "float32", **options: Any) -> Any:
     task, model, tokenizer = classifier
-    examples = task.encode(ROWS, COLUMNS, tokenizer, 32)
-    return evaluate(
-        model, task, ROWS, examples, COLUMNS, tokenizer, plan_of(precision), size, **options
-    )
+    nothing: Any = None
+    work = Placed(
+        nothing, task, TrainingData([], ROWS, {}), nothing, plan_of(precision), Path(), Reporter(),
+        tokenizer=tokenizer, train_rows=[], train_examples=[],
+        eval_examples=task.encode(ROWS, tokenizer, 32), rows_judged=size,
+    )  # fmt: skip
+    return Judge(work).predictions(model, **options)
 
 
 @pytest.mark.parametrize("size", [1, 3, 20, 64])

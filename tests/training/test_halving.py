@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import Interrupted, TrainingError
+from tunesmith.models.locate import locate_model
 from tunesmith.tasks.base import Batch
 from tunesmith.tasks.sft import SupervisedFineTuning
 from tunesmith.training.engine import train
-from tunesmith.training.model import locate_model
 from tunesmith.training.plan import Plan, make_plan
-from tunesmith.training.reporter import Reporter, TrainingData, TrainingResult
+from tunesmith.training.reporting.reporter import Reporter, TrainingData, TrainingResult
 
 TOO_MUCH = 1 << 60
 """Bytes that no machine has."""
@@ -123,10 +123,10 @@ class Trained:
         config = ExperimentConfig.model_validate(values)
         task = Narrow(config.task)
         task.fits, task.since = fits, since
+        task.bind(task.find_columns(list(self.rows[0]), self.rows))
         data = TrainingData(
             self.rows[:64],
             self.rows[-4:],
-            task.columns(list(self.rows[0]), self.rows),
             {"name": "r", "version": None, "hash": "", "overlap": 0, "near_overlap": 0},
         )
         source = locate_model(config.model.name, cache=self.folder / "cache")

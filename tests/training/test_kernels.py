@@ -27,8 +27,8 @@ from transformers import (
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from tunesmith.tasks.columns import IGNORED
-from tunesmith.tasks.packing import packed, packs, shared_length
+from tunesmith.tasks.parts.columns import IGNORED
+from tunesmith.tasks.parts.packing import packed, packs, shared_length
 from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
 from tunesmith.tasks.token_classification import TokenClassification, TokenClassificationOptions
 from tunesmith.training.kernels import attention, dropout, install_kernels, lora, norm

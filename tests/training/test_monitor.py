@@ -10,11 +10,17 @@ from typing import Any
 
 import pytest
 
-from tunesmith.tracking.resources import RESOURCES, data_seen
-from tunesmith.training.callbacks import Progress
-from tunesmith.training.meters import ProcessMeter
-from tunesmith.training.monitor import GpuStopwatch, Part, PerformanceMonitor, Usage, is_due
-from tunesmith.ui.components.results import _rows_seen
+from tunesmith.schemas.metrics import RESOURCES, data_seen
+from tunesmith.training.reporting.callbacks import SAVED_PROGRESS, Progress
+from tunesmith.training.reporting.meters import ProcessMeter
+from tunesmith.training.reporting.monitor import (
+    GpuStopwatch,
+    Part,
+    PerformanceMonitor,
+    Usage,
+    is_due,
+)
+from tunesmith.ui.components.experiment.results import _rows_seen
 
 
 def test_a_long_history_stays_short_and_depends_on_steps_alone() -> None:
@@ -70,6 +76,9 @@ class Mark:
     """Milliseconds until which the GPU has come."""
     waited = 0
 
+    def __init__(self, *, enable_timing: bool) -> None:
+        assert enable_timing
+
     def record(self) -> None:
         self.at = Mark.clock
 
@@ -107,9 +116,9 @@ def test_a_checkpoint_keeps_what_was_used_and_one_without_it_is_read() -> None:
     progress.usage.memory.add(1e9)
     progress.usage.parts[Part.FORWARD] += 2.0
     saved = json.loads(json.dumps(asdict(progress)))
-    assert Progress.from_json(saved) == progress
+    assert SAVED_PROGRESS.validate_json(json.dumps(saved)) == progress
     del saved["usage"]
-    assert Progress.from_json(saved) == Progress(steps=3, samples=24)
+    assert SAVED_PROGRESS.validate_json(json.dumps(saved)) == Progress(steps=3, samples=24)
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,11 @@ from transformers import AutoTokenizer
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import Interrupted, ModelError, NonFiniteLossError, TrainingError
+from tunesmith.models.locate import locate_model
 from tunesmith.tasks import TASKS
 from tunesmith.training.engine import train
-from tunesmith.training.model import locate_model
 from tunesmith.training.plan import make_plan
-from tunesmith.training.reporter import Phase, Reporter, TrainingData, TrainingResult
+from tunesmith.training.reporting.reporter import Phase, Reporter, TrainingData, TrainingResult
 
 ROWS = 97
 """Rows to train on: with 8 at once, the last batch of an epoch has a single one."""
@@ -117,8 +117,8 @@ def run(chat: dict[str, Any], reviews: Path, tmp_path: Path) -> Callable[..., Tr
         config = ExperimentConfig.model_validate({**chat, **sections})
         learned = edit(rows[:ROWS])
         task = TASKS[config.task_name](config.task)
-        columns = task.columns(list(rows[0]), rows)
-        task.fit(learned, rows[-24:], columns)
+        task.bind(task.find_columns(list(rows[0]), rows))
+        task.fit(learned, rows[-24:])
         dataset = {
             "name": "reviews",
             "version": None,
@@ -132,7 +132,7 @@ def run(chat: dict[str, Any], reviews: Path, tmp_path: Path) -> Callable[..., Tr
         return train(
             config,
             task,
-            TrainingData(learned, rows[-24:], columns, dataset),
+            TrainingData(learned, rows[-24:], dataset),
             locate_model(config.model.name, cache=tmp_path),
             make_plan(config),
             directory,
@@ -176,6 +176,7 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(
     assert together.score == pytest.approx(alone.score, abs=0.05)
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_they_end_with_the_bytes_of_those_that_were_not(
     run: Callable[..., TrainingResult], tmp_path: Path
 ) -> None:
@@ -266,7 +267,7 @@ def test_the_others_go_when_the_first_process_is_killed(
             import sys, time
             from pathlib import Path
             import tunesmith
-            from tunesmith.training.reporter import Reporter
+            from tunesmith.training.reporting.reporter import Reporter
 
             class Waiting(Reporter):
                 def metrics(self, step, epoch, values):

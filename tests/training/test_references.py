@@ -11,11 +11,11 @@ import pytest
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import Interrupted
+from tunesmith.models.locate import locate_model
 from tunesmith.tasks import TASKS
 from tunesmith.training.engine import train
-from tunesmith.training.model import locate_model
 from tunesmith.training.plan import make_plan
-from tunesmith.training.reporter import Reporter, TrainingData, TrainingResult
+from tunesmith.training.reporting.reporter import Reporter, TrainingData, TrainingResult
 
 OTHER = {"good": "bad", "bad": "good"}
 
@@ -71,9 +71,9 @@ def run(
             }
         )
         task = TASKS["dpo"](config.task)
-        columns = task.columns(list(rows[0]), rows)
+        task.bind(task.find_columns(list(rows[0]), rows))
         learned, judged = rows[:97], rows[-24:]
-        task.fit(learned, judged, columns)
+        task.fit(learned, judged)
         dataset = dict.fromkeys(("name", "hash", "source"), "") | {
             "version": None, "overlap": 0, "near_overlap": 0
         }  # fmt: skip
@@ -83,7 +83,7 @@ def run(
         result = train(
             config,
             task,
-            TrainingData(learned, judged, columns, dataset),
+            TrainingData(learned, judged, dataset),
             locate_model(config.model.name, cache=root),
             make_plan(config),
             directory,

@@ -10,7 +10,7 @@ from tests.training.test_trial import PLAN, llama
 
 from tunesmith.errors import ModelError
 from tunesmith.training.kernels import install_kernels, norm
-from tunesmith.training.refusals import models_own_errors
+from tunesmith.training.memory.refusals import models_own_errors
 
 TEXT = torch.ones(1, 5, dtype=torch.long)
 

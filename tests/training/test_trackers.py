@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from tunesmith.training.reporter import Reporter
-from tunesmith.training.trackers import Tracker, trackers
+from tunesmith.training.reporting.reporter import Reporter
+from tunesmith.training.reporting.trackers import Tracker, trackers
 
 
 class Warned(Reporter):

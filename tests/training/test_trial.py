@@ -12,15 +12,15 @@ import torch
 from tests.training.test_kernels import SMALL, adapted, chat_batch, gradients
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from tunesmith.tasks.packing import PACKED, PADDED, packs
+from tunesmith.tasks.parts.packing import PACKED, PADDED, packs
 from tunesmith.tasks.sft import SftOptions, SupervisedFineTuning
-from tunesmith.training.group import Group
-from tunesmith.training.halving import free_memory
 from tunesmith.training.kernels import attention, install_kernels, lora, norm, synthetic, trial
 from tunesmith.training.kernels.install import Kernels
 from tunesmith.training.kernels.shortened import shortened
-from tunesmith.training.place import Place
+from tunesmith.training.memory.halving import free_memory
 from tunesmith.training.plan import Choice, Plan, with_kernels
+from tunesmith.training.ranks.group import Group
+from tunesmith.training.ranks.place import Place
 
 PLAN = Plan("cpu", "float32", "float32", "eager", (), kernels=True, own_attention=True)
 

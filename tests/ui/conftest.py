@@ -19,9 +19,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 import tunesmith
 from tunesmith.jobs.broker import EmbeddedBroker
-from tunesmith.jobs.ports import free_port
+from tunesmith.jobs.services.ports import free_port
 from tunesmith.settings import Settings
-from tunesmith.tracking.store import Store
+from tunesmith.store.store import Store
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 180.0

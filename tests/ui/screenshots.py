@@ -18,7 +18,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.ui.conftest import BROWSERS, PATIENCE, Stack, stack
 
-from tunesmith.tracking.entities import Experiment, ExperimentStatus, new_experiment_id, utc_now
+from tunesmith.schemas.enums import ExperimentStatus
+from tunesmith.store.entities.experiments import Experiment, new_experiment_id, utc_now
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 SHOWN = ("experiment-en-light-1280", "compare-en-dark-1280", "new-en-light-1280")

@@ -14,7 +14,8 @@ import yaml
 from playwright.sync_api import expect
 from tests.ui.conftest import Seen, Stack, settled, stack
 
-from tunesmith.tracking.entities import Experiment, ExperimentStatus, utc_now
+from tunesmith.schemas.enums import ExperimentStatus
+from tunesmith.store.entities.experiments import Experiment, utc_now
 
 S = ExperimentStatus
 CONFIG = Path(__file__).resolve().parents[2] / "config"

@@ -16,13 +16,13 @@ from tests.api.serving import add_experiment
 from tests.conftest import finish
 from tests.ui.conftest import Seen, Stack, settled, stack
 
-from tunesmith.api import peers
 from tunesmith.errors import ServiceError
+from tunesmith.network import peers
 from tunesmith.settings import Settings
-from tunesmith.ui import session
 from tunesmith.ui.components import selection
 from tunesmith.ui.server import api_path
-from tunesmith.ui.visitors import Visitors, is_own, refuse_open_api
+from tunesmith.ui.visitor import session
+from tunesmith.ui.visitor.visitors import Visitors, is_own, refuse_open_api
 
 ID = "0123456789ab"
 
@@ -63,7 +63,7 @@ def test_whose_a_connection_is_is_looked_up_beside_the_event_loop(
         loops.append(threading.current_thread())
         assert not is_own(scope)
 
-    monkeypatch.setattr("tunesmith.api.peers.is_own", is_theirs)
+    monkeypatch.setattr("tunesmith.network.peers.is_own", is_theirs)
     claimed = (session.OWN.lower().encode(), b"yes")
     ends = {"client": ("127.0.0.1", 50000), "server": ("127.0.0.1", 8501)}
     scope = {"type": "http", "headers": [claimed], **ends}

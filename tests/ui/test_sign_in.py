@@ -14,13 +14,13 @@ from playwright.sync_api import expect
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from tests.api.serving import serving
-from tests.oidc_provider import CLIENT, SECRET, Provider, oidc_provider
+from tests.servers.oidc_provider import CLIENT, SECRET, Provider, oidc_provider
 from tests.ui.conftest import Seen, settled, stack
 
 from tunesmith.errors import ConfigError
 from tunesmith.settings import Settings
-from tunesmith.ui import oidc, session
-from tunesmith.ui.cookies import TOKEN, own_path
+from tunesmith.ui.visitor import oidc, session
+from tunesmith.ui.visitor.cookies import TOKEN, own_path
 
 PAGE = "https://tunesmith.example.com"
 

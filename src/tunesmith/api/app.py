@@ -8,19 +8,18 @@ from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
-from tunesmith.api import problems, refusals
-from tunesmith.api.bodies import PATIENCE, BodyLimits
-from tunesmith.api.documentation import document
-from tunesmith.api.guard import Guard
-from tunesmith.api.requests import RequestLog
+from tunesmith.api.access.guard import Guard
+from tunesmith.api.http import problems, refusals
+from tunesmith.api.http.bodies import PATIENCE, BodyLimits
+from tunesmith.api.http.documentation import document
+from tunesmith.api.http.requests import RequestLog
 from tunesmith.api.routes import (
     access,
     adapters,
-    compare,
+    choices,
     configuration,
     datasets,
     experiments,
@@ -32,12 +31,11 @@ from tunesmith.api.routes import (
     train,
 )
 from tunesmith.api.service import Service
+from tunesmith.files import permissions
 from tunesmith.settings import VERSION, Settings
-from tunesmith.tracking import permissions
 
-# The one that has a path of its own before the one that would take it for an experiment's id.
 ROUTERS = (
-    train, compare, experiments, sweeps, adapters, files, predict, datasets, configuration, queue,
+    train, experiments, sweeps, adapters, files, predict, datasets, configuration, choices, queue,
     health, access,
 )  # fmt: skip
 
@@ -58,7 +56,8 @@ def create_app(settings: Settings | None = None, *, patience: float = PATIENCE) 
         title="Tunesmith",
         version=VERSION,
         lifespan=partial(_lifespan, service),
-        generate_unique_id_function=_operation_id,
+        # A short name for each operation, for programs that are made from the document.
+        generate_unique_id_function=lambda route: "_".join([*route.tags[:1], route.name]),
     )
     app.state.service = service
     problems.install(app)
@@ -85,8 +84,3 @@ async def _lifespan(service: Service, _: FastAPI) -> AsyncIterator[dict[str, Any
         yield {}
     finally:
         await run_in_threadpool(service.close)
-
-
-def _operation_id(route: APIRoute) -> str:
-    """A short name for each operation, for programs that are made from the document."""
-    return f"{route.tags[0]}_{route.name}" if route.tags else route.name

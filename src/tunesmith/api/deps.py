@@ -1,29 +1,32 @@
-"""Named dependencies of routes: the parts of the service, who asks, and what they ask about."""
+"""Named dependencies of routes: the call itself, its turn, and what it asks about."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from starlette.datastructures import Headers
-from starlette.types import Scope
+from pydantic import Field
 
-from tunesmith.api.auth import Authenticator, Identity, Origin
-from tunesmith.api.bodies import read_json_object
-from tunesmith.api.schemas.base import EXPERIMENT_ID, TEXT
-from tunesmith.api.server import CONNECTION
+from tunesmith.api.access.auth import Authenticator, Identity
+from tunesmith.api.http.bodies import read_json_object
 from tunesmith.api.service import Service
 from tunesmith.errors import NotFoundError, shorten
+from tunesmith.files.folder import ExperimentFolder
+from tunesmith.names import Version
+from tunesmith.network.origin import origin_of
+from tunesmith.schemas.base import EXPERIMENT_ID, LARGEST, TEXT, ResponseModel
+from tunesmith.schemas.enums import Role
+from tunesmith.schemas.notes import MOST_TAGS
 from tunesmith.settings import Settings
-from tunesmith.tracking.audit import write_down
-from tunesmith.tracking.entities import Experiment
-from tunesmith.tracking.service_entities import Role
-from tunesmith.tracking.store import Store
+from tunesmith.store.audit import write_down
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
 
 BEARER = HTTPBearer(
     auto_error=False,
@@ -32,9 +35,7 @@ BEARER = HTTPBearer(
     "by the account that started the API, on this machine's own address, unless tokens are "
     "required.",
 )
-
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
-"""Headers by which proxies say that they pass on what somebody else asked."""
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
 
 
 async def get_service(request: Request) -> Service:
@@ -46,25 +47,7 @@ async def get_service(request: Request) -> Service:
 ServiceDep = Annotated[Service, Depends(get_service)]
 
 
-async def get_store(service: ServiceDep) -> Store:
-    """The store."""
-    return service.store
-
-
-async def get_settings(service: ServiceDep) -> Settings:
-    """The settings."""
-    return service.settings
-
-
-StoreDep = Annotated[Store, Depends(get_store)]
-SettingsDep = Annotated[Settings, Depends(get_settings)]
-
-
-def identify(
-    request: Request,
-    service: ServiceDep,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
-) -> Identity:
+def identify(request: Request, service: ServiceDep, credentials: Credentials) -> Identity:
     """Who asks. Raises UnauthenticatedError, TooManyAttemptsError."""
     return identified(request, service.authenticator, shown_token(request, credentials))
 
@@ -81,118 +64,119 @@ def identified(request: Request, authenticator: Authenticator, token: str | None
     return identity
 
 
-def origin_of(scope: Scope) -> Origin:
-    """Where the request or WebSocket of `scope` comes from."""
-    headers = Headers(scope=scope)
-    client, server = (
-        (str(end[0]), int(end[1])) if end and end[1] else None
-        for end in (scope.get("client"), scope.get("server"))
-    )
-    forwarded = any(name in headers for name in FORWARDED)
-    return Origin(client, server, forwarded, scope.get("state", {}).get(CONNECTION, {}))
-
-
 def get_identify(
-    request: Request,
-    service: ServiceDep,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
+    request: Request, service: ServiceDep, credentials: Credentials
 ) -> Callable[[], Identity]:
-    """What tells again who asks, for answers that last: their token may be revoked meanwhile."""
+    """A function that identifies the client again, for long answers: its token may be revoked."""
     return partial(identify, request, service, credentials)
 
 
 IdentifyDep = Annotated[Callable[[], Identity], Depends(get_identify)]
 
 
-def needs(role: Role) -> Callable[[Identity], Awaitable[Identity]]:
+@dataclass(frozen=True)
+class Call:
+    """What a route is asked by somebody, and the service that it answers with."""
+
+    request: Request
+    service: Service
+    identity: Identity
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return self.service.store
+
+    @property
+    def settings(self) -> Settings:
+        """The settings."""
+        return self.service.settings
+
+    def record(self, action: str, target: str, **details: Any) -> None:
+        """Add to the audit trail what was just done; it is logged too."""
+        address = self.request.client.host if self.request.client else ""
+        write_down(self.store, self.identity.name, action, target, address=address, **details)
+
+    def polled(self, answer: ResponseModel) -> Response:
+        """`answer` as JSON with its ETag; 304 without a body where the client has it already.
+
+        https://www.rfc-editor.org/rfc/rfc9110#name-if-none-match
+        """
+        body = answer.model_dump_json().encode()
+        tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        asked = self.request.headers.get("if-none-match", "").split(",")
+        known = [part.strip().removeprefix("W/") for part in asked]
+        if known == ["*"] or tag in known:
+            return Response(status_code=304, headers=headers)
+        return Response(body, media_type="application/json", headers=headers)
+
+
+def needs(role: Role) -> Callable[..., Awaitable[Call]]:
     """A dependency that lets through who may do what `role` may."""
 
-    async def allowed(identity: Annotated[Identity, Depends(identify)]) -> Identity:
+    async def allowed(
+        request: Request, service: ServiceDep, identity: Annotated[Identity, Depends(identify)]
+    ) -> Call:
         identity.require(role)
-        return identity
+        return Call(request, service, identity)
 
     return allowed
 
 
-Viewer = Annotated[Identity, Depends(needs(Role.VIEWER))]
-Member = Annotated[Identity, Depends(needs(Role.MEMBER))]
-Admin = Annotated[Identity, Depends(needs(Role.ADMIN))]
+Viewer = Annotated[Call, Depends(needs(Role.VIEWER))]
+Member = Annotated[Call, Depends(needs(Role.MEMBER))]
+Admin = Annotated[Call, Depends(needs(Role.ADMIN))]
 
 
-async def take_turn(service: ServiceDep, _: Viewer) -> AsyncIterator[None]:
-    """A turn for what takes long, until the handler is done. Raises BusyError."""
-    async with service.turns.take():
-        yield
+def _turn(kind: str) -> Callable[..., AsyncIterator[None]]:
+    """A dependency that holds a turn of this kind until the handler is done. Raises BusyError."""
 
+    async def take(call: Viewer) -> AsyncIterator[None]:
+        async with getattr(call.service, kind).take():
+            yield
+
+    return take
+
+
+take_turn, take_light_turn, take_short_turn = map(_turn, ("turns", "light_turns", "short_turns"))
 
 TurnDep = Annotated[None, Depends(take_turn, scope="function")]
-"""The last parameter of its handler: a body that comes slowly shall not hold a turn."""
-
-
-async def take_light_turn(service: ServiceDep, _: Viewer) -> AsyncIterator[None]:
-    """A turn for what takes little; checks of whole datasets can't keep it. Raises BusyError."""
-    async with service.light_turns.take():
-        yield
-
-
+"""A turn for what takes long. The last parameter of its handler: a body that comes slowly shall
+not hold a turn."""
 LightTurnDep = Annotated[None, Depends(take_light_turn, scope="function")]
-"""The last parameter of its handler, likewise."""
-
-
-async def take_short_turn(service: ServiceDep, _: Member) -> AsyncIterator[None]:
-    """A turn among what takes little time; what takes long can't keep it. Raises BusyError."""
-    async with service.short_turns.take():
-        yield
-
-
+"""One for what takes little; checks of whole datasets can't keep it."""
 ShortTurnDep = Annotated[None, Depends(take_short_turn, scope="function")]
-"""The last parameter of its handler, likewise."""
-
-
-class Auditor:
-    """Writes down who did what."""
-
-    def __init__(self, request: Request, store: Store) -> None:
-        self._store = store
-        self._request = request
-
-    def record(self, action: str, target: str, **details: Any) -> None:
-        """Add to the audit trail what was just done; it is logged too."""
-        actor = getattr(self._request.state, "actor", "")
-        address = self._request.client.host if self._request.client else ""
-        write_down(self._store, actor, action, target, address=address, **details)
-
-
-async def get_auditor(request: Request, store: StoreDep) -> Auditor:
-    """What writes down who did what."""
-    return Auditor(request, store)
-
-
-AuditDep = Annotated[Auditor, Depends(get_auditor)]
+"""One among what submits; what takes long can't keep it."""
 
 Text = Annotated[str | None, Query(max_length=200, pattern=TEXT)]
 """A filter by text."""
 
+Tags = Annotated[
+    tuple[Annotated[str, Field(max_length=200, pattern=TEXT)], ...],
+    Query(max_length=MOST_TAGS, description="A tag that it has; several: all of them."),
+]
+
+Offset = Annotated[int, Query(ge=0, le=LARGEST, description="How many to pass over.")]
+"""Where a page of a list begins."""
+
 ExperimentId = Annotated[
-    str,
-    Path(
-        description="Id of an experiment: 12 hexadecimal digits.",
-        examples=["3f9c21d07a4e"],
-    ),
+    str, Path(description="Id of an experiment: 12 hexadecimal digits.", examples=["3f9c21d07a4e"])
 ]
 
 
-def get_experiment(experiment_id: ExperimentId, store: StoreDep, _: Viewer) -> Experiment:
+def get_experiment(experiment_id: ExperimentId, call: Viewer) -> Experiment:
     """The experiment in the path. Raises NotFoundError."""
-    return find_experiment(experiment_id, store)
+    return find_experiment(experiment_id, call.store)
 
 
 def find_experiment(experiment_id: str, store: Store) -> Experiment:
     """The experiment with exactly this id. Raises NotFoundError."""
     if re.fullmatch(EXPERIMENT_ID, experiment_id) is None:
         raise NotFoundError(
-            f"there is no experiment {shorten(experiment_id)}; an id is 12 hexadecimal digits, as "
-            "GET /experiments lists them."
+            "there is no experiment {id}; an id is 12 hexadecimal digits, as GET "
+            "/experiments lists them.",
+            id=shorten(experiment_id),
         )
     return store.get(experiment_id)
 
@@ -208,33 +192,36 @@ UsableReference = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Usable:
-    """An experiment whose adapter is to be used."""
+def get_usable(experiment_id: UsableReference, call: Viewer) -> tuple[Experiment, str | None]:
+    """The experiment in the path, or that of the version, and then the hash of its weights.
 
-    experiment: Experiment
-    weights_hash: str | None
-    """What the adapter must be, where a registered version was named."""
-
-
-def get_usable(experiment_id: UsableReference, store: StoreDep, _: Viewer) -> Usable:
-    """The experiment in the path, or that of the version. Raises NotFoundError."""
+    Raises NotFoundError.
+    """
+    registry = call.store.registry
     if re.fullmatch(EXPERIMENT_ID, experiment_id) is None:
-        name = experiment_id.partition("@")[0]
-        if "@" in experiment_id or store.registry.knows(name):
-            experiment, version = store.registry.find_for_use(experiment_id)
-            return Usable(experiment, None if version is None else version.weights_hash)
-    return Usable(find_experiment(experiment_id, store), None)
+        asked = Version.of(experiment_id)
+        if asked.which is not None or registry.knows(asked.name):
+            experiment, version = registry.find_for_use(experiment_id)
+            return experiment, None if version is None else version.weights_hash
+    return find_experiment(experiment_id, call.store), None
 
 
-def get_changeable(experiment_id: ExperimentId, store: StoreDep, identity: Member) -> Experiment:
+def get_changeable(experiment_id: ExperimentId, call: Member) -> Experiment:
     """The experiment in the path, where who asks may change it. Raises AccessError."""
-    experiment = find_experiment(experiment_id, store)
-    identity.require_change(experiment)
+    experiment = find_experiment(experiment_id, call.store)
+    call.identity.require_change(experiment)
     return experiment
 
 
 ExperimentDep = Annotated[Experiment, Depends(get_experiment)]
-UsableDep = Annotated[Usable, Depends(get_usable)]
+
+
+def get_folder(experiment: ExperimentDep, service: ServiceDep) -> ExperimentFolder:
+    """The folder of the experiment in the path."""
+    return service.folder_of(experiment)
+
+
+FolderDep = Annotated[ExperimentFolder, Depends(get_folder)]
+UsableDep = Annotated[tuple[Experiment, str | None], Depends(get_usable)]
 ChangeableDep = Annotated[Experiment, Depends(get_changeable)]
 JsonObject = Annotated[dict[str, Any], Depends(read_json_object)]

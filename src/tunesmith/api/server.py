@@ -14,16 +14,21 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tunesmith.network.origin import CONNECTION
 from tunesmith.settings import Settings
 
 HEAD_SECONDS = 10.0
 """Seconds that a request's head may take to come."""
 
+IDLE_SECONDS = 75
+"""Seconds that a connection is kept for a client's next request.
+
+Longer than clients keep theirs (httpx 5 s, nginx 60 s): where both give up at the same moment, a
+request is sent into a connection that is being closed, and comes to nothing.
+"""
+
 HEAD_BYTES = 1 << 16
 """Most bytes of a request's head, its address and headers together."""
-
-CONNECTION = "connection"
-"""What is found out of a connection stands under this name in the state of each of its requests."""
 
 
 def configured(
@@ -36,6 +41,7 @@ def configured(
         port=port,
         http=_PromptHTTP,
         log_config=None,
+        timeout_keep_alive=IDLE_SECONDS,
         access_log=False,  # the application logs each request, without what is secret in it
         server_header=False,
         proxy_headers=bool(settings.proxies),
@@ -59,6 +65,7 @@ class _PromptHTTP(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._head = 0
         """Bytes that came since the message before was complete."""
+        self._in_head = False
         self._in_body = False
         self._messages = 0
         """Those that came whole."""
@@ -71,9 +78,15 @@ class _PromptHTTP(HttpToolsProtocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
+    def on_message_begin(self) -> None:
+        """The first byte of a head."""
+        super().on_message_begin()
+        self._in_head = True
+
     def on_headers_complete(self) -> None:
         """A head is whole; its body follows."""
         super().on_headers_complete()
+        self._in_head = False
         self._in_body = True
         self._head = 0
 
@@ -83,6 +96,12 @@ class _PromptHTTP(HttpToolsProtocol):
         self._in_body = False
         self._messages += 1
         self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        """Wait for the rest of the next head, where the client has begun it already."""
+        super().on_response_complete()
+        if self._in_head and self._is_answered():
+            self._wait()
 
     def data_received(self, data: bytes) -> None:
         """Look whether the head is whole."""

@@ -7,19 +7,22 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunesmith.api.auth import Authenticator
-from tunesmith.api.computing import Computing
-from tunesmith.api.prometheus import Measurements
-from tunesmith.api.reports import Reports
-from tunesmith.api.schemas.experiments import Broker
-from tunesmith.api.turns import MOST_LIGHT, MOST_SHORT, SHORT_PATIENCE, Turns
-from tunesmith.jobs.maintenance import Maintenance
+from tunesmith.api.access.auth import Authenticator
+from tunesmith.api.computing.processes import Computing
+from tunesmith.api.computing.reports import Reports
+from tunesmith.api.computing.turns import MOST_LIGHT, MOST_SHORT, SHORT_PATIENCE, Turns
+from tunesmith.api.http.prometheus import Measurements
+from tunesmith.files.copies import Copies
+from tunesmith.files.folder import ExperimentFolder
 from tunesmith.jobs.queue import Notifier
-from tunesmith.serving.companion import Companion
+from tunesmith.jobs.workers.maintenance import Maintenance
+from tunesmith.messages import say
+from tunesmith.models.hub_search import HubSearch
+from tunesmith.schemas.experiments import Broker
+from tunesmith.serving.answering_process import Companion
 from tunesmith.settings import Settings
-from tunesmith.tracking.artifacts import Artifacts
-from tunesmith.tracking.store import Store
-from tunesmith.training.hub_search import HubSearch
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
 
 STALE_UPLOAD = 24 * 3600.0
 """Seconds after which what an interrupted upload left is deleted."""
@@ -44,7 +47,7 @@ class Service:
     computing: Computing
     """Runs what reads whole datasets, beside this process."""
     reports: Reports
-    copies: Artifacts | None
+    copies: Copies | None
     """The object store in which other machines' experiments are."""
     companion: Companion
     """Answers for adapters, in a process of its own."""
@@ -57,7 +60,7 @@ class Service:
         Raises ServiceError when the API may not be started like this, StorageError when the store
         can't be used, UserError when the object store's address can't be one.
         """
-        copies = Artifacts(settings.artifacts) if settings.artifacts else None
+        copies = Copies.of(settings)
         store = Store(settings.store_url)
         try:
             authenticator = Authenticator(settings, store)
@@ -97,6 +100,10 @@ class Service:
         self.notifier.close()
         self.store.close()
 
+    def folder_of(self, experiment: Experiment) -> ExperimentFolder:
+        """The experiment's folder, wherever it lies."""
+        return ExperimentFolder.of(experiment, self.settings, self.copies)
+
     @property
     def uploads(self) -> Path:
         """Folder in which uploads lie until they are imported."""
@@ -111,11 +118,13 @@ class Service:
     def broker(self) -> Broker:
         """What is known of the broker."""
         if self.notifier.live:
-            return Broker(live=True, message="Workers are told of new work at once.")
+            return Broker(live=True, message=say("Workers hear of new work at once."))
         return Broker(
             live=False,
-            message="The broker can't be reached: experiments are kept and taken once workers look "
-            "into the store.",
+            message=say(
+                "The broker can't be reached: experiments are kept and taken once "
+                "workers look into the store."
+            ),
         )
 
 

@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from fastapi.sse import ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from tunesmith.api.folder import ExperimentFolder
-from tunesmith.api.schemas.experiments import LogPart, MetricPoint, TaskState, task_state
 from tunesmith.api.service import Service
+from tunesmith.api.task_state import task_state
 from tunesmith.errors import AccessError, NotFoundError, ServiceError, StorageError
-from tunesmith.tracking.entities import Experiment, Metric
+from tunesmith.files.folder import ExperimentFolder
+from tunesmith.schemas.experiments import LogPart, MetricPoint, TaskState
+from tunesmith.store.entities.experiments import Experiment, Metric
 
 log = logging.getLogger("tunesmith.api")
 
@@ -75,7 +76,7 @@ async def live_events(
     """`status`, `metrics` and `log` as they change, then `end`; or `end` at once when it is gone.
 
     Ends when the experiment has ended and all was sent. Breaks off, without `end`, when `identify`
-    refuses the client, or the store doesn't answer: who asks again is told why.
+    refuses the client, or the store doesn't answer: who asks again gets the reason.
     """
     at = _Position()
     if last_event_id and (found := _ID.fullmatch(last_event_id)):
@@ -119,13 +120,13 @@ def read_log(folder: ExperimentFolder, offset: int, limit: int, *, finished: boo
 def _look(experiment_id: str, service: Service, at: _Position) -> _Look:
     store = service.store
     experiment = store.get(experiment_id)
-    position = store.jobs.positions([experiment_id]).get(experiment_id)
+    position = store.queue.positions([experiment_id]).get(experiment_id)
     points: dict[str, list[Metric]] = {}
     for name in store.metric_names(experiment_id):
         # From the last step on, itself included: more of it may have come.
         points[name] = store.metrics_sampled(experiment_id, name, at.step - 1, POINTS)
-    folder = ExperimentFolder(experiment, service.copies, service.settings.results_dir)
-    part = read_log(folder, at.offset, LOG_PIECE, finished=experiment.status.is_finished)
+    folder, finished = service.folder_of(experiment), experiment.status.is_finished
+    part = read_log(folder, at.offset, LOG_PIECE, finished=finished)
     return _Look(experiment, task_state(experiment, position), points, part)
 
 

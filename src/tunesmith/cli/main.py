@@ -1,86 +1,57 @@
-"""The command `tunesmith`: its commands, and how errors end it.
-
-Commands are loaded when they are called (click's "lazily loading subcommands"), so that help and
-completion answer at once.
-"""
+"""The command `tunesmith`: its commands, and how errors end it."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Any
 
 import click
 
 from tunesmith import __version__
-from tunesmith.cli.output import echo, outlive_readers
+from tunesmith.cli.console.helptext import in_the_terminals_language, speak
+from tunesmith.cli.console.lazy import LazyCommand
+from tunesmith.cli.console.output import echo, gettext, localized, outlive_readers, word
 from tunesmith.errors import ConfigError, Interrupted, TunesmithError
 from tunesmith.loading import load
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "train": ("tunesmith.cli.train", "Train an experiment here and now."),
-    "submit": ("tunesmith.cli.submit", "Queue an experiment for the workers."),
-    "sweep": ("tunesmith.cli.sweep", "Search for the best setting, trial by trial."),
-    "sweeps": ("tunesmith.cli.sweeps", "List, show, resume and cancel sweeps."),
-    "config": ("tunesmith.cli.config", "Check, show and describe configurations."),
-    "data": ("tunesmith.cli.data", "Check, analyze, import, compare and export data."),
+    "train": ("training.train", "Train an experiment here and now."),
+    "submit": ("training.submit", "Queue an experiment for the workers."),
+    "sweep": ("training.sweep", "Search for the best setting, trial by trial."),
+    "sweeps": ("training.sweeps", "List, show, resume and cancel sweeps."),
+    "config": ("training.config", "Check, show and describe configurations."),
+    "data": ("data.data", "Check, analyze, import, compare and export data."),
     "experiments": (
-        "tunesmith.cli.experiments",
+        "experiments.experiments",
         "List, show, follow, cancel, resume, delete, export, import.",
     ),
-    "compare": ("tunesmith.cli.compare", "Compare experiments: which is better, or is it luck?"),
-    "analyze": ("tunesmith.cli.analyze", "Report over many experiments, in groups."),
-    "rerun": ("tunesmith.cli.rerun", "Make an experiment again: does it match?"),
+    "compare": ("experiments.compare", "Compare experiments: which is better, or is it luck?"),
+    "analyze": ("experiments.analyze", "Report over many experiments, in groups."),
+    "rerun": ("experiments.rerun", "Make an experiment again: does it match?"),
     "adapters": (
-        "tunesmith.cli.adapters",
+        "adapters.adapters",
         "Register adapters under names, promote versions, find them.",
     ),
-    "predict": ("tunesmith.cli.predict", "Ask the adapter of an experiment."),
-    "serve": ("tunesmith.cli.serve", "Keep adapters loaded, for chats as OpenAI's API has them."),
-    "export": (
-        "tunesmith.cli.export",
-        "Export an adapter: merged, ONNX, GGUF, the hub, an archive.",
-    ),
-    "queue": ("tunesmith.cli.queue", "Show what waits, and why; pause and continue a queue."),
-    "up": ("tunesmith.cli.up", "Start broker, API, worker and web page on this machine."),
-    "down": ("tunesmith.cli.up", "Stop what `tunesmith up` started."),
-    "worker": ("tunesmith.cli.worker", "Take experiments from the queue and train them here."),
-    "api": ("tunesmith.cli.api", "Serve the REST API."),
-    "ui": ("tunesmith.cli.ui", "Serve the web page."),
-    "tokens": ("tunesmith.cli.tokens", "Make, list and revoke access tokens of the API."),
-    "webhooks": ("tunesmith.cli.webhooks", "Test webhooks, and make their secret."),
-    "db": ("tunesmith.cli.db", "Upgrade, back up and restore the store."),
-    "gc": ("tunesmith.cli.gc", "Show what is left over and may go; delete it with --delete."),
-    "doctor": ("tunesmith.cli.doctor", "Check the installation, and say what to do."),
+    "predict": ("adapters.predict", "Ask the adapter of an experiment."),
+    "serve": ("adapters.serve", "Keep adapters loaded, for chats as OpenAI's API has them."),
+    "export": ("adapters.export", "Export an adapter: merged, ONNX, GGUF, the hub, an archive."),
+    "queue": ("service.queue", "Show what waits, and why; pause and continue a queue."),
+    "up": ("service.up", "Start broker, API, worker and web page on this machine."),
+    "down": ("service.up", "Stop what `tunesmith up` started."),
+    "worker": ("service.worker", "Take experiments from the queue and train them here."),
+    "api": ("service.servers", "Serve the REST API."),
+    "ui": ("service.servers", "Serve the web page."),
+    "tokens": ("service.tokens", "Make, list and revoke access tokens of the API."),
+    "webhooks": ("service.webhooks", "Test webhooks, and make their secret."),
+    "db": ("service.db", "Upgrade, back up and restore the store."),
+    "gc": ("service.gc", "Show what is left over and may go; delete it with --delete."),
+    "doctor": ("service.doctor", "Check the installation, and say what to do."),
 }
-"""Command → the module that defines it under the same name, and its line in the help."""
-
-
-class LazyCommand(click.Command):
-    """Stands for a command until it is called."""
-
-    def __init__(self, name: str) -> None:
-        self.module, summary = COMMANDS[name]
-        super().__init__(name, help=summary)
-
-    def load(self) -> click.Command:
-        """The command itself."""
-        command: click.Command = getattr(load(self.module), str(self.name))
-        return command
-
-    def make_context(
-        self,
-        info_name: str | None,
-        args: list[str],
-        parent: click.Context | None = None,
-        **extra: Any,
-    ) -> click.Context:
-        """Hand over to the command itself."""
-        return self.load().make_context(info_name, args, parent, **extra)
+"""Command → the module of `cli` that defines it under its name, and its line in the help."""
 
 
 @click.group(
-    commands={name: LazyCommand(name) for name in COMMANDS},
+    commands={name: LazyCommand(name, *found) for name, found in COMMANDS.items()},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="tunesmith")
@@ -99,7 +70,7 @@ def app() -> None:
 
 def _keep_files_private() -> None:
     """Let what this command writes be read as TUNESMITH_FILE_ACCESS says, and what it finds too."""
-    permissions, settings = load("tunesmith.tracking.permissions"), load("tunesmith.settings")
+    permissions, settings = load("tunesmith.files.permissions"), load("tunesmith.settings")
     try:
         read = settings.Settings.read()
     except ConfigError:  # the command itself says what is wrong
@@ -110,8 +81,9 @@ def _keep_files_private() -> None:
     for folder in (read.results_dir, read.cache_dir):
         if permissions.is_ours(folder) and permissions.close_to_strangers(folder, access):
             echo(
-                f"{folder} was readable by other accounts of this machine and isn't any more; "
-                "TUNESMITH_FILE_ACCESS=group or all shares it.",
+                "{folder} was readable by other accounts of this machine and isn't any "
+                "more; TUNESMITH_FILE_ACCESS=group or all shares it.",
+                folder=folder,
                 err=True,
             )
 
@@ -122,31 +94,37 @@ def main() -> None:
     # start. tqdm, which they all use, reads this when it is imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
     outlive_readers()
+    speak()
     try:
-        status = app.main(standalone_mode=False)
+        status = in_the_terminals_language(app).main(standalone_mode=False)
     except click.exceptions.Abort:
-        _end("stopped.", Interrupted.exit_code)
+        _end("", Interrupted.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except ImportError as error:
         if (error.name or "").partition(".")[0] == "tunesmith":
             raise
-        _end(f"{error}: a package is missing or broken. tunesmith doctor says which.", 1)
+        _end(
+            gettext(
+                "{error}: a package is missing or broken. tunesmith doctor says which.", error=error
+            ),
+            1,
+        )
     except TunesmithError as error:
         heading = ""
         if isinstance(error, ConfigError) and len(error.problems) > 1:
-            heading = f"{len(error.problems)} problems:\n"
-        _end(f"{heading}{error}", error.exit_code)
+            heading = gettext("{n} problems:", n=len(error.problems)) + "\n"
+        _end(heading + localized(str(error)), error.exit_code)
     except KeyboardInterrupt:
-        _end("stopped.", Interrupted.exit_code)
+        _end("", Interrupted.exit_code)
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _end(text: str, exit_code: int) -> None:
-    label = "stopped" if exit_code == Interrupted.exit_code else "error"
-    colour = "yellow" if label == "stopped" else "red"
-    body = text.removeprefix("stopped.").strip()
-    shown = click.style(label + (":" if body else ""), fg=colour, bold=True)
-    echo(f" {body}" if body else "", label=shown, err=True)
+def _end(body: str, exit_code: int) -> None:
+    body, colour, label = body.strip(), "red", gettext("error")
+    if exit_code == Interrupted.exit_code:
+        colour, label = "yellow", gettext("stopped")
+    colon = word(": ") if body else ""
+    echo(body, label=click.style(label + colon, fg=colour, bold=True), err=True)
     sys.exit(exit_code)

@@ -13,7 +13,6 @@ TooManyAttemptsError for patience.
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Self
 
 from tunesmith.client.adapters import Adapters
@@ -54,12 +53,7 @@ class Client(Following, Experiments, Sweeps, Adapters, Data, Service):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

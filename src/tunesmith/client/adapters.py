@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunesmith.api.schemas.adapters import (
+from tunesmith.client.connection import Connected, path_of
+from tunesmith.schemas.adapters import (
     AdapterPage,
     AdapterVersionState,
     AdapterWhole,
     StageChanged,
 )
-from tunesmith.client.connected import Connected, path_of
 
 
 class Adapters(Connected):
@@ -43,8 +43,8 @@ class Adapters(Connected):
     ) -> AdapterWhole:
         """A new name, with its first version where an experiment is named.
 
-        `fields`: description, language, tags, demands, comment. Raises ConfigError, StateError when
-        the name is taken, NotFoundError.
+        `fields`: description, language, tags, demands (the promotion rule), comment. Raises
+        ConfigError, StateError when the name is taken, NotFoundError.
         """
         asked = {"name": name, "experiment_id": experiment_id, **fields}
         return self._ask(AdapterWhole, "POST", "/adapters", json=asked)
@@ -58,19 +58,13 @@ class Adapters(Connected):
         return self._ask(AdapterVersionState, "POST", path, json=asked)
 
     def edit_adapter(self, name: str, **changes: Any) -> AdapterWhole:
-        """Change description, language, tags or demands; what is left out stays.
-
-        Raises ConfigError, NotFoundError.
-        """
+        """Change what is given: description, language, tags, demands. Raises ConfigError."""
         return self._ask(AdapterWhole, "PATCH", path_of("adapters", name), json=changes)
 
     def set_stage(
         self, name: str, number: int, stage: str, *, comment: str = "", force: bool = False
     ) -> StageChanged:
-        """Promote or archive a version.
-
-        Raises StateError with every demand that isn't met, NotFoundError.
-        """
+        """Promote or archive. Raises StateError with every unmet condition, NotFoundError."""
         asked: Mapping[str, Any] = {"stage": stage, "comment": comment, "force": force}
         path = path_of("adapters", name, "versions", number, "stage")
         return self._ask(StageChanged, "POST", path, json=asked)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tunesmith.api.schemas.data import (
+from tunesmith.client.connection import Connected, path_of
+from tunesmith.schemas.choices import Exporters, RuleDescriptions, Tasks
+from tunesmith.schemas.data import (
     BaseModels,
     CheckResult,
     Comparison,
@@ -24,7 +26,7 @@ from tunesmith.api.schemas.data import (
     Resolved,
     Validation,
 )
-from tunesmith.client.connected import Connected, path_of
+from tunesmith.schemas.row_tokens import RowsAsTokens
 
 
 class Data(Connected):
@@ -40,13 +42,13 @@ class Data(Connected):
     ) -> Imported:
         """Upload a table as a version of the dataset `name`.
 
-        `file` is a path, or a file opened in binary mode, whose `name` is told if it has one.
+        `file` is a path, or a file opened in binary mode, whose `name` is sent if it has one.
         `settings` are such as `task.text_column=review`. Raises DataError, ConfigError, OSError.
         """
         fields = {"name": name, "description": description, "set": list(settings)}
         with file.open("rb") if isinstance(file, Path) else nullcontext(file) as stream:
-            told = Path(str(getattr(file, "name", ""))).name or "upload"
-            files = {"file": (told, stream)}
+            sent_name = Path(str(getattr(file, "name", ""))).name or "upload"
+            files = {"file": (sent_name, stream)}
             return self._ask(Imported, "POST", "/datasets", data=fields, files=files, long=True)
 
     def inspect(self, file: BinaryIO, name: str) -> DataInspection:
@@ -87,6 +89,18 @@ class Data(Connected):
         """The JSON schema of a configuration."""
         return self._ask(dict[str, Any], "GET", "/configuration/schema")
 
+    def tasks(self) -> Tasks:
+        """What can be learned, with the words, metrics and usual columns of each task."""
+        return self._ask(Tasks, "GET", "/configuration/tasks")
+
+    def exporters(self) -> Exporters:
+        """The forms that `tunesmith export` can take an adapter along in."""
+        return self._ask(Exporters, "GET", "/configuration/exporters")
+
+    def rules(self) -> RuleDescriptions:
+        """The rules that rows are held against, with what may be done with those that break one."""
+        return self._ask(RuleDescriptions, "GET", "/configuration/rules")
+
     def models(self, search: str | None = None) -> BaseModels:
         """The base models that are at hand on the API's machine; with `search`, also those of the
         hub whose names contain it. Raises AccessError for a search by a viewer."""
@@ -103,6 +117,20 @@ class Data(Connected):
             "/configuration/check",
             json=dict(config),
             params={"findings": findings},
+            long=True,
+        )
+
+    def row_tokens(self, config: Mapping[str, Any], rows: Sequence[int]) -> RowsAsTokens:
+        """Rows of a configuration's data as its model sees them, by their numbers in the source.
+
+        Raises ConfigError, DataError, ModelError.
+        """
+        return self._ask(
+            RowsAsTokens,
+            "POST",
+            "/configuration/tokens",
+            json=dict(config),
+            params={"row": list(rows)},
             long=True,
         )
 

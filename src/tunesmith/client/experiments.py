@@ -7,8 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tunesmith.api.schemas.compare import ExperimentComparison
-from tunesmith.api.schemas.experiments import (
+from tunesmith.client.connection import Connected, path_of
+from tunesmith.schemas.compare import ExperimentComparison
+from tunesmith.schemas.experiments import (
     Deleted,
     ExperimentPage,
     ExperimentStats,
@@ -21,8 +22,7 @@ from tunesmith.api.schemas.experiments import (
     Submitted,
     TaskState,
 )
-from tunesmith.api.schemas.predict import Predictions
-from tunesmith.client.connected import Connected, path_of
+from tunesmith.schemas.predict import Predictions
 
 
 class Experiments(Connected):
@@ -47,10 +47,7 @@ class Experiments(Connected):
         limit: int = 50,
         offset: int = 0,
     ) -> ExperimentPage:
-        """The experiments that pass all filters, the newest first; they have each `tag`.
-
-        Raises ConfigError.
-        """
+        """The experiments that pass all filters and have each `tag`. Raises ConfigError."""
         given = {key: value for key, value in locals().items() if key != "self"}
         given["tag"] = [tag] if isinstance(tag, str) else list(tag)
         for key in ("start_date", "end_date"):
@@ -82,10 +79,7 @@ class Experiments(Connected):
         note: str | None = None,
         tags: Sequence[str] | None = None,
     ) -> ExperimentSummary:
-        """Change its name, its note, or all its tags, whatever its status; what is None stays.
-
-        Raises NotFoundError, ConfigError with every problem.
-        """
+        """Change name, note, or all tags; None stays. Raises NotFoundError, ConfigError."""
         given = {"name": name, "note": note, "tags": None if tags is None else list(tags)}
         asked = {key: value for key, value in given.items() if value is not None}
         path = path_of("experiments", experiment_id)
@@ -117,10 +111,7 @@ class Experiments(Connected):
         return self._ask(Submitted, "PUT", path, json={"priority": priority})
 
     def delete(self, experiment_id: str, *, confirm: str) -> Deleted:
-        """Delete an ended one and its files; `confirm` is its name.
-
-        Raises NotFoundError, StateError while it lives, ConfigError for another name.
-        """
+        """Delete an ended one; `confirm` is its name. Raises NotFoundError, StateError."""
         path = path_of("experiments", experiment_id)
         return self._ask(Deleted, "DELETE", path, params={"confirm": confirm})
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.api.schemas.experiments import Submitted, TaskState, TaskStatus
-from tunesmith.client.connected import Connected, path_of
+from tunesmith.client.connection import Connected, path_of
 from tunesmith.errors import ServiceError, StorageError, TunesmithError
+from tunesmith.schemas.experiments import Submitted, TaskState, TaskStatus
 
 RECONNECTS = 5
 """Times in a row that a live stream which broke off is taken up again."""
@@ -44,10 +44,7 @@ class Following(Connected):
     def wait(
         self, task_id: str, *, interval: float = 2.0, timeout: float | None = None
     ) -> TaskState:
-        """Wait until an experiment has ended, however it ended; times in seconds.
-
-        Raises NotFoundError, and TimeoutError when it takes longer than `timeout`.
-        """
+        """Wait, in seconds, until an experiment has ended. Raises NotFoundError, TimeoutError."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             state = self.task(task_id)
@@ -64,7 +61,7 @@ class Following(Connected):
         """
         path, last_id, failures = path_of("experiments", experiment_id, "events"), "", 0
         while True:
-            failure: TunesmithError = ServiceError(f"{self.url} sends no events.")
+            failure: TunesmithError = ServiceError("{url} sends no events.", url=self.url)
             begun = time.monotonic()
             try:
                 for event, data in self._connection.events(path, last_id):

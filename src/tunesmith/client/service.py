@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunesmith.api.schemas.service import (
+from tunesmith.client.connection import Connected, path_of
+from tunesmith.schemas.service import (
     AuditPage,
     CreatedToken,
     Queue,
@@ -15,7 +16,6 @@ from tunesmith.api.schemas.service import (
     Whoami,
     Workers,
 )
-from tunesmith.client.connected import Connected, path_of
 
 
 class Service(Connected):

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.api.schemas.sweeps import SweepPage, SweepState, SweepWhole
-from tunesmith.client.connected import Connected, path_of
+from tunesmith.client.connection import Connected, path_of
+from tunesmith.schemas.sweeps import SweepPage, SweepState, SweepWhole
 
 
 class Sweeps(Connected):
     """Searches for the best setting."""
 
     def begin_sweep(self, asked: Mapping[str, Any]) -> SweepState:
-        """Begin a sweep, as its file says it, with the base configuration inside.
-
-        Raises ConfigError with every problem.
-        """
+        """Begin a sweep, as its file says it, base configuration inside. Raises ConfigError."""
         return self._ask(SweepState, "POST", "/sweeps", json=dict(asked))
 
     def sweeps(self, *, limit: int = 20, offset: int = 0) -> SweepPage:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from tunesmith.config.section import Section
+from tunesmith.messages import say
 
 
 class Parameter(Section):
@@ -22,18 +23,20 @@ class Parameter(Section):
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         if (self.choices is None) == (self.low is None or self.high is None):
-            raise ValueError("needs either choices, or low and high")
+            raise ValueError(say("needs either choices, or low and high"))
         if self.choices is not None and (self.low, self.high, self.step, self.log) != (
             None, None, None, False,
         ):  # fmt: skip
-            raise ValueError("has choices, which stand for themselves: no low, high, log, step")
+            raise ValueError(
+                say("has choices, which stand for themselves: no low, high, log, step")
+            )
         if self.low is not None and self.high is not None:
             if self.low >= self.high:
-                raise ValueError("needs a low below its high")
+                raise ValueError(say("needs a low below its high"))
             if self.log and self.low <= 0:
-                raise ValueError("needs a low above 0 with log")
+                raise ValueError(say("needs a low above 0 with log"))
             if self.log and self.step is not None:
-                raise ValueError("takes log or step, not both")
+                raise ValueError(say("takes log or step, not both"))
         return self
 
     @property

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from re import _constants, _parser  # type: ignore[attr-defined]  # the parser that `re` uses
 from typing import Any
 
+from tunesmith.messages import say
+
 LONGEST = 500
 """Characters of a pattern, at most."""
 
@@ -46,16 +48,25 @@ def check_patterns(patterns: Iterable[str]) -> None:
     parts = 0
     for pattern in patterns:
         if len(pattern) > LONGEST:
-            raise ValueError(f"a pattern has at most {LONGEST} characters")
+            raise ValueError(say("a pattern has at most {n} characters", n=LONGEST))
         if are_names(pattern):
             continue
         try:
             parts += _parts(_parser.parse(pattern), pattern)
         except (re.error, RecursionError, OverflowError) as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+            raise ValueError(
+                say(
+                    "{pattern} is no regular expression: {error}",
+                    pattern=repr(pattern),
+                    error=error,
+                )
+            ) from None
         if parts > MOST_PARTS:
             raise ValueError(
-                f"patterns have at most {MOST_PARTS:,} parts, with their repetitions written out"
+                say(
+                    "patterns have at most {n:,} parts, with their repetitions written out",
+                    n=MOST_PARTS,
+                )
             )
         matching(pattern, [])
 
@@ -70,7 +81,9 @@ def matching(pattern: str, names: Sequence[str]) -> list[str]:
         found = texts.str.contains(f"^(?:{pattern})$").to_list()
     except pl.exceptions.ComputeError as error:
         said = str(error).partition("\n\nThis error")[0].rpartition("error: ")[2]
-        raise ValueError(f"{pattern!r} is no regular expression: {said}") from None
+        raise ValueError(
+            say("{pattern} is no regular expression: {error}", pattern=repr(pattern), error=said)
+        ) from None
     return [name for name, matches in zip(names, found, strict=False) if matches]
 
 
@@ -80,8 +93,11 @@ def _parts(parsed: Any, pattern: str) -> int:
     for operator, argument in parsed:
         if operator in _NOT_LINEAR:
             raise ValueError(
-                f"{pattern!r} looks ahead or behind, refers back to what it matched before, or has "
-                "atomic or possessive parts"
+                say(
+                    "{pattern} looks ahead or behind, refers back to what it matched before, "
+                    "or has atomic or possessive parts",
+                    pattern=repr(pattern),
+                )
             )
         if operator in _REPEATS:
             least, most, inner = argument

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from tunesmith.errors import NotFoundError, nearest
+from tunesmith.messages import say
 
 _PACKAGE = Path(__file__).parents[1]
 FOLDERS = (_PACKAGE / "presets", _PACKAGE.parents[1] / "config")
@@ -44,8 +45,12 @@ def preset(name: str) -> Preset:
     if name not in presets():
         hint = nearest(name, presets())
         raise NotFoundError(
-            f"There is no preset {name!r}; there are {', '.join(presets()) or 'none'}."
-            + (f" Did you mean {hint}?" if hint else "")
+            say(
+                "There is no preset {name}; there are {names}.",
+                name=repr(name),
+                names=", ".join(presets()) or say("none"),
+            )
+            + (say(" Did you mean {hint}?", hint=hint) if hint else "")
         )
     return presets()[name]
 

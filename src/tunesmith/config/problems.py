@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,8 @@ from pydantic_core import ErrorDetails
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import MOST_PROBLEMS, Problem, more_problems, nearest
+from tunesmith.messages import N_, joined, marked, say
+from tunesmith.messages.foreign import of_pydantic
 from tunesmith.tasks import TASKS, default_task
 
 FAMILIAR: dict[str, str] = {
@@ -32,14 +34,10 @@ FAMILIAR: dict[str, str] = {
 """Names people bring from elsewhere → our fields."""
 
 
-def known_fields(task: str | None = None) -> Sequence[str]:
+@lru_cache(100)
+def known_fields(task: str = "") -> Sequence[str]:
     """Every dotted field path of a configuration with this task, by default with any of them."""
-    return _fields_of(task if task in TASKS else None)
-
-
-@cache
-def _fields_of(task: str | None) -> Sequence[str]:
-    tasks = TASKS.values() if task is None else [TASKS[task]]
+    tasks = [TASKS[task]] if task in TASKS else TASKS.values()
     options = {field: None for known in tasks for field in known.Options.model_fields}
     return (*_paths(ExperimentConfig, ""), *(f"task.{field}" for field in options))
 
@@ -71,7 +69,8 @@ def size_problems(values: Any) -> list[Problem]:
             count += len(part)
             open_parts += [each for each in inner if isinstance(each, Mapping | list | tuple)]
         if count > MOST_VALUES:
-            return [Problem("", "holds too many values", accepted=f"at most {MOST_VALUES:,}")]
+            most = say("at most {n:,}", n=MOST_VALUES)
+            return [Problem("", say("holds too many values"), accepted=most)]
     return []
 
 
@@ -122,26 +121,29 @@ def _problem(field: str, errors: Sequence[ErrorDetails], values: Mapping[str, An
         return _unknown_field(field, task)
     if kind.startswith("union_tag"):
         name = value.get("name") if isinstance(value, dict) else value
-        return Problem("task", "unknown task", name, ", ".join(TASKS), nearest(str(name), TASKS))
+        return Problem(
+            "task", say("unknown task"), name, ", ".join(TASKS), nearest(str(name), TASKS)
+        )
     section = _section(owner) if owner else None
     if section or field == "task":
         fields = _example(section) if section else ", ".join(TASKS)
         if kind == "missing":
-            return Problem(field, "required, and not given", accepted=fields)
-        return Problem(field, "is a section of fields", value, fields)
+            return Problem(field, say("required, and not given"), accepted=fields)
+        return Problem(field, say("is a section of fields"), value, fields)
     if kind == "missing":
-        return Problem(field, "required, and not given", accepted=_description(owner))
+        return Problem(field, say("required, and not given"), accepted=_description(owner))
     schema = _schema(owner)
-    given, accepted = _given(field, values), in_words(schema) or _description(owner)
-    suggestion = nearest(str(given), _choices(schema))
-    message = errors[0]["msg"][:1].lower() + errors[0]["msg"][1:]
-    message = message.removeprefix("value error, ").replace("input should", "must")
+    given, accepted = value_at(values, field), in_words(schema) or _description(owner)
+    branches = [schema, *schema.get("anyOf", [])]
+    choices = [choice for branch in branches for choice in _enumerated(branch)]
+    suggestion = nearest(str(given), choices)
+    message = of_pydantic(errors[0])
     if kind == "literal_error":
-        message = "unknown value"
+        message = say("unknown value")
     elif kind == "string_type" and len(errors) == 1:
-        message = "must be text; quotes make text of a number or a date"
+        message = say("must be text; quotes make text of a number or a date")
     elif len(errors) > 1 or kind == "string_pattern_mismatch":
-        message = "not a valid value"
+        message = say("not a valid value")
     return Problem(field, message, given, accepted, suggestion)
 
 
@@ -150,8 +152,9 @@ def _unknown_field(field: str, task: str) -> Problem:
     if section == "task" and task in TASKS:
         others = [other for other in TASKS if name in TASKS[other].Options.model_fields]
         if others:
-            return Problem(field, f"is an option of task {', '.join(others)}, not of {task}")
-    return Problem(field, "unknown field", suggestion=_nearest_field(field, task))
+            message = say("is an option of task {task}, not of {this}", task=others, this=task)
+            return Problem(field, message)
+    return Problem(field, say("unknown field"), suggestion=_nearest_field(field, task))
 
 
 def _task_name(values: Mapping[str, Any]) -> str:
@@ -162,14 +165,11 @@ def _task_name(values: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) else default_task(kind)
 
 
-def _given(field: str, values: Mapping[str, Any]) -> Any:
-    """What stands at `field` in the values as given."""
-    here: Any = values
-    for name in field.split("."):
-        if not isinstance(here, Mapping) or name not in here:
-            return None
-        here = here[name]
-    return here
+def value_at(values: Any, path: str) -> Any:
+    """What stands at the dotted `path`; None where nothing does."""
+    for name in path.split("."):
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values
 
 
 Owner = tuple[type[BaseModel], str]
@@ -205,45 +205,32 @@ def _example(section: type[BaseModel]) -> str:
 
 def _description(owner: Owner | None) -> str | None:
     text = owner[0].model_fields[owner[1]].description if owner else None
-    return text.rstrip(".") if text else None
-
-
-def _schema(owner: Owner | None) -> Mapping[str, Any]:
-    """The JSON schema of the field."""
-    if owner is None:
-        return {}
-    return _properties(owner[0])[owner[1]]  # type: ignore[no-any-return]
+    return marked(text.rstrip(".")) if text else None
 
 
 @cache
-def _properties(model: type[BaseModel]) -> Mapping[str, Any]:
-    """The JSON schemas of a section's fields."""
-    properties: Mapping[str, Any] = model.model_json_schema()["properties"]
-    return properties
-
-
-def _choices(schema: Mapping[str, Any]) -> list[str]:
-    """The texts that a field takes, where they are few."""
-    branches = [schema, *schema.get("anyOf", [])]
-    return [choice for branch in branches for choice in _enumerated(branch)]
+def _schema(owner: Owner | None) -> Mapping[str, Any]:
+    """The JSON schema of the field."""
+    return owner[0].model_json_schema()["properties"][owner[1]] if owner else {}
 
 
 def _enumerated(schema: Mapping[str, Any]) -> list[str]:
+    """The texts that a field takes, where they are few."""
     return [schema["const"]] if "const" in schema else list(schema.get("enum", []))
 
 
 _KINDS = {
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "string": "text",
-    "null": "null",
+    "integer": say("a whole number"),
+    "number": say("a number"),
+    "boolean": say("true or false"),
+    "string": say("text"),
+    "null": say("null"),
 }
 _BOUNDS = {
-    "minimum": "at least",
-    "exclusiveMinimum": "above",
-    "maximum": "at most",
-    "exclusiveMaximum": "below",
+    "minimum": N_("at least {n}"),
+    "exclusiveMinimum": N_("above {n}"),
+    "maximum": N_("at most {n}"),
+    "exclusiveMaximum": N_("below {n}"),
 }
 
 
@@ -254,20 +241,23 @@ def in_words(schema: Mapping[str, Any]) -> str | None:
     """
     if "anyOf" in schema:
         branches = [in_words(branch) for branch in schema["anyOf"]]
-        return None if None in branches else ", or ".join(str(branch) for branch in branches)
+        return None if None in branches else joined((str(branch) for branch in branches), ", or ")
     if listed := _enumerated(schema):
-        return ", ".join(listed)
+        return joined(listed, ", ")
     if "pattern" in schema:
         return None
     kind = schema.get("type")
     if kind == "array":
-        return f"a list of {in_words(schema['items'])}"
+        return say("a list of {what}", what=in_words(schema["items"]))
     if kind == "object":
-        return f"name: value pairs, each value {in_words(schema['additionalProperties'])}"
+        inner = in_words(schema["additionalProperties"])
+        return say("name: value pairs, each value {what}", what=inner)
     if kind not in _KINDS:
         return None
-    bounds = [f"{words} {schema[key]:g}" for key, words in _BOUNDS.items() if key in schema]
-    return f"{_KINDS[kind]}, {' and '.join(bounds)}" if bounds else _KINDS[kind]
+    bounds = [
+        say(template, n=f"{schema[key]:g}") for key, [template] in _BOUNDS.items() if key in schema
+    ]
+    return joined([_KINDS[kind], joined(bounds, " and ")], ", ") if bounds else _KINDS[kind]
 
 
 def _nearest_field(field: str, task: str) -> str | None:

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tunesmith.config.patterns import are_names, check_patterns
 from tunesmith.config.rules import ValidationRules
 from tunesmith.config.section import Section
+from tunesmith.messages import say
+from tunesmith.names import LONGEST_FOLDER, SIMPLE_NAME, canonical, has_unseen
 from tunesmith.tasks import TASKS, default_task
-from tunesmith.tasks.base import MOST_ITEMS, TaskOptions
+from tunesmith.tasks.options import MOST_ITEMS, TaskOptions
 
 if TYPE_CHECKING:
     TaskSection = TaskOptions
@@ -33,17 +42,29 @@ LONGEST_NAME = 1000
 MOST_LAYERS = 1000
 """Layers that a configuration may name in one field."""
 
-LONGEST_FOLDER = 200
-"""Bytes of an experiment's name in UTF-8, at most: with its time it must fit a disk's 255."""
-
 
 def _fits_a_folder(value: str) -> str:
     if (size := len(value.encode())) > LONGEST_FOLDER:
-        raise ValueError(f"must have at most {LONGEST_FOLDER} bytes in UTF-8, and has {size}")
+        raise ValueError(
+            say(
+                "must have at most {most} bytes in UTF-8, and has {size}",
+                most=LONGEST_FOLDER,
+                size=size,
+            )
+        )
+    if has_unseen(value):
+        raise ValueError(say("has characters that nobody sees"))
     return value
 
 
-ExperimentName = Annotated[str, Field(pattern=r"^\w[\w.-]{0,99}$"), AfterValidator(_fits_a_folder)]
+def composed(value: Any) -> Any:
+    """A name in the one spelling that names have; what is no text stays as it is."""
+    return canonical(value) if isinstance(value, str) else value
+
+
+ExperimentName = Annotated[
+    str, BeforeValidator(composed), Field(pattern=SIMPLE_NAME), AfterValidator(_fits_a_folder)
+]
 """A name that an experiment, and its folder, can have."""
 
 
@@ -111,11 +132,11 @@ class LoraConfig(Section):
         """Refuse patterns that take long to match; in lists of layers there are names alone."""
         names = [value] if isinstance(value, str) else value or ()
         if len(names) > MOST_LAYERS:
-            raise ValueError(f"must have at most {MOST_LAYERS:,} layers")
+            raise ValueError(say("must have at most {most:,} layers", most=MOST_LAYERS))
         if info.field_name == "modules_to_save":  # PEFT takes them for patterns
             for name in names:
                 if not are_names(name):
-                    raise ValueError(f"{name!r} is no name of a module")
+                    raise ValueError(say("{name} is no name of a module", name=repr(name)))
         elif isinstance(value, str | dict):
             check_patterns(names)
         return value
@@ -131,6 +152,29 @@ class DataConfig(Section):
     )
     dataset_config: str | None = Field(None, description="Configuration of a hub dataset.")
     revision: str | None = Field(None, description="Branch, tag or commit of a hub dataset.")
+    format: str | None = Field(
+        None, description="Format of a file, such as csv or jsonl; null: found out by its content."
+    )
+    encoding: str | None = Field(
+        None, description="Encoding of a text file, such as cp950 or cp1252; null: found out."
+    )
+    delimiter: str | None = Field(
+        None,
+        min_length=1,
+        max_length=16,
+        description="What stands between values of a CSV, such as ; or tab; null: found out.",
+    )
+    header: bool | None = Field(
+        None,
+        description="Whether a CSV's first line names its columns; null: it must look so.",
+    )
+    sheet: str | None = Field(
+        None, description="Sheet of a workbook, or table of a database; null: the only or first."
+    )
+    layout: str | None = Field(
+        None,
+        description="How rows say what is learned, such as alpaca; null: found out; none: as is.",
+    )
     train_split: str | None = Field(None, description="Split to train on; null means train.")
     eval_split: str | None = Field(
         None,
@@ -150,6 +194,11 @@ class DataConfig(Section):
     )
     split_seed: int = Field(
         42, ge=0, description="Seed of the split; keep it, so that experiments stay comparable."
+    )
+    group_column: str | None = Field(
+        None,
+        description="Column such as author, document or conversation: rows with the same value "
+        "stay on one side.",
     )
     max_length: int = Field(
         128, ge=4, le=2**24, description="Longest text the model sees, in tokens."
@@ -257,7 +306,7 @@ class TrainingConfig(Section):
         0, ge=0, le=64, description="Processes that prepare batches."
     )
     report_to: list[Literal["mlflow", "tensorboard", "trackio", "wandb"]] = Field(
-        default_factory=list, description="Trackers that are told of it, too; [] is none."
+        default_factory=list, description="Trackers that get the metrics, too; [] is none."
     )
     processes: int = Field(
         1, ge=1, le=64, description="Processes that train together; each takes a batch per step."
@@ -304,18 +353,22 @@ class ExperimentConfig(Section):
         """Let `task: sft` stand for `task: {name: sft}`, and PEFT's task type for no task."""
         if not isinstance(values, dict):
             return values
-        task = values.get("task")
+        task, lora = values.get("task"), values.get("lora")
         if isinstance(task, str):
-            return {**values, "task": {"name": task}}
-        lora = values.get("lora")
-        implied = default_task(lora.get("task_type") if isinstance(lora, dict) else None)
-        if task is None:
-            return {**values, "task": {"name": implied}}
-        if isinstance(task, dict) and "name" not in task:
-            return {**values, "task": {"name": implied, **task}}
-        return values
+            task = {"name": task}
+        elif isinstance(task, dict | None):
+            implied = default_task(lora.get("task_type") if isinstance(lora, dict) else None)
+            task = {"name": implied, **(task or {})}
+        return {**values, "task": task}
 
     @property
     def task_name(self) -> str:
         """The task's name, as in `task: text-classification`."""
         return str(self.task.name)  # type: ignore[attr-defined]  # each task's Options has it
+
+    @property
+    def eval_batch_size(self) -> int:
+        """Rows in one batch where nothing is learned from them, memory allowing."""
+        training = self.training
+        scale = TASKS[self.task_name].eval_batch_scale
+        return training.per_device_eval_batch_size or training.per_device_train_batch_size * scale

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import ValidationInfo, field_validator
 
-from tunesmith.tasks.base import Fields
+from tunesmith.messages import say
+from tunesmith.tasks.options import Fields
 
 
 class Section(Fields):
@@ -19,5 +20,5 @@ class Section(Fields):
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (
             int, float, int | None, float | None
         ):  # fmt: skip
-            raise ValueError("must be a number")
+            raise ValueError(say("must be a number"))
         return value

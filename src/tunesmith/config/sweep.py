@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,13 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from tunesmith.config.parameter import Parameter
-from tunesmith.config.problems import field_schema, in_words, nearest_field, size_problems
+from tunesmith.config.problems import (
+    field_schema,
+    in_words,
+    nearest_field,
+    size_problems,
+    value_at,
+)
 from tunesmith.config.schema import ExperimentConfig, ExperimentName
 from tunesmith.config.section import Section
 from tunesmith.config.yaml import Draft, read_draft, read_mapping
@@ -26,6 +32,8 @@ from tunesmith.errors import (
     more_problems,
     nearest,
 )
+from tunesmith.messages import marked, say
+from tunesmith.messages.foreign import of_pydantic
 from tunesmith.tasks import TASKS
 
 MOST_TRIALS = 1000
@@ -123,16 +131,6 @@ class SweepConfig(Section):
         return read_draft(dict(self.base) if isinstance(self.base, dict) else {}, fields=fields)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What a sweep was read from."""
-
-    values: Mapping[str, Any]
-    folder: Path | None
-    """Where a base file is looked for; None over the network, where there is none."""
-    places: Mapping[str, str]
-
-
 def read_sweep(source: Path | Mapping[str, Any]) -> SweepConfig:
     """Read a sweep from a YAML file or a mapping; its base configuration is read with it.
 
@@ -140,14 +138,12 @@ def read_sweep(source: Path | Mapping[str, Any]) -> SweepConfig:
     """
     places: dict[str, str] = {}
     problems: list[Problem] = []
-    if isinstance(source, Path):
-        found = _Source(read_mapping(source, places, problems), source.parent, places)
-    else:
-        found = _Source(dict(source), None, places)
-    if too_large := size_problems(found.values):
+    folder = source.parent if isinstance(source, Path) else None
+    values = read_mapping(source, places, problems) if isinstance(source, Path) else source
+    if too_large := size_problems(values):
         raise ConfigError(too_large).located(places)
-    sweep = _own_fields(found.values, problems)
-    draft = None if sweep is None else _base(sweep, found, problems)
+    sweep = _own_fields(values, problems)
+    draft = None if sweep is None else _base(sweep, folder, problems)
     if sweep is not None and draft is not None and draft.partial is not None:
         problems += first_problems([*_parameter_problems(sweep, draft.partial)])
         if not problems:
@@ -184,24 +180,18 @@ def _own_fields(values: Mapping[str, Any], problems: list[Problem]) -> SweepConf
         return None
 
 
-def value_at(values: Any, path: str) -> Any:
-    """What stands at the dotted `path`; None where nothing does."""
-    for name in path.split("."):
-        values = values.get(name) if isinstance(values, Mapping) else None
-    return values
+def _base(sweep: SweepConfig, folder: Path | None, problems: list[Problem]) -> Draft | None:
+    """The base configuration with what is set for all; its problems are added to `problems`.
 
-
-def _base(sweep: SweepConfig, source: _Source, problems: list[Problem]) -> Draft | None:
-    """The base configuration with what is set for all; its problems are added to `problems`."""
-    base: Path | Mapping[str, Any]
-    if isinstance(sweep.base, str):
-        if source.folder is None:
-            message = "must be the fields of a configuration; files are read from disk only"
-            problems.append(Problem("base", message, sweep.base))
+    A base file lies in `folder`; None over the network, where there is none.
+    """
+    base: Any = sweep.base
+    if isinstance(base, str):
+        if folder is None:
+            message = say("must be the fields of a configuration; files are read from disk only")
+            problems.append(Problem("base", message, base))
             return None
-        base = source.folder / sweep.base
-    else:
-        base = sweep.base
+        base = folder / base
     try:
         draft = read_draft(base, fields=sweep.set)
     except ConfigError as error:
@@ -209,9 +199,10 @@ def _base(sweep: SweepConfig, source: _Source, problems: list[Problem]) -> Draft
         return None
     for wrong in draft.problems:
         if wrong.field in sweep.set:
-            problems.append(replace(_moved(wrong, f"set.{wrong.field}"), place=None))
+            problems.append(replace(wrong, field=f"set.{wrong.field}", place=None))
         else:
-            problems.append(wrong if wrong.place else _moved(wrong, f"base.{wrong.field}"))
+            moved = replace(wrong, field=f"base.{wrong.field}")
+            problems.append(wrong if wrong.place else moved)
     return draft
 
 
@@ -219,7 +210,8 @@ def _parameter_problems(sweep: SweepConfig, base: ExperimentConfig) -> Iterator[
     """Parameters that are no fields, and values that their fields don't take."""
     tried = sum(len(parameter.choices or ()) for parameter in sweep.parameters.values())
     if tried > MOST_TRIALS:
-        yield Problem("parameters", f"has {tried:,} choices", accepted=f"at most {MOST_TRIALS:,}")
+        most = say("at most {n:,}", n=MOST_TRIALS)
+        yield Problem("parameters", say("has {n:,} choices", n=tried), accepted=most)
         return
     values = base.model_dump(mode="json")
     for path, parameter in sweep.parameters.items():
@@ -227,10 +219,10 @@ def _parameter_problems(sweep: SweepConfig, base: ExperimentConfig) -> Iterator[
         if field_schema(path, base.task_name) is None or path == "experiment_name":
             near = nearest_field(path, base.task_name)
             suggestion = near if near != path else None
-            yield Problem(field, "is no field that can be varied", suggestion=suggestion)
+            yield Problem(field, say("is no field that can be varied"), suggestion=suggestion)
             continue
         if sweep.seeds > 1 and path == "training.seed":
-            yield Problem(field, "is varied by seeds already: choose one of the two")
+            yield Problem(field, say("is varied by seeds already: choose one of the two"))
         ends = {"low": parameter.low, "high": parameter.high}
         given = [("choices", value) for value in parameter.choices or ()]
         given += [(name, end) for name, end in ends.items() if end is not None]
@@ -238,13 +230,16 @@ def _parameter_problems(sweep: SweepConfig, base: ExperimentConfig) -> Iterator[
             fitting = as_field(value, path, base.task_name)
             for wrong in read_draft(values, fields={path: fitting}).problems:
                 if wrong.field == path:
-                    yield _moved(wrong, f"{field}.{name}")
+                    yield replace(wrong, field=f"{field}.{name}")
         yield from _range_problems(sweep, path, parameter, base.task_name)
     counts = [parameter.count for parameter in sweep.parameters.values()]
     size = math.prod(counts)
     if sweep.sampler == "grid" and size > MOST_TRIALS and all(map(math.isfinite, counts)):
-        most = f"at most {MOST_TRIALS:,} settings; random and tpe try some of more"
-        yield Problem("sampler", f"this grid has {size:,.0f} settings", "grid", most)
+        most = say(
+            "at most {most_trials:,} settings; random and tpe try some of more",
+            most_trials=MOST_TRIALS,
+        )
+        yield Problem("sampler", say("this grid has {n:,.0f} settings", n=size), "grid", most)
 
 
 def _range_problems(
@@ -253,11 +248,13 @@ def _range_problems(
     """What is wrong with a range for this field."""
     field = f"parameters.{path}"
     if parameter.choices is None and not _kinds(path, task) & {"integer", "number"}:
-        yield Problem(field, "is no number: it has no range", accepted="choices")
+        yield Problem(field, say("is no number: it has no range"), accepted="choices")
     if parameter.step is not None and is_whole(path, task) and parameter.step % 1:
-        yield Problem(f"{field}.step", "must be a whole number", parameter.step)
+        yield Problem(f"{field}.step", say("must be a whole number"), parameter.step)
     if sweep.sampler == "grid" and math.isinf(parameter.count):
-        yield Problem(field, "has no end of values for a grid", accepted="choices, or a step")
+        yield Problem(
+            field, say("has no end of values for a grid"), accepted=say("choices, or a step")
+        )
 
 
 def as_field(value: Any, path: str, task: str) -> Any:
@@ -283,7 +280,7 @@ def _completed(sweep: SweepConfig, base: ExperimentConfig) -> SweepConfig:
     """The sweep with its base inside, and the metric and direction that it left open."""
     task = TASKS[base.task_name]
     asked = sweep.metric or base.training.metric_for_best_model
-    live = sweep.pruner == "none" or task.main_metric in task.quick_metrics
+    live = sweep.pruner == "none" or task.main_metric in task.quick_metrics()
     metric = (asked or (task.main_metric if live else task.best_metric)).removeprefix("eval_")
     falls = task.prefers_lower(metric)
     if sweep.metric is None and asked and base.training.greater_is_better is not None:
@@ -302,28 +299,27 @@ def _choice_problems(sweep: SweepConfig) -> Iterator[Problem]:
     """A metric that nothing gives, and pruning without anything to prune by."""
     base, training = sweep.experiment, sweep.experiment.training
     task = TASKS[base.task_name]
-    known = (
-        task.quick_metrics if sweep.pruner != "none" else (*task.quick_metrics, task.main_metric)
-    )
+    known = task.quick_metrics()
+    known += () if sweep.pruner != "none" else (task.main_metric,)
     if sweep.metric not in known:
         accepted = ", ".join(dict.fromkeys(known))
-        message = "evaluation gives no such metric"
+        message = say("evaluation gives no such metric")
         if sweep.pruner != "none":
-            message = "evaluation during training gives no such metric"
+            message = say("evaluation during training gives no such metric")
         near = nearest(str(sweep.metric), known)
         yield Problem("metric", message, sweep.metric, accepted, near)
     longest = sweep.setting({}, MOST_TRIALS, sweep.seeds)
     if any(problem.field == "experiment_name" for problem in longest.problems):
-        message = "is too long: its experiments' names begin with it"
+        message = say("is too long: its experiments' names begin with it")
         yield Problem("sweep_name", message, sweep.sweep_name)
     varied = {"training.eval_strategy", "training.num_train_epochs"} & sweep.parameters.keys()
     once = training.eval_strategy == "epoch" and training.num_train_epochs <= 1
     if sweep.pruner != "none" and not varied and (training.eval_strategy == "no" or once):
         yield Problem(
             "pruner",
-            "nothing is evaluated before the end of training, so that nothing could be pruned",
+            say("nothing is evaluated before the end of training, so that nothing could be pruned"),
             sweep.pruner,
-            "none, or set: {training.eval_strategy: steps}",
+            say("none, or set: {{training.eval_strategy: steps}}"),
         )
 
 
@@ -336,31 +332,19 @@ def _explained(error: ErrorDetails) -> Problem:
     """Pydantic's error in the user's words."""
     parts = _parts(error)
     field, kind = ".".join(parts), error["type"]
-    model: type[BaseModel] = Parameter if parts[:1] == ["parameters"] and len(parts) > 2 else (
-        SweepConfig
-    )  # fmt: skip
+    in_parameter = parts[:1] == ["parameters"] and len(parts) > 2
+    model: type[BaseModel] = Parameter if in_parameter else SweepConfig
     name = parts[-1] if parts else ""
     if kind == "extra_forbidden":
-        return Problem(field, "unknown field", suggestion=nearest(name, model.model_fields))
+        return Problem(field, say("unknown field"), suggestion=nearest(name, model.model_fields))
     if kind == "missing":
-        description = (model.model_fields[name].description or "").rstrip(".")
-        return Problem(field, "required, and not given", accepted=description)
+        description = marked((model.model_fields[name].description or "").rstrip("."))
+        return Problem(field, say("required, and not given"), accepted=description)
     properties = model.model_json_schema()["properties"]
-    accepted = in_words(properties[name]) if _is_plain(properties.get(name)) else None
-    message = "unknown value" if kind == "literal_error" else error["msg"]
-    message = message[:1].lower() + message[1:]
-    message = message.removeprefix("value error, ").replace("input should", "must")
+    schema = properties.get(name, {"$ref": ""})
+    # A section, or a value of several fields or items, is beyond `in_words`.
+    is_plain = not any(mark in json.dumps(schema) for mark in ('"$ref"', '"object"', '"array"'))
+    accepted = in_words(schema) if is_plain else None
+    message = say("unknown value") if kind == "literal_error" else of_pydantic(error)
     value = error["input"]
-    choices = properties.get(name, {}).get("enum", ())
-    return Problem(field, message, value, accepted, nearest(str(value), choices))
-
-
-def _is_plain(schema: Mapping[str, Any] | None) -> bool:
-    """Whether a schema is of a value that `in_words` can describe."""
-    text = json.dumps(schema or {"$ref": ""})
-    return not any(mark in text for mark in ('"$ref"', '"object"', '"array"'))
-
-
-def _moved(problem: Problem, field: str) -> Problem:
-    """`problem`, told of the field of the sweep from which its value came."""
-    return replace(problem, field=field)
+    return Problem(field, message, value, accepted, nearest(str(value), schema.get("enum", ())))

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from tunesmith.config.problems import errors_by_field, explain, known_fields, size_problems
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import ConfigError, Problem, first_problems, nearest
+from tunesmith.messages import say
 
 FLAGS: dict[str, str] = {
     "experiment_name": "experiment_name",
@@ -29,7 +30,7 @@ FLAGS: dict[str, str] = {
 }
 """Command-line flag → the field it sets."""
 
-COMMAND_LINE = "command line"
+COMMAND_LINE = say("command line")
 
 
 DEEPEST = 100
@@ -91,16 +92,19 @@ class PlainLoader(Loader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self._nodes += 1
         if self._nodes > MOST_NODES:
-            raise PlainYamlError(problem=f"more than {MOST_NODES:,} values are not read here")
+            problem = say("more than {n:,} values are not read here", n=MOST_NODES)
+            raise PlainYamlError(problem=problem)
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) and event.anchor in self.anchors:
-            problem = f"*{event.anchor} repeats another part, which is not read here"
+            problem = say(
+                "*{anchor} repeats another part, which is not read here", anchor=event.anchor
+            )
             raise PlainYamlError(problem=problem)
         return super().compose_node(parent, index)
 
     def fetch_flow_collection_start(self, TokenClass: type[yaml.Token]) -> None:  # noqa: N803 - PyYAML's name
         if self.flow_level >= DEEPEST:
-            raise PlainYamlError(problem="nested too deeply", problem_mark=self.get_mark())
+            raise PlainYamlError(problem=say("nested too deeply"), problem_mark=self.get_mark())
         super().fetch_flow_collection_start(TokenClass)
 
     def construct_short_int(self, node: yaml.ScalarNode) -> int:
@@ -156,7 +160,7 @@ def read_draft(
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     if isinstance(source, Path):
-        values = _read_file(source, places, problems)
+        values = read_mapping(source, places, problems)
     elif source is not None:
         values = dict(source)
     for flag, value in (flags or {}).items():
@@ -171,48 +175,31 @@ def read_draft(
         if not separator or not path:
             problems.append(_not_an_assignment(assignment))
             continue
-        if path in given:
-            problems.append(
-                Problem(path, "was given 2 times; give it once", text, place=COMMAND_LINE)
-            )
-            continue
-        given.add(path)
+        wrong: str | None = None
         try:
             value = yaml.load(text, PlainLoader)  # noqa: S506 - a SafeLoader
         except PlainYamlError as error:
-            problems.append(Problem(path, str(error.problem), text, place=COMMAND_LINE))
-            continue
+            wrong, value = str(error.problem), text
         except RecursionError:
-            problems.append(Problem(path, "nested too deeply", text, place=COMMAND_LINE))
-            continue
+            wrong, value = say("nested too deeply"), text
         except (yaml.YAMLError, ValueError, OverflowError):  # as for a date that no calendar has
             value = text
-        if not _assign(values, path, value):
-            problems.append(
-                Problem(path, "goes into a field that has no fields", value, place=COMMAND_LINE)
-            )
+        if path in given:
+            wrong, value = say("was given 2 times; give it once"), text
+        elif wrong is None and not _assign(values, path, value):
+            wrong = say("goes into a field that has no fields")
+        given.add(path)
+        if wrong is not None:
+            problems.append(Problem(path, wrong, value, place=COMMAND_LINE))
             continue
         places[path] = COMMAND_LINE
         places.setdefault(path.partition(".")[0], COMMAND_LINE)
     return _validate(values, problems, places)
 
 
-def read_mapping(path: Path, places: dict[str, str], problems: list[Problem]) -> dict[str, Any]:
-    """What a YAML file says, right or wrong; notes the line of every field in `places`.
-
-    Keys written twice are added to `problems`. Raises ConfigError for what can't be read at all.
-    """
-    return _read_file(path, places, problems)
-
-
 def to_yaml(config: ExperimentConfig) -> str:
     """The complete configuration as YAML, in the schema's order."""
-    return yaml.safe_dump(
-        config.model_dump(mode="json"),
-        sort_keys=False,
-        allow_unicode=True,
-        default_flow_style=False,
-    )
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def _validate(values: dict[str, Any], problems: list[Problem], places: dict[str, str]) -> Draft:
@@ -256,11 +243,9 @@ def _assign(values: dict[str, Any], path: str, value: Any) -> bool:
         inner = values.get(section)
         if section == "task" and isinstance(inner, str):
             inner = {"name": inner}
-        if inner is None:
-            inner = {}
-        if not isinstance(inner, dict):
+        if not isinstance(inner, dict | None):
             return False
-        values[section] = dict(inner)
+        values[section] = dict(inner or {})
         values = values[section]
     values[name] = value
     return True
@@ -270,23 +255,28 @@ def _not_an_assignment(text: str) -> Problem:
     known = [*known_fields(), *(f"--{flag}" for flag in FLAGS)]
     return Problem(
         "",
-        f"{text!r} is neither a flag nor section.field=value",
-        accepted="for example training.learning_rate=0.001",
+        say("{text} is neither a flag nor section.field=value", text=repr(text)),
+        accepted=say("for example training.learning_rate=0.001"),
         suggestion=nearest(text, known),
         place=COMMAND_LINE,
     )
 
 
-def _read_file(path: Path, places: dict[str, str], problems: list[Problem]) -> dict[str, Any]:
+def read_mapping(path: Path, places: dict[str, str], problems: list[Problem]) -> dict[str, Any]:
+    """What a YAML file says, right or wrong; notes the line of every field in `places`.
+
+    Keys written twice are added to `problems`. Raises ConfigError for what can't be read at all.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        folder = path.parent
-        there = {found.stem: str(found) for found in folder.glob("*.y*ml")}
+        there = {found.stem: str(found) for found in path.parent.glob("*.y*ml")}
         hint = there.get(nearest(path.stem, there) or "")
-        raise ConfigError([Problem("", f"no such file: {path}", suggestion=hint)]) from None
+        missing = Problem("", say("no such file: {path}", path=path), suggestion=hint)
+        raise ConfigError([missing]) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem("", f"can't read {path}: {error}")]) from error
+        unread = Problem("", say("can't read {path}: {error}", path=path, error=error))
+        raise ConfigError([unread]) from error
     return _parse(text, str(path), places, problems, Loader)
 
 
@@ -313,7 +303,7 @@ def _parse(
         loader = kind(text)
         node = loader.get_single_node()
         if node is None:
-            raise ConfigError([Problem("", "the file is empty", place=name)])
+            raise ConfigError([Problem("", say("the file is empty"), place=name)])
         # Before construction, which mixes the keys of `<<` with those written here.
         doubled: list[Problem] = []
         _locate(node, "", name, places, doubled)
@@ -322,16 +312,16 @@ def _parse(
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         what = " ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(
-            [Problem("", f"not valid YAML: {what}", place=f"{name}:{line}")]
-        ) from error
+        message = say("not valid YAML: {error}", error=what)
+        raise ConfigError([Problem("", message, place=f"{name}:{line}")]) from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # as for an impossible date
-        raise ConfigError([Problem("", f"not valid YAML: {error}", place=name)]) from error
+        message = say("not valid YAML: {error}", error=error)
+        raise ConfigError([Problem("", message, place=name)]) from error
     except RecursionError:
-        raise ConfigError([Problem("", "nested too deeply", place=name)]) from None
+        raise ConfigError([Problem("", say("nested too deeply"), place=name)]) from None
     places[""] = name
     if not isinstance(values, dict):
-        message = "must be sections of fields, as in model: {name: …}"
+        message = say("must be sections of fields, as in model: {{name: …}}")
         raise ConfigError([Problem("", message, values, place=name)])
     return values
 
@@ -355,12 +345,14 @@ def _locate(
         path = f"{prefix}{key.value if isinstance(key, yaml.ScalarNode) else ''}"
         place = f"{file}:{key.start_mark.line + 1}"
         if value is node or value in around:
-            raise ConfigError([Problem(path, "refers to what it is in itself", place=place)])
+            raise ConfigError([Problem(path, say("refers to what it is in itself"), place=place)])
         if path in places:
-            problems.append(Problem(path, f"written twice, first at {places[path]}", place=place))
+            message = say("written twice, first at {place}", place=places[path])
+            problems.append(Problem(path, message, place=place))
             continue
         if len(places) >= MOST_FIELDS:
-            most = f"at most {MOST_FIELDS:,}, those that aliases repeat included"
-            raise ConfigError([Problem("", "sets too many fields", accepted=most, place=place)])
+            most = say("at most {n:,}, those that aliases repeat included", n=MOST_FIELDS)
+            many = Problem("", say("sets too many fields"), accepted=most, place=place)
+            raise ConfigError([many])
         places[path] = place
         _locate(value, f"{path}.", file, places, problems, (*around, node))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tunesmith.tasks.values import canonical
+from tunesmith.values import canonical
 
 PIECE_ROWS = 1 << 17
 
@@ -48,23 +48,20 @@ def content_hash(table: pa.Table) -> str:
         encoded = name.encode()
         digest.update(_word(len(encoded)) + encoded)
         column = table.column(name)
-        pieces = _pieces(column)
+        pieces = [
+            chunk.slice(start, PIECE_ROWS)  # not copied
+            for chunk in column.chunks
+            for start in range(0, len(chunk), PIECE_ROWS)
+        ]
         if not _is_cheap(column.type):
             pieces = [_canonical_chunk(piece) for piece in pieces]  # too slow to make twice
         for piece in pieces:
-            digest.update(_lengths(piece))
+            offsets, _ = _text_buffer(_canonical_chunk(piece))
+            digest.update(bytes(np.diff(offsets).astype("<i8")))
         for piece in pieces:
-            digest.update(_text(piece))
+            offsets, text = _text_buffer(_canonical_chunk(piece))
+            digest.update(text[offsets[0] : offsets[-1]])
     return f"sha256:{digest.hexdigest()}"
-
-
-def _pieces(column: pa.ChunkedArray) -> list[pa.Array]:
-    """The column in pieces, not copied, whose canonical strings are small beside the whole."""
-    return [
-        chunk.slice(start, PIECE_ROWS)
-        for chunk in column.chunks
-        for start in range(0, len(chunk), PIECE_ROWS)
-    ]
 
 
 def _is_cheap(kind: pa.DataType) -> bool:
@@ -76,18 +73,6 @@ def _is_cheap(kind: pa.DataType) -> bool:
         or pa.types.is_boolean(kind)
         or pa.types.is_null(kind)
     )
-
-
-def _lengths(piece: pa.Array) -> bytes:
-    """The length in bytes of each value's canonical string, as 64-bit numbers."""
-    offsets, _ = _text_buffer(_canonical_chunk(piece))
-    return bytes(np.diff(offsets).astype("<i8"))
-
-
-def _text(piece: pa.Array) -> memoryview:
-    """The canonical strings of the piece's values, one after the other."""
-    offsets, text = _text_buffer(_canonical_chunk(piece))
-    return text[offsets[0] : offsets[-1]]
 
 
 def _word(number: int) -> bytes:
@@ -111,21 +96,26 @@ def _canonical_chunk(chunk: pa.Array) -> pa.Array:
         return pa.array([""] * len(chunk), pa.large_string())
     if pa.types.is_floating(kind):
         return _float_strings(chunk)
-    if pa.types.is_nested(kind) or _is_binary(kind):
+    if pa.types.is_nested(kind) or is_binary(kind):
         return pa.array([canonical(value) for value in chunk.to_pylist()], pa.large_string())
     # Strings, integers, booleans, decimals, dates and times: Arrow writes them as `canonical` does.
     strings = chunk if pa.types.is_large_string(kind) else chunk.cast(pa.large_string())
     return pc.fill_null(strings, "") if strings.null_count else strings
 
 
-def _is_binary(kind: pa.DataType) -> bool:
-    tests: list[Callable[[pa.DataType], bool]] = [
-        pa.types.is_binary,
-        pa.types.is_large_binary,
-        pa.types.is_fixed_size_binary,
-        pa.types.is_binary_view,
-    ]
-    return any(test(kind) for test in tests)
+def is_binary(kind: pa.DataType) -> bool:
+    """Whether values of this type are bytes."""
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    )
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether values of this type are lists, as files have them."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def _float_strings(chunk: pa.Array) -> pa.Array:

@@ -2,59 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from tunesmith.data.checks.label_rules import as_text, row_labels
-from tunesmith.data.checks.report import CheckReport, Findings
-from tunesmith.data.checks.row_comparisons import NEAR_LEAKAGE
-from tunesmith.data.checks.tables import ByTokenizer, Checked, Rules, check_tables
-from tunesmith.data.content import content_hash
+from tunesmith.config.schema import DataConfig
+from tunesmith.data.checking.label_rules import as_text, row_labels
+from tunesmith.data.checking.label_values import parsed, with_marked_labels
+from tunesmith.data.checking.report import CheckReport, Findings
+from tunesmith.data.checking.tables import Checked, check_tables
+from tunesmith.data.checking.tokens import ByTokenizer
+from tunesmith.data.content import canonical_strings, content_hash
 from tunesmith.data.filtering import keep_where
+from tunesmith.data.layouts.laying import LaidOut, lay_out
+from tunesmith.data.layouts.usage import Usage
 from tunesmith.data.reading.rows import ROW
-from tunesmith.data.sources import Source, read_source
-from tunesmith.data.splits import Drawn, Splits, make_splits
+from tunesmith.data.rules.comparisons import NEAR_LEAKAGE
+from tunesmith.data.sides import choose_splits, judging_split, naming, same_targets
+from tunesmith.data.sources import Source, read_data
+from tunesmith.data.splits import Drawn, Splits, drawable, make_splits
+from tunesmith.data.texts import as_series, joined_texts
 from tunesmith.data.versions.store import Versions
-from tunesmith.errors import ConfigError, DataError, Problem, nearest, shorten
+from tunesmith.errors import DataError, shorten
+from tunesmith.messages import Message, say
 from tunesmith.tasks.base import Columns, Row, Task
+from tunesmith.tasks.parts.columns import guessed, require_columns
 
-EVALUATION_SPLITS = ("validation", "valid", "dev", "eval", "test")
-"""Splits that are taken for evaluation where none is named: the first that is there."""
+LARGE = 100_000
+"""Rows of which a training with `data.train_samples` looks at those alone that it can draw."""
 
-
-class DataRequest(Protocol):
-    """What is asked of the data: the `data` section of a configuration."""
-
-    @property
-    def dataset_name(self) -> str: ...
-    @property
-    def dataset_config(self) -> str | None: ...
-    @property
-    def revision(self) -> str | None: ...
-    @property
-    def train_split(self) -> str | None: ...
-    @property
-    def eval_split(self) -> str | None: ...
-    @property
-    def where(self) -> Mapping[str, Sequence[Any]]: ...
-    @property
-    def train_samples(self) -> int | None: ...
-    @property
-    def eval_samples(self) -> int | None: ...
-    @property
-    def eval_fraction(self) -> float: ...
-    @property
-    def split_seed(self) -> int: ...
-    @property
-    def max_length(self) -> int: ...
-    @property
-    def validation_rules(self) -> Rules: ...
+SPARES = (1.25, 5.0, None)
+"""How many times the rows asked for may be drawn, as rules drop some: the next where they drop too
+many, and at last all rows."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +70,6 @@ class Dataset:
         """Content hash of all rows of the source, before filters, checks and splits."""
         return self.source.hash
 
-    @property
-    def commit(self) -> str | None:
-        """The hub's commit, where the data come from there."""
-        if self.source.kind != "hub":
-            return None
-        return self.source.location.partition("@")[2] or None
-
 
 @dataclass(frozen=True)
 class Examination:
@@ -102,6 +80,10 @@ class Examination:
     checked: Checked
     train_split: str
     eval_split: str | None
+    layout: str | None = None
+    """The layout that the rows were in; None: their columns are the task's as they are."""
+    judging: int | None = None
+    """Rows to hold out where only those were looked at that can be drawn; None: all were."""
 
     def held_out(self, sides: Splits) -> tuple[str, npt.NDArray[np.int64] | None]:
         """The split that is trained on, and the numbers of the rows held out of it, if any."""
@@ -112,40 +94,112 @@ class Examination:
 
 
 def examine(
-    request: DataRequest,
+    request: DataConfig,
     task: Task,
     source: Source,
     *,
     tokens: ByTokenizer | None = None,
     compare: bool = True,
+    spare: float | None = None,
 ) -> Examination:
-    """Choose the splits, filter, find the task's columns, and hold every row against the rules.
+    """Choose the splits, filter, bind the task to its columns, hold every row against the rules.
+
+    With `spare`, of far more rows than `data.train_samples` asks for only so many times as many.
 
     Raises DataError when the data can't be used, ConfigError when a field of the request or an
     option of the task names what isn't there. Rules whose action is `fail` are only reported.
     """
-    train_name, eval_name = _choose_splits(request, source)
-    names = [train_name] if eval_name is None else [train_name, eval_name]
-    tables = {name: keep_where(source.tables[name], request.where) for name in names}
-    train = tables[train_name]
-    if not train.num_rows:
+    chosen = choose_splits(request, source)
+    train_name = chosen.train
+    tables = {}
+    for name in (train_name, *chosen.judging):
+        with naming(source.place(name)) if len(source.tables) > 1 else nullcontext():
+            tables[name] = keep_where(source.tables[name], request.where)
+    if not tables[train_name].num_rows:
         raise DataError("the data have no rows.")
-    columns = task.columns(train.column_names, train.slice(0, 100).to_pylist())
+    laid = bind(tables, task, request)
+    eval_name, notes = judging_split(laid.tables, chosen, task, request, source)
+    sides = {name: laid.tables[name] for name in (train_name, eval_name) if name is not None}
+    if eval_name is not None and (same := same_targets(sides[eval_name], task)):
+        notes.append(same)
+    looked, judging = _drawable(sides, task, request, spare)
     checked = check_tables(
-        tables,
-        columns,
+        looked,
         task,
         request.validation_rules,
         unreadable=source.unreadable,
+        excluded=laid.excluded,
+        odd=source.odd,
+        reading=source.reading(),
+        usage=_usage(laid, task, request, tables[train_name].column_names, notes),
         tokens=tokens,
         max_length=request.max_length,
         compare=compare,
     )
-    return Examination(source, columns, checked, train_name, eval_name)
+    if judging is not None:
+        note = say(
+            "{n:,} of {total:,} rows, which data.train_samples leaves out (tunesmith data check "
+            "looks at all)",
+            n=laid.tables[train_name].num_rows - looked[train_name].num_rows,
+            total=laid.tables[train_name].num_rows,
+        )
+        report = replace(checked.report, notes=(*checked.report.notes, note))
+        checked = replace(checked, report=report)
+    layout = None if laid.layout is None else laid.layout.name
+    return Examination(source, task.columns, checked, train_name, eval_name, layout, judging)
+
+
+def _usage(
+    laid: LaidOut, task: Task, request: DataConfig, columns: list[str], notes: list[Message]
+) -> Usage:
+    """What is used of the `columns`, and what is said of what was decided.
+
+    Raises ConfigError where there is no such column as the groups' is to be.
+    """
+    others = dict.fromkeys(request.where, say("choice of rows"))
+    if request.group_column is not None:
+        require_columns("data.group_column", [request.group_column], columns)
+        others[request.group_column] = say("group")
+    others |= dict.fromkeys(getattr(task, "mark_columns", tuple)(), say("label"))
+    usage = laid.usage(task, columns, others)
+    said = (*notes, *guessed(task.options, task.column_names, task.columns))
+    return replace(usage, notes=said)
+
+
+def _drawable(
+    tables: dict[str, pa.Table], task: Task, request: DataConfig, spare: float | None
+) -> tuple[dict[str, pa.Table], int | None]:
+    """The rows that can be drawn, and how many of them are to be held out; None: all rows can."""
+    split, *others = tables
+    table, wanted = tables[split], request.train_samples
+    by_group = request.group_column is not None
+    if spare is None or wanted is None or table.num_rows <= LARGE or by_group:
+        return tables, None
+    judging = 0
+    if not others:
+        judging = request.eval_samples or max(1, round(table.num_rows * request.eval_fraction))
+    if spare * (wanted + judging) >= table.num_rows:
+        return tables, None
+    texts = [as_series(table.column(name)) for name in task.text_columns()]
+    drawn = Drawn(joined_texts(texts), _strata(table, task))
+    rows = drawable(drawn, round(spare * wanted), round(spare * judging), request.split_seed)
+    return {**tables, split: table.take(pa.array(rows))}, judging
+
+
+def bind(tables: Mapping[str, pa.Table], task: Task, request: DataConfig) -> LaidOut:
+    """`tables` (split → rows, the first trained on) as `task` knows them, bound to its columns.
+
+    Raises ConfigError when there is no such layout, or a column isn't there.
+    """
+    laid = lay_out(tables, task, request.layout)
+    train = next(iter(laid.tables.values()))
+    task.bind(task.find_columns(train.column_names, train.slice(0, 100).to_pylist()))
+    marked = {split: with_marked_labels(table, task) for split, table in laid.tables.items()}
+    return replace(laid, tables=marked)
 
 
 def load_dataset(
-    request: DataRequest,
+    request: DataConfig,
     task: Task,
     token: str | None = None,
     *,
@@ -158,15 +212,12 @@ def load_dataset(
     Raises DataError when the data can't be read or used, ConfigError when a field of the request or
     an option of the task names what isn't there.
     """
-    source = read_source(
-        request.dataset_name,
-        request.dataset_config,
-        revision=request.revision,
-        token=token,
-        versions=versions,
-    )
-    examination = examine(request, task, source, tokens=tokens)
-    sides, report = hold_out(request, task, examination)
+    source = read_data(request, token=token, versions=versions)
+    for spare in SPARES:
+        examination = examine(request, task, source, tokens=tokens, spare=spare)
+        sides, report = hold_out(request, task, examination)
+        if examination.judging is None or len(sides.train) >= (request.train_samples or 0):
+            break
     report.raise_failures()
     train, evaluation = sides.train, sides.evaluation
     tables = examination.checked.tables
@@ -174,7 +225,8 @@ def load_dataset(
     eval_split = examination.eval_split or examination.train_split
     eval_table = tables[eval_split].take(pa.array(evaluation))
     train_rows, eval_rows = train_table.to_pylist(), eval_table.to_pylist()
-    task.fit(train_rows, eval_rows, examination.columns)
+    task.fit(train_rows, eval_rows)
+    same = None if examination.eval_split else same_targets(eval_table, task)
     return Dataset(
         source=source,
         train=train_rows,
@@ -183,13 +235,14 @@ def load_dataset(
         report=report,
         held_out=examination.held_out(sides),
         overlap=sides.overlap,
-        notes=sides.notes,
+        notes=(*sides.notes, *([same] if same else [])),
         identity={
             "name": source.name,
             "hash": source.hash,
             "location": source.location,
             "rows": sum(table.num_rows for table in source.tables.values()),
             "columns": dict(examination.columns),
+            "layout": examination.layout,
             "splits": {
                 "train": _side(examination.train_split, train_table),
                 "evaluation": _side(eval_split, eval_table),
@@ -202,13 +255,13 @@ def load_dataset(
 
 
 def hold_out(
-    request: DataRequest, task: Task, examination: Examination
+    request: DataConfig, task: Task, examination: Examination
 ) -> tuple[Splits, CheckReport]:
     """The rows of both sides, and the report with the training rows that leak.
 
     Raises DataError when there are too few different texts for two sides.
     """
-    checked, columns = examination.checked, examination.columns
+    checked = examination.checked
     name = examination.train_split
     action = request.validation_rules.actions["near_leakage"]
     findings = Findings()
@@ -222,27 +275,31 @@ def hold_out(
         table = checked.tables[name]
         values = [shorten(text) for text in checked.texts[name].gather(indices).to_list()]
         rows = table.column(ROW).to_numpy()[indices]
-        column = next(iter(task.text_columns(columns)), "")
+        column = next(iter(task.text_columns()), "")
         findings.add(name, rows, column, "near_leakage", action, values, NEAR_LEAKAGE)
         leaked = len(indices) if action == "drop" else 0
         return found if action == "drop" else np.zeros_like(found)
 
     def drawn(split: str) -> Drawn:
-        return Drawn(checked.texts[split], _strata(checked.tables[split], task, columns))
+        table = checked.tables[split]
+        groups = _groups(examination.source.tables[split], table, request.group_column)
+        return Drawn(checked.texts[split], _strata(table, task), groups)
 
     compared = name in checked.likeness.numbers
     sides = make_splits(
         drawn(name),
         None if examination.eval_split is None else drawn(examination.eval_split),
         train_samples=request.train_samples,
-        eval_samples=request.eval_samples,
+        eval_samples=examination.judging or request.eval_samples,
         eval_fraction=request.eval_fraction,
         seed=request.split_seed,
         leaking=leaking if compared and action != "ignore" else None,
     )
     report = checked.report
     table = pl.concat([report.table, findings.table()])
-    return sides, replace(report, table=table, rows_out=report.rows_out - leaked)
+    messages = {**report.messages, **findings.messages}
+    rows_out = report.rows_out - leaked
+    return sides, replace(report, table=table, rows_out=rows_out, messages=messages)
 
 
 def _near_overlap(examination: Examination, sides: Splits) -> int:
@@ -254,52 +311,28 @@ def _near_overlap(examination: Examination, sides: Splits) -> int:
     return int(likeness.near(judged, likeness.numbers[train][sides.train]).sum())
 
 
-def _strata(table: pa.Table, task: Task, columns: Columns) -> list[str]:
+def _groups(source: pa.Table, table: pa.Table, column: str | None) -> list[str] | None:
+    """The group of each row of `table`, which are rows of `source`; "" where it has none."""
+    if column is None or column not in source.column_names:
+        return None
+    places = np.searchsorted(source.column(ROW).to_numpy(), table.column(ROW).to_numpy())
+    groups: list[str] = canonical_strings(source.column(column).take(pa.array(places))).to_pylist()
+    return [group.strip() for group in groups]
+
+
+def _strata(table: pa.Table, task: Task) -> list[str]:
     """The group of each row whose share a split keeps equal on both sides."""
-    label = task.label_column(columns)
+    label = task.label_column()
     if label is not None:
-        return list(as_text(row_labels(table.column(label))))
-    answers = task.answer_columns(columns)
+        return list(as_text(row_labels(parsed(table.column(label), task.parse_label).column)))
+    answers = task.answer_columns()
     if not answers:
         return [""] * table.num_rows
-    return [task.stratum(row, columns) for row in table.select(answers).to_pylist()]
+    # What both answers of a preference pair begin with stands in a column that is read, too.
+    columns = [*dict.fromkeys([*answers, *task.chat_columns()])]
+    return [task.stratum(row) for row in table.select(columns).to_pylist()]
 
 
 def _side(split: str, table: pa.Table) -> dict[str, Any]:
     """What is recorded of one side: the split it comes from, its rows and their hash."""
     return {"from": split, "rows": table.num_rows, "hash": content_hash(table)}
-
-
-def _choose_splits(request: DataRequest, source: Source) -> tuple[str, str | None]:
-    """The names of the split to train on and of the one to evaluate on, if the source has one."""
-    names = list(source.tables)
-    problems = []
-    for field, wanted in (("train_split", request.train_split), ("eval_split", request.eval_split)):
-        if wanted is not None and wanted not in names:
-            problems.append(
-                Problem(
-                    f"data.{field}",
-                    "no such split",
-                    wanted,
-                    ", ".join(names),
-                    nearest(wanted, names),
-                )
-            )
-    if problems:
-        raise ConfigError(problems)
-    train = request.train_split or ("train" if "train" in names else names[0])
-    if request.train_split is None and "train" not in names and len(names) > 1:
-        raise ConfigError(
-            [
-                Problem(
-                    "data.train_split",
-                    "there is no split called train: name one",
-                    accepted=", ".join(names),
-                )
-            ]
-        )
-    if request.eval_split is not None:
-        return train, request.eval_split
-    return train, next(
-        (name for name in EVALUATION_SPLITS if name in names and name != train), None
-    )

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tunesmith.data.content import canonical_strings
-from tunesmith.errors import DataError, nearest, shorten
-from tunesmith.tasks.values import canonical
+from tunesmith.errors import DataError, did_you_mean, shorten
+from tunesmith.messages import joined
+from tunesmith.values import canonical
 
 SHOWN_VALUES = 10
 
@@ -27,8 +28,10 @@ def keep_where(table: pa.Table, where: Mapping[str, Sequence[Any]]) -> pa.Table:
         kept = table.filter(pc.is_in(canonical_strings(table.column(column)), value_set=wanted))
         if table.num_rows and not kept.num_rows:
             raise DataError(
-                f"no row has {' or '.join(wanted.to_pylist())} in column {column}; it holds "
-                f"{frequent_values(table.column(column))}"
+                "no row has {values} in column {column}; it holds {names}",
+                values=joined(wanted.to_pylist(), " or "),
+                column=column,
+                names=frequent_values(table.column(column)),
             )
         table = kept
     return table
@@ -39,9 +42,12 @@ def require_column(table: pa.Table, column: str) -> None:
     if column in table.column_names:
         return
     known = [name for name in table.column_names if not name.startswith("_")]
-    likely = nearest(column, known)
-    hint = f"; did you mean {likely}?" if likely else ""
-    raise DataError(f"the data has no column {column!r}; it has: {', '.join(known)}{hint}")
+    raise DataError(
+        "the data has no column {column}; it has: {names}{hint}",
+        column=repr(column),
+        names=list(known),
+        hint=did_you_mean(column, known),
+    )
 
 
 def frequent_values(column: pa.ChunkedArray) -> str:

@@ -2,7 +2,8 @@
 
 Python's html.parser is not used: how it reads broken markup (an unclosed comment, a lone `<`)
 changes between Python's patch releases and may swallow the rest of a text, while the same text must
-give the same training data everywhere. And what is no HTML must stay: `a < b`, `<3`, `<|user|>`.
+give the same training data everywhere. And what is no HTML must stay: `a < b`, `<3`, `<|user|>`,
+and `a<b 且 c>d`, whose `<b 且 c>` has the name of a tag but no attributes of one.
 """
 
 from __future__ import annotations
@@ -34,12 +35,21 @@ _HIDDEN = frozenset(["script", "style"])
 
 _MARKUP = _INLINE | _BLOCK | _HIDDEN | {"!doctype"}
 
+_ALONE_NAMES = """
+allowfullscreen async autofocus autoplay checked compact controls declare default defer disabled
+formnovalidate hidden inert ismap itemscope loop multiple muted nomodule nohref noresize noshade
+novalidate nowrap open playsinline readonly required reversed selected
+"""
+_ALONE = frozenset(_ALONE_NAMES.split())
+"""Attributes that stand without a value."""
+
 # Every repetition is possessive or stops at the next "<", so that the time taken is linear.
 _TAG = re.compile(
     r"""(<!--)|<!doctype[^<>]*+>|<(/?)([a-z][a-z0-9]*+)"""
-    r"""(?:\s(?:[^<>"']|"[^"<]*+"|'[^'<]*+')*+)?+/?>""",
+    r"""(\s(?:[^<>"']|"[^"<]*+"|'[^'<]*+')*+)?+/?>""",
     re.IGNORECASE,
 )
+_ATTRIBUTE = re.compile(r"""([^\s"'=/]++)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|[^\s"']++))?+""")
 _ENTITY = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{0,31});")
 
 
@@ -51,27 +61,54 @@ def strip_html(text: str) -> str:
     """
     kept: list[str] = []
     unclosed: set[str] = set()
+    ends: dict[str, int] = {}
     position = 0  # up to where `text` is dealt with
     search = 0
     while tag := _TAG.search(text, search):
         name = "<!--" if tag.group(1) else (tag.group(3) or "!doctype").lower()
-        search = end = tag.end()
+        search = tag.end()
         if name == "<!--" or (name in _HIDDEN and not tag.group(2)):
-            end = -1 if name in unclosed else _end_of(name, text, end)
-            if end < 0:  # never closed: a person's text, not markup
+            closed = None if name in unclosed else _CLOSE[name].search(text, search)
+            if closed is None:  # never closed: a person's text, not markup
                 unclosed.add(name)
                 continue
-            search = end
-        elif name not in _MARKUP:
+            search = closed.end()
+        elif name not in _MARKUP or not _has_attributes(tag):
             continue
+        elif name != "p" and _in_formula(tag):
+            if name not in ends:
+                ends[name] = _last_end(name, text)
+            if ends[name] < search:
+                continue
         if tag.start() > position:
             kept.append(text[position : tag.start()])
         if name not in _INLINE and not (kept and kept[-1][-1].isspace()):
             kept.append(" ")
-        position = end
+        position = search
     kept.append(text[position:])
     stripped = "".join(kept).strip() if position else text
     return _ENTITY.sub(_character, stripped)
+
+
+def _has_attributes(tag: re.Match[str]) -> bool:
+    """Whether all that stands in a tag behind its name is what attributes are."""
+    given = _ATTRIBUTE.findall(tag.group(4) or "")
+    if any(value.startswith(("'", '"')) for _, value in given):
+        return True  # quoted values are written nowhere else, and beside them people write anything
+    return all(value or name.lower() in _ALONE or "-" in name.strip("-") for name, value in given)
+
+
+def _in_formula(tag: re.Match[str]) -> bool:
+    """Whether a tag stands as the `<b>` of `a<b>c` does, which is a tag where it is closed."""
+    letter = len(tag.group(3) or "") == 1 and not tag.group(2) and not tag.group(4)
+    text, start, end = tag.string, tag.start(), tag.end()
+    return letter and start > 0 and text[start - 1].isalnum() and text[end : end + 1].isalnum()
+
+
+def _last_end(name: str, text: str) -> int:
+    """Where the last end tag of this `name` stands; -1 where there is none."""
+    ends = re.finditer(rf"</{name}\s*+>", text, re.IGNORECASE)
+    return max((each.start() for each in ends), default=-1)
 
 
 _CLOSE = {
@@ -79,12 +116,6 @@ _CLOSE = {
     "script": re.compile(r"</script\s*+>", re.IGNORECASE),
     "style": re.compile(r"</style\s*+>", re.IGNORECASE),
 }
-
-
-def _end_of(name: str, text: str, start: int) -> int:
-    """Where the hidden part that began before `start` ends, or -1."""
-    found = _CLOSE[name].search(text, start)
-    return found.end() if found else -1
 
 
 def _character(entity: re.Match[str]) -> str:

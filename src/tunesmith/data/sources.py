@@ -2,26 +2,63 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
+from tunesmith.config.schema import DataConfig
 from tunesmith.data.content import dataset_hash
-from tunesmith.data.reading import files, folders, hub
-from tunesmith.data.reading.packages import PREFIX, find_in_package
-from tunesmith.data.reading.rows import Unreadable, number_rows
-from tunesmith.data.versions.store import Versions, is_reference
+from tunesmith.data.reading import brat, files, folders, hub
+from tunesmith.data.reading.formats import FORMATS
+from tunesmith.data.reading.options import FOUND_OUT, ReadingOptions
+from tunesmith.data.reading.packages import find_in_package
+from tunesmith.data.reading.places import archives, queries
+from tunesmith.data.reading.rows import FileRows, Unreadable, number_rows
+from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError, TunesmithError
-from tunesmith.tracking.entities import DatasetVersion
+from tunesmith.messages import Message, say
+from tunesmith.names import Hub, Package, Query, Reference, Version, exists, parse
+from tunesmith.store.entities.experiments import DatasetVersion
 
-Kind = Literal["file", "package", "hub", "folder", "version"]
+Kind = Literal["file", "package", "hub", "folder", "version", "query"]
 
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+
+@dataclass(frozen=True)
+class ReadAs:
+    """How a file was read, without its rows."""
+
+    format: str
+    """The name of its format."""
+    details: Mapping[str, str]
+    """Option of the configuration → what was found out, where that isn't plain."""
+    notes: tuple[str, ...]
+    """What its owner should know of the reading."""
+
+    @classmethod
+    def of(cls, rows: FileRows) -> ReadAs:
+        """What is known of a file that was read."""
+        return cls(rows.format, rows.details, rows.notes)
+
+    @property
+    def line(self) -> Message:
+        """It in a few words: `read as CSV (delimiter ;, encoding cp950)`."""
+        label = FORMATS[self.format].label if self.format in FORMATS else self.format
+        if not self.details:
+            return say("read as {format}", format=label)
+        shown = (f"{name} {_SHOWN.get(value, value)}" for name, value in self.details.items())
+        return say("read as {format} ({details})", format=label, details=", ".join(shown))
+
+    def to_json(self) -> dict[str, Any]:
+        """It in types that JSON knows."""
+        return {"format": self.format, **self.details, "notes": list(map(str, self.notes))}
+
+
+_SHOWN = {"\t": "tab", " ": "space"}
 
 
 @dataclass(frozen=True)
@@ -38,8 +75,34 @@ class Source:
     root of the dataset versions with `/name@number`."""
     unreadable: Mapping[str, tuple[Unreadable, ...]] = field(default_factory=dict)
     """Split → its rows that could not be read; a split without such rows may be missing."""
+    odd: Mapping[str, Mapping[str, Mapping[int, str]]] = field(default_factory=dict)
+    """Split → column → number of a row with a value of another type than most → that type."""
     version: DatasetVersion | None = None
     """The dataset version that was read, where it was one."""
+    commit: str | None = None
+    """The hub's commit, where it is known."""
+    read_as: Mapping[str, ReadAs] = field(default_factory=dict)
+    """Split → how its file was read; empty for the hub and versions."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Split → the name of its file, where each of several has one."""
+
+    def reading(self) -> list[Message]:
+        """How its files were read, and what their owner should know of that, a line each."""
+        said: dict[Message, list[str]] = {}
+        for split, read in self.read_as.items():
+            for line in (read.line, *(say("{note}", note=note) for note in read.notes)):
+                said.setdefault(line, []).append(split)
+        return [
+            line
+            if len(splits) == len(self.read_as)
+            else say("{splits}: {line}", splits=splits, line=line)
+            for line, splits in said.items()
+        ]
+
+    def place(self, split: str) -> str:
+        """A split as errors name it: with its file, where it is one of several."""
+        return f"{split} ({self.files[split]})" if split in self.files else split
 
     @cached_property
     def hash(self) -> str:
@@ -53,145 +116,181 @@ def read_source(
     *,
     revision: str | None = None,
     token: str | None = None,
-    trust_remote_code: bool = False,
     versions: Versions | None = None,
+    reading: ReadingOptions = FOUND_OUT,
 ) -> Source:
     """Read every split of a dataset.
 
-    `dataset_name` is `package:NAME/inner/path`; a path, when it exists or looks like one (it begins
-    with `.`, `/` or `~`, or has a data file's ending); the reference of one of the dataset
-    `versions` (`reviews@3`); else a dataset of the Hugging Face hub, to which `dataset_config`,
-    `revision` and `token` belong. A folder holds files named by split (train.csv, validation.csv,
-    test.csv), or one file, or is in the hub's dataset format.
+    `dataset_name` is what `parse_dataset` takes. To a dataset of the hub `dataset_config`,
+    `revision` and `token` belong; `reading` is how files are read. A folder holds files named by
+    split (train.csv, validation.csv, test.csv), or one file, or is in the hub's dataset format.
 
     Raises DataError, in one paragraph, when the data can't be found or read, NotFoundError when
-    there is no such version.
+    there is no such version, ConfigError for what `reading` asks in vain.
     """
-    if dataset_name.startswith(PREFIX):
-        return _read_path(find_in_package(dataset_name), dataset_name, "package", dataset_config)
-    if "://" in dataset_name:
-        raise DataError(
-            f"{dataset_name}: addresses are not read; download the file and give its path"
-        )
-    if _is_version(dataset_name):
-        return _read_version(dataset_name, versions)
-    path = _as_path(dataset_name)
-    if path is not None:
-        return _read_path(path, dataset_name, "file", dataset_config)
-    try:
-        found = hub.read_hub(
-            dataset_name,
-            dataset_config,
-            revision=revision,
-            token=token,
-            trust_remote_code=trust_remote_code,
-        )
-    except DataError as error:
-        imported = _imported(dataset_name, versions)
-        if imported is None:
-            raise
-        raise DataError(
-            f"{error}. A dataset of this name was imported: did you mean {imported}?"
-        ) from error
-    location = f"{dataset_name}@{found.commit or revision}"
-    return _source(
-        dataset_name, "hub", found, location if found.commit or revision else dataset_name
+    match parse_dataset(dataset_name):
+        case Package() as package:
+            path = find_in_package(package)
+            return _read_path(path, dataset_name, "package", dataset_config, reading)
+        case Version():
+            _no_file(reading)
+            return _read_version(dataset_name, versions)
+        case Hub() as wanted:
+            _no_file(reading)
+            return _read_hub(wanted, dataset_config, revision, token, versions)
+        case Query() as query:
+            _no_file(reading)
+            return _read_query(query)
+        case path:
+            if not dataset_name.strip() or "\0" in dataset_name:
+                raise DataError("{name} names no dataset", name=repr(dataset_name))
+            if path.is_address:
+                raise DataError(
+                    "{name}: addresses are not read; download the file and give its path",
+                    name=dataset_name,
+                )
+            return _read_path(path.place, dataset_name, "file", dataset_config, reading)
+
+
+def read_data(
+    request: DataConfig, *, token: str | None = None, versions: Versions | None = None
+) -> Source:
+    """Read what a configuration names as its data. Raises as `read_source`."""
+    return read_source(
+        request.dataset_name,
+        request.dataset_config,
+        revision=request.revision,
+        token=token,
+        versions=versions,
+        reading=ReadingOptions.of(request),
     )
 
 
-def is_hub_dataset(name: str) -> bool:
-    """Whether `name` is looked for on the hub: it is no path, package's file or version.
-
-    Raises DataError when it can be neither.
-    """
-    return (
-        not name.startswith(PREFIX)
-        and "://" not in name
-        and not _is_version(name)
-        and _as_path(name) is None
-    )
-
-
-def _is_version(name: str) -> bool:
-    return is_reference(name) and not files.exists(Path(name))
+def parse_dataset(name: str) -> Reference:
+    """What `name` refers to as a dataset: `package:NAME/inner/path`; a path; a version
+    (`reviews@3`); a query to a database (`sqlite:///x.db#select …`); else a dataset of the Hugging
+    Face hub."""
+    return parse(name, endings=files.endings(), versions=True)
 
 
 def _read_version(reference: str, versions: Versions | None) -> Source:
     """Raises DataError when no versions are at hand, NotFoundError when this one isn't there."""
     if versions is None:
         raise DataError(
-            f"{reference} names a version of a dataset, and dataset versions are not available "
-            "here; give a file, a folder, package:NAME/inner/path, or a dataset of the hub"
+            "{reference} names a version of a dataset, and dataset versions are not "
+            "available here; give a file, a folder, package:NAME/inner/path, or a "
+            "dataset of the hub",
+            reference=reference,
         )
     version = versions.get(reference)
     location = f"{versions.root}/{version.reference}"
     return Source(reference, "version", versions.read(version), location, version=version)
 
 
-def _imported(name: str, versions: Versions | None) -> str | None:
-    """The reference of the current version of the dataset `name`, if one was imported."""
-    if versions is None or "/" in name:
-        return None
+def _read_query(query: Query) -> Source:
+    rows = queries.read(query)
+    location = f"{query.file.resolve()}#{query.statement}" if query.file else str(query)
+    return Source(str(query), "query", {"train": rows.table}, location)
+
+
+def _read_hub(
+    wanted: Hub,
+    config: str | None,
+    revision: str | None,
+    token: str | None,
+    versions: Versions | None,
+) -> Source:
+    """Raises DataError when it can't be read, which names an imported dataset of this name."""
     try:
-        return versions.get(name).reference
-    except TunesmithError:  # not there, or not to be reached: what the hub said counts
-        return None
+        found = hub.read_hub(wanted.id, config, revision=revision, token=token)
+    except DataError as error:
+        imported = None
+        if versions is not None and wanted.owner is None:
+            with suppress(TunesmithError):  # not there, or not to be reached: the hub's word counts
+                imported = versions.get(wanted.id).reference
+        if imported is None:
+            raise
+        raise DataError(
+            "{error}. A dataset of this name was imported: did you mean {name}?",
+            error=error,
+            name=imported,
+        ) from error
+    commit = found.commit or revision
+    location = f"{wanted}@{commit}" if commit else wanted.id
+    return _source(wanted.id, "hub", found, location, commit)
 
 
-def _as_path(name: str) -> Path | None:
-    """The path that `name` stands for, or None when it is a name on the hub.
-
-    Raises DataError when it can be neither.
-    """
-    if not name.strip() or "\0" in name:
-        raise DataError(f"{name!r} names no dataset")
-    try:
-        path = Path(name).expanduser()
-    except RuntimeError as error:  # ~someone who isn't there
-        raise DataError(f"{name}: {error}") from error
-    looks_like_path = (
-        name.startswith((".", "/", "~", "\\"))
-        or files.ending(name) != ("", "")
-        or path.suffix.lower() in (*files.UNREAD, *files.COMPRESSIONS)
-        or _HUB_NAME.fullmatch(name) is None
-    )
-    return path if looks_like_path or files.exists(path) else None
-
-
-def _read_path(path: Path, name: str, kind: Kind, config: str | None) -> Source:
+def _read_path(
+    path: Path, name: str, kind: Kind, config: str | None, reading: ReadingOptions
+) -> Source:
     location = str(path.resolve())
-    if not (files.exists(path) and path.is_dir()):
-        return _of_files({"train": path}, name, kind, location)
+    if exists(path) and archives.is_archive(path):
+        return _read_archive(path, name, kind, reading)
+    if not (exists(path) and path.is_dir()):
+        return _of_files({"train": path}, name, kind, location, reading)
     kind = "package" if kind == "package" else "folder"
+    if annotated := folders.annotated_folders(path):
+        _no_file(reading)
+        read = {split: brat.read(folder) for split, folder in annotated.items()}
+        return _of_rows(read, name, kind, location)
     by_split = folders.split_files(path)
     if by_split:
         folders.check_links(path, by_split.values())
-        return _of_files(by_split, name, kind, location)
+        return _of_files(by_split, name, kind, location, reading)
+    _no_file(reading)
     folders.check_contents(path)
     return _source(name, kind, hub.read_folder(path, config), location)
 
 
-def _of_files(by_split: Mapping[str, Path], name: str, kind: Kind, location: str) -> Source:
+def _read_archive(path: Path, name: str, kind: Kind, reading: ReadingOptions) -> Source:
+    """Raises DataError when it holds neither one table nor a file for each split."""
+    with archives.unpacked(path) as folder:
+        has_splits = folders.annotated_folders(folder) or folders.split_files(folder)
+        place = folder if has_splits else folders.only_file(folder)
+        read = _read_path(place, name, kind, None, reading)
+    return replace(read, kind=kind, location=str(path.resolve()))
+
+
+def _no_file(reading: ReadingOptions) -> None:
+    """Raises ConfigError for options that only files have."""
+    for name in reading.given():
+        raise reading.wrong(name, say("is for files, and these data are none"))
+
+
+def _of_files(
+    by_split: Mapping[str, Path], name: str, kind: Kind, location: str, reading: ReadingOptions
+) -> Source:
     """The source whose splits are a file each."""
-    found = {split: files.read_file(path) for split, path in by_split.items()}
+    read = {split: files.read_file(path, reading) for split, path in by_split.items()}
+    source = _of_rows(read, name, kind, location)
+    several = {split: path.name for split, path in by_split.items()} if len(by_split) > 1 else {}
+    return replace(source, files=several)
+
+
+def _of_rows(found: Mapping[str, FileRows], name: str, kind: Kind, location: str) -> Source:
+    """The source whose splits were read."""
     return Source(
         name,
         kind,
         {split: rows.table for split, rows in found.items()},
         location,
         unreadable={split: rows.unreadable for split, rows in found.items() if rows.unreadable},
+        odd={split: rows.odd for split, rows in found.items() if rows.odd},
+        read_as={split: ReadAs.of(rows) for split, rows in found.items()},
     )
 
 
-def _source(name: str, kind: Kind, found: hub.HubData, location: str) -> Source:
+def _source(
+    name: str, kind: Kind, found: hub.HubData, location: str, commit: str | None = None
+) -> Source:
     """Raises DataError when no split has a row."""
     if not any(table.num_rows for table in found.tables.values()):
-        raise DataError(f"{name} has no data rows")
+        raise DataError("{path} has no data rows", path=name)
     tables = {
         split: number_rows(_with_label_names(table, found.label_names))
         for split, table in found.tables.items()
     }
-    return Source(name, kind, tables, location)
+    return Source(name, kind, tables, location, commit=commit)
 
 
 def _with_label_names(table: pa.Table, label_names: Mapping[str, Sequence[str]]) -> pa.Table:

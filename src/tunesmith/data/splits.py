@@ -8,9 +8,9 @@ change which training rows a sample takes.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ import polars as pl
 
 from tunesmith.data.texts import normalised
 from tunesmith.errors import DataError
+from tunesmith.loading import load
+from tunesmith.messages import say, say_plural
 
 BATCH_ROWS = 100_000
 
@@ -44,7 +46,9 @@ class Drawn:
     texts: pl.Series
     """Rows whose texts are equal but for capitals, width and white space go to the same side."""
     strata: Iterable[str]
-    """The group (a label) whose share both sides keep."""
+    """The label, or the like, whose share both sides keep."""
+    groups: Sequence[str] | None = None
+    """Rows of one group (an author, a document) go to the same side; "" is a row's own group."""
 
 
 def make_splits(
@@ -66,7 +70,7 @@ def make_splits(
 
     Raises DataError when there are too few different texts for two sides.
     """
-    rows = _read(train, seed)
+    rows = _Rows(train, seed)
     notes: list[str] = []
     if evaluation is None:
         held_out = _hold_out(rows, eval_samples, eval_fraction, notes)
@@ -74,50 +78,109 @@ def make_splits(
         rest = np.flatnonzero(~held_out & ~barred)
         if not len(rest):
             raise DataError(
-                "every row that is not held out is nearly a held-out one, so there is nothing to "
-                "train on; data.validation_rules.near_leakage: warn lets such rows be trained on"
+                "every row that is not held out is nearly a held-out one, so there is "
+                "nothing to train on; data.validation_rules.near_leakage: warn lets such "
+                "rows be trained on"
             )
         chosen = _sample(rows, rest, train_samples, "train_samples", notes, from_high=True)
         return Splits(chosen, np.flatnonzero(held_out), 0, tuple(notes))
-    others = _read(evaluation, seed)
+    others = _Rows(evaluation, seed)
     if not len(rows) or not len(others):
-        raise DataError(f"there is no row for {'evaluation' if len(rows) else 'training'}")
-    every = np.arange(len(rows))
+        raise DataError(
+            "there is no row for {kind}", kind=say("evaluation") if len(rows) else say("training")
+        )
+    every = _apart(rows, others, notes)
     chosen = _sample(rows, every, train_samples, "train_samples", notes, from_high=True)
     asked = _sample(others, np.arange(len(others)), eval_samples, "eval_samples", notes)
     overlap = {rows.texts[index] for index in chosen} & {others.texts[index] for index in asked}
     return Splits(chosen, asked, len(overlap), tuple(notes))
 
 
-class _Rows:
-    """What a split must know of the rows of a table, in their order."""
+def drawable(drawn: Drawn, train: int, evaluation: int, seed: int) -> _Integers:
+    """The rows that `make_splits` takes first for `train` and `evaluation` rows, ascending."""
+    rows, notes = _Rows(drawn, seed), list[str]()
+    every = np.arange(len(rows))
+    chosen = _sample(rows, every, train, "train_samples", notes, from_high=True)
+    return np.union1d(chosen, _sample(rows, every, evaluation, "eval_samples", notes))
 
-    def __init__(self, texts: list[bytes], strata: list[str]) -> None:
-        self.texts = texts
+
+def _apart(rows: _Rows, others: _Rows, notes: list[str]) -> _Integers:
+    """The rows whose group is not among the `others`, which judge.
+
+    Raises DataError where there are none.
+    """
+    judging = {group for group in others.groups or () if group}
+    kept = np.array([group not in judging for group in rows.groups or ()] or [True] * len(rows))
+    if not kept.any():
+        raise DataError("every group of data.group_column judges, so there is nothing to train on")
+    if not kept.all():
+        notes.append(
+            say_plural(
+                "{n:,} row is not trained on: its group (data.group_column) judges",
+                "{n:,} rows are not trained on: their groups (data.group_column) judge",
+                n=int((~kept).sum()),
+            )
+        )
+    return np.flatnonzero(kept)
+
+
+class _Rows:
+    """The rows of a table by their texts, in their order."""
+
+    def __init__(self, drawn: Drawn, seed: int) -> None:
+        self.texts: list[bytes] = []
         """16 bytes of the hash of seed and text: they stand for the text, and order the drawing."""
+        begin = f"{seed}\n".encode()
+        for start in range(0, len(drawn.texts), BATCH_ROWS):
+            batch = normalised(drawn.texts.slice(start, BATCH_ROWS))
+            self.texts += [sha256(begin + text.encode()).digest()[:16] for text in batch]
+        strata = list(drawn.strata)
         numbers = {name: number for number, name in enumerate(sorted(set(strata)))}
         self.strata: _Integers = np.array([numbers[name] for name in strata], dtype=np.int64)
-        # In the machine's own byte order, in which sorting is many times faster.
-        words = np.frombuffer(b"".join(texts), dtype=">u8").astype(np.uint64).reshape(-1, 2)
+        words = _words(self.texts)
         self.drawing: _Integers = np.lexsort((words[:, 1], words[:, 0]))
-        """The rows in the drawing's order; rows of one text in the table's order."""
-        drawn = words[self.drawing]
-        changes = np.any(drawn[1:] != drawn[:-1], axis=1)
-        self.text_of: _Integers = np.zeros(len(texts), dtype=np.int64)
-        """Each row's text, as its place among the different texts in the drawing's order."""
+        """The rows in the drawing's order; rows that stay together in the table's order."""
+        ordered = words[self.drawing]
+        changes = np.any(ordered[1:] != ordered[:-1], axis=1)
+        self.text_of: _Integers = np.zeros(len(self.texts), dtype=np.int64)
+        """For each row the number, in the drawing's order, of what stays together: the rows of a
+        text, and of a group, and what has one of them in common."""
         self.text_of[self.drawing[1:]] = np.cumsum(changes)
+        self.groups = drawn.groups
+        if self.groups is not None:
+            self._join_groups(self.groups, words, begin)
+
+    def _join_groups(
+        self, groups: Sequence[str], words: npt.NDArray[np.uint64], begin: bytes
+    ) -> None:
+        """Let rows of one group stay together; the group's name decides where they are drawn."""
+        texts, named = self.text_of, np.array([bool(group) for group in groups], dtype=bool)
+        names, numbers = np.unique(np.array(groups, dtype=object)[named], return_inverse=True)
+        nodes = int(texts.max(initial=-1)) + 1
+        edges = (np.ones(len(numbers)), (texts[named], nodes + numbers))
+        size = nodes + len(names)
+        graph = load("scipy.sparse").coo_matrix(edges, shape=(size, size))
+        _, parts = load("scipy.sparse.csgraph").connected_components(graph, directed=False)
+        part_of = parts[texts]
+        if len(names):
+            hashes = [sha256(begin + b"group\n" + name.encode()).digest()[:16] for name in names]
+            words = words.copy()
+            words[named] = _words(hashes)[numbers]
+        order = np.lexsort((words[:, 1], words[:, 0]))
+        _, first = np.unique(part_of[order], return_index=True)
+        self.text_of = np.argsort(np.argsort(first))[part_of]
+        self.drawing = np.argsort(self.text_of, kind="stable")
 
     def __len__(self) -> int:
         return len(self.texts)
 
 
-def _read(drawn: Drawn, seed: int) -> _Rows:
-    begin, sha256 = f"{seed}\n".encode(), hashlib.sha256
-    texts: list[bytes] = []
-    for start in range(0, len(drawn.texts), BATCH_ROWS):
-        batch = normalised(drawn.texts.slice(start, BATCH_ROWS))
-        texts += [sha256(begin + text.encode()).digest()[:16] for text in batch]
-    return _Rows(texts, list(drawn.strata))
+def _words(hashes: Sequence[bytes]) -> npt.NDArray[np.uint64]:
+    """Hashes of 16 bytes as two numbers each.
+
+    In the machine's own byte order, in which sorting is many times faster.
+    """
+    return np.frombuffer(b"".join(hashes), dtype=">u8").astype(np.uint64).reshape(-1, 2)
 
 
 # -- holding out ------------------------------------------------------------------------------
@@ -140,24 +203,38 @@ def _hold_out(
     """Which rows are for evaluation: every text's rows are all in or all out."""
     total = len(rows)
     sizes = np.bincount(rows.text_of)
+    if len(sizes) < 2 and len({*rows.texts}) > 1:
+        raise DataError("data.group_column has a single group, which can't stand on two sides")
     if len(sizes) < 2:
         raise DataError(
-            f"the data has too few rows to train on some and evaluate on others: {total:,}, with "
-            f"{len(sizes)} different texts; at least two different texts are needed"
+            "the data has too few rows to train on some and evaluate on others: "
+            "{rows:,}, with {n} different texts; at least two different texts are "
+            "needed",
+            rows=total,
+            n=len(sizes),
         )
     wanted = max(1, round(total * eval_fraction)) if eval_samples is None else eval_samples
     if eval_samples is not None and eval_samples >= total:
         wanted = max(1, round(total * eval_fraction))
         notes.append(
-            f"eval_samples is {eval_samples:,}, and there are {total:,} rows for training and "
-            f"evaluation together; {wanted:,} were held out"
+            say(
+                "eval_samples is {n:,}, and there are {total:,} rows for training and "
+                "evaluation together; {wanted:,} were held out",
+                n=eval_samples,
+                total=total,
+                wanted=wanted,
+            )
         )
     texts = _draw(_strata(rows, sizes, wanted), sizes, wanted)
     found = int(sizes[texts].sum())
     if found < wanted and wanted == eval_samples:
         notes.append(
-            f"{found:,} rows were held out for evaluation, not {wanted:,}: rows with the same text "
-            "stay together, and every label keeps a text to train on"
+            say(
+                "{n:,} rows were held out for evaluation, not {wanted:,}: rows with the "
+                "same text or group stay together, and every label keeps a text to train on",
+                n=found,
+                wanted=wanted,
+            )
         )
     held_out = np.zeros(len(sizes), dtype=bool)
     held_out[texts] = True
@@ -245,7 +322,12 @@ def _sample(
     if wanted is None or wanted >= len(candidates):
         if wanted is not None and wanted > len(candidates):
             notes.append(
-                f"{setting} is {wanted:,}; all {len(candidates):,} rows there are are used"
+                say(
+                    "{setting} is {wanted:,}; all {n:,} rows there are are used",
+                    setting=setting,
+                    wanted=wanted,
+                    n=len(candidates),
+                )
             )
         return candidates
     allowed = np.zeros(len(rows), dtype=bool)

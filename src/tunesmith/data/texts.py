@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,43 +12,41 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tunesmith.data.content import canonical_strings
+from tunesmith.data.content import canonical_strings, is_list
 
 
 def is_chat(kind: pa.DataType) -> bool:
     """Whether a column of this type holds chats: lists of `{role, content}`."""
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        return False
-    turn = kind.value_type
-    return bool(pa.types.is_struct(turn)) and {"role", "content"} <= {part.name for part in turn}
+    return {"role", "content"} <= turn_parts(kind)
+
+
+def turn_parts(kind: pa.DataType) -> set[str]:
+    """The names in the objects that a column of this type holds lists of; none for other types."""
+    if not is_list(kind) or not pa.types.is_struct(kind.value_type):
+        return set()
+    return {part.name for part in kind.value_type}
 
 
 def is_words(kind: pa.DataType) -> bool:
     """Whether a column of this type holds lists of words."""
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        return False
-    return bool(pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type))
+    return is_list(kind) and is_text(kind.value_type)
 
 
-def row_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values of this type are texts."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def row_texts(column: pa.ChunkedArray, *, answers: bool = False) -> pa.ChunkedArray:
     """One large_string per row: the value, words with spaces between them, or a chat's user turns
-    with line breaks.
+    (with `answers` all turns) with line breaks.
     """
     if is_words(column.type):
         return _spoken(column)
     if not is_chat(column.type):
         return canonical_strings(column)
-    chunks = [_said(chunk, "user") for chunk in column.chunks]
+    chunks = [_said(chunk, None if answers else "user") for chunk in column.chunks]
     return pa.chunked_array(chunks, type=pa.large_string())
-
-
-def written_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The same, with all turns of a chat."""
-    if is_words(column.type):
-        return _spoken(column)
-    if not is_chat(column.type):
-        return canonical_strings(column)
-    return pa.chunked_array([_said(chunk) for chunk in column.chunks], type=pa.large_string())
 
 
 def normalise(text: str) -> str:
@@ -75,13 +73,19 @@ def normalised(texts: pl.Series) -> pl.Series:
     return plain["text"].scatter(indices, mended)
 
 
+def joined_texts(parts: Sequence[pl.Series]) -> pl.Series:
+    """The texts of several columns, row by row, a line break between them."""
+    if len(parts) == 1:
+        return parts[0]
+    frame = pl.DataFrame([part.alias(str(number)) for number, part in enumerate(parts)])
+    return frame.select(pl.concat_str(pl.all(), separator="\n")).to_series()
+
+
 def as_series(column: pa.ChunkedArray, *, answers: bool = False) -> pl.Series:
-    """`row_texts`, or `written_texts` with `answers`, for Polars; "" where there is none."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        plain = pl.from_arrow(column)  # shares the column's memory
-        return pl.Series(plain).fill_null("")
-    texts = written_texts(column) if answers else row_texts(column)
-    return pl.Series(pl.from_arrow(texts))
+    """`row_texts` for Polars; "" where there is none."""
+    if is_text(column.type):
+        return pl.Series(pl.from_arrow(column)).fill_null("")  # shares the column's memory
+    return pl.Series(pl.from_arrow(row_texts(column, answers=answers)))
 
 
 def mend(
@@ -136,33 +140,30 @@ def _said(chunk: pa.Array, role: str | None = None) -> pa.Array:
 
 def _suspects(column: pa.ChunkedArray, pattern: str) -> npt.NDArray[np.int64]:
     """Indices of the rows in which something matches `pattern`; the rest is never copied."""
-    found = []
-    start = 0
+    found, start = [np.array([], dtype=np.int64)], 0
     for chunk in column.chunks:
-        parents = None
-        texts = chunk
+        parents, texts = None, chunk
         if is_chat(chunk.type):
             texts = pc.struct_field(pc.list_flatten(chunk), "content")
             parents = pc.list_parent_indices(chunk).to_numpy(zero_copy_only=False)
         elif pa.types.is_dictionary(chunk.type):
             texts = chunk.dictionary_decode()
-        if pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type):
+        if is_text(texts.type):
             looks = pl.Series(pl.from_arrow(texts)).str.contains(pattern).fill_null(False)
-            rows = looks.arg_true().to_numpy()
+            rows = looks.arg_true().to_numpy().astype(np.int64)
             found.append(start + (rows if parents is None else np.unique(parents[rows])))
         start += len(chunk)
-    return np.concatenate(found).astype(np.int64) if found else np.array([], dtype=np.int64)
+    return np.concatenate(found)
 
 
 def _clean(value: Any, clean: Callable[[str], str], answers: bool) -> Any:
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, list):
-        return [_clean_turn(turn, clean, answers) for turn in value]
+        return [
+            {**turn, "content": _clean(turn["content"], clean, answers)}
+            if isinstance(turn, dict) and (answers or turn.get("role") != "assistant")
+            else turn
+            for turn in value
+        ]
     return value
-
-
-def _clean_turn(turn: Any, clean: Callable[[str], str], answers: bool) -> Any:
-    if not isinstance(turn, dict) or (turn.get("role") == "assistant" and not answers):
-        return turn
-    return {**turn, "content": _clean(turn["content"], clean, answers)}

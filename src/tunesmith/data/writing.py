@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
-import os
-import secrets
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from functools import partial
 from json.encoder import encode_basestring
 from pathlib import Path
 
@@ -15,49 +14,59 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tunesmith.data.content import canonical_strings
-from tunesmith.data.reading.files import COMPRESSIONS, FORMATS, ending
+from tunesmith.data.content import canonical_strings, is_list
+from tunesmith.data.reading.compressed import COMPRESSIONS
+from tunesmith.data.reading.files import ending
 from tunesmith.errors import DataError, StorageError
-from tunesmith.tasks.values import canonical
+from tunesmith.files.writing import written_whole
+from tunesmith.values import canonical
 
 BATCH_ROWS = 1 << 16
 
 _Writer = Callable[[pa.Table, pa.NativeFile], None]
 
 
-def write_table(table: pa.Table, path: Path, *, keep_own: bool = False) -> None:
+def write_table(table: pa.Table, path: Path, *, keep_own: bool = False, mark: bool = True) -> None:
     """Write the rows of `table` to `path` as its ending says, in place of what is there.
 
     Columns of ours (`_…`) are left out unless `keep_own`. CSV and TSV hold canonical strings, so
-    that chats are JSON text there; JSON and Parquet keep the types that they have. The file appears
+    that chats are JSON text there; JSON and Parquet keep the types that they have. With `mark` a
+    `.csv` begins with a byte-order mark, by which Excel knows that it is UTF-8. The file appears
     under its name when it is whole; its folder is made.
 
     Raises DataError when the ending names no format, there is no column to write, or a text for CSV
     or TSV holds a NUL character, which they can't; StorageError when the file can't be written.
     """
     kind, compression = ending(path.name)
-    if not kind or (kind == ".parquet" and compression):
+    if kind not in _WRITERS or compression == ".xz" or (kind == ".parquet" and compression):
         raise DataError(
-            f"{path}: files of this ending are not written; accepted: {', '.join(FORMATS)}, all "
-            f"but .parquet also with {', '.join(COMPRESSIONS)}"
+            "{path}: files of this ending are not written; accepted: {names}, all "
+            "but .parquet also with {names2}",
+            path=path,
+            names=list(_WRITERS),
+            names2=[name for name in COMPRESSIONS if name != ".xz"],
         )
     names = [name for name in table.column_names if keep_own or not name.startswith("_")]
     if not names:
-        raise DataError(f"{path}: there is no column to write")
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}")
+        raise DataError("{path}: there is no column to write", path=path)
+    pressed = COMPRESSIONS.get(compression)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with pa.output_stream(str(beside), compression=COMPRESSIONS.get(compression)) as stream:
+        with (
+            written_whole(path) as partial,
+            pa.output_stream(str(partial), compression=pressed) as stream,
+        ):
+            if mark and has_mark(path):
+                stream.write(codecs.BOM_UTF8)
             _WRITERS[kind](table.select(names), stream)
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(path)
     except OSError as error:
         cause = error.strerror or str(error).partition("\n")[0]
-        raise StorageError(f"{path} can't be written: {cause}") from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
+        raise StorageError("{path} can't be written: {error}", path=path, error=cause) from error
+
+
+def has_mark(path: Path) -> bool:
+    """Whether a file of this name is one that Excel opens, so that it needs a byte-order mark."""
+    return path.suffix.lower() == ".csv"
 
 
 def _pieces(table: pa.Table) -> Iterator[pa.Table]:
@@ -79,8 +88,10 @@ def _write_delimited(table: pa.Table, stream: pa.NativeFile, delimiter: str) -> 
             if place >= 0:
                 row = max(number - 1, 0) * BATCH_ROWS + place + 1
                 raise DataError(
-                    f"row {row:,} has a NUL character in column {name}, which CSV and TSV can't "
-                    "hold; write .jsonl or .parquet"
+                    "row {row:,} has a NUL character in column {name}, which CSV and TSV "
+                    "can't hold; write .jsonl or .parquet",
+                    row=row,
+                    name=name,
                 )
         frame = pl.DataFrame(pa.table(texts, table.column_names))
         frame.write_csv(stream, include_header=number == 0, separator=delimiter)
@@ -124,7 +135,8 @@ def _json_writer(column: pa.ChunkedArray) -> Callable[[pa.ChunkedArray], list[st
     if pa.types.is_floating(kind):
         return _json_floats
     if pa.types.is_nested(kind) and _fits_json(kind):
-        return lambda piece: [_json_value(value) for value in piece.to_pylist()]
+        to_json = partial(json.dumps, ensure_ascii=False, default=canonical)
+        return lambda piece: [to_json(value) for value in piece.to_pylist()]
     return _json_strings
 
 
@@ -143,10 +155,6 @@ def _json_floats(piece: pa.ChunkedArray) -> list[str]:
     return [f"{text}.0" if text.lstrip("-").isdigit() else text or "null" for text in texts]
 
 
-def _json_value(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=canonical)
-
-
 def _is_finite(values: pa.Array) -> bool:
     """Whether no float in `values`, however deep, is NaN or infinite."""
     kind = values.type
@@ -156,7 +164,7 @@ def _is_finite(values: pa.Array) -> bool:
         return pc.all(pc.is_finite(values)).as_py() is not False
     if pa.types.is_struct(kind):
         return all(_is_finite(part) for part in values.flatten())
-    if _is_list(kind):
+    if is_list(kind) or pa.types.is_fixed_size_list(kind):
         return _is_finite(values.flatten())
     return True
 
@@ -165,19 +173,13 @@ def _fits_json(kind: pa.DataType) -> bool:
     """Whether values of this type, inside lists and objects, are read as what was written."""
     if pa.types.is_struct(kind):
         return all(_fits_json(part.type) for part in kind)
-    if _is_list(kind):
+    if is_list(kind) or pa.types.is_fixed_size_list(kind):
         return _fits_json(kind.value_type)
     return not (
         pa.types.is_nested(kind)  # maps and unions
         or pa.types.is_uint64(kind)
         or pa.types.is_dictionary(kind)
         or isinstance(kind, pa.BaseExtensionType)
-    )
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )
 
 

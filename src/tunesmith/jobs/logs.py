@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from pythonjsonlogger.json import JsonFormatter
 
-from tunesmith.errors import printable
+from tunesmith.files.log import LineFormatter
 from tunesmith.settings import Settings
 
 log = logging.getLogger("tunesmith.jobs")
 
 LOUD = ("celery", "kombu", "amqp", "redis")
-"""Libraries that log every connection they lose, with a traceback; we say it in a line."""
+"""Libraries that log a traceback for every lost connection; ours is one line."""
 
 
 def log_to_terminal(settings: Settings, component: str) -> None:
@@ -29,7 +27,7 @@ def log_to_terminal(settings: Settings, component: str) -> None:
     if settings.log_format == "json":
         handler.setFormatter(_Json(settings, component=component))
     else:
-        handler.setFormatter(_Text(settings.timezone))
+        handler.setFormatter(_Text(settings.timezone, settings.token))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -75,19 +73,11 @@ class _Json(JsonFormatter):
         return line.replace(self.secret, "***") if self.secret else line
 
 
-class _Text(logging.Formatter):
-    """Times in the user's zone."""
-
-    def __init__(self, zone: ZoneInfo) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s")
-        self.zone = zone
-
-    def formatTime(self, record: logging.LogRecord, datefmt: Any = None) -> str:  # noqa: N802
-        """ISO 8601 with seconds and offset."""
-        return datetime.fromtimestamp(record.created, self.zone).isoformat(" ", "seconds")
+class _Text(LineFormatter):
+    """Lines with the id of the experiment that they are about."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, with the id of the experiment that it is about; further lines are set in."""
-        line = printable(super().format(record)).replace("\n", "\n    ")
+        """The line, with that id."""
+        line = super().format(record)
         experiment = getattr(record, "experiment", None)
         return f"{line} [{experiment}]" if experiment else line

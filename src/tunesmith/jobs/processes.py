@@ -1,4 +1,4 @@
-"""Processes of this machine: told apart though their numbers are used again, and ended whole."""
+"""Processes of this machine: identified though their numbers are used again, and ended whole."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Self
 
 import psutil
 
-from tunesmith.experiments.states import seconds_after_boot
+from tunesmith.experiments.lifecycle.states import seconds_after_boot
 
 SAME = 1.5
 """Seconds by which two readings of one process's beginning may differ: clocks are set."""
@@ -30,7 +30,7 @@ PARENT_INTERVAL = 0.5
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """A process, told by its number and its beginning, in seconds after the machine's own."""
+    """A process, identified by its number and its beginning, in seconds after the machine's own."""
 
     pid: int
     started: float

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from tunesmith.jobs.broker import TIMEOUT, broker_trouble, in_words, shown_url
 from tunesmith.jobs.logs import log
 from tunesmith.settings import Settings
-from tunesmith.tracking.entities import QUEUES
+from tunesmith.store.entities.experiments import QUEUES
 
 TASK = "tunesmith.work"
 """The one message: look into the store, something waits there."""

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from pydantic import ValidationError
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import ModelError, NotFoundError, StateError, StorageError
+from tunesmith.files.adapters import saved_adapter
+from tunesmith.files.folder import ExperimentFolder
+from tunesmith.files.layout import WEIGHTS
+from tunesmith.files.writing import sha256
+from tunesmith.messages import say
+from tunesmith.models.locate import ModelSource, locate_model
+from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
+from tunesmith.store.entities.experiments import Experiment
 from tunesmith.tasks import TASKS
-from tunesmith.tasks.base import Columns, Task
-from tunesmith.tracking.artifacts import Artifacts
-from tunesmith.tracking.entities import Experiment, ExperimentStatus
-from tunesmith.tracking.files import WEIGHTS, ExperimentFiles, find_folder
-from tunesmith.tracking.permissions import settle
-from tunesmith.training.writing import mark_as_used
-
-NEEDED = ("adapter_config.json", WEIGHTS, "tunesmith.json")
-"""The files without which an adapter can't answer."""
+from tunesmith.tasks.base import Task
 
 _ADVICE = {
-    ExperimentStatus.QUEUED: "it waits in the queue",
-    ExperimentStatus.RUNNING: "it is being trained; ask again when it has ended",
-    ExperimentStatus.FAILED: "it failed; resume or retry it first",
-    ExperimentStatus.CANCELLED: "it was cancelled; resume or retry it first",
+    ExperimentStatus.QUEUED: say("it waits in the queue"),
+    ExperimentStatus.RUNNING: say("it is being trained; ask again when it has ended"),
+    ExperimentStatus.FAILED: say("it failed; resume or retry it first"),
+    ExperimentStatus.CANCELLED: say("it was cancelled; resume or retry it first"),
 }
 
 
@@ -49,27 +47,6 @@ class SavedAdapter:
     may_fetch: bool = True
     """Whether its base model may be fetched from the hub: for viewers it may not."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The same for another process."""
-        return {
-            "experiment_id": self.experiment_id,
-            "folder": str(self.folder),
-            "config": dict(self.config),
-            "identity": self.identity,
-            "may_fetch": self.may_fetch,
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
-        return cls(
-            values["experiment_id"],
-            Path(values["folder"]),
-            values["config"],
-            values["identity"],
-            values["may_fetch"],
-        )
-
     def weights_hash(self) -> str:
         """SHA-256 of the weights. Raises StorageError when they can't be read."""
         path = self.folder / WEIGHTS
@@ -77,34 +54,97 @@ class SavedAdapter:
             state = path.stat()
             return _sha256(path, state.st_size, state.st_mtime_ns, state.st_ino)
         except OSError as error:
-            raise StorageError(f"{path} can't be read: {error.strerror or error}") from error
+            raise StorageError(
+                "{what} can't be read: {reason}", what=path, reason=error.strerror or error
+            ) from error
 
     def read_config(self) -> ExperimentConfig:
         """The configuration. Raises ModelError when this version can't read it."""
+        given = self.config.get("task")
+        task = given.get("name") if isinstance(given, Mapping) else given
+        if isinstance(task, str) and task not in TASKS:
+            raise ModelError(
+                "experiment {id} learned the task {task}, which no package here has: install "
+                "the one that it was trained with.",
+                id=self.experiment_id,
+                task=task,
+            )
         try:
             return ExperimentConfig.model_validate(self.config)
         except ValidationError as error:
             raise ModelError(
-                f"the configuration of experiment {self.experiment_id} can't be read by this "
-                f"version of Tunesmith ({error.error_count()} problems)."
+                "the configuration of experiment {id} can't be read by this version of "
+                "Tunesmith ({n} problems).",
+                id=self.experiment_id,
+                n=error.error_count(),
             ) from error
 
-    def read_task(self) -> tuple[Task, Columns]:
-        """The task as it was after training, and the columns of its data.
-
-        Raises ModelError when the folder doesn't say it.
-        """
+    def read_task(self) -> Task:
+        """The task as it was after training. Raises ModelError when the folder doesn't say it."""
         try:
-            told = json.loads((self.folder / "tunesmith.json").read_text(encoding="utf-8"))
-            kind = TASKS[told["task"]["name"]]
-            task = kind(kind.Options.model_validate(told["task"]))
-            task.restore(told["facts"])
-            return task, dict(told["columns"])
+            saved = json.loads((self.folder / "tunesmith.json").read_text(encoding="utf-8"))
+            kind = TASKS[saved["task"]["name"]]
+            task = kind(kind.Options.model_validate(saved["task"]))
+            task.bind(saved["columns"])
+            task.restore(saved["facts"])
+            return task
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
-                f"the adapter of experiment {self.experiment_id} can't be read: its tunesmith.json "
-                "is missing or damaged."
+                "the adapter of experiment {id} can't be read: its tunesmith.json is "
+                "missing or damaged.",
+                id=self.experiment_id,
             ) from error
+
+    def read_mended(self) -> tuple[str, ...]:
+        """The rules by which its texts were mended; none where the folder doesn't say it."""
+        with suppress(OSError, ValueError):
+            saved = json.loads((self.folder / "tunesmith.json").read_text(encoding="utf-8"))
+            return tuple(saved.get("mended", ()))
+        return ()
+
+    def find_base(self, config: ExperimentConfig, settings: Settings) -> ModelSource:
+        """The model that `config` names.
+
+        Raises ModelError when it can't be used here, AccessError when it lies on the hub only and
+        nothing may be fetched for who asks.
+        """
+        model = config.model
+        try:
+            return locate_model(
+                model.name,
+                cache=settings.cache_dir,
+                revision=model.revision,
+                token=settings.token,
+                trust_remote_code=model.trust_remote_code,
+                fetch=self.may_fetch,
+            )
+        except ModelError as error:
+            raise ModelError(
+                "experiment {experiment_id} was trained on the base model {name}, which "
+                "can't be used here: {error}",
+                experiment_id=self.experiment_id,
+                name=model.name,
+                error=error,
+            ) from error
+
+    def check_base(self, source: ModelSource) -> None:
+        """Raises ModelError when `source` is not the model that the adapter was trained on."""
+        if self.identity in (None, source.identity):
+            return
+        raise ModelError(
+            "the base model {name} is not the one that experiment {experiment_id} "
+            "was trained on: it was {short} then, and is {short2} now. An adapter "
+            "means nothing on other weights: put the old model back, or train again.",
+            name=source.name,
+            experiment_id=self.experiment_id,
+            short=_short(str(self.identity)),
+            short2=_short(source.identity),
+        )
+
+
+def _short(identity: str) -> str:
+    """The beginning of a model's identity, which tells it from another's."""
+    return identity[:19] + "…" if len(identity) > 20 else identity
 
 
 def locate_adapter(
@@ -117,22 +157,36 @@ def locate_adapter(
     others, StorageError when they can't be fetched or read.
     """
     if experiment.status is not ExperimentStatus.SUCCEEDED:
-        raise StateError(f"experiment {experiment.id} can't answer: {_ADVICE[experiment.status]}.")
-    folder = _folder(experiment, settings)
-    if folder is None:
-        raise NotFoundError(
-            f"the adapter of experiment {experiment.id} is not on this machine ("
-            f"{experiment.directory} does not hold it)"
-            + ("" if settings.artifacts else ", and TUNESMITH_ARTIFACTS names no store to fetch it")
-            + ". Where its folder was moved: tunesmith experiments import FOLDER. Else ask on the "
-            "machine that trained it, or train again."
+        raise StateError(
+            "experiment {id} can't answer: {hint}.",
+            id=experiment.id,
+            hint=_ADVICE[experiment.status],
         )
+    kept = settings.cache_dir / "adapters" / experiment.id
+    folder = saved_adapter(ExperimentFolder.of(experiment, settings), kept)
+    if folder is None:
+        said = say(
+            "the adapter of experiment {id} is not on this machine ({directory} does not hold it)",
+            id=experiment.id,
+            directory=experiment.directory,
+        )
+        if not settings.artifacts:
+            said += say(", and TUNESMITH_ARTIFACTS names no store to fetch it")
+        said += say(
+            ". Where its folder was moved: tunesmith experiments import FOLDER. Else "
+            "ask on the machine that trained it, or train again."
+        )
+        raise NotFoundError(said)
     trained_on = experiment.environment.get("base_model") or {}
     found = SavedAdapter(experiment.id, folder, experiment.config, trained_on.get("identity"))
     if weights_hash is not None and (now := found.weights_hash()) != weights_hash:
         raise ModelError(
-            f"the adapter of experiment {experiment.id} is not the one that was registered: its "
-            f"{WEIGHTS} had the SHA-256 {weights_hash[:12]}… then, and has {now[:12]}… now."
+            "the adapter of experiment {id} is not the one that was registered: its "
+            "{file} had the SHA-256 {before}… then, and has {now}… now.",
+            id=experiment.id,
+            file=WEIGHTS,
+            before=weights_hash[:12],
+            now=now[:12],
         )
     return found
 
@@ -140,7 +194,7 @@ def locate_adapter(
 def fault_of(experiment: Experiment, settings: Settings, weights_hash: str) -> str | None:
     """Why the adapter can't be used as it was registered, in words; None where it can.
 
-    Raises StorageError when that can't be told now.
+    Raises StorageError when that can't be found out now.
     """
     try:
         locate_adapter(experiment, settings, weights_hash)
@@ -149,59 +203,7 @@ def fault_of(experiment: Experiment, settings: Settings, weights_hash: str) -> s
     return None
 
 
-def _folder(experiment: Experiment, settings: Settings) -> Path | None:
-    if not experiment.directory:
-        return None
-    directory = find_folder(experiment, settings.results_dir)
-    here = ExperimentFiles(directory).final_model
-    if _is_whole(here):
-        return here
-    kept = settings.cache_dir / "adapters" / experiment.id
-    if _is_whole(kept):
-        mark_as_used(kept)
-        return kept
-    return _fetch(directory, here, kept, settings) if settings.artifacts else None
-
-
 @lru_cache(maxsize=256)
 def _sha256(path: Path, size: int, changed: int, inode: int) -> str:
     """Read once for each state of the file, so that asking a registered adapter stays quick."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _is_whole(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in NEEDED)
-
-
-def _fetch(directory: Path, here: Path, kept: Path, settings: Settings) -> Path | None:
-    """Bring the adapter's files into `kept`, visible whole; None where the store has none."""
-    copies = Artifacts(str(settings.artifacts))
-    prefix = f"{here.relative_to(directory).as_posix()}/"
-    # Files only, directly inside: that is all that a training leaves there.
-    names = [
-        path.removeprefix(prefix)
-        for path in copies.files(directory.name)
-        if path.startswith(prefix) and "/" not in path.removeprefix(prefix)
-    ]
-    if not set(NEEDED) <= set(names):
-        return None
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{kept.name}.", dir=kept.parent))
-        try:
-            for name in names:
-                with (staging / name).open("wb") as stream:
-                    for piece in copies.read(directory.name, prefix + name):
-                        stream.write(piece)
-            settle(staging)
-            if not _is_whole(kept):  # else another process was faster
-                staging.rename(kept)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    except OSError as error:
-        raise StorageError(
-            f"the adapter can't be fetched into the cache folder {settings.cache_dir}: "
-            f"{error.strerror or error}"
-        ) from error
-    return kept
+    return sha256(path)

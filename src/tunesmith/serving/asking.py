@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tunesmith.errors import DataError
+from tunesmith.messages import say
 from tunesmith.serving.adapters import SavedAdapter
-from tunesmith.tasks.framing import Framing
+from tunesmith.tasks.tokens.framing import Framing
 
 BASE = ":base"
 """What follows an adapter's name in that of its base model."""
@@ -19,10 +20,14 @@ class TooLongError(DataError):
     """Raised when a conversation leaves no room for the answer in what the model takes."""
 
     def __init__(self, tokens: int, room: int, answer: int) -> None:
-        super().__init__(
-            f"the conversation has {tokens:,} tokens, of which {room:,} fit beside an answer of "
-            f"{answer:,}; leave out earlier turns, or ask for a shorter answer."
+        said = say(
+            "the conversation has {tokens:,} tokens, of which {room:,} fit beside an "
+            "answer of {answer:,}; leave out earlier turns, or ask for a shorter answer.",
+            tokens=tokens,
+            room=room,
+            answer=answer,
         )
+        super().__init__(said)
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,16 @@ from typing import Any
 
 import torch
 
-from tunesmith.errors import ModelError, NotFoundError, ServiceError, nearest, shorten
+from tunesmith.errors import DataError, ModelError, NotFoundError, ServiceError, nearest, shorten
+from tunesmith.messages import say
 from tunesmith.serving.adapters import SavedAdapter
 from tunesmith.serving.asking import BASE, Asking, Served, Spoken
+from tunesmith.serving.device import cache_bytes
 from tunesmith.serving.generation import Chat, Wording, speak
-from tunesmith.serving.placement import cache_bytes, free_memory
 from tunesmith.serving.predictor import Answers, Predictor, Question
 from tunesmith.serving.turns import Room, Turn
 from tunesmith.settings import Settings
+from tunesmith.training.preflight import free_bytes
 
 
 class Engine:
@@ -50,7 +52,7 @@ class Engine:
         )
         self._turn = Turn()
         self._predictor.between_passes = self._turn.pass_on
-        self._room = Room(partial(free_memory, self._predictor.device))
+        self._room = Room(partial(free_bytes, self._predictor.device))
         self._closing = threading.Event()
         self._models: dict[str, Served] = {}
         self.notes: dict[str, str] = {}
@@ -62,15 +64,17 @@ class Engine:
         lost -= set(self._predictor.loaded)
         if lost:
             raise ModelError(
-                f"these {len(adapters)} adapters don't fit into the memory of this machine "
-                f"together ({', '.join(sorted(lost))} went again); serve fewer at once."
+                "these {n} adapters don't fit into the memory of this machine together "
+                "({names} went again); serve fewer at once.",
+                n=len(adapters),
+                names=sorted(lost),
             )
 
     def _add(self, name: str, adapter: SavedAdapter, created: int, *, base: bool) -> None:
         task, reason, notes = self._predictor.load(adapter, base=base)
         chats = task.longest_generated() is not None
         model = str((adapter.config.get("model") or {}).get("name", ""))
-        framing = task.framing(adapter.read_task()[1])
+        framing = adapter.read_task().framing()
         served = Served(name, adapter, created, False, task.name, model, chats, notes, framing)
         self._models[name] = served
         if base and reason is None:
@@ -80,7 +84,6 @@ class Engine:
 
     @property
     def models(self) -> list[Served]:
-        """All that can be asked."""
         return list(self._models.values())
 
     def find(self, name: str) -> Served:
@@ -89,11 +92,10 @@ class Engine:
             own = model.adapter.experiment_id + (BASE if model.base else "")
             if name in (model.name, own):
                 return model
-        near = nearest(name, self._models)
-        raise NotFoundError(
-            f"there is no model {shorten(name)} here"
-            + (f"; did you mean {near}?" if near else f"; there is {', '.join(self._models)}.")
-        )
+        hint = say("; there is {names}.", names=list(self._models))
+        if near := nearest(name, self._models):
+            hint = say("; did you mean {name}?", name=near)
+        raise NotFoundError(say("there is no model {name} here", name=shorten(name)) + hint)
 
     def close(self) -> None:
         """Break off what is being answered; each ends after its next token."""
@@ -116,11 +118,21 @@ class Engine:
             )
 
     def open(self, model: Served, messages: Sequence[Mapping[str, Any]], asking: Asking) -> Chat:
-        """A conversation that `say` can answer. Raises as `Predictor.chat` does."""
+        """A conversation that `say` can answer. Raises as `Predictor.chat` does.
+
+        Its tools stand at its first turn, as in `tasks.chats.messages`.
+        """
         with self._turn:
-            return self._predictor.chat(
+            chat = self._predictor.chat(
                 model.adapter, messages, base=model.base, max_new_tokens=asking.max_tokens
             )
+            if any(turn.get("tools") for turn in messages) and not chat.format.tool_use.tools:
+                raise DataError(
+                    "the chat template of {model} writes no tools: ask without them, or use an "
+                    "adapter on a model that was trained to call tools.",
+                    model=model.base_model,
+                )
+            return chat
 
     def say(self, chat: Chat, asking: Asking, hear: Callable[[str], None]) -> Spoken:
         """Answer `chat`; `hear` is given each piece of the text as it is made.
@@ -142,8 +154,8 @@ class Engine:
                     tokens = speak(chat, asking.sampling, heard)
             except torch.OutOfMemoryError as error:
                 raise ModelError(
-                    "the memory was not enough for this conversation beside the others; ask again "
-                    "later, or something shorter."
+                    "the memory was not enough for this conversation beside the others; ask "
+                    "again later, or something shorter."
                 ) from error
             if rest := wording.next(tokens, last=True):
                 hear(rest)

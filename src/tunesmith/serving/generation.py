@@ -1,4 +1,4 @@
-"""One answer of a chat model, token by token: heard while it is made, and stopped when told."""
+"""One answer of a chat model, token by token: heard while it is made, and stopped on request."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from transformers import (
 )
 
 from tunesmith.serving.asking import Sampling
-from tunesmith.tasks.chat_format import ChatFormat
-from tunesmith.tasks.generation import generating, likeliest
-from tunesmith.training.evaluation import autocast
+from tunesmith.tasks.chats.format import ChatFormat
+from tunesmith.tasks.chats.generation import generating, likeliest
+from tunesmith.training.evidence.evaluation import autocast
 from tunesmith.training.plan import Plan
 
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"

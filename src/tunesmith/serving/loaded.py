@@ -11,8 +11,8 @@ from typing import Any
 from peft import PeftModel
 
 from tunesmith.config.schema import ExperimentConfig
-from tunesmith.tasks.base import Columns, Task
-from tunesmith.training.model import ModelSource
+from tunesmith.models.locate import ModelSource
+from tunesmith.tasks.base import Task
 from tunesmith.training.plan import Plan
 
 
@@ -87,7 +87,8 @@ class Loaded:
     name: str | None
     """Its name on the base model; None stands for the base model alone."""
     task: Task
-    columns: Columns
     tokenizer: Any
     """The base model's, with the chat template as this adapter is asked by it."""
     config: ExperimentConfig
+    mended: tuple[str, ...] = ()
+    """The rules by which its texts were mended, and what it is asked is."""

@@ -6,28 +6,31 @@ as it did there.
 
 from __future__ import annotations
 
-import gc
 import itertools
 import json
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import psutil
 import torch
 
 from tunesmith import contention
 from tunesmith.config.schema import ExperimentConfig
+from tunesmith.data.layouts.laying import laid_question
+from tunesmith.data.questions import cleaned
 from tunesmith.errors import DataError, ModelError
+from tunesmith.files.layout import WEIGHTS
+from tunesmith.messages import say
+from tunesmith.models.adapter import load_adapter
+from tunesmith.models.inspect import inspect_model
+from tunesmith.models.load import load_tokenizer
+from tunesmith.models.locate import ModelSource
 from tunesmith.serving.adapters import SavedAdapter
 from tunesmith.serving.asking import TooLongError
-from tunesmith.serving.bases import check_base, find_base
-from tunesmith.serving.generation import Chat
-from tunesmith.serving.loaded import Base, Loaded
-from tunesmith.serving.placement import (
+from tunesmith.serving.device import (
     changes_base,
     for_device,
     lighten,
@@ -35,15 +38,17 @@ from tunesmith.serving.placement import (
     too_big,
     total_memory,
 )
+from tunesmith.serving.generation import Chat
+from tunesmith.serving.loaded import Base, Loaded
 from tunesmith.settings import Settings
-from tunesmith.tasks.base import Answer, Columns, Row, Task
-from tunesmith.tasks.chat_task import ChatTask
-from tunesmith.tracking.files import WEIGHTS
-from tunesmith.training.adapter import load_adapter
-from tunesmith.training.evaluation import autocast, by_length, in_given_order
-from tunesmith.training.fitting import base_model, eval_batch_size, quiet
-from tunesmith.training.model import ModelSource, inspect_model, load_tokenizer
+from tunesmith.tasks.base import Row, Task
+from tunesmith.tasks.chats.task import ChatTask
+from tunesmith.tasks.results import Answer
+from tunesmith.training.evidence.evaluation import autocast, in_batches
+from tunesmith.training.memory.halving import free_memory
 from tunesmith.training.plan import Plan, choose_device, make_plan
+from tunesmith.training.preflight import free_bytes
+from tunesmith.training.starting import base_model, quiet
 
 MOST_ADAPTERS = 16
 """Adapters kept loaded, where nothing else is asked for."""
@@ -105,11 +110,6 @@ class Predictor:
         return [key.partition(":")[0] for key, one in self._loaded.items() if one.name is not None]
 
     @property
-    def bases(self) -> int:
-        """How many base models are loaded."""
-        return len(self._bases)
-
-    @property
     def size(self) -> int:
         """Bytes of all weights that are loaded."""
         return sum(base.size for base in self._bases.values())
@@ -128,16 +128,22 @@ class Predictor:
         can't be used here, DataError naming the first question that can't be asked.
         """
         loaded = self._load(adapter)
-        rows = read_questions(loaded.task, loaded.columns, questions)
+        layout, mended = loaded.config.data.layout, loaded.mended
+        rows = read_questions(loaded.task, questions, layout, mended)
         try:
             own = self._ask(loaded, loaded.task, rows, max_new_tokens, alone=False)
             if not base:
                 return Answers(own)
-            return Answers(own, *self._ask_base(loaded, adapter, rows, max_new_tokens))
+            loaded, task, reason = self._of_base(adapter, loaded)
+            if task is None:
+                return Answers(own, None, reason)
+            return Answers(own, self._ask(loaded, task, rows, max_new_tokens, alone=True))
         except torch.OutOfMemoryError as error:
             raise ModelError(
-                f"the memory of {self.device} was not enough for {len(rows)} questions at once; "
-                "ask fewer, or shorter ones."
+                "the memory of {device} was not enough for {n} questions at once; ask "
+                "fewer, or shorter ones.",
+                device=self.device,
+                n=len(rows),
             ) from error
 
     def fault_of(
@@ -149,8 +155,9 @@ class Predictor:
         # Where no question at all could be asked, that is no fault of this one.
         length = task.question_length(loaded.config.data.max_length, base.longest, max_new_tokens)
         try:
-            row = task.question(question, loaded.columns)
-            task.encode_questions([row], loaded.columns, loaded.tokenizer, length)
+            layout, mended = loaded.config.data.layout, loaded.mended
+            row = task.question(cleaned(laid_question(question, task, layout), mended))
+            task.encode_questions([row], loaded.tokenizer, length)
         except DataError as error:
             return str(error)
         return None
@@ -160,13 +167,11 @@ class Predictor:
     ) -> tuple[Task, str | None, tuple[str, ...]]:
         """Load `adapter`, and with `base` what its base model needs to answer alone.
 
-        Its task, why the base model has no answer of its own, and what is to be known of how it is
-        asked. Raises as `answer` does.
+        Its task, why that has no answer of its own, and what is to be known of how it is asked.
+        Raises as `answer` does.
         """
         loaded = self._load(adapter)
-        task, reason = self._of_base(loaded)
-        if base and task is not None and changes_base(loaded.config):
-            self._load_alone(adapter, loaded)
+        reason = self._of_base(adapter, loaded)[2] if base else None
         return loaded.task, reason, tuple(loaded.task.notes(loaded.tokenizer))
 
     def chat(
@@ -185,19 +190,18 @@ class Predictor:
         loaded = self._load(adapter)
         task: Task | None = loaded.task
         if base:
-            task, reason = self._of_base(loaded)
+            loaded, task, reason = self._of_base(adapter, loaded)
             if task is None:
                 raise DataError(str(reason))
-            if changes_base(loaded.config):
-                loaded = self._load_alone(adapter, loaded)
-        assert task is not None
         if not isinstance(task, ChatTask):
-            raise DataError(f"an adapter of the task {task.name} answers no conversations.")
+            raise DataError(
+                "an adapter of the task {name} answers no conversations.", name=loaded.task.name
+            )
         most = max_new_tokens or task.longest_generated()
         holder = self._bases[loaded.base_key]
         room = task.question_length(loaded.config.data.max_length, holder.longest, most)
-        row = task.question({"messages": list(messages)}, loaded.columns)
-        (example,) = task.encode_questions([row], loaded.columns, loaded.tokenizer, WHOLE)
+        row = task.question(cleaned({"messages": list(messages)}, loaded.mended))
+        (example,) = task.encode_questions([row], loaded.tokenizer, WHOLE)
         prompt = example["input_ids"]
         if len(prompt) > room:
             raise TooLongError(len(prompt), room, most)
@@ -221,43 +225,30 @@ class Predictor:
         """Answers of the adapter, or with `alone` of the base model under it."""
         base = self._bases[loaded.base_key]
         length = task.question_length(loaded.config.data.max_length, base.longest, limit)
-        examples = task.encode_questions(rows, loaded.columns, loaded.tokenizer, length)
-        batches = by_length(examples, eval_batch_size(loaded.config, task))
+        examples = task.encode_questions(rows, loaded.tokenizer, length)
+        ask = partial(task.answer, base.model, tokenizer=loaded.tokenizer, max_new_tokens=limit)
         name = "" if alone else loaded.name or ""
         with torch.inference_mode(), autocast(base.plan), base.as_(name, self.between_passes):
-            found = [
-                answer
-                for batch in batches
-                for answer in task.answer(
-                    base.model,
-                    [examples[position] for position in batch],
-                    loaded.tokenizer,
-                    max_new_tokens=limit,
-                )
-            ]
-        return in_given_order(found, batches)
+            return in_batches(examples, loaded.config.eval_batch_size, ask)
 
-    def _ask_base(
-        self, loaded: Loaded, adapter: SavedAdapter, rows: Sequence[Row], limit: int | None
-    ) -> tuple[list[Answer] | None, str | None]:
-        task, reason = self._of_base(loaded)
-        if task is None:
-            return None, reason
-        if changes_base(loaded.config):
-            loaded = self._load_alone(adapter, loaded)
-        return self._ask(loaded, task, rows, limit, alone=True), None
-
-    def _of_base(self, loaded: Loaded) -> tuple[Task | None, str | None]:
-        """The task as the base model under `loaded` answers it; None, and why, where it can't."""
+    def _of_base(
+        self, adapter: SavedAdapter, loaded: Loaded
+    ) -> tuple[Loaded, Task | None, str | None]:
+        """What the base model under `loaded` answers by; no task, and why, where it can't."""
         base = self._bases[loaded.base_key]
         settings = json.loads((base.source.folder / "config.json").read_text(encoding="utf-8"))
         task = loaded.task.of_base(settings, base.fresh)
-        if task is not None:
-            return task, None
-        return None, (
-            f"{base.source.name} has no answer of its own: {', '.join(base.fresh)} came with "
-            "the adapter, and without it would be random numbers."
-        )
+        if task is None:
+            reason = say(
+                "{name} has no answer of its own: {names} came with the adapter, and "
+                "without it would be random numbers.",
+                name=base.source.name,
+                names=list(base.fresh),
+            )
+            return loaded, None, reason
+        if changes_base(loaded.config):
+            loaded = self._load_alone(adapter, loaded)
+        return loaded, task, None
 
     # -- loading ----------------------------------------------------------------------------
 
@@ -266,7 +257,7 @@ class Predictor:
         key = f"{adapter.experiment_id}:{adapter.folder}:{stamp(adapter.folder, WEIGHTS)}"
         if key not in self._loaded:
             config = for_device(adapter.read_config(), self.device)
-            task, columns = adapter.read_task()
+            task = adapter.read_task()
             name = f"adapter_{next(self._numbers)}"
             base_key, tokenizer = self._load_base(
                 adapter, config, task, owner=name if changes_base(config) else ""
@@ -281,13 +272,16 @@ class Predictor:
             except ModelError as error:
                 self._forget_half_loaded(base_key, name)
                 raise ModelError(
-                    f"the adapter of experiment {adapter.experiment_id} can't be loaded onto "
-                    f"{base.source.name}: {str(error).splitlines()[0]}"
+                    "the adapter of experiment {id} can't be loaded onto {model}: {error}",
+                    id=adapter.experiment_id,
+                    model=base.source.name,
+                    error=str(error).splitlines()[0],
                 ) from error
             finally:
                 base.active = None
             base.adapters.add(name)
-            self._loaded[key] = Loaded(base_key, name, task, columns, tokenizer, config)
+            mended = adapter.read_mended()
+            self._loaded[key] = Loaded(base_key, name, task, tokenizer, config, mended)
         self._loaded.move_to_end(key)
         self._make_room()
         return self._loaded[key]
@@ -296,9 +290,7 @@ class Predictor:
         """The untouched base model of an adapter that changes the weights under it."""
         base_key, tokenizer = self._load_base(adapter, loaded.config, loaded.task, owner="")
         key = f"base:{base_key}"
-        self._loaded[key] = Loaded(
-            base_key, None, loaded.task, loaded.columns, tokenizer, loaded.config
-        )
+        self._loaded[key] = replace(loaded, base_key=base_key, name=None, tokenizer=tokenizer)
         self._bases[base_key].adapters.add(key)
         self._loaded.move_to_end(key)
         self._make_room()
@@ -339,9 +331,9 @@ class Predictor:
         key = config.model.model_dump_json(include={"name", "revision", "trust_remote_code"})
         known = self._sources.get(key)
         if known is None or known[0] != stamp(known[1].folder, "*"):
-            source = find_base(adapter, config, self._settings)
+            source = adapter.find_base(config, self._settings)
             self._sources[key] = known = (stamp(source.folder, "*"), source)
-        check_base(adapter, known[1])
+        adapter.check_base(known[1])
         return known[1]
 
     def _check_memory(self, source: ModelSource, parameters: int, plan: Plan) -> None:
@@ -349,10 +341,8 @@ class Predictor:
         needed = parameters * (2 if plan.weights == "bfloat16" else 4)
         if plan.device == "cpu" and needed > total_memory(plan.device):
             raise too_big(source, parameters, plan.device)
-        available = psutil.virtual_memory().available if plan.device == "cpu" else needed
-        while needed > available and self._loaded:
+        while plan.device == "cpu" and needed > free_bytes("cpu") and self._loaded:
             self._forget(next(iter(self._loaded)))
-            available = psutil.virtual_memory().available
 
     # -- letting go -------------------------------------------------------------------------
 
@@ -369,9 +359,7 @@ class Predictor:
         base.adapters.discard(gone.name or key)
         if not base.adapters:
             del self._bases[gone.base_key], base
-            gc.collect()
-            if self.device.startswith("cuda"):
-                torch.cuda.empty_cache()
+            free_memory()
             return
         base.active = None
         if gone.name is not None and len(base.model.peft_config) > 1:
@@ -388,12 +376,21 @@ class Predictor:
             base.model.delete_adapter(name)
 
 
-def read_questions(task: Task, columns: Columns, questions: Sequence[Question]) -> list[Row]:
-    """Questions as the task's rows. Raises DataError naming the first that can't be asked."""
+def read_questions(
+    task: Task,
+    questions: Sequence[Question],
+    layout: str | None = None,
+    mended: Sequence[str] = (),
+) -> list[Row]:
+    """Questions as the task's rows; `layout` is the one that was trained on, `mended` the rules by
+    which texts were mended.
+
+    Raises DataError naming the first that can't be asked.
+    """
     rows = []
     for number, question in enumerate(questions, 1):
         try:
-            rows.append(task.question(question, columns))
+            rows.append(task.question(cleaned(laid_question(question, task, layout), mended)))
         except DataError as error:
-            raise DataError(f"input {number}: {error}") from error
+            raise DataError("input {number}: {error}", number=number, error=error) from error
     return rows

@@ -5,13 +5,20 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol, TextIO
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
 
 from pydantic_core import from_json
 
+from tunesmith.data.reading import folders
+from tunesmith.data.reading.files import ending, is_plain, read_file
+from tunesmith.data.reading.places import archives, queries
+from tunesmith.data.reading.rows import ROW, FileRows
 from tunesmith.errors import DataError
-from tunesmith.tasks.base import Answer
+from tunesmith.messages import say
+from tunesmith.names import Query
+from tunesmith.tasks.results import Answer
 
 LONGEST_LINE = 1_000_000
 """Bytes of one line, at most: a file without line ends is none of lines."""
@@ -35,7 +42,7 @@ def read_stream(stream: BinaryIO, form: str) -> Iterator[Asked]:
     """The rows of `stream`, one after the other, in one of `FORMATS`.
 
     A line that can't be read is a row with its fault. Raises DataError where nothing after it could
-    be told apart: a CSV without a header, or with a quote that is never closed.
+    be read: a CSV without a header, or with a quote that is never closed.
     """
     if form in ("csv", "tsv"):
         yield from _read_table(stream, "\t" if form == "tsv" else ",")
@@ -44,7 +51,11 @@ def read_stream(stream: BinaryIO, form: str) -> Iterator[Asked]:
     for line in _lines(stream):
         if line is None:
             number += 1
-            yield Asked(number, None, f"the line is longer than {LONGEST_LINE:,} bytes")
+            yield Asked(
+                number,
+                None,
+                say("the line is longer than {longest_line:,} bytes", longest_line=LONGEST_LINE),
+            )
             continue
         if form == "jsonl" and not line.strip():
             continue
@@ -52,18 +63,56 @@ def read_stream(stream: BinaryIO, form: str) -> Iterator[Asked]:
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            yield Asked(number, None, f"the line is not UTF-8 (byte {error.start + 1})")
+            yield Asked(
+                number, None, say("the line is not UTF-8 (byte {start})", start=error.start + 1)
+            )
             continue
         yield _from_json(number, text) if form == "jsonl" else Asked(number, text)
+
+
+def read_table(file: str) -> Iterator[Asked] | None:
+    """The rows of a file that must be read as a whole; None for one that can be streamed.
+
+    That are all tables but JSON Lines, texts a line, and CSV and TSV in UTF-8 with their usual
+    delimiter; and what a query asks of a database. Raises DataError as `read_file`.
+    """
+    if query := Query.of(file):
+        return _of_rows(queries.read(query))
+    path = Path(file)
+    if archives.is_archive(path):
+        with archives.unpacked(path) as folder:
+            return _of_rows(read_file(folders.only_file(folder)))
+    kind, compression = ending(path.name)
+    if not kind or not path.is_file():
+        return None
+    if not compression and kind in (".jsonl", ".ndjson", ".txt"):
+        return None
+    if not compression and kind in (".csv", ".tsv") and is_plain(path):
+        return None
+    found = read_file(path)
+    return _of_rows(found)
+
+
+def _of_rows(found: FileRows) -> Iterator[Asked]:
+    broken, last = iter(found.unreadable), 0
+    for batch in found.table.to_batches(max_chunksize=1000):
+        for values in batch.to_pylist():
+            row = values.pop(ROW)
+            for number in range(last + 1, row):
+                yield Asked(number, None, next(broken).reason)
+            yield Asked(row, values)
+            last = row
+    for number, line in enumerate(broken, last + 1):
+        yield Asked(number, None, line.reason)
 
 
 def _from_json(number: int, text: str) -> Asked:
     try:
         value = from_json(text)
     except ValueError as error:
-        return Asked(number, None, f"not valid JSON: {error}")
+        return Asked(number, None, say("not valid JSON: {error}", error=error))
     if not isinstance(value, str | dict):
-        return Asked(number, None, "must be a text or an object of columns")
+        return Asked(number, None, say("must be a text or an object of columns"))
     return Asked(number, value)
 
 
@@ -82,8 +131,12 @@ def _read_table(stream: BinaryIO, delimiter: str) -> Iterator[Asked]:
     def decoded() -> Iterator[str]:
         for number, line in enumerate(_lines(stream), 1):
             if line is None:
-                raise DataError(f"line {number:,} is longer than {LONGEST_LINE:,} bytes.")
-            # What isn't UTF-8 is found in its row, and told there.
+                raise DataError(
+                    "line {number:,} is longer than {longest_line:,} bytes.",
+                    number=number,
+                    longest_line=LONGEST_LINE,
+                )
+            # What isn't UTF-8 is found in its row, and reported there.
             yield line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape")
 
     reader = csv.reader(decoded(), delimiter=delimiter, strict=True)
@@ -98,13 +151,21 @@ def _read_table(stream: BinaryIO, delimiter: str) -> Iterator[Asked]:
                 continue
             number += 1
             if len(values) != len(names):
-                yield Asked(number, None, f"has {len(values)} values, the header {len(names)}")
+                yield Asked(
+                    number,
+                    None,
+                    say("has {n} values, the header {n2}", n=len(values), n2=len(names)),
+                )
             elif any(not value.isprintable() and _is_broken(value) for value in values):
-                yield Asked(number, None, "the row is not UTF-8")
+                yield Asked(number, None, say("the row is not UTF-8"))
             else:
                 yield Asked(number, dict(zip(names, values, strict=True)))
     except csv.Error as error:
-        raise DataError(f"line {reader.line_num:,} of the table can't be read: {error}.") from error
+        raise DataError(
+            "line {line_num:,} of the table can't be read: {error}.",
+            line_num=reader.line_num,
+            error=error,
+        ) from error
     finally:
         csv.field_size_limit(before)
 
@@ -113,15 +174,8 @@ def _is_broken(text: str) -> bool:
     return any("\udc80" <= character <= "\udcff" for character in text)
 
 
-class AnswerWriter(Protocol):
-    """Writes one answer after the other."""
-
-    def write(self, asked: Asked, answer: Answer | None, base: Answer | None, fault: str) -> None:
-        """Write the answer to `asked`, and the base model's; None where there is none."""
-
-
 class JsonLines:
-    """One object a line: row, input, answer, probabilities, cut, and base or error where there."""
+    """Writes an object a line: row, input, answer, probabilities, cut, and base or error."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -131,11 +185,7 @@ class JsonLines:
         if asked.question is not None:
             line["input"] = asked.question
         if answer is not None:
-            line |= {
-                "answer": answer.answer,
-                "probabilities": answer.probabilities,
-                "cut": answer.cut,
-            }
+            line |= asdict(answer)
         if base is not None:
             line["base"] = {"answer": base.answer, "probabilities": base.probabilities}
         if fault:
@@ -144,7 +194,7 @@ class JsonLines:
 
 
 class Table:
-    """CSV: row, answer, confidence, cut, base (where asked for) and error."""
+    """Writes the same as CSV, base where that was asked for."""
 
     def __init__(self, stream: TextIO, *, base: bool) -> None:
         self._writer = csv.writer(stream, lineterminator="\n")

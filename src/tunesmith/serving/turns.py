@@ -27,7 +27,6 @@ class Turn:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
         return len(self._new) + len(self._going_on)
 
     def __enter__(self) -> None:

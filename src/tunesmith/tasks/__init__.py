@@ -1,31 +1,39 @@
-"""The tasks: every module here that defines a `Task` is a valid `task:` in a configuration."""
+"""The tasks: whatever module here, or entry point of another package, defines a `Task`.
+
+Each is a valid `task:` in a configuration.
+"""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
-from collections.abc import Iterator
+from typing import get_args
 
+from tunesmith.messages import say
+from tunesmith.plugins import Registry
 from tunesmith.tasks.base import Task
 
 
-def _discover() -> dict[str, type[Task]]:
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
-    return dict(sorted((task.name, task) for task in _below(Task)))  # type: ignore[type-abstract]
+def _fault(task: type[Task]) -> str | None:
+    """What a task of another package lacks, so that a configuration or a page could not hold it."""
+    missing = [
+        name
+        for name in ("label", "summary", "Options", "peft_task_type", "auto_class", "metrics",
+                     "main_metric", "column_names")
+        if not hasattr(task, name)
+    ]  # fmt: skip
+    if missing:
+        return say("lacks {names}", names=missing)
+    named = task.Options.model_fields.get("name")
+    if named is None or get_args(named.annotation) != (task.name,) or named.default != task.name:
+        return say('has Options without name: Literal["{name}"] = "{name}"', name=task.name)
+    unknown = {task.main_metric, task.best_metric, "loss"} - {m.name for m in task.metrics}
+    if unknown:
+        return say("has no metric {names}", names=sorted(unknown))
+    task.Options.model_json_schema()
+    return None
 
 
-def _below(kind: type[Task]) -> Iterator[type[Task]]:
-    """Every task that inherits from `kind`, those that build on another task too."""
-    for task in kind.__subclasses__():
-        if not inspect.isabstract(task):
-            yield task
-        yield from _below(task)
-
-
-TASKS: dict[str, type[Task]] = _discover()
-"""Task name → task, sorted by name."""
+TASKS: Registry[Task] = Registry(__name__, "tunesmith.tasks", Task, _fault)  # type: ignore[type-abstract]
+"""Task name → task: ours by name, then those of other packages."""
 
 
 def default_task(peft_task_type: str | None) -> str:

@@ -1,8 +1,9 @@
-"""What can be learned: the interface that every task file fills in.
+"""What can be learned: the interface that every task fills in.
 
 Rules, stated first:
 
-- A task is one file in this folder. It is found by being there; nothing else lists tasks.
+- A task is one file in this folder, found by being there, or a class of another package, found by
+  its entry point (`plugins`); nothing else lists tasks, their words or their metrics.
 - It knows its options, how rows become tensors, the loss, the predictions and the metrics. It
   knows nothing of files, stores, queues or training loops.
 - It is light to import: torch and transformers are imported inside the methods that compute.
@@ -13,15 +14,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from pydantic import BaseModel, ConfigDict, field_validator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tunesmith.errors import UserError
-from tunesmith.tasks.control_tokens import ControlTokens
-from tunesmith.tasks.framing import Framing
-from tunesmith.tasks.places import ModelPlace
+from tunesmith.tasks.forms import AnswerForm
+from tunesmith.tasks.options import TaskOptions
+from tunesmith.tasks.results import Answer, Judged, Prediction, Score, Unwritten
+from tunesmith.tasks.tokens.control_tokens import ControlTokens
+from tunesmith.tasks.tokens.framing import Framing
+from tunesmith.tasks.tokens.places import ModelPlace
 
 if TYPE_CHECKING:
     import torch
@@ -35,152 +37,37 @@ Example = dict[str, Any]
 Batch = dict[str, Any]
 """Tensors of one batch, first dimension the rows."""
 
+Batches = Iterable[tuple[Sequence[Row], Batch]]
+"""Batches, each with its rows."""
+
 Columns = Mapping[str, str]
 """Role → column name, as in `{"text": "review", "label": "category"}`."""
 
 
-LONGEST_TEXT = 20_000
-"""Characters of a text in a configuration, at most."""
-
-MOST_ITEMS = 10_000
-"""Items of a list or mapping in a configuration, at most."""
-
-LARGEST = 2**53
-"""Beyond it, not every whole number is a float's; JSON's readers lose digits there."""
-
-
-class Fields(BaseModel):
-    """Fields of a configuration: frozen, none unknown, numbers finite, nothing without a bound."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*")
-    @classmethod
-    def _within_bounds(cls, value: Any) -> Any:
-        """Refuse what is larger than anything that makes sense, where the field has no bound."""
-        parts = [value]
-        while parts:
-            part = parts.pop()
-            if isinstance(part, str) and len(part) > LONGEST_TEXT:
-                raise ValueError(f"must have at most {LONGEST_TEXT:,} characters")
-            if isinstance(part, int | float) and abs(part) > LARGEST:
-                raise ValueError(f"must be from -{LARGEST} to {LARGEST}")
-            if isinstance(part, list | dict):
-                if len(part) > MOST_ITEMS:
-                    raise ValueError(f"must have at most {MOST_ITEMS:,} items")
-                parts += part
-                parts += part.values() if isinstance(part, dict) else ()
-        return value
-
-
-class TaskOptions(Fields):
-    """The options of one task: the `task:` section of a configuration."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model said of one evaluation row.
-
-    `scores` are numbers the verification compares, such as logits; they are not probabilities.
-    """
-
-    row: int
-    """1-based number of the row in its source."""
-    text: str
-    """What was asked, for people to read."""
-    expected: Any
-    predicted: Any
-    """None where the answer was not generated."""
-    correct: bool
-    confidence: float | None = None
-    """Probability the model gave its answer, 0 to 1."""
-    loss: float | None = None
-    """Loss of the expected answer in nats; for text, the mean over its tokens."""
-    tokens: int = 1
-    """Targets in the expected answer."""
-    tokens_correct: int = 0
-    """Targets that the model gave when shown the answer up to there."""
-    scores: tuple[float, ...] = ()
-    ended: bool | None = None
-    """Whether a generated answer ended with its end token; None where none was generated."""
-    points: float | None = None
-    """What the row adds to the main metric's numerator; None: 1 where it is correct, else 0."""
-    weight: float = 1.0
-    """What the row adds to the main metric's denominator, 0 or more."""
-
-    @property
-    def earned(self) -> float:
-        """`points` as a number."""
-        return float(self.correct) if self.points is None else self.points
-
-
-def same_answer(one: Any, other: Any) -> bool:
-    """Whether two models, or one in two formats, say the same of a row.
-
-    Numbers are never equal to the last digit: how far they lie apart is told by their `scores`.
-    """
-    return bool(one == other) or (isinstance(one, float) and isinstance(other, float))
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the model says to something new."""
-
-    answer: Any
-    """A label, a list of labels, a text, a number, or a list of entities."""
-    probabilities: Mapping[str, float] | None = None
-    """Label → probability, 0 to 1, for every label; None where the answer is no label."""
-    cut: bool = False
-    """Whether what was asked was too long, and the model saw only a part of it."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """How good a set of predictions is."""
-
-    metrics: Mapping[str, float]
-    """Metric name (without `eval_`) → value."""
-    main: str
-    """The metric of `metrics` that says it best."""
-    details: Mapping[str, Any] = field(default_factory=dict)
-    """What is not one number: confusions, per-class figures; bounded whatever the data."""
-
-
-class Task(ABC):
+class Task(Judged, ABC):
     """One kind of learning, bound to the options that its user chose."""
 
     name: ClassVar[str]
     """Hugging Face's name of the task, as in `task: text-classification`."""
+    label: ClassVar[str]
+    """What is learned in two or three words, as on a list; the page translates it."""
     summary: ClassVar[str]
     """One line for people who choose."""
+    pipeline_tag: ClassVar[str | None] = None
+    """The hub's name of what its adapters do, in their model cards; None: none fits."""
+    examples: ClassVar[tuple[Row, ...]] = ()
+    """A few rows that it can learn from, to show what its data look like."""
     Options: ClassVar[type[TaskOptions]]
     peft_task_type: ClassVar[str]
     """PEFT's `TaskType`."""
     auto_class: ClassVar[str]
     """The transformers class that loads its base model."""
-    main_metric: ClassVar[str]
-    """The metric that says best how good it is, higher is better: the one with an interval.
-
-    It is the sum of the predictions' `points` over the sum of their `weight`: of such a ratio, an
-    interval and a test need nothing but what each row adds. By default that is the share of rows
-    that are correct.
-    """
-    main_is_bounded: ClassVar[bool] = True
-    """Whether each row adds from nothing to its weight to the main metric, as to a share or to F1.
-
-    False for a share of explained variance, as R²: a row's weight is its squared distance from the
-    mean of the rows judged, its points that less the squared error.
-    """
-    best_metric: ClassVar[str] = "loss"
-    """The metric that early stopping and the best checkpoint use unless told otherwise."""
-    lower_is_better: ClassVar[frozenset[str]] = frozenset({"loss"})
-    """The metrics of which a lower value is better; `prefers_lower` is asked, not this."""
-    quick_metrics: ClassVar[tuple[str, ...]] = ("loss",)
-    """The metrics that evaluation during training gives (`generate=False`)."""
     judged_by_text: ClassVar[bool] = False
     """Whether a prediction is the text that the model writes, word by word."""
     is_default: ClassVar[bool] = False
     """Whether `lora.task_type` alone means this task."""
+    column_names: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Role → usual names of its column, lower case, the most usual first; what is learned last."""
     telling_columns: ClassVar[frozenset[str]] = frozenset()
     """Column names, lower case, by which data for this task are known."""
     points_into_text: ClassVar[bool] = False
@@ -188,31 +75,36 @@ class Task(ABC):
     and it may also be a list of words."""
     fault_rules: ClassVar[tuple[str, ...]] = ()
     """The rules that `faults` may name, each a field of `data.validation_rules`."""
-    token_rules: ClassVar[tuple[str, ...]] = ("cut_texts", "control_tokens")
+    token_rules: ClassVar[tuple[str, ...]] = ("cut_texts", "control_tokens", "unknown_tokens")
     """The rules that need the model's tokenizer: first the one for rows over `data.max_length`."""
     eval_batch_scale: ClassVar[int] = 4
     """How many times the training batch an evaluation batch may be, where not configured."""
-
     texts_per_row: ClassVar[int] = 1
     """How many texts as long as `input_ids` the model reads for a row."""
     needs_reference: ClassVar[bool] = False
     """Whether what the base model says of a row (`reference`) is a part of its example."""
+    writes_text: ClassVar[bool] = False
+    """Whether the model writes its answers, token by token: a causal language model."""
 
     def __init__(self, options: TaskOptions) -> None:
         self.options = options
+        self.columns: Columns = {}
+        """Those of the data that it is bound to: role → column, what is learned last."""
 
-    @classmethod
-    def prefers_lower(cls, metric: str) -> bool:
-        """Whether a lower value of `metric` is better, also where it is named with `eval_`.
+    def bind(self, columns: Columns) -> None:
+        """Take `columns` as those of the data: all but `find_columns` is about them."""
+        self.columns = dict(columns)
 
-        The one answer to which way is better: for checkpoints, early stopping, sweeps, promotion.
-        """
-        return metric.removeprefix("eval_") in cls.lower_is_better
+    def fresh(self) -> Self:
+        """The same options, bound to the same columns, as before `fit`."""
+        own = type(self)(self.options)
+        own.bind(self.columns)
+        return own
 
     # -- the data ---------------------------------------------------------------------------
 
     @abstractmethod
-    def columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
+    def find_columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
         """Which column plays which role, what is learned last; what is left open is guessed.
 
         Guesses rest on names and on the values in `sample`. Raises ConfigError with one problem per
@@ -220,31 +112,41 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def text_columns(self, columns: Columns) -> list[str]:
+    def text_columns(self) -> list[str]:
         """The columns that the length, emptiness and HTML rules look at."""
 
-    def answer_columns(self, columns: Columns) -> list[str]:
+    def answer_columns(self) -> list[str]:
         """The columns with text that is learned instead of read; chats are text columns."""
         return []
 
-    def chat_columns(self, columns: Columns) -> list[str]:
+    def chat_columns(self) -> list[str]:
         """The columns that may hold conversations: lists of {role, content}."""
-        return [columns["messages"]] if "messages" in columns else []
+        return [self.columns["messages"]] if "messages" in self.columns else []
 
-    def read_columns(self, columns: Columns) -> list[str]:
+    def is_recorded_whole(self) -> bool:
+        """Whether a prediction's `text` and `expected` are the row: one text, and what it is."""
+        return False
+
+    def read_columns(self) -> list[str]:
         """Every column that the task reads of a row, by name."""
-        return sorted({*columns.values(), *self.text_columns(columns)})
+        return sorted({*self.columns.values(), *self.text_columns()})
 
-    def faults(self, row: Row, columns: Columns) -> Iterable[tuple[str, str]]:
+    def faults(self, row: Row) -> Iterable[tuple[str, str]]:
         """What is wrong with `row`, as (rule, advice); the rules are of `fault_rules`."""
         return ()
 
-    def label_column(self, columns: Columns) -> str | None:
+    def form(self, rows: Iterable[Row]) -> AnswerForm | None:
+        """How the answers of all `rows`, those of every split, are written; None: as `faults` and
+        all else take them. Raises ConfigError where only a person can say it.
+        """
+        return None
+
+    def label_column(self) -> str | None:
         """The column whose values are labels, one a row; None where the task has no such column."""
         return None
 
     def parse_label(self, value: Any) -> Any:
-        """The label, or list of labels, that a value of the label column stands for."""
+        """The label, or labels, that a value stands for, or None. DataError: it can be none."""
         return value
 
     def labels_wanted(self) -> Sequence[str] | None:
@@ -252,19 +154,19 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def key(self, row: Row, columns: Columns) -> str:
+    def key(self, row: Row) -> str:
         """The text by which two rows are the same: no key stands on both sides of a split."""
 
-    def stratum(self, row: Row, columns: Columns) -> str:
+    def stratum(self, row: Row) -> str:
         """The group whose share a split keeps equal on both sides; one group by default."""
         return ""
 
-    def batch_stratum(self, row: Row, columns: Columns) -> str:
+    def batch_stratum(self, row: Row) -> str:
         """The group that has its share in every batch; known after `fit`."""
-        return self.stratum(row, columns)
+        return self.stratum(row)
 
     @abstractmethod
-    def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
+    def fit(self, train: Sequence[Row], evaluation: Sequence[Row]) -> None:
         """Learn from the rows what the task must know before encoding, such as the set of labels.
 
         Raises DataError when the rows can't be learned from (a single label, say).
@@ -278,9 +180,9 @@ class Task(ABC):
     def restore(self, facts: Mapping[str, Any]) -> None:
         """Make the task as it was after `fit`, without the data."""
 
-    def resolved(self, columns: Columns) -> dict[str, Any]:
+    def resolved(self) -> dict[str, Any]:
         """The options left open, as they were found: the columns, and what `fit` decided."""
-        return {f"{role}_column": name for role, name in columns.items()}
+        return {f"{role}_column": name for role, name in self.columns.items()}
 
     # -- the model --------------------------------------------------------------------------
 
@@ -294,14 +196,12 @@ class Task(ABC):
         Raises ModelError when it can't serve this task.
         """
 
-    def framing(self, columns: Columns) -> Framing | None:
+    def framing(self) -> Framing | None:
         """What is put around a chat, as it was learned. None where the task answers no chats."""
         return None
 
     @abstractmethod
-    def encode(
-        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
-    ) -> list[Example]:
+    def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[Example]:
         """Token ids and targets of each row, cut to `max_length` tokens, in the rows' order.
 
         `input_ids` is a list of ids; `targets` the number of targets left after the cut. Where a
@@ -312,12 +212,18 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def token_counts(self, rows: Sequence[Row], columns: Columns, tokenizer: Any) -> list[int]:
+    def token_counts(self, rows: Sequence[Row], tokenizer: Any) -> list[int]:
         """Tokens of each row before any cut; needs no `fit`."""
 
     @abstractmethod
     def collate(self, examples: Sequence[Example], pad_token_id: int, width: int = 0) -> Batch:
         """One batch of tensors, padded to its longest example, and to `width` tokens at least."""
+
+    def collate_for(self, model: Any, examples: Sequence[Example], tokenizer: Any) -> Batch:
+        """One batch on the device of `model`."""
+        device = next(model.parameters()).device
+        batch = self.collate(examples, tokenizer.pad_token_id)
+        return {name: tensor.to(device) for name, tensor in batch.items()}
 
     @abstractmethod
     def loss(self, model: Any, batch: Batch, num_items: torch.Tensor | int | None = None) -> Any:
@@ -327,16 +233,18 @@ class Task(ABC):
         loss is a mean over targets, the sum is divided by it, so that accumulation changes nothing.
         """
 
-    def control_tokens(
-        self, rows: Sequence[Row], columns: Columns, tokenizer: Any
-    ) -> list[str | None]:
+    def control_tokens(self, rows: Sequence[Row], tokenizer: Any) -> list[str | None]:
         """The first control token of the model in each row's texts, or None; needs no `fit`."""
         control = ControlTokens(tokenizer)
-        return [control.first(self.key(row, columns)) for row in rows]
+        return [control.first(self.key(row)) for row in rows]
 
-    def notes(self, tokenizer: Any) -> list[str]:
+    def unwritten(self, rows: Sequence[Row], tokenizer: Any) -> list[Unwritten | None]:
+        """What the model's chat template leaves out of each row's tools; needs no `fit`."""
+        return [None] * len(rows)
+
+    def notes(self, tokenizer: Any) -> Iterable[str]:
         """What a user should know of how the model is asked, with the `tokenizer` prepared."""
-        return []
+        return ()
 
     def generation_settings(self, tokenizer: Any) -> Any:
         """The `GenerationConfig` by which an adapter answers; None where it writes no text."""
@@ -350,6 +258,9 @@ class Task(ABC):
         """Tokens of all the texts in `batch`, without padding."""
         return int(batch["attention_mask"].sum())
 
+    def require_model(self, model: Any, tokenizer: Any) -> None:
+        """Raise ModelError where the loaded `model` can't do what this task asks of it."""
+
     def reference(self, model: Any, batch: Batch) -> list[Example]:
         """What the base model says of each row of `batch`: fields (JSON) for the rows' examples.
 
@@ -361,18 +272,9 @@ class Task(ABC):
 
     @abstractmethod
     def predict(
-        self,
-        model: Any,
-        batches: Iterable[tuple[Sequence[Row], Batch]],
-        columns: Columns,
-        tokenizer: Any,
-        *,
-        generate: bool = True,
+        self, model: Any, batches: Batches, tokenizer: Any, *, generate: bool = True
     ) -> Iterator[Prediction]:
-        """Predictions for each row, in the batches' order.
-
-        `generate=False` leaves out what is slow (generated answers), for a quick look.
-        """
+        """Predictions for each row, in the batches' order; `generate`: generated answers too."""
 
     @abstractmethod
     def score(self, predictions: Sequence[Prediction]) -> Score:
@@ -383,45 +285,42 @@ class Task(ABC):
         return []
 
     @abstractmethod
-    def baseline(
-        self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns
-    ) -> dict[str, Any]:
+    def baseline(self, train: Sequence[Row], evaluation: Sequence[Row]) -> dict[str, Any]:
         """The score of the best answer that needs no model, as `{"name", "metric", "value"}`."""
 
     # -- answers to something new ------------------------------------------------------------
 
-    def question(self, given: str | Mapping[str, Any], columns: Columns) -> Row:
+    def question(self, given: str | Mapping[str, Any]) -> Row:
         """What is asked as a row: a text, columns by name, or `{"messages": [...]}` for a chat.
 
-        Raises DataError when the task can't be asked that.
+        Raises DataError when the task can't be asked that, UserError when it can't be asked at all.
         """
-        raise UserError(f"an adapter of the task {self.name} can't be asked anything yet.")
+        raise UserError(
+            "an adapter of the task {name} can't be asked anything yet.", name=self.name
+        )
 
     def question_length(
         self, trained: int, longest: int | None, max_new_tokens: int | None = None
     ) -> int:
         """Most tokens of a question, where `trained` are the most of a row in training.
 
-        `longest` is what the model takes; None where it states nothing. Unless a task says
-        otherwise, it is what the adapter was judged with. Raises DataError when no room is left.
+        `longest` is what the model takes; None where it states nothing. Raises DataError when no
+        room is left.
         """
         return min(trained, longest or trained)
 
     def longest_generated(self) -> int | None:
-        """Most tokens of an answer that is text, where nothing else is asked for.
-
-        None where the task answers no conversations.
-        """
+        """Most tokens of an answer that is text, where nothing else is asked for; else None."""
         return None
 
     def encode_questions(
-        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
+        self, rows: Sequence[Row], tokenizer: Any, max_length: int
     ) -> list[Example]:
         """Token ids of what `question` gave, cut to `max_length`; `cut` says whether that was done.
 
         Raises DataError when what is left of one could not be understood.
         """
-        raise UserError(f"an adapter of the task {self.name} can't be asked anything yet.")
+        raise NotImplementedError
 
     def answer(
         self,
@@ -435,7 +334,17 @@ class Task(ABC):
 
         `max_new_tokens` bounds generated text; None is what the task would take by itself.
         """
-        raise UserError(f"an adapter of the task {self.name} can't be asked anything yet.")
+        found = self.answers(model, examples, tokenizer, max_new_tokens)
+        return [
+            replace(answer, cut=example["cut"])
+            for answer, example in zip(found, examples, strict=True)
+        ]
+
+    def answers(
+        self, model: Any, examples: Sequence[Example], tokenizer: Any, max_new_tokens: int | None
+    ) -> list[Answer]:
+        """The same, without a word of what was cut."""
+        raise NotImplementedError
 
     def of_base(self, settings: Mapping[str, Any], fresh: Sequence[str]) -> Task | None:
         """The task as the base model itself, without the adapter, would answer it.
@@ -448,8 +357,7 @@ class Task(ABC):
     def with_labels_of(self, names: Mapping[str, Any]) -> Task | None:
         """The task with its labels in the order of `names`, the base model's own `id2label`.
 
-        As such it is what the base model, its head still its own, answers. None where nothing
-        about the order would change, or the names are no labels of this task.
+        None where the order is the same already, or the names are no labels of this task.
         """
         return None
 
@@ -458,8 +366,7 @@ class Task(ABC):
         """Python code that loads the model from `place`, uses it and prints what it answers."""
 
     def usage_of_logits(self) -> str:
-        """Python code that prints what `logits`, an array of numpy for one text, say.
-
-        Of a task that writes text there is none: it is no one graph.
-        """
-        raise UserError(f"an adapter of the task {self.name} can't be written as an ONNX graph.")
+        """Python code that prints what `logits`, an array of numpy for one text, say."""
+        raise UserError(
+            "an adapter of the task {name} can't be written as an ONNX graph.", name=self.name
+        )

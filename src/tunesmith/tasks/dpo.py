@@ -11,13 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 from tunesmith.errors import DataError
-from tunesmith.tasks.base import Batch, Columns, Example, Prediction, Row, Score
-from tunesmith.tasks.chat import (
+from tunesmith.messages import say
+from tunesmith.tasks.base import Batch, Batches, Columns, Example, Row
+from tunesmith.tasks.chats.encoding import encode_turns
+from tunesmith.tasks.chats.messages import (
     Message,
     as_base_model,
     as_turns,
@@ -26,24 +29,28 @@ from tunesmith.tasks.chat import (
     head_only_at,
     parse_messages,
     plain_turns,
+    with_tools,
 )
-from tunesmith.tasks.chat_task import PROMPTS, ChatOptions, ChatTask, encode_turns, short_answer
-from tunesmith.tasks.columns import (
+from tunesmith.tasks.chats.task import PROMPTS, ChatOptions, ChatTask, short_answer
+from tunesmith.tasks.chats.tools import spoken
+from tunesmith.tasks.options import column
+from tunesmith.tasks.parts.columns import (
     IGNORED,
     PLACEHOLDER,
     Wanted,
     at_least_float32,
     choose_columns,
     pad,
+    require_pairs,
     require_placeholders,
 )
-from tunesmith.tasks.packing import packs, paired, shares, stacked
-from tunesmith.tasks.values import canonical
+from tunesmith.tasks.parts.packing import packs, paired, shares, stacked
+from tunesmith.tasks.results import ACCURACY, LOSS, Metric, Prediction, Score
+from tunesmith.values import canonical
 
 if TYPE_CHECKING:
     import torch
 
-_PROMPTS = (*PROMPTS, "messages", "conversations")
 REFERENCES = ("reference_chosen", "reference_rejected")
 """Fields with the log-probability (nats) of each answer under the base model."""
 
@@ -52,17 +59,11 @@ class DpoOptions(ChatOptions):
     """Options of `task: dpo`."""
 
     name: Literal["dpo"] = "dpo"
-    prompt_column: str | None = Field(
-        None, description="Column with what is asked; null: what both answers begin with is it."
+    prompt_column: str | None = column(
+        "Column with what is asked; null: what both answers begin with is it."
     )
-    chosen_column: str | None = Field(None, description="Column with the better answer.")
-    rejected_column: str | None = Field(None, description="Column with the worse answer.")
-    prompt_template: str | None = Field(
-        None, pattern=PLACEHOLDER.pattern, description="User's turn; {column}: that column's value."
-    )
-    system_prompt: str | None = Field(
-        None, description="System turn put before conversations that have none."
-    )
+    chosen_column: str | None = column("Column with the better answer.")
+    rejected_column: str | None = column("Column with the worse answer.")
     beta: float = Field(
         0.1, gt=0.0, description="How strongly it is held to the base model; more: closer to it."
     )
@@ -72,14 +73,11 @@ class DpoOptions(ChatOptions):
     label_smoothing: float = Field(
         0.0, ge=0.0, lt=0.5, description="Share of pairs that may be the wrong way round (sigmoid)."
     )
-    max_new_tokens: int | None = Field(
-        None, ge=1, description="Longest generated answer in tokens; null: the longest in the data."
-    )
 
     @model_validator(mode="after")
     def _smoothed_sigmoid(self) -> DpoOptions:
         if self.label_smoothing and self.loss_type != "sigmoid":
-            raise ValueError("label_smoothing is for loss_type sigmoid; leave it out for ipo")
+            raise ValueError(say("label_smoothing is for loss_type sigmoid; leave it out for ipo"))
         return self
 
 
@@ -87,13 +85,26 @@ class DirectPreferenceOptimization(ChatTask):
     """Learn to prefer the chosen answer of a pair to the rejected one."""
 
     name = "dpo"
-    summary = "Teach a chat model which of two answers is better (preference pairs)."
+    label = "learning from preferences"
+    summary = say("Teach a chat model which of two answers is better (preference pairs).")
     Options = DpoOptions
+    metrics = (
+        ACCURACY,
+        LOSS,
+        Metric("reward_margin", "reward: chosen less rejected", "nats"),
+        Metric("reward_chosen", "reward of the chosen answers", "nats"),
+        Metric("reward_rejected", "reward of the rejected answers", "nats", lower_is_better=True),
+    )
     main_metric = "accuracy"
-    quick_metrics = (
-        "accuracy", "loss", "reward_margin", "reward_chosen", "reward_rejected"
-    )  # fmt: skip
-    lower_is_better = frozenset({"loss", "reward_rejected"})
+    column_names = MappingProxyType({
+        "prompt": (*PROMPTS, "messages", "conversations"),
+        "chosen": ("chosen", "preferred", "better"),
+        "rejected": ("rejected", "dispreferred", "worse"),
+    })  # fmt: skip
+    examples = (
+        {"prompt": "Where is it?", "chosen": "It comes before noon.", "rejected": "No idea."},
+        {"prompt": "May I return it?", "chosen": "Yes, within thirty days.", "rejected": "Why?"},
+    )
     telling_columns = frozenset({"rejected"})
     needs_reference = True
     texts_per_row = 2
@@ -102,114 +113,116 @@ class DirectPreferenceOptimization(ChatTask):
 
     # -- the data ---------------------------------------------------------------------------
 
-    def columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
-        options = self.options
-        wanted = [
-            Wanted("chosen", "chosen_column", ("chosen", "preferred", "better")),
-            Wanted("rejected", "rejected_column", ("rejected", "dispreferred", "worse")),
-        ]
+    def find_columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
+        options, names = self.options, self.column_names
+        wanted = [Wanted(role, names[role]) for role in ("chosen", "rejected")]
+        if not (options.chosen_column or options.rejected_column):
+            require_pairs(available, sample, {*names["chosen"], *names["rejected"]})
         if options.prompt_template is not None:
             require_placeholders(options.prompt_template, "task.prompt_template", available)
             return choose_columns(options, wanted, available, sample)
         # Not any column that is left: without one for the prompt, both answers begin with it.
-        if options.prompt_column or {name.casefold() for name in available} & set(_PROMPTS):
-            wanted.insert(0, Wanted("prompt", "prompt_column", _PROMPTS))
-        return choose_columns(options, wanted, available, sample)
+        if options.prompt_column or {name.casefold() for name in available} & {*names["prompt"]}:
+            wanted.insert(0, Wanted("prompt", names["prompt"]))
+        found = choose_columns(options, wanted, available, sample)
+        return self.with_tools(found, available, sample)
 
-    def text_columns(self, columns: Columns) -> list[str]:
+    def text_columns(self) -> list[str]:
         if self.options.prompt_template is not None:
             return sorted(set(PLACEHOLDER.findall(self.options.prompt_template)))
-        return [columns.get("prompt") or columns["chosen"]]
+        return [self.columns.get("prompt") or self.columns["chosen"]]
 
-    def answer_columns(self, columns: Columns) -> list[str]:
-        read = self.text_columns(columns)
-        return [columns[side] for side in ("chosen", "rejected") if columns[side] not in read]
+    def answer_columns(self) -> list[str]:
+        sides = (self.columns["chosen"], self.columns["rejected"])
+        return [column for column in sides if column not in self.text_columns()]
 
-    def chat_columns(self, columns: Columns) -> list[str]:
-        return list(columns.values())
+    def chat_columns(self) -> list[str]:
+        return [name for role, name in self.columns.items() if role != "tools"]
 
-    def faults(self, row: Row, columns: Columns) -> Iterable[tuple[str, str]]:
-        prompt, chosen, rejected = self._parts(row, columns)
+    def faults(self, row: Row) -> Iterable[tuple[str, str]]:
+        prompt, chosen, rejected = self._parts(row)
         if chosen == rejected:
-            yield "missing_answers", "the answers are the same: write another, or remove the row"
+            same = say("the answers are the same: write another, or remove the row")
+            yield "missing_answers", same
             return
         if not prompt:
-            yield "wrong_order", "the answers have no prompt in common: name one in prompt_column"
+            none = say("the answers have no prompt in common: name one in prompt_column")
+            yield "wrong_order", none
             return
-        told = set()
+        noted = set()
+        yield from self.tool_faults(row)
         for side, answer in (("chosen", chosen), ("rejected", rejected)):
             turns = [*prompt, *answer]
             for rule, advice in list(chat_faults(turns)) or self.answer_faults(turns):
-                if rule not in told:
-                    told.add(rule)
-                    yield rule, f"{side}: {advice}"
+                if rule not in noted:
+                    noted.add(rule)
+                    yield rule, say("{side}: {advice}", side=side, advice=advice)
 
-    def key(self, row: Row, columns: Columns) -> str:
-        prompt = self._parts(row, columns)[0]
+    def key(self, row: Row) -> str:
+        prompt = self._parts(row)[0]
         return "\n".join(canonical(turn["content"]) for turn in prompt if turn["role"] == "user")
 
-    def stratum(self, row: Row, columns: Columns) -> str:
+    def stratum(self, row: Row) -> str:
         """The chosen answer, where it is as short as a label."""
-        answer = as_turns(row[columns["chosen"]], "assistant")
+        answer = as_turns(row[self.columns["chosen"]], "assistant")
         return short_answer(canonical(answer[-1]["content"])) if answer else ""
 
     def _parts(
-        self, row: Row, columns: Columns
+        self, row: Row
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
         """The turns of the prompt, of the chosen and of the rejected answer, unchecked."""
         chosen, rejected = (
-            as_turns(row[columns[side]], "assistant") for side in ("chosen", "rejected")
+            as_turns(row[self.columns[side]], "assistant") for side in ("chosen", "rejected")
         )
         if self.options.prompt_template is not None:
-            return [{"role": "user", "content": self.prompt(row, columns)}], chosen, rejected
+            return [{"role": "user", "content": self.prompt(row)}], chosen, rejected
         begins = {turns[0]["role"] for turns in (chosen, rejected) if turns}
-        if "prompt" in columns and "user" not in begins:
-            return as_turns(row[columns["prompt"]], "user"), chosen, rejected
+        if "prompt" in self.columns and "user" not in begins:
+            return as_turns(row[self.columns["prompt"]], "user"), chosen, rejected
         return common_turns(chosen, rejected)  # the prompt stands in the answers, too
 
-    def pair(self, row: Row, columns: Columns) -> tuple[int, tuple[list[Message], list[Message]]]:
+    def pair(self, row: Row) -> tuple[int, tuple[list[Message], list[Message]]]:
         """Both conversations of `row`, and how many turns of the prompt they begin with.
 
         Raises DataError when the row holds no such pair.
         """
-        where = f"row {row.get('_row', '?')}"
-        prompt, chosen, rejected = self._parts(row, columns)
+        where = say("row {n}", n=row.get("_row", "?"))
+        prompt, chosen, rejected = self._parts(row)
         if not prompt:
-            raise DataError(f"{where}: the answers have no prompt in common.")
-        one, other = (
-            self.with_system(parse_messages([*prompt, *answer], f"{where}, {side} answer"))
-            for side, answer in (("chosen", chosen), ("rejected", rejected))
-        )
-        return len(one) - len(chosen), (one, other)
+            raise DataError("{where}: the answers have no prompt in common.", where=where)
+        both = []
+        for side, answer in (("chosen", chosen), ("rejected", rejected)):
+            place = say("{where}, {side} answer", where=where, side=side)
+            turns = with_tools(parse_messages([*prompt, *answer], place), self.tools(row))
+            both.append(self.with_system(turns))
+        return len(both[0]) - len(chosen), (both[0], both[1])
 
-    def turns_asked(self, row: Row, columns: Columns) -> list[Message]:
+    def turns_asked(self, row: Row) -> list[Message]:
         if self.options.prompt_template is not None:
-            return super().turns_asked(row, columns)
-        return plain_turns(self._parts(row, columns)[0], f"row {row.get('_row', '?')}")
+            return super().turns_asked(row)
+        turns = plain_turns(self._parts(row)[0], say("row {n}", n=row.get("_row", "?")))
+        return with_tools(turns, self.tools(row))
 
-    def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
+    def fit(self, train: Sequence[Row], evaluation: Sequence[Row]) -> None:
         for row in (*train, *evaluation):
-            for turns in self.pair(row, columns)[1]:
+            for turns in self.pair(row)[1]:
                 self.require_answers(row, turns)
 
     # -- the model --------------------------------------------------------------------------
 
-    def encode(
-        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
-    ) -> list[Example]:
-        pairs = [self.pair(row, columns) for row in rows]
+    def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[Example]:
+        pairs = [self.pair(row) for row in rows]
         chat_format = self.format(tokenizer)
-        chosen, rejected = (
-            [
-                encode_turns(turns, max_length)
-                for turns in chat_format.answers(
-                    [both[side] for _, both in pairs],
-                    [_answers(both[side], start) for start, both in pairs],
-                )
+        sides = []
+        for side in (0, 1):
+            conversations = [both[side] for _, both in pairs]
+            last = [
+                sum(turn["role"] == "assistant" for turn in both[side][start:])
+                for start, both in pairs
             ]
-            for side in (0, 1)
-        )
-        return [self._example(*sides) for sides in zip(chosen, rejected, strict=True)]
+            answers = chat_format.answers(conversations, last)
+            sides.append([encode_turns(turns, max_length) for turns in answers])
+        return [self._example(*both) for both in zip(*sides, strict=True)]
 
     def _example(self, chosen: Sequence[Example], rejected: Sequence[Example]) -> Example:
         """A pair as one example, of what both sides were encoded to."""
@@ -230,8 +243,8 @@ class DirectPreferenceOptimization(ChatTask):
             "left_out": len(chosen) + len(rejected) - 2,
         }
 
-    def conversations(self, row: Row, columns: Columns) -> Sequence[list[Message]]:
-        return self.pair(row, columns)[1]
+    def conversations(self, row: Row) -> Sequence[list[Message]]:
+        return self.pair(row)[1]
 
     def collate(self, examples: Sequence[Example], pad_token_id: int, width: int = 0) -> Batch:
         import torch
@@ -306,13 +319,7 @@ class DirectPreferenceOptimization(ChatTask):
     # -- the score --------------------------------------------------------------------------
 
     def predict(
-        self,
-        model: Any,
-        batches: Iterable[tuple[Sequence[Row], Batch]],
-        columns: Columns,
-        tokenizer: Any,
-        *,
-        generate: bool = True,
+        self, model: Any, batches: Batches, tokenizer: Any, *, generate: bool = True
     ) -> Iterator[Prediction]:
         for rows, batch in batches:
             judged = self._judged(model, batch)
@@ -324,7 +331,6 @@ class DirectPreferenceOptimization(ChatTask):
                 whole = min(counts[number]) > 0
                 yield self._prediction(
                     row,
-                    columns,
                     whole=whole,
                     margin=rewards[number][0] - rewards[number][1] if whole else 0.0,
                     loss=losses[number],
@@ -333,16 +339,12 @@ class DirectPreferenceOptimization(ChatTask):
                     scores=(*found[number], *rewards[number]),
                 )
 
-    def _prediction(
-        self, row: Row, columns: Columns, *, whole: bool, margin: float, **figures: Any
-    ) -> Prediction:
-        start, conversations = self.pair(row, columns)
-        chosen, rejected = (
-            "\n".join(turn["content"].strip() for turn in turns[start:]) for turns in conversations
-        )
+    def _prediction(self, row: Row, *, whole: bool, margin: float, **figures: Any) -> Prediction:
+        start, conversations = self.pair(row)
+        chosen, rejected = ("\n".join(map(spoken, turns[start:])) for turns in conversations)
         return Prediction(
             row=int(row.get("_row", 0)),
-            text=self.asked(row, columns),
+            text=self.asked(row),
             expected=chosen,
             # Neither, where the two rewards are the same, as under an untrained adapter.
             predicted=chosen if margin > 0 else rejected if margin < 0 else None,
@@ -365,23 +367,22 @@ class DirectPreferenceOptimization(ChatTask):
         ties = sum(p.predicted is None for p in predictions)
         return Score(metrics=metrics, main=self.main_metric, details={"ties": ties})
 
-    def baseline(
-        self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns
-    ) -> dict[str, Any]:
-        return {"name": "either answer at random", "metric": "accuracy", "value": 0.5}
+    def baseline(self, train: Sequence[Row], evaluation: Sequence[Row]) -> dict[str, Any]:
+        return {"name": say("either answer at random"), "metric": "accuracy", "value": 0.5}
 
     # -- answers to something new ------------------------------------------------------------
 
-    def question(self, given: str | Mapping[str, Any], columns: Columns) -> Row:
-        name = columns.get("prompt", "prompt")
-        if isinstance(given, Mapping) and isinstance(given.get(name), list):
-            given = {"messages": given[name]}
-        return super().question(given, {"prompt": name, **columns})
-
-
-def _answers(turns: Sequence[Message], start: int) -> int:
-    """How many answers there are from turn `start` on."""
-    return sum(turn["role"] == "assistant" for turn in turns[start:])
+    def question(self, given: str | Mapping[str, Any]) -> Row:
+        template, columns = self.options.prompt_template, {*self.columns.values()}
+        implicit = template is None and columns and "prompt" not in self.columns
+        if implicit and isinstance(given, Mapping) and columns <= given.keys():
+            return super().question({"messages": self._parts(given)[0]})
+        prompt = self.columns.get("prompt", "prompt")
+        turns = given.get(prompt) if isinstance(given, Mapping) else None
+        if isinstance(given, Mapping) and isinstance(turns, list):
+            tools = self.columns.get("tools", "tools")
+            given = {"messages": turns, **({tools: given[tools]} if tools in given else {})}
+        return super().question(given)
 
 
 @dataclass(frozen=True)

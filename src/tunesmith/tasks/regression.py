@@ -5,25 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
-
 from tunesmith.errors import DataError
-from tunesmith.tasks.base import (
-    Answer,
-    Batch,
-    Columns,
-    Example,
-    Prediction,
-    Row,
-    Score,
-    TaskOptions,
-)
-from tunesmith.tasks.columns import Wanted
-from tunesmith.tasks.places import ModelPlace
-from tunesmith.tasks.texts import TextTask
-from tunesmith.tasks.values import canonical
+from tunesmith.loading import load
+from tunesmith.messages import say
+from tunesmith.tasks.base import Batch, Batches, Example, Row
+from tunesmith.tasks.options import TaskOptions, column
+from tunesmith.tasks.parts.label_texts import is_missing
+from tunesmith.tasks.parts.texts import TEXT_NAMES, TextTask
+from tunesmith.tasks.results import Answer, Metric, Prediction, Score
+from tunesmith.tasks.tokens.places import ModelPlace
 
 if TYPE_CHECKING:
     import torch
@@ -33,15 +26,11 @@ class RegressionOptions(TaskOptions):
     """Options of `task: regression`."""
 
     name: Literal["regression"] = "regression"
-    text_column: str | None = Field(
-        None, description="Column with the text; null finds it by its name."
+    text_column: str | None = column("Column with the text; null finds it by its name.")
+    text_pair_column: str | None = column(
+        "Column with the second text, for pairs such as two sentences."
     )
-    text_pair_column: str | None = Field(
-        None, description="Column with the second text, for pairs such as two sentences."
-    )
-    target_column: str | None = Field(
-        None, description="Column with the number; null finds it by its name."
-    )
+    target_column: str | None = column("Column with the number; null finds it by its name.")
 
 
 class Regression(TextTask):
@@ -52,22 +41,39 @@ class Regression(TextTask):
     """
 
     name = "regression"
-    summary = "Learn a number for a text, such as a rating, or how alike two texts are."
+    label = "numbers for texts"
+    summary = say("Learn a number for a text, such as a rating, or how alike two texts are.")
     Options = RegressionOptions
     peft_task_type = "SEQ_CLS"
     auto_class = "AutoModelForSequenceClassification"
+    pipeline_tag = "text-classification"  # the hub has no own tag for numbers
+    metrics = (
+        Metric("r2", "R²"),
+        Metric("rmse", "root mean squared error", lower_is_better=True),
+        Metric("mae", "mean absolute error", lower_is_better=True),
+        Metric("mse", "mean squared error", lower_is_better=True),
+        Metric("pearson", "Pearson's correlation"),
+        Metric("spearman", "Spearman's correlation"),
+        Metric("loss", "loss", lower_is_better=True),
+    )
     main_metric = "r2"
-    main_is_bounded = False
     best_metric = "r2"
-    lower_is_better = frozenset({"loss", "mse", "rmse", "mae"})
-    quick_metrics = ("r2", "rmse", "mae", "mse", "pearson", "spearman", "loss")
     fault_rules = ("missing_labels", "unknown_labels")
+    answer_looks = "number"
+
+    column_names = MappingProxyType({
+        "text": TEXT_NAMES,
+        "target": ("target", "score", "rating", "value", "label", "labels", "similarity", "mean",
+                   "stars", "grade", "price", "number", "分數", "分数", "評分", "评分", "得分",
+                   "星等", "星級", "星级", "相似度", "價格", "价格", "數值", "数值", "目標",
+                   "目标"),
+    })  # fmt: skip
+    examples = (
+        {"text": "Clean rooms and a friendly host.", "score": 4.5},
+        {"text": "Loud, and the shower was cold.", "score": 1.5},
+    )
 
     options: RegressionOptions
-    answer_wanted = Wanted(
-        "target", "target_column", ("target", "score", "rating", "value", "label", "labels",
-                                    "similarity", "mean", "stars", "grade", "price", "number"),
-    )  # fmt: skip
 
     def __init__(self, options: TaskOptions) -> None:
         super().__init__(options)
@@ -78,31 +84,35 @@ class Regression(TextTask):
 
     # -- the data ---------------------------------------------------------------------------
 
-    def answer_columns(self, columns: Columns) -> list[str]:
-        return [columns["target"]]
+    def answer_columns(self) -> list[str]:
+        return [self.columns["target"]]
 
-    def faults(self, row: Row, columns: Columns) -> Iterable[tuple[str, str]]:
-        value = row[columns["target"]]
-        if not canonical(value).strip():
-            return [("missing_labels", "give the row a number")]
+    def faults(self, row: Row) -> Iterable[tuple[str, str]]:
+        value = row[self.columns["target"]]
+        if is_missing(value):
+            return [("missing_labels", say("give the row a number"))]
         if as_number(value) is None:
-            return [("unknown_labels", f"{str(value)[:80]!r} is no number: write one, as in 3.5")]
+            shown = repr(str(value)[:80])
+            advice = say("{value} is no number: write one, as in 3.5", value=shown)
+            return [("unknown_labels", advice)]
         return ()
 
-    def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
-        targets = self._targets(train, columns)
+    def fit(self, train: Sequence[Row], evaluation: Sequence[Row]) -> None:
+        targets, column = self._targets(train), self.columns["target"]
         if not targets:
-            raise DataError(f"column {columns['target']!r} holds no number at all.")
+            raise DataError("column {column} holds no number at all.", column=repr(column))
         self.mean = math.fsum(targets) / len(targets)
         squares = math.fsum((target - self.mean) ** 2 for target in targets)
         self.deviation = math.sqrt(squares / len(targets))
         if min(targets) == max(targets):
             raise DataError(
-                f"column {columns['target']!r} holds a single number, {targets[0]:g}: there is "
-                "nothing to learn. Give data with different numbers, or name another column in "
-                "task.target_column."
+                "column {column} holds a single number, {value:g}: there is nothing to learn. "
+                "Give data with different numbers, or name another column in "
+                "task.target_column.",
+                column=repr(column),
+                value=targets[0],
             )
-        judged = self._targets(evaluation, columns) or targets
+        judged = self._targets(evaluation) or targets
         self.center = math.fsum(judged) / len(judged)
 
     def facts(self) -> dict[str, Any]:
@@ -112,22 +122,24 @@ class Regression(TextTask):
         self.mean, self.deviation = float(facts["mean"]), float(facts["deviation"])
         self.center = float(facts["center"])
 
-    def _targets(self, rows: Sequence[Row], columns: Columns) -> list[float]:
+    def _targets(self, rows: Sequence[Row]) -> list[float]:
         """The rows' numbers. Raises DataError naming the first row without one."""
         found = []
         for row in rows:
-            number = as_number(row[columns["target"]])
+            number = as_number(row[self.columns["target"]])
             if number is None:
                 raise DataError(
-                    f"row {row.get('_row', '?')}, column {columns['target']!r}: "
-                    f"{str(row[columns['target']])[:80]!r} is no number."
+                    "row {n}, column {column}: {value} is no number.",
+                    n=row.get("_row", "?"),
+                    column=repr(self.columns["target"]),
+                    value=repr(str(row[self.columns["target"]])[:80]),
                 )
             found.append(number)
         return found
 
-    def batch_stratum(self, row: Row, columns: Columns) -> str:
+    def batch_stratum(self, row: Row) -> str:
         """How far the target is from the mean, in halves of a deviation, two deviations at most."""
-        (target,) = self._targets([row], columns)
+        (target,) = self._targets([row])
         return str(max(-4, min(4, round(2 * (target - self.mean) / self.deviation))))
 
     # -- the model --------------------------------------------------------------------------
@@ -135,11 +147,9 @@ class Regression(TextTask):
     def model_arguments(self) -> dict[str, Any]:
         return {**super().model_arguments(), "num_labels": 1, "problem_type": "regression"}
 
-    def encode(
-        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
-    ) -> list[Example]:
-        examples = self.inputs(rows, columns, tokenizer, max_length)
-        for target, example in zip(self._targets(rows, columns), examples, strict=True):
+    def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[Example]:
+        examples = self.inputs(rows, tokenizer, max_length)
+        for target, example in zip(self._targets(rows), examples, strict=True):
             example["targets"] = 1
             example["labels"] = (target - self.mean) / self.deviation
         return examples
@@ -156,23 +166,17 @@ class Regression(TextTask):
     # -- the score --------------------------------------------------------------------------
 
     def predict(
-        self,
-        model: Any,
-        batches: Iterable[tuple[Sequence[Row], Batch]],
-        columns: Columns,
-        tokenizer: Any,
-        *,
-        generate: bool = True,
+        self, model: Any, batches: Batches, tokenizer: Any, *, generate: bool = True
     ) -> Iterator[Prediction]:
         for rows, batch in batches:
             scores = self._scores(self.logits(model, batch)).tolist()
-            targets = self._targets(rows, columns)
+            targets = self._targets(rows)
             for row, score, target in zip(rows, scores, targets, strict=True):
                 number = self._number(score)
                 error, spread = (number - target) ** 2, (target - self.center) ** 2
                 yield Prediction(
                     row=int(row.get("_row", 0)),
-                    text=self.key(row, columns),
+                    text=self.key(row),
                     expected=target,
                     predicted=number,
                     correct=error < spread,  # nearer than the mean is
@@ -200,46 +204,35 @@ class Regression(TextTask):
             "rmse": math.sqrt(mse),
             "mae": math.fsum(map(abs, errors)) / rows,
             "mse": mse,
-            "pearson": pearson(expected, predicted),
-            "spearman": pearson(ranks(expected), ranks(predicted)),
+            **_correlations(expected, predicted),
             "loss": math.fsum(p.loss or 0.0 for p in predictions) / rows,
         }
         return Score(metrics=metrics, main=self.main_metric)
 
-    def baseline(
-        self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns
-    ) -> dict[str, Any]:
-        learned, judged = self._targets(train, columns), self._targets(evaluation, columns)
+    def baseline(self, train: Sequence[Row], evaluation: Sequence[Row]) -> dict[str, Any]:
+        learned, judged = self._targets(train), self._targets(evaluation)
         mean = math.fsum(learned) / len(learned)
         center = math.fsum(judged) / max(len(judged), 1)
         spread = math.fsum((target - center) ** 2 for target in judged)
         error = math.fsum((target - mean) ** 2 for target in judged)
         return {
-            "name": f"always {mean:.4g}, the mean of the training rows",
+            "name": say("always {value:.4g}, the mean of the training rows", value=mean),
             "metric": self.main_metric,
             "value": 1 - error / spread if spread else 0.0,
         }
 
     # -- answers to something new ------------------------------------------------------------
 
-    def answer(
-        self,
-        model: Any,
-        examples: Sequence[Example],
-        tokenizer: Any,
-        *,
-        max_new_tokens: int | None = None,
+    def answers(
+        self, model: Any, examples: Sequence[Example], tokenizer: Any, max_new_tokens: int | None
     ) -> list[Answer]:
-        scores = self._scores(self.asked_logits(model, examples, tokenizer)).tolist()
-        return [
-            Answer(self._number(score), cut=example["cut"])
-            for score, example in zip(scores, examples, strict=True)
-        ]
+        logits = self.asked_logits(model, examples, tokenizer)
+        return [Answer(self._number(score)) for score in self._scores(logits).tolist()]
 
     def of_base(self, settings: Mapping[str, Any], fresh: Sequence[str]) -> Regression | None:
         if fresh:
             return None
-        own = Regression(self.options)
+        own = self.fresh()
         own.restore({**self.facts(), "mean": 0.0, "deviation": 1.0})  # it has a unit of its own
         return own
 
@@ -273,26 +266,12 @@ def as_number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def pearson(first: Sequence[float], second: Sequence[float]) -> float:
-    """Pearson's correlation; 0 where one side is all the same, of which nothing can be said."""
-    rows = max(len(first), 1)
-    means = math.fsum(first) / rows, math.fsum(second) / rows
-    one, other = [a - means[0] for a in first], [b - means[1] for b in second]
-    norms = math.sqrt(math.fsum(a * a for a in one)), math.sqrt(math.fsum(b * b for b in other))
-    if not all(norms):
-        return 0.0
-    return math.fsum(a * b for a, b in zip(one, other, strict=True)) / norms[0] / norms[1]
-
-
-def ranks(values: Sequence[float]) -> list[float]:
-    """The rank of each value from 1, equal ones all the mean of theirs: for Spearman's rho."""
-    order = sorted(range(len(values)), key=values.__getitem__)
-    found, start = [0.0] * len(values), 0
-    while start < len(order):
-        end = start
-        while end < len(order) and values[order[end]] == values[order[start]]:
-            end += 1
-        for place in order[start:end]:
-            found[place] = (start + 1 + end) / 2
-        start = end
-    return found
+def _correlations(first: Sequence[float], second: Sequence[float]) -> dict[str, float]:
+    """Pearson's and Spearman's; 0 where one side is all the same, of which nothing can be said."""
+    if len({*first}) < 2 or len({*second}) < 2:
+        return {"pearson": 0.0, "spearman": 0.0}
+    stats = load("scipy.stats")  # here, as it takes a while
+    return {
+        "pearson": float(stats.pearsonr(first, second).statistic),
+        "spearman": float(stats.spearmanr(first, second).statistic),
+    }

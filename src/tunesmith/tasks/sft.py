@@ -5,33 +5,44 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
-
-from tunesmith.tasks.base import (
-    Batch,
-    Columns,
-    Example,
-    Prediction,
-    Row,
-    Score,
+from tunesmith.messages import say
+from tunesmith.tasks.base import Batch, Batches, Columns, Example, Row
+from tunesmith.tasks.chats.encoding import encode_turns
+from tunesmith.tasks.chats.generation import surely_greedy
+from tunesmith.tasks.chats.messages import (
+    Message,
+    chat_faults,
+    head_only_at,
+    parse_messages,
+    with_tools,
 )
-from tunesmith.tasks.chat import Message, chat_faults, head_only_at, parse_messages
-from tunesmith.tasks.chat_task import PROMPTS, ChatOptions, ChatTask, encode_turns, short_answer
-from tunesmith.tasks.chat_template import said_after_thought
-from tunesmith.tasks.columns import (
+from tunesmith.tasks.chats.task import (
+    ANSWERS,
+    CHATS,
+    PROMPTS,
+    TELLING,
+    ChatOptions,
+    ChatTask,
+    short_answer,
+)
+from tunesmith.tasks.chats.template import said_after_thought
+from tunesmith.tasks.options import column
+from tunesmith.tasks.parts.columns import (
     IGNORED,
     PLACEHOLDER,
     Wanted,
     at_least_float32,
     choose_columns,
     pad,
+    require_answers,
     require_placeholders,
 )
-from tunesmith.tasks.generation import surely_greedy
-from tunesmith.tasks.packing import packed, packs, shared_length, shares
-from tunesmith.tasks.values import canonical
+from tunesmith.tasks.parts.packing import packed, packs, shared_length, shares
+from tunesmith.tasks.results import LOSS, TOKEN_ACCURACY, Metric, Prediction, Score
+from tunesmith.values import canonical
 
 if TYPE_CHECKING:
     import torch
@@ -43,30 +54,17 @@ ENOUGH_ENDED = 0.99
 SAMPLED_EVERY = 8
 """Of the answers that are known without it, one in so many is generated all the same."""
 
-CHAT_COLUMNS = ("messages", "conversations", "conversation", "chat", "dialog")
-
 
 class SftOptions(ChatOptions):
     """Options of `task: sft`."""
 
     name: Literal["sft"] = "sft"
-    messages_column: str | None = Field(
-        None, description="Column with conversations: lists of {role, content}."
+    messages_column: str | None = column("Column with conversations: lists of {role, content}.")
+    prompt_column: str | None = column(
+        "Column with what is asked, where there are no conversations."
     )
-    prompt_column: str | None = Field(
-        None, description="Column with what is asked, where there are no conversations."
-    )
-    completion_column: str | None = Field(
-        None, description="Column with the answer to learn, where there are no conversations."
-    )
-    prompt_template: str | None = Field(
-        None, pattern=PLACEHOLDER.pattern, description="User's turn; {column}: that column's value."
-    )
-    system_prompt: str | None = Field(
-        None, description="System turn put before conversations that have none."
-    )
-    max_new_tokens: int | None = Field(
-        None, ge=1, description="Longest generated answer in tokens; null: the longest in the data."
+    completion_column: str | None = column(
+        "Column with the answer to learn, where there are no conversations."
     )
 
 
@@ -74,97 +72,116 @@ class SupervisedFineTuning(ChatTask):
     """Learn to answer as the examples do, in the model's own chat format, loss on answers only."""
 
     name = "sft"
-    summary = "Teach a chat model to answer as your examples do (loss on the answers only)."
+    label = "chat fine-tuning"
+    summary = say("Teach a chat model to answer as your examples do (loss on the answers only).")
     Options = SftOptions
+    metrics = (
+        Metric("exact_match", "exact match", is_share=True, is_quick=False),
+        Metric("answers_ended", "answers that ended with their end token", is_share=True,
+               is_quick=False),
+        TOKEN_ACCURACY,
+        LOSS,
+        Metric("perplexity", "perplexity", lower_is_better=True),
+    )  # fmt: skip
     main_metric = "exact_match"
-    quick_metrics = ("token_accuracy", "loss", "perplexity")
-    lower_is_better = frozenset({"loss", "perplexity"})
     judged_by_text = True
     is_default = True
-    telling_columns = frozenset((*CHAT_COLUMNS, "prompt", "completion", "response", "answer"))
+    column_names = MappingProxyType({"messages": CHATS, "prompt": PROMPTS, "completion": ANSWERS})
+    telling_columns = TELLING
+    examples = (
+        {"prompt": "Where is my parcel?", "completion": "It is on its way, and comes tomorrow."},
+        {"prompt": "May I return it?", "completion": "Yes, within thirty days."},
+    )
 
     options: SftOptions
 
     # -- the data ---------------------------------------------------------------------------
 
-    def columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
-        answers = ("completion", "response", "answer", "output", "chosen", "label", "category")
-        options = self.options
+    def find_columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
+        options, names = self.options, self.column_names
         asked = options.prompt_column or options.prompt_template or options.completion_column
-        chats = {name.casefold() for name in available} & set(CHAT_COLUMNS)
+        chats = {name.casefold() for name in available} & {*names["messages"]}
         if options.messages_column or (chats and not asked):
-            wanted = [Wanted("messages", "messages_column", CHAT_COLUMNS)]
-            return choose_columns(options, wanted, available, sample)
-        wanted = [Wanted("completion", "completion_column", answers)]
+            wanted = [Wanted("messages", names["messages"])]
+            found = choose_columns(options, wanted, available, sample)
+            return self.with_tools(found, available, sample)
+        require_answers(options, available)
+        wanted = [Wanted("completion", names["completion"])]
         if options.prompt_template is None:
-            wanted.insert(0, Wanted("prompt", "prompt_column", PROMPTS, holds=str))
+            wanted.insert(0, Wanted("prompt", names["prompt"], holds=str, looks="text"))
         else:
             require_placeholders(options.prompt_template, "task.prompt_template", available)
-        return choose_columns(options, wanted, available, sample)
+        found = choose_columns(options, wanted, available, sample)
+        return self.with_tools(found, available, sample)
 
-    def text_columns(self, columns: Columns) -> list[str]:
-        if self.options.prompt_template is None or "messages" in columns:
-            return [columns.get("messages") or columns["prompt"]]
+    def text_columns(self) -> list[str]:
+        if self.options.prompt_template is None or "messages" in self.columns:
+            return [self.columns.get("messages") or self.columns["prompt"]]
         return sorted(set(PLACEHOLDER.findall(self.options.prompt_template)))
 
-    def answer_columns(self, columns: Columns) -> list[str]:
-        return [columns["completion"]] if "completion" in columns else []
+    def is_recorded_whole(self) -> bool:
+        return not {"messages", "tools"} & set(self.columns) and len(self.text_columns()) == 1
 
-    def faults(self, row: Row, columns: Columns) -> Iterable[tuple[str, str]]:
-        if "messages" in columns:
-            faults = list(chat_faults(row[columns["messages"]]))
-        elif not canonical(row[columns["completion"]]).strip():
-            faults = [("missing_answers", "write the answer, or remove the row")]
+    def answer_columns(self) -> list[str]:
+        return [self.columns["completion"]] if "completion" in self.columns else []
+
+    def faults(self, row: Row) -> Iterable[tuple[str, str]]:
+        if "messages" in self.columns:
+            faults = list(chat_faults(row[self.columns["messages"]]))
+        elif not canonical(row[self.columns["completion"]]).strip():
+            faults = [("missing_answers", say("write the answer, or remove the row"))]
         else:
             faults = []
-        return faults or self.answer_faults(self._turns(row, columns))
+        faults += self.tool_faults(row)
+        return faults or self.answer_faults(self._turns(row))
 
-    def key(self, row: Row, columns: Columns) -> str:
-        turns = self.messages(row, columns)
+    def key(self, row: Row) -> str:
+        turns = self.messages(row)
         return "\n".join(turn["content"] for turn in turns if turn["role"] == "user")
 
-    def stratum(self, row: Row, columns: Columns) -> str:
+    def stratum(self, row: Row) -> str:
         """The answer, where it is as short as a label."""
-        return (
-            short_answer(canonical(row[columns["completion"]])) if "completion" in columns else ""
-        )
+        column = self.columns.get("completion")
+        return short_answer(canonical(row[column])) if column else ""
 
-    def batch_stratum(self, row: Row, columns: Columns) -> str:
+    def batch_stratum(self, row: Row) -> str:
         """The last answer, where it is as short as a label."""
-        return short_answer(self.messages(row, columns)[-1]["content"])
+        return short_answer(self.messages(row)[-1]["content"])
 
-    def messages(self, row: Row, columns: Columns) -> list[Message]:
+    def messages(self, row: Row) -> list[Message]:
         """The conversation of `row`, ending with the answer to learn.
 
         Raises DataError when the row holds no such conversation.
         """
-        return self.with_system(self._turns(row, columns))
+        return self.with_system(self._turns(row))
 
-    def _turns(self, row: Row, columns: Columns) -> list[Message]:
+    def _turns(self, row: Row) -> list[Message]:
         """The turns that `row` itself holds."""
-        if "messages" in columns:
-            where = f"row {row.get('_row', '?')}, column {columns['messages']!r}"
-            return parse_messages(row[columns["messages"]], where)
-        return [
-            {"role": "user", "content": self.prompt(row, columns)},
-            {"role": "assistant", "content": canonical(row[columns["completion"]])},
-        ]
+        if "messages" in self.columns:
+            where = say(
+                "row {row}, column {messages}",
+                row=row.get("_row", "?"),
+                messages=repr(self.columns["messages"]),
+            )
+            turns = parse_messages(row[self.columns["messages"]], where)
+        else:
+            turns = [
+                {"role": "user", "content": self.prompt(row)},
+                {"role": "assistant", "content": canonical(row[self.columns["completion"]])},
+            ]
+        return with_tools(turns, self.tools(row))
 
-    def turns_asked(self, row: Row, columns: Columns) -> list[Message]:
-        if "messages" not in columns:
-            return super().turns_asked(row, columns)
-        return parse_messages(row[columns["messages"]], f"row {row.get('_row', '?')}")[:-1]
+    def turns_asked(self, row: Row) -> list[Message]:
+        return self._turns(row)[:-1] if "messages" in self.columns else super().turns_asked(row)
 
-    def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
+    def fit(self, train: Sequence[Row], evaluation: Sequence[Row]) -> None:
         for row in (*train, *evaluation):
-            self.require_answers(row, self._turns(row, columns))
+            self.require_answers(row, self._turns(row))
 
     # -- the model --------------------------------------------------------------------------
 
-    def encode(
-        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
-    ) -> list[Example]:
-        conversations = [self.messages(row, columns) for row in rows]
+    def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[Example]:
+        conversations = [self.messages(row) for row in rows]
         found = []
         for turns in self.format(tokenizer).answers(conversations):
             *earlier, example = encode_turns(turns, max_length)
@@ -173,8 +190,8 @@ class SupervisedFineTuning(ChatTask):
             found.append({**example, "earlier": earlier} if earlier else example)
         return found
 
-    def conversations(self, row: Row, columns: Columns) -> Sequence[list[Message]]:
-        return [self.messages(row, columns)]
+    def conversations(self, row: Row) -> Sequence[list[Message]]:
+        return [self.messages(row)]
 
     def collate(self, examples: Sequence[Example], pad_token_id: int, width: int = 0) -> Batch:
         batch = pad(examples, {"input_ids": pad_token_id, "labels": IGNORED}, width=width)
@@ -226,13 +243,7 @@ class SupervisedFineTuning(ChatTask):
     # -- the score --------------------------------------------------------------------------
 
     def predict(
-        self,
-        model: Any,
-        batches: Iterable[tuple[Sequence[Row], Batch]],
-        columns: Columns,
-        tokenizer: Any,
-        *,
-        generate: bool = True,
+        self, model: Any, batches: Batches, tokenizer: Any, *, generate: bool = True
     ) -> Iterator[Prediction]:
         from torch.nn import functional
 
@@ -250,7 +261,6 @@ class SupervisedFineTuning(ChatTask):
                 mine = owners == number
                 yield self._prediction(
                     row,
-                    columns,
                     tokenizer,
                     None if answers is None else answers[number],
                     losses[mine],
@@ -261,7 +271,6 @@ class SupervisedFineTuning(ChatTask):
     def _prediction(
         self,
         row: Row,
-        columns: Columns,
         tokenizer: Any,
         answer: list[int] | None,
         losses: torch.Tensor,
@@ -274,20 +283,18 @@ class SupervisedFineTuning(ChatTask):
         It isn't `judged`, and wrong, where the length limit left nothing of its answer.
         """
         chat_format = self.format(tokenizer)
-        expected = self.messages(row, columns)[-1]["content"].strip()
-        if self.options.thinking == "off":
-            expected = said_after_thought(expected)
+        expected = chat_format.said(self.messages(row))
         predicted = None if answer is None else chat_format.texts([answer])[0]
         total = float(losses.sum())
         return Prediction(
             row=int(row.get("_row", 0)),
-            text=self.asked(row, columns),
+            text=self.asked(row),
             expected=expected,
             predicted=predicted,
             # What is thought before an answer may be thought in other words.
             correct=judged
             and predicted is not None
-            and said_after_thought(predicted) == said_after_thought(expected),
+            and chat_format.meaning(predicted) == chat_format.meaning(expected),
             confidence=math.exp(-total) if judged else None,
             loss=total / max(len(losses), 1),
             tokens=len(losses),
@@ -365,18 +372,16 @@ class SupervisedFineTuning(ChatTask):
             metrics = {"exact_match": sum(p.correct for p in predictions) / total, **metrics}
         return Score(metrics=metrics, main=self.main_metric)
 
-    def baseline(
-        self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns
-    ) -> dict[str, Any]:
+    def baseline(self, train: Sequence[Row], evaluation: Sequence[Row]) -> dict[str, Any]:
         def said(row: Row) -> str:
-            return said_after_thought(self.messages(row, columns)[-1]["content"])
+            return said_after_thought(self.messages(row)[-1]["content"])
 
         counts = Counter(map(said, train))
         answer = max(sorted(counts), key=counts.__getitem__)
         hits = sum(said(row) == answer for row in evaluation)
         shown = answer if len(answer) <= 30 else answer[:29] + "…"
         return {
-            "name": f"always {shown!r}, the most frequent answer",
+            "name": say("always {label}, the most frequent answer", label=repr(shown)),
             "metric": "exact_match",
             "value": hits / max(len(evaluation), 1),
         }
@@ -386,7 +391,10 @@ class SupervisedFineTuning(ChatTask):
         if ended >= ENOUGH_ENDED:
             return []
         return [
-            f"only {ended:.1%} of the held-out answers ended with their end token; the others ran "
-            "to the most tokens allowed. Look for answers that data.max_length cuts, train longer, "
-            "or raise task.max_new_tokens."
+            say(
+                "only {share:.1%} of the held-out answers ended with their end token; "
+                "the others ran to the most tokens allowed. Look for answers that "
+                "data.max_length cuts, train longer, or raise task.max_new_tokens.",
+                share=ended,
+            )
         ]

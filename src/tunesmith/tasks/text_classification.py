@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
-from pydantic_core import from_json
+from pydantic import Field, field_validator, model_validator
 
-from tunesmith.errors import DataError
-from tunesmith.tasks.base import (
-    Answer,
-    Batch,
-    Columns,
-    Example,
-    Prediction,
-    Row,
-    Score,
-    TaskOptions,
-)
-from tunesmith.tasks.columns import Wanted
-from tunesmith.tasks.figures import LABELS, Counts, confusion, without_rows
-from tunesmith.tasks.labels import as_ordered, chosen, in_order, label_answers, probabilities
-from tunesmith.tasks.places import ModelPlace
-from tunesmith.tasks.texts import TextTask
-from tunesmith.tasks.values import canonical
+from tunesmith.errors import ConfigError, DataError
+from tunesmith.messages import say
+from tunesmith.tasks.base import Batch, Batches, Columns, Example, Row
+from tunesmith.tasks.options import TaskOptions, column
+from tunesmith.tasks.parts.columns import require_columns, with_marks
+from tunesmith.tasks.parts.figures import Counts, confusion, labels_without_rows
+from tunesmith.tasks.parts.label_texts import as_list, clean, is_missing, marks
+from tunesmith.tasks.parts.labels import LabelTask, chosen, in_order, probabilities
+from tunesmith.tasks.parts.texts import TEXT_NAMES, TextTask
+from tunesmith.tasks.results import ACCURACY, LOSS, Answer, Metric, Prediction, Score
+from tunesmith.tasks.tokens.places import ModelPlace
+from tunesmith.values import canonical
 
 if TYPE_CHECKING:
     import torch
@@ -36,14 +30,13 @@ class TextClassificationOptions(TaskOptions):
     """Options of `task: text-classification`."""
 
     name: Literal["text-classification"] = "text-classification"
-    text_column: str | None = Field(
-        None, description="Column with the text; null finds it by its name."
+    text_column: str | None = column("Column with the text; null finds it by its name.")
+    text_pair_column: str | None = column(
+        "Column with the second text, for pairs such as premise and hypothesis."
     )
-    text_pair_column: str | None = Field(
-        None, description="Column with the second text, for pairs such as premise and hypothesis."
-    )
-    label_column: str | None = Field(
-        None, description="Column with the label; null finds it by its name."
+    label_column: str | None = column("Column with the label; null finds it by its name.")
+    label_columns: list[str] | None = Field(
+        None, min_length=2, description="Columns of 0 and 1, one for each label, called as it is."
     )
     labels: list[str | int | bool | float] | None = Field(
         None, min_length=1, description="The labels, in order; null takes those of the data."
@@ -61,73 +54,120 @@ class TextClassificationOptions(TaskOptions):
     @field_validator("labels")
     @classmethod
     def _distinct(cls, labels: list[Any] | None) -> list[Any] | None:
-        twice = [name for name, n in Counter(map(canonical, labels or ())).items() if n > 1]
+        counts = Counter(clean(canonical(label)) for label in labels or ())
+        twice = [name for name, n in counts.items() if n > 1]
         if twice:
-            raise ValueError(f"must differ from each other; twice there: {', '.join(twice)}")
+            raise ValueError(
+                say("must differ from each other; twice there: {names}", names=", ".join(twice))
+            )
         return labels
 
+    @model_validator(mode="after")
+    def _one_source(self) -> TextClassificationOptions:
+        if self.label_columns and (self.label_column or self.labels):
+            raise ValueError(
+                say("label_columns name the labels: leave label_column and labels out beside them")
+            )
+        return self
 
-class TextClassification(TextTask):
+
+class TextClassification(LabelTask, TextTask):
     """Learn the label of a text."""
 
     name = "text-classification"
-    summary = "Learn the label of a text: two or many classes, or several labels at once."
+    label = "text classification"
+    summary = say("Learn the label of a text: two or many classes, or several labels at once.")
     Options = TextClassificationOptions
     peft_task_type = "SEQ_CLS"
     auto_class = "AutoModelForSequenceClassification"
+    pipeline_tag = "text-classification"
+    metrics = (ACCURACY, Metric("f1_macro", "F1, mean of the labels", is_share=True), LOSS)
     main_metric = "accuracy"
     best_metric = "accuracy"
-    quick_metrics = ("accuracy", "f1_macro", "loss")
     is_default = True
+    answer_looks = "label"
+
+    column_names = MappingProxyType({
+        "text": TEXT_NAMES,
+        "label": ("label", "labels", "category", "class", "target", "sentiment", "topic", "intent",
+                  "emotion", "stars", "rating", "標籤", "标签", "類別", "类别", "分類", "分类",
+                  "類型", "类型", "種類", "种类", "情緒", "情绪", "情感", "意圖", "意图", "主題",
+                  "主题", "評分", "评分", "星等", "星級", "星级"),
+    })  # fmt: skip
+    examples = (
+        {"text": "The parcel came two days late.", "label": "delivery"},
+        {"text": "I was charged twice this month.", "label": "billing"},
+    )
 
     options: TextClassificationOptions
-    answer_wanted = Wanted(
-        "label", "label_column", ("label", "labels", "category", "class", "target", "sentiment",
-                                  "topic", "intent", "stars", "rating"),
-    )  # fmt: skip
 
     def __init__(self, options: TaskOptions) -> None:
         super().__init__(options)
-        self.labels: list[str] = []
         self.weights: list[float] | None = None
+        wanted = self.labels_wanted()
+        self._wanted = None if wanted is None else list(wanted)
 
     # -- the data ---------------------------------------------------------------------------
 
-    def label_column(self, columns: Columns) -> str | None:
-        return columns["label"]
+    def find_columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
+        require_columns("task.label_columns", self.mark_columns(), available)
+        try:
+            return super().find_columns(available, sample)
+        except ConfigError as error:
+            raise ConfigError(with_marks(error.problems, available, sample)) from error
+
+    def resolved(self) -> dict[str, Any]:
+        found = super().resolved()
+        if self.options.label_columns:
+            found |= {"label_column": None, "labels": None}
+        return found
+
+    def label_column(self) -> str | None:
+        return self.columns["label"]
 
     def parse_label(self, value: Any) -> Any:
-        return self._several(value) if self.options.multi_label else value
+        """None where there is none. Raises DataError where the value can be no label."""
+        if self.options.multi_label:
+            return None if value != "" and is_missing(value) else self._several(value)
+        return self._single(value)
 
     def labels_wanted(self) -> Sequence[str] | None:
-        return [canonical(label) for label in self.options.labels] if self.options.labels else None
+        named = self.options.label_columns or self.options.labels
+        return [clean(canonical(label)) for label in named] if named else None
 
-    def stratum(self, row: Row, columns: Columns) -> str:
-        return "\x1f".join(sorted(self._labels_of(row, columns)))
+    def mark_columns(self) -> Sequence[str]:
+        return self.options.label_columns or ()
 
-    def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
-        counts = Counter(label for row in train for label in self._labels_of(row, columns))
-        elsewhere = {label for row in evaluation for label in self._labels_of(row, columns)}
-        wanted = self.labels_wanted()
+    def stratum(self, row: Row) -> str:
+        return "\x1f".join(sorted(self._labels_of(row)))
+
+    def fit(self, train: Sequence[Row], evaluation: Sequence[Row]) -> None:
+        counts = Counter(label for row in train for label in self._labels_of(row))
+        elsewhere = {label for row in evaluation for label in self._labels_of(row)}
+        wanted, column = self.labels_wanted(), self.columns["label"]
         self.labels = list(wanted) if wanted else in_order({*counts, *elsewhere})
         if not self.labels:
-            raise DataError(f"column {columns['label']!r} holds no label at all.")
+            raise DataError("column {column} holds no label at all.", column=repr(column))
         if unknown := sorted({*counts, *elsewhere} - set(self.labels)):
             raise DataError(
-                f"column {columns['label']!r} has labels that task.labels doesn't name: "
-                f"{', '.join(map(repr, unknown))}."
+                "column {column} has labels that task.labels doesn't name: {names}.",
+                column=repr(column),
+                names=list(map(repr, unknown)),
             )
         if len(self.labels) < 2 and not self.options.multi_label:
             raise DataError(
-                f"column {columns['label']!r} holds a single label, {self.labels[0]!r}: there is "
-                "nothing to tell apart. Give data with at least two labels, or name another "
-                "column in task.label_column."
+                "column {column} holds a single label, {label}: there is nothing to tell "
+                "apart. Give data with at least two labels, or name another column in "
+                "task.label_column.",
+                column=repr(column),
+                label=repr(self.labels[0]),
             )
         if missing := [label for label in self.labels if not counts[label]]:
             raise DataError(
-                f"no row to train on has the label {', '.join(map(repr, missing))} "
-                f"(column {columns['label']!r}). Train on more rows (data.train_samples), or leave "
-                "the label out of task.labels."
+                "no row to train on has the label {names} (column {column}). Train on more "
+                "rows (data.train_samples), or leave the label out of task.labels.",
+                names=list(map(repr, missing)),
+                column=repr(column),
             )
         self.weights = self._class_weights(counts)
 
@@ -140,59 +180,66 @@ class TextClassification(TextTask):
             return [total / (len(self.labels) * counts[label]) for label in self.labels]
         if unknown := sorted(set(given) - set(self.labels)):
             raise DataError(
-                f"task.class_weights names labels that the data don't have: {', '.join(unknown)}; "
-                f"there are {', '.join(self.labels)}."
+                "task.class_weights names labels that the data don't have: {names}; "
+                "there are {labels}.",
+                names=list(unknown),
+                labels=list(self.labels),
             )
         return [float(given.get(label, 1.0)) for label in self.labels]
 
     def facts(self) -> dict[str, Any]:
-        return {"labels": self.labels, "weights": self.weights}
+        return {**super().facts(), "weights": self.weights}
 
     def restore(self, facts: Mapping[str, Any]) -> None:
-        self.labels = list(facts["labels"])
+        super().restore(facts)
         self.weights = facts.get("weights")
 
-    def resolved(self, columns: Columns) -> dict[str, Any]:
-        return {**super().resolved(columns), "labels": list(self.labels)}
-
-    def _labels_of(self, row: Row, columns: Columns) -> list[str]:
-        value = row[columns["label"]]
-        return self._several(value) if self.options.multi_label else [canonical(value)]
+    def _labels_of(self, row: Row) -> list[str]:
+        value = row[self.columns["label"]]
+        if self.options.multi_label:
+            return self._several(value)
+        return [canonical(self._single(value))]
 
     def _several(self, value: Any) -> list[str]:
-        """The labels in a list, a JSON list, or a string with separators."""
-        if isinstance(value, str):
-            if value.lstrip().startswith("["):
-                try:
-                    value = from_json(value)
-                except ValueError:  # also nested without end, or with half of a character
-                    value = value.strip("[] ").split(self.options.label_separator)
-            else:
-                value = value.split(self.options.label_separator)
-        if not isinstance(value, (list, tuple)):
-            value = [] if value is None else [value]
-        return [text for item in value if (text := canonical(item).strip())]
+        """The labels in a list, a text that holds one, a list of marks, or between separators."""
+        found = as_list(value)
+        if found is None and isinstance(value, str):
+            found = list(value.strip("[] ").split(self.options.label_separator))
+        elif found is None:
+            found = [value]
+        marked = marks(found, self._wanted)
+        return [self._named(item) for item in (found if marked is None else marked)
+                if not is_missing(item)]  # fmt: skip
+
+    def _single(self, value: Any) -> Any:
+        """The label of a value, also where it is the only one in a list; None where there is none.
+
+        Raises DataError where there are several.
+        """
+        while (found := as_list(value)) is not None:
+            marked = marks(found, self._wanted)
+            found = [item for item in (found if marked is None else marked) if not is_missing(item)]
+            if len(found) > 1:
+                raise DataError(
+                    "there are several labels: set task.multi_label: true, or keep one of them"
+                )
+            value = found[0] if found else None
+        if is_missing(value) and canonical(value) not in (self._wanted or ()):
+            return None
+        named = self._named(value)
+        return value if named == canonical(value) else named
 
     # -- the model --------------------------------------------------------------------------
 
     def model_arguments(self) -> dict[str, Any]:
-        return {
-            **super().model_arguments(),
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {label: i for i, label in enumerate(self.labels)},
-            "problem_type": "multi_label_classification"
-            if self.options.multi_label
-            else "single_label_classification",
-        }
+        several = "multi" if self.options.multi_label else "single"
+        return {**super().model_arguments(), "problem_type": f"{several}_label_classification"}
 
-    def encode(
-        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
-    ) -> list[Example]:
+    def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[Example]:
         index = {label: i for i, label in enumerate(self.labels)}
-        examples = self.inputs(rows, columns, tokenizer, max_length)
+        examples = self.inputs(rows, tokenizer, max_length)
         for row, example in zip(rows, examples, strict=True):
-            ids = [index[label] for label in self._labels_of(row, columns)]
+            ids = [index[label] for label in self._labels_of(row)]
             example["targets"] = 1
             if self.options.multi_label:
                 example["labels"] = [float(i in ids) for i in range(len(self.labels))]
@@ -230,13 +277,7 @@ class TextClassification(TextTask):
     # -- the score --------------------------------------------------------------------------
 
     def predict(
-        self,
-        model: Any,
-        batches: Iterable[tuple[Sequence[Row], Batch]],
-        columns: Columns,
-        tokenizer: Any,
-        *,
-        generate: bool = True,
+        self, model: Any, batches: Batches, tokenizer: Any, *, generate: bool = True
     ) -> Iterator[Prediction]:
         for rows, batch in batches:
             logits = self.logits(model, batch)
@@ -245,12 +286,12 @@ class TextClassification(TextTask):
             for row, scores, chances, loss in zip(
                 rows, logits.tolist(), likely, losses, strict=True
             ):
-                yield self._prediction(row, columns, scores, chances, loss)
+                yield self._prediction(row, scores, chances, loss)
 
     def _prediction(
-        self, row: Row, columns: Columns, scores: list[float], chances: list[float], loss: float
+        self, row: Row, scores: list[float], chances: list[float], loss: float
     ) -> Prediction:
-        expected: Any = self._labels_of(row, columns)
+        expected: Any = self._labels_of(row)
         predicted = chosen(chances, self.labels, several=self.options.multi_label)
         if self.options.multi_label:
             expected = [label for label in self.labels if label in expected]
@@ -260,7 +301,7 @@ class TextClassification(TextTask):
         correct = predicted == expected
         return Prediction(
             row=int(row.get("_row", 0)),
-            text=self.key(row, columns),
+            text=self.key(row),
             expected=expected,
             predicted=predicted,
             correct=correct,
@@ -286,55 +327,35 @@ class TextClassification(TextTask):
         return Score(metrics=metrics, main=self.main_metric, details=details)
 
     def cautions(self, score: Score) -> list[str]:
-        return without_rows(score.details, LABELS)
+        return labels_without_rows(score.details)
 
-    def baseline(
-        self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns
-    ) -> dict[str, Any]:
-        counts = Counter(self.stratum(row, columns) for row in train)
+    def baseline(self, train: Sequence[Row], evaluation: Sequence[Row]) -> dict[str, Any]:
+        counts = Counter(self.stratum(row) for row in train)
         answer = max(sorted(counts), key=counts.__getitem__)
-        hits = sum(self.stratum(row, columns) == answer for row in evaluation)
+        hits = sum(self.stratum(row) == answer for row in evaluation)
         label = answer.replace("\x1f", ", ")
         return {
-            "name": f"always {label!r}, the most frequent label",
+            "name": say("always {label}, the most frequent label", label=repr(label)),
             "metric": "accuracy",
             "value": hits / max(len(evaluation), 1),
         }
 
     # -- answers to something new ------------------------------------------------------------
 
-    def answer(
-        self,
-        model: Any,
-        examples: Sequence[Example],
-        tokenizer: Any,
-        *,
-        max_new_tokens: int | None = None,
+    def answers(
+        self, model: Any, examples: Sequence[Example], tokenizer: Any, max_new_tokens: int | None
     ) -> list[Answer]:
         logits = self.asked_logits(model, examples, tokenizer)
-        found = label_answers(logits, self.labels, several=self.options.multi_label)
+        labels, several = self.labels, self.options.multi_label
         return [
-            replace(answer, cut=example["cut"])
-            for answer, example in zip(found, examples, strict=True)
+            Answer(chosen(found, labels, several=several), dict(zip(labels, found, strict=True)))
+            for found in probabilities(logits, several=several)
         ]
 
-    def of_base(
-        self, settings: Mapping[str, Any], fresh: Sequence[str]
-    ) -> TextClassification | None:
-        if fresh:
-            return None
-        names = settings.get("id2label") or {}
-        own = TextClassification(self.options)
-        own.restore({**self.facts(), "labels": [str(names[key]) for key in sorted(names, key=int)]})
-        return own if len(own.labels) == len(self.labels) else self
-
-    def with_labels_of(self, names: Mapping[str, Any]) -> TextClassification | None:
-        ordered = as_ordered(self.labels, names)
-        if ordered is None:
-            return None
-        weights = self.weights and [self.weights[self.labels.index(label)] for label in ordered]
-        own = TextClassification(self.options)
-        own.restore({"labels": ordered, "weights": weights})
+    def with_labels_of(self, names: Mapping[str, Any]) -> Self | None:
+        own = super().with_labels_of(names)
+        if own is not None and self.weights is not None:
+            own.weights = [self.weights[self.labels.index(label)] for label in own.labels]
         return own
 
     def usage(self, place: ModelPlace) -> str:

@@ -4,224 +4,131 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from tunesmith.errors import DataError, ModelError
-from tunesmith.tasks.base import (
-    Answer,
-    Batch,
-    Columns,
-    Example,
-    Prediction,
-    Row,
-    Score,
-    Task,
-    TaskOptions,
-)
-from tunesmith.tasks.columns import (
+from tunesmith.messages import say
+from tunesmith.tasks.base import Batch, Batches, Example, Row
+from tunesmith.tasks.options import TaskOptions, column
+from tunesmith.tasks.parts.columns import (
     IGNORED,
-    Wanted,
     asked_columns,
     at_least_float32,
-    choose_columns,
     pad,
 )
-from tunesmith.tasks.entities import (
-    OUTSIDE,
+from tunesmith.tasks.parts.entities import (
     Tagged,
     entities,
     first_tokens,
     joined,
     marked,
-    read_list,
     runs,
-    span_fault,
-    tag_fault,
-    tags_of,
     words_of,
 )
-from tunesmith.tasks.figures import ENTITIES, Counts, without_rows
-from tunesmith.tasks.labels import as_ordered
-from tunesmith.tasks.places import ModelPlace
-from tunesmith.tasks.plain_texts import encode_texts, read_as_text
-from tunesmith.tasks.texts import TEXT_NAMES, require_padding
+from tunesmith.tasks.parts.figures import Counts, labels_without_rows
+from tunesmith.tasks.parts.labels import LabelTask
+from tunesmith.tasks.parts.plain_texts import encode_texts, read_as_text
+from tunesmith.tasks.parts.spans import read_list
+from tunesmith.tasks.parts.tagged import TaggedTask
+from tunesmith.tasks.parts.tags import OUTSIDE
+from tunesmith.tasks.parts.texts import require_padding
+from tunesmith.tasks.results import LOSS, TOKEN_ACCURACY, Answer, Metric, Prediction, Score
+from tunesmith.tasks.tokens.places import ModelPlace
 
 if TYPE_CHECKING:
     import torch
-
-TOKENS = ("tokens", "words")
-TAGS = ("ner_tags", "ner", "tags", "labels", "label")
-SPANS = ("spans", "entities", "ents", "label", "labels")
 
 
 class TokenClassificationOptions(TaskOptions):
     """Options of `task: token-classification`."""
 
     name: Literal["token-classification"] = "token-classification"
-    tokens_column: str | None = Field(
-        None, description="Column with the words, a list; null finds it by its name."
-    )
-    tags_column: str | None = Field(
-        None, description="Column with a tag for each word; null finds it by its name."
-    )
-    text_column: str | None = Field(
-        None, description="Column with the text, where there are no words."
-    )
-    spans_column: str | None = Field(
-        None, description="Column with the entities of the text: start, end and label."
-    )
+    tokens_column: str | None = column("Column with the words, a list; null finds it by its name.")
+    tags_column: str | None = column("Column with a tag for each word; null finds it by its name.")
+    text_column: str | None = column("Column with the text, where there are no words.")
+    spans_column: str | None = column("Column with the entities of the text: start, end and label.")
     labels: list[str] | None = Field(
         None, min_length=2, description="The tags, in order, where O is one; null: the data's."
     )
 
 
-class TokenClassification(Task):
-    """Learn which words of a text are an entity, and of which kind.
+class TokenClassification(LabelTask, TaggedTask):
+    """Learn which words of a text are an entity, and of which kind; its labels are the tags.
 
     Rows have a list of words with a tag for each, or a text with spans. Only the first token of a
     word has a target, and says what the word is.
     """
 
     name = "token-classification"
-    summary = "Learn to find entities in a text, such as names, places and dates."
+    label = "entities in texts"
+    summary = say("Learn to find entities in a text, such as names, places and dates.")
     Options = TokenClassificationOptions
     peft_task_type = "TOKEN_CLS"
     auto_class = "AutoModelForTokenClassification"
+    pipeline_tag = "token-classification"
+    metrics = (
+        Metric("f1", "F1", is_share=True),
+        Metric("precision", "precision", is_share=True),
+        Metric("recall", "recall", is_share=True),
+        TOKEN_ACCURACY,
+        LOSS,
+    )
     main_metric = "f1"
     best_metric = "f1"
-    quick_metrics = ("f1", "precision", "recall", "token_accuracy", "loss")
     is_default = True
-    fault_rules = ("missing_labels", "unknown_labels", "broken_tags")
-    telling_columns = frozenset({"ner_tags", "spans", "entities"})
-    points_into_text = True
+    examples = (
+        {
+            "tokens": ["Ada", "Lovelace", "in", "London"],
+            "ner_tags": ["B-PER", "I-PER", "O", "B-LOC"],
+        },
+        {"tokens": ["Call", "Marie", "Curie"], "ner_tags": ["O", "B-PER", "I-PER"]},
+    )
 
     options: TokenClassificationOptions
 
-    def __init__(self, options: TaskOptions) -> None:
-        super().__init__(options)
-        self.labels: list[str] = []
-        """The tags, by number."""
-
     # -- the data ---------------------------------------------------------------------------
 
-    def columns(self, available: Sequence[str], sample: Sequence[Row]) -> Columns:
-        options = self.options
-        there = {name.casefold() for name in available}
-        listed = options.tokens_column or options.tags_column
-        spanned = options.text_column or options.spans_column
-        if listed or not (spanned or (there & set(TEXT_NAMES) and not there & set(TOKENS))):
-            wanted = [
-                Wanted("tokens", "tokens_column", TOKENS),
-                Wanted("tags", "tags_column", TAGS),
-            ]
-        else:
-            wanted = [
-                Wanted("text", "text_column", TEXT_NAMES, holds=str),
-                Wanted("spans", "spans_column", SPANS),
-            ]
-        return choose_columns(options, wanted, available, sample)
-
-    def text_columns(self, columns: Columns) -> list[str]:
-        return [columns.get("tokens") or columns["text"]]
-
-    def answer_columns(self, columns: Columns) -> list[str]:
-        return [columns.get("tags") or columns["spans"]]
-
-    def key(self, row: Row, columns: Columns) -> str:
-        if "text" in columns:
-            return str(row[columns["text"]] or "")
-        return " ".join(map(str, read_list(row[columns["tokens"]]) or ()))
-
-    def faults(self, row: Row, columns: Columns) -> Iterator[tuple[str, str]]:
-        given = row[self.answer_columns(columns)[0]]
-        answers = read_list(given)
-        if answers is None:
-            yield "missing_labels", f"must be a list; got {str(given)[:80]}"
-            return
-        if "spans" in columns:
-            fault = span_fault(self.key(row, columns), answers)
-            tags = [] if fault else tags_of(self.key(row, columns), answers).tags
-        else:
-            words = read_list(row[columns["tokens"]]) or []
-            tags = [self._tag(answer) for answer in answers]
-            fault = tag_fault(tags)
-            if len(words) != len(tags):
-                fault = f"{len(tags)} tags for {len(words)} words: give each word one"
-        if fault:
-            yield "broken_tags", fault
-        elif self.options.labels and (strange := sorted(set(tags) - set(self.options.labels))):
-            known = ", ".join(self.options.labels)
-            yield "unknown_labels", f"{strange[0]} is not in task.labels: {known}"
-
-    def _tag(self, value: Any) -> Any:
-        """A tag by its name, also where it is given as its number in `task.labels`."""
-        named = self.options.labels or ()
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(named):
-            return named[value]
-        return value
-
-    def tagged(self, row: Row, columns: Columns) -> Tagged:
-        """The row's text as words with their tags. Raises DataError where it has a fault."""
-        for _, advice in self.faults(row, columns):
-            raise DataError(f"row {row.get('_row', '?')}: {advice}")
-        answers = read_list(row[self.answer_columns(columns)[0]]) or []
-        if "spans" in columns:
-            return tags_of(self.key(row, columns), answers)
-        text, words = joined([str(word) for word in read_list(row[columns["tokens"]]) or ()])
-        return Tagged(text, words, [self._tag(answer) for answer in answers])
-
-    def fit(self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns) -> None:
-        learned = {tag for row in train for tag in self.tagged(row, columns).tags}
-        judged = {tag for row in evaluation for tag in self.tagged(row, columns).tags}
+    def fit(self, train: Sequence[Row], evaluation: Sequence[Row]) -> None:
+        learned = {tag for row in train for tag in self.tagged(row).tags}
+        judged = {tag for row in evaluation for tag in self.tagged(row).tags}
         kinds = sorted({tag[2:] for tag in learned | judged} - {""})
         if not kinds:
             raise DataError(
-                f"column {self.answer_columns(columns)[0]!r} marks no entity at all: there is "
-                "nothing to find. Name another column, or give data with entities."
+                "column {column} marks no entity at all: there is nothing to find. Name "
+                "another column, or give data with entities.",
+                column=repr(self.answer_columns()[0]),
             )
         if missing := [kind for kind in kinds if f"B-{kind}" not in learned]:
             raise DataError(
-                f"no row to train on has an entity {', '.join(map(repr, missing))}. Train on more "
-                "rows (data.train_samples), or leave these entities out of the data."
+                "no row to train on has an entity {names}. Train on more rows "
+                "(data.train_samples), or leave these entities out of the data.",
+                names=list(map(repr, missing)),
             )
         both = [f"{part}-{kind}" for kind in kinds for part in "BI"]
-        self.labels = list(self.options.labels or [OUTSIDE, *both])
+        self.labels = list(self.wanted_tags or [OUTSIDE, *both])
 
-    def facts(self) -> dict[str, Any]:
-        return {"labels": self.labels}
-
-    def restore(self, facts: Mapping[str, Any]) -> None:
-        self.labels = list(facts["labels"])
-
-    def resolved(self, columns: Columns) -> dict[str, Any]:
-        return {**super().resolved(columns), "labels": list(self.labels)}
+    def resolved(self) -> dict[str, Any]:
+        # Labels that were named may stand for numbers in the data, by their order.
+        return {**super().resolved(), "labels": list(self.options.labels or self.labels)}
 
     # -- the model --------------------------------------------------------------------------
 
     def prepare_tokenizer(self, tokenizer: Any) -> None:
         if not tokenizer.is_fast:
             raise ModelError(
-                "the base model's tokenizer doesn't say where its tokens stand in a text, which "
-                "token-classification needs: choose another model as model.name."
+                "the base model's tokenizer doesn't say where its tokens stand in a "
+                "text, which token-classification needs: choose another model as "
+                "model.name."
             )
         require_padding(tokenizer)
         read_as_text(tokenizer)
 
-    def model_arguments(self) -> dict[str, Any]:
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {label: number for number, label in enumerate(self.labels)},
-        }
-
-    def encode(
-        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
-    ) -> list[Example]:
+    def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[Example]:
         index = {tag: number for number, tag in enumerate(self.labels)}
-        tagged = [self.tagged(row, columns) for row in rows]
+        tagged = [self.tagged(row) for row in rows]
         examples = self._inputs(tagged, tokenizer, max_length)
         for one, example in zip(tagged, examples, strict=True):
             del example["cut"]
@@ -232,27 +139,30 @@ class TokenClassification(Task):
         return examples
 
     def _inputs(self, tagged: Sequence[Tagged], tokenizer: Any, max_length: int) -> list[Example]:
-        """Token ids, for each first token of a word the word's number, and whether any was cut."""
+        """Token ids, `first_tokens` as `words` and `behind`, and whether any token was cut."""
         texts = [one.text for one in tagged]
         examples = encode_texts(tokenizer, texts, offsets=True)
         whole = [len(example["input_ids"]) for example in examples]
         if max(whole, default=0) > max_length:
             examples = encode_texts(tokenizer, texts, max_length=max_length, offsets=True)
-        return [
-            {
-                "input_ids": example["input_ids"],
-                "words": first_tokens(one.words, example["offset_mapping"]),
-                "cut": length > max_length,
-            }
-            for one, example, length in zip(tagged, examples, whole, strict=True)
-        ]
+        found = []
+        for one, example, length in zip(tagged, examples, whole, strict=True):
+            words, behind = first_tokens(one.words, example["offset_mapping"])
+            ids, cut = example["input_ids"], length > max_length
+            found.append({"input_ids": ids, "words": words, "behind": behind, "cut": cut})
+        return found
 
-    def token_counts(self, rows: Sequence[Row], columns: Columns, tokenizer: Any) -> list[int]:
-        texts = [self.key(row, columns) for row in rows]
+    def token_counts(self, rows: Sequence[Row], tokenizer: Any) -> list[int]:
+        texts = [self.key(row) for row in rows]
         return [len(example["input_ids"]) for example in encode_texts(tokenizer, texts)]
 
     def collate(self, examples: Sequence[Example], pad_token_id: int, width: int = 0) -> Batch:
-        padding = {"input_ids": pad_token_id, "labels": IGNORED, "words": IGNORED}
+        padding = {
+            "input_ids": pad_token_id,
+            "labels": IGNORED,
+            "words": IGNORED,
+            "behind": IGNORED,
+        }
         return pad(examples, padding, width=width)
 
     def loss(self, model: Any, batch: Batch, num_items: torch.Tensor | int | None = None) -> Any:
@@ -281,22 +191,17 @@ class TokenClassification(Task):
     # -- the score --------------------------------------------------------------------------
 
     def predict(
-        self,
-        model: Any,
-        batches: Iterable[tuple[Sequence[Row], Batch]],
-        columns: Columns,
-        tokenizer: Any,
-        *,
-        generate: bool = True,
+        self, model: Any, batches: Batches, tokenizer: Any, *, generate: bool = True
     ) -> Iterator[Prediction]:
         for rows, batch in batches:
             logits = self._logits(model, batch)
             losses = self._losses(logits, batch["labels"]).sum(dim=1).tolist()
             best, chances = self._likeliest(logits)
-            words = batch["words"].tolist()
+            words, behind = batch["words"].tolist(), batch["behind"].tolist()
             for number, row in enumerate(rows):
-                tagged = self.tagged(row, columns)
-                found, _ = self._told(tagged, words[number], best[number], chances[number])
+                tagged = self.tagged(row)
+                own = (words[number], behind[number])
+                found, _ = self._tagged_by(tagged, own, best[number], chances[number])
                 yield self._prediction(row, tagged, found, losses[number], words[number],
                                        chances[number])  # fmt: skip
 
@@ -305,17 +210,25 @@ class TokenClassification(Task):
         chances, best = logits.softmax(dim=-1).max(dim=-1)
         return best.tolist(), chances.tolist()
 
-    def _told(
-        self, tagged: Tagged, words: Sequence[int], best: Sequence[int], chances: Sequence[float]
+    def _tagged_by(
+        self,
+        tagged: Tagged,
+        tokens: tuple[Sequence[int], Sequence[int]],
+        best: Sequence[int],
+        chances: Sequence[float],
     ) -> tuple[Tagged, list[float]]:
         """The text as the model tags it, and the probability of each word's tag.
 
-        A word that was cut off has no tag.
+        `tokens` are what `first_tokens` gave. Words that end in the token of another go on with its
+        entity; a word that was cut off has no tag.
         """
         tags, sure = [OUTSIDE] * len(tagged.words), [1.0] * len(tagged.words)
-        for token, word in enumerate(words):
+        for token, (word, behind) in enumerate(zip(*tokens, strict=True)):
             if word != IGNORED:
-                tags[word], sure[word] = self.labels[best[token]], chances[token]
+                tag = self.labels[best[token]]
+                same = range(word + 1, behind)
+                tags[word:behind] = [tag, *(tag.replace("B-", "I-", 1) for _ in same)]
+                sure[word:behind] = [chances[token]] * (behind - word)
         return Tagged(tagged.text, tagged.words, tags), sure
 
     def _prediction(
@@ -329,14 +242,14 @@ class TokenClassification(Task):
     ) -> Prediction:
         expected, predicted = runs(tagged.tags), runs(found.tags)
         seen = [word for word in words if word != IGNORED]
-        told = [chance for word, chance in zip(words, chances, strict=True) if word != IGNORED]
+        counted = [chance for word, chance in zip(words, chances, strict=True) if word != IGNORED]
         return Prediction(
             row=int(row.get("_row", 0)),
             text=tagged.text,
             expected=entities(tagged),
             predicted=entities(found),
             correct=expected == predicted,
-            confidence=math.exp(sum(math.log(max(chance, 1e-30)) for chance in told)),
+            confidence=math.exp(sum(math.log(max(chance, 1e-30)) for chance in counted)),
             loss=loss / max(len(seen), 1),
             tokens=len(seen),
             tokens_correct=sum(tagged.tags[word] == found.tags[word] for word in seen),
@@ -362,36 +275,34 @@ class TokenClassification(Task):
         return Score(metrics=metrics, main=self.main_metric, details=details)
 
     def cautions(self, score: Score) -> list[str]:
-        return without_rows(score.details, ENTITIES)
+        return labels_without_rows(score.details, entities=True)
 
-    def baseline(
-        self, train: Sequence[Row], evaluation: Sequence[Row], columns: Columns
-    ) -> dict[str, Any]:
+    def baseline(self, train: Sequence[Row], evaluation: Sequence[Row]) -> dict[str, Any]:
         """Each word has the tag it has most often in training; one never seen has none."""
         counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for row in train:
-            one = self.tagged(row, columns)
+            one = self.tagged(row)
             for (start, end), tag in zip(one.words, one.tags, strict=True):
                 counts[one.text[start:end]][tag] += 1
         usual = {word: max(sorted(tags), key=tags.__getitem__) for word, tags in counts.items()}
         both = whole = 0
         for row in evaluation:
-            one = self.tagged(row, columns)
+            one = self.tagged(row)
             said = [usual.get(one.text[start:end], OUTSIDE) for start, end in one.words]
             expected, predicted = runs(one.tags), runs(said)
             both += len(set(expected) & set(predicted))
             whole += len(expected) + len(predicted)
         return {
-            "name": "each word with the tag it has most often in training",
+            "name": say("each word with the tag it has most often in training"),
             "metric": self.main_metric,
             "value": 2 * both / whole if whole else 0.0,
         }
 
     # -- answers to something new ------------------------------------------------------------
 
-    def question(self, given: str | Mapping[str, Any], columns: Columns) -> Row:
+    def question(self, given: str | Mapping[str, Any]) -> Row:
         """A text, or its words where the adapter learned from words, as `tagged` has it."""
-        tokens = columns.get("tokens")
+        tokens = self.columns.get("tokens")
         words = None
         if tokens and isinstance(given, Mapping):
             words = read_list(given.get(tokens))
@@ -399,60 +310,34 @@ class TokenClassification(Task):
             text, places = joined([str(word) for word in words])
             asked_columns(text, [str(tokens)])
         else:
-            (text,) = asked_columns(given, self.text_columns(columns)).values()
+            (text,) = asked_columns(given, self.text_columns()).values()
             places = words_of(text)
         return {"tagged": Tagged(text, places, [OUTSIDE] * len(places))}
 
     def encode_questions(
-        self, rows: Sequence[Row], columns: Columns, tokenizer: Any, max_length: int
+        self, rows: Sequence[Row], tokenizer: Any, max_length: int
     ) -> list[Example]:
         tagged = [row["tagged"] for row in rows]
         examples = self._inputs(tagged, tokenizer, max_length)
         return [{**found, "tagged": one} for found, one in zip(examples, tagged, strict=True)]
 
-    def answer(
-        self,
-        model: Any,
-        examples: Sequence[Example],
-        tokenizer: Any,
-        *,
-        max_new_tokens: int | None = None,
+    def answers(
+        self, model: Any, examples: Sequence[Example], tokenizer: Any, max_new_tokens: int | None
     ) -> list[Answer]:
-        batch = self.collate(examples, tokenizer.pad_token_id)
-        device = next(model.parameters()).device
-        moved = {name: tensor.to(device) for name, tensor in batch.items()}
-        best, chances = self._likeliest(self._logits(model, moved))
+        batch = self.collate_for(model, examples, tokenizer)
+        best, chances = self._likeliest(self._logits(model, batch))
         answers = []
         for number, example in enumerate(examples):
-            found, sure = self._told(
-                example["tagged"], example["words"], best[number], chances[number]
-            )
-            told = [
+            own = (example["words"], example["behind"])
+            found, sure = self._tagged_by(example["tagged"], own, best[number], chances[number])
+            items = [
                 {**entity, "score": math.fsum(sure[first:behind]) / (behind - first)}
                 for entity, (first, behind, _) in zip(
                     entities(found), runs(found.tags), strict=True
                 )
             ]
-            answers.append(Answer(told, cut=example["cut"]))
+            answers.append(Answer(items))
         return answers
-
-    def of_base(
-        self, settings: Mapping[str, Any], fresh: Sequence[str]
-    ) -> TokenClassification | None:
-        if fresh:
-            return None
-        names = settings.get("id2label") or {}
-        own = TokenClassification(self.options)
-        own.restore({"labels": [str(names[key]) for key in sorted(names, key=int)]})
-        return own if len(own.labels) == len(self.labels) else self
-
-    def with_labels_of(self, names: Mapping[str, Any]) -> TokenClassification | None:
-        ordered = as_ordered(self.labels, names)
-        if ordered is None:
-            return None
-        own = TokenClassification(self.options)
-        own.restore({"labels": ordered})
-        return own
 
     def usage(self, place: ModelPlace) -> str:
         loading = place.loading(

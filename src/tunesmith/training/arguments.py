@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import transformers
 from tunesmith.config.schema import TrainingConfig
 from tunesmith.tasks.base import Task
 from tunesmith.training.plan import Plan
-from tunesmith.training.trackers import PROJECT
+from tunesmith.training.reporting.trackers import PROJECT
 
 
 def training_arguments(
@@ -23,16 +24,20 @@ def training_arguments(
     higher = training.greater_is_better
     if higher is None:
         higher = not task.prefers_lower(metric)
+    otherwise = {
+        "optim": "adamw_torch_fused" if plan.fused_optimizer else training.optim,
+        "use_liger_kernel": plan.liger,
+        "max_steps": training.max_steps or -1,
+        "eval_steps": training.eval_steps or training.logging_steps,
+        "metric_for_best_model": metric if best else None,
+        "greater_is_better": higher if best else None,
+        "gradient_checkpointing": None,  # its name there is going to be the next one
+        "activation_checkpointing": training.gradient_checkpointing,
+        "report_to": "none",  # `trackers` has its own, which can fail without harm
+    }
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
-        **_same_names(training),
-        optim="adamw_torch_fused" if plan.fused_optimizer else training.optim,
-        use_liger_kernel=plan.liger,
-        max_steps=training.max_steps or -1,
-        eval_steps=training.eval_steps or training.logging_steps,
-        metric_for_best_model=metric if best else None,
-        greater_is_better=higher if best else None,
-        activation_checkpointing=training.gradient_checkpointing,
+        **(_same_names(training) | otherwise),
         use_cpu=plan.device == "cpu",
         bf16=plan.precision == "bfloat16",
         fp16=plan.precision == "float16",
@@ -40,7 +45,6 @@ def training_arguments(
         restore_callback_states_from_checkpoint=True,
         remove_unused_columns=False,
         disable_tqdm=True,
-        report_to="none",  # `trackers` has its own, which can fail without harm
         run_name=folder.parent.name,
         project=PROJECT,
         trackio_static_space_id=False,
@@ -64,12 +68,7 @@ def _use_one_gpu(arguments: transformers.TrainingArguments, device: torch.device
 
 
 def _same_names(training: TrainingConfig) -> dict[str, Any]:
-    """The fields that have the same name and meaning in `transformers.TrainingArguments`."""
-    names = (
-        "learning_rate", "num_train_epochs", "per_device_train_batch_size",
-        "gradient_accumulation_steps", "lr_scheduler_type", "warmup_steps", "weight_decay",
-        "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "eval_strategy",
-        "save_strategy", "save_steps", "save_total_limit", "logging_steps",
-        "load_best_model_at_end", "seed", "dataloader_num_workers",
-    )  # fmt: skip
-    return {name: getattr(training, name) for name in names}
+    """The fields that `transformers.TrainingArguments` has by the same name, where they are set."""
+    theirs = {field.name for field in fields(transformers.TrainingArguments) if field.init}
+    given = {name: getattr(training, name) for name in type(training).model_fields}
+    return {name: value for name, value in given.items() if name in theirs and value is not None}

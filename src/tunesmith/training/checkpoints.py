@@ -15,8 +15,9 @@ import transformers
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from tunesmith.errors import StorageError
-from tunesmith.tracking.files import DAMAGED, LAST_OF_CHECKPOINT, WEIGHTS
-from tunesmith.training.placing import hashes
+from tunesmith.files.layout import DAMAGED, LAST_OF_CHECKPOINT, WEIGHTS
+from tunesmith.files.writing import hashes
+from tunesmith.messages import say
 
 HASHES_FILE = "hashes.json"
 """Name of a checkpoint's file → SHA-256, of all but itself."""
@@ -44,26 +45,26 @@ def damage(checkpoint: Path) -> str | None:
     Of one of a version that wrote no hashes, only what it needs is looked for.
     """
     if not checkpoint.is_dir():
-        return "it is gone"
+        return say("it is gone")
     try:
         written = json.loads((checkpoint / HASHES_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         needed = (LAST_OF_CHECKPOINT, WEIGHTS)
         missing = [name for name in needed if not (checkpoint / name).is_file()]
-        return f"its {missing[0]} is gone" if missing else None
+        return say("its {name} is gone", name=missing[0]) if missing else None
     except (OSError, ValueError):
         written = None
     if not isinstance(written, dict):
-        return f"its {HASHES_FILE} can't be read"
+        return say("its {name} can't be read", name=HASHES_FILE)
     try:
         there = hashes(checkpoint)
     except OSError as error:
-        return f"it can't be read: {error.strerror or error}"
+        return say("it can't be read: {error}", error=error.strerror or error)
     for name, expected in written.items():
         if name not in there:
-            return f"its {name} is gone"
+            return say("its {name} is gone", name=name)
         if there[name] != expected:
-            return f"its {name} is not what was written"
+            return say("its {name} is not what was written", name=name)
     return None
 
 
@@ -78,7 +79,11 @@ def newest(folder: Path) -> tuple[Path | None, dict[str, str]]:
         wrong = damage(checkpoint)
         best = None if wrong else _best_of(checkpoint)
         if best is not None and best != checkpoint and (of_best := damage(best)):
-            wrong = f"{best.name}, the best until then, can't be loaded: {of_best}"
+            wrong = say(
+                "{name}, the best until then, can't be loaded: {reason}",
+                name=best.name,
+                reason=of_best,
+            )
         if wrong is None:
             return checkpoint, passed_over
         passed_over[checkpoint.name] = wrong
@@ -96,7 +101,9 @@ def hide(damaged: Path) -> None:
         damaged.rename(hidden)
     except OSError as error:
         raise StorageError(
-            f"the damaged checkpoint {damaged} can't be renamed: {error.strerror or error}."
+            "the damaged checkpoint {name} can't be renamed: {error}.",
+            name=damaged,
+            error=error.strerror or error,
         ) from error
 
 

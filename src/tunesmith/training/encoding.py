@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -17,10 +16,11 @@ import transformers
 
 from tunesmith import tasks
 from tunesmith.errors import DataError
+from tunesmith.files.writing import mark_as_used, written_whole
+from tunesmith.messages import say
 from tunesmith.tasks.base import Example, Row
-from tunesmith.tracking.permissions import settle
-from tunesmith.training.fitting import Training
-from tunesmith.training.writing import mark_as_used
+from tunesmith.tasks.results import first_rows
+from tunesmith.training.stages import Encoded, Training
 
 ENCODED_AT_ONCE = 1000
 """Rows tokenized in one call: the tokenizer keeps about 20 kB a row until the call ends."""
@@ -28,25 +28,34 @@ KEPT = "encoded"
 """Folder in the cache."""
 
 
-def encode(work: Training) -> None:
-    """Rows to tokens; rows whose target is lost to the length limit are left out, and said."""
-    limit = work.config.data.max_length
-    tokenizer = _told_of(work.tokenizer)  # before it encodes: each call leaves settings in it
-    for side in ("train", "evaluation"):
-        rows = list(getattr(work.data, side))
-        examples = _encoded(work, rows, tokenizer)
-        _warn(work, side, rows, examples)
-        if side == "evaluation":
-            work.eval_examples = examples
-            continue
-        kept = [(r, e) for r, e in zip(rows, examples, strict=True) if _learned(e)]
-        work.train_rows = [row for row, _ in kept]
-        work.train_examples = _numbered(work, kept)
-    if not work.train_examples:
+def encode(work: Training, tokenizer: Any) -> Encoded:
+    """Rows to tokens; rows whose target is lost to the length limit are left out, and said.
+
+    Raises DataError where none is left to learn from.
+    """
+    fingerprint = _fingerprint(tokenizer)  # before it encodes: each call leaves settings in it
+    train = list(work.data.train)
+    encoded = _encoded(work, train, tokenizer, fingerprint)
+    for said in _losses(work, "train", train, encoded):
+        work.reporter.warning(said)
+    kept = [(r, e) for r, e in zip(train, encoded, strict=True) if _learned(e)]
+    held_out = list(work.data.evaluation)
+    judged = _encoded(work, held_out, tokenizer, fingerprint)
+    for said in _losses(work, "evaluation", held_out, judged):
+        work.reporter.warning(said)
+    if not kept:
         raise DataError(
-            f"every row is longer than data.max_length={limit} tokens before its answer begins; "
-            "raise data.max_length."
+            "every row is longer than data.max_length={limit} tokens before its "
+            "answer begins; raise data.max_length.",
+            limit=work.config.data.max_length,
         )
+    return Encoded.after(
+        work,
+        tokenizer=tokenizer,
+        train_rows=[row for row, _ in kept],
+        train_examples=_numbered(work, kept),
+        eval_examples=judged,
+    )
 
 
 def _numbered(work: Training, kept: Sequence[tuple[Row, Example]]) -> list[Example]:
@@ -54,7 +63,7 @@ def _numbered(work: Training, kept: Sequence[tuple[Row, Example]]) -> list[Examp
     numbers: dict[str, int] = {}
     found = []
     for row, example in kept:
-        stratum = work.task.batch_stratum(row, work.data.columns)
+        stratum = work.task.batch_stratum(row)
         number = numbers.setdefault(stratum, len(numbers))
         found += [{**one, "stratum": number} for one in _learned(example)]
     return found
@@ -69,17 +78,23 @@ def _learned(example: Example) -> list[Example]:
     ]
 
 
-def _warn(work: Training, side: str, rows: Sequence[Row], examples: Sequence[Example]) -> None:
-    """Say what the length limit, or the chat format, takes away from rows."""
+def _losses(
+    work: Training, side: str, rows: Sequence[Row], examples: Sequence[Example]
+) -> Iterator[str]:
+    """What the length limit, or the chat format, takes away from rows."""
     limit = work.config.data.max_length
     pairs = list(zip(rows, examples, strict=True))
     used = _learned if side == "train" else _judged
     if lost := [row for row, example in pairs if not used(example)]:
-        work.reporter.warning(
-            f"{len(lost)} of {len(rows)} {side} rows are longer than data.max_length={limit} "
-            f"tokens up to their answer ({_shown(lost)}); "
-            + ("they are not trained on." if side == "train" else "they count as wrong.")
-        )
+        yield say(
+            "{n} of {n2} {side} rows are longer than data.max_length={limit} tokens "
+            "up to their answer ({shown}); ",
+            n=len(lost),
+            n2=len(rows),
+            side=side,
+            limit=limit,
+            shown=_shown(lost),
+        ) + (say("they are not trained on.") if side == "train" else say("they count as wrong."))
     cut = [
         (row, example)
         for row, example in pairs
@@ -87,16 +102,26 @@ def _warn(work: Training, side: str, rows: Sequence[Row], examples: Sequence[Exa
     ]
     if cut:
         needed = max(part["length"] for _, example in cut for part in _parts(example, side))
-        work.reporter.warning(
-            f"{len(cut)} of {len(rows)} {side} rows lose the end of an answer to "
-            f"data.max_length={limit} ({_shown([row for row, _ in cut])}): "
-            f"{_without_ends(work, side, examples)}. "
-            f"Set data.max_length={needed} to keep all of them whole."
+        yield say(
+            "{n} of {m} {kind} rows lose the end of an answer to "
+            "data.max_length={limit} ({where}): {why}. Set data.max_length={needed} "
+            "to keep all of them whole.",
+            n=len(cut),
+            m=len(rows),
+            kind=side,
+            limit=limit,
+            where=_shown([row for row, _ in cut]),
+            why=_without_ends(work, side, examples),
+            needed=needed,
         )
     if left := [row for row, example in pairs if example.get("left_out")]:
-        work.reporter.warning(
-            f"the chat format rewrites earlier turns: of {len(left)} of {len(rows)} {side} rows "
-            f"only the last answer is compared ({_shown(left)})."
+        yield say(
+            "the chat format rewrites earlier turns: of {n} of {m} {kind} rows only "
+            "the last answer is compared ({where}).",
+            n=len(left),
+            m=len(rows),
+            kind=side,
+            where=_shown(left),
         )
 
 
@@ -104,11 +129,11 @@ def _without_ends(work: Training, side: str, examples: Sequence[Example]) -> str
     """What it means that answers lose their end."""
     if side == "evaluation":
         if work.task.judged_by_text:
-            return "they are judged by the whole answer"
-        return "they are judged by what is left of it"
+            return say("they are judged by the whole answer")
+        return say("they are judged by what is left of it")
     if any(part.get("kept_ends") for example in examples for part in _parts(example)):
-        return "the adapter can't learn from these answers when to stop"
-    return "the adapter won't learn to stop"
+        return say("the adapter can't learn from these answers when to stop")
+    return say("the adapter won't learn to stop")
 
 
 def _parts(example: Example, side: str = "train") -> list[Example]:
@@ -124,8 +149,7 @@ def _judged(example: Example) -> bool:
 
 def _shown(rows: Sequence[Row]) -> str:
     """The numbers of the first of `rows`."""
-    numbers = ", ".join(str(row.get("_row")) for row in rows[:5])
-    return f"rows {numbers}{' …' if len(rows) > 5 else ''}"
+    return say("rows {numbers}", numbers=first_rows([row.get("_row") for row in rows]))
 
 
 def write_examples(file: Path, examples: Sequence[Mapping[str, Any]]) -> None:
@@ -147,13 +171,11 @@ def compact(example: Example) -> Example:
 
 
 def _compact(value: Any) -> Any:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
+    if not isinstance(value, list) or not value:
+        return value
+    if isinstance(value[0], dict):
         return [compact(part) for part in value]
-    return array("i", value) if _are_ids(value) else value
-
-
-def _are_ids(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], int)
+    return array("i", value) if isinstance(value[0], int) else value
 
 
 def _as_list(value: Any) -> list[int]:
@@ -163,11 +185,16 @@ def _as_list(value: Any) -> list[int]:
     raise TypeError(f"a task's encoded row holds a {type(value).__name__}, which JSON doesn't have")
 
 
-def _encoded(work: Training, rows: Sequence[Row], tokenizer: bytes | None) -> list[Example]:
-    """`rows` as tokens: those of the cache, where the same were encoded before."""
+def _encoded(
+    work: Training, rows: Sequence[Row], tokenizer: Any, fingerprint: bytes | None
+) -> list[Example]:
+    """`rows` as tokens: those of the cache, where the same were encoded before.
+
+    `fingerprint` is all that decides how the tokenizer encodes.
+    """
     file = None
-    if work.cache is not None and rows and tokenizer is not None:
-        file = work.cache / KEPT / f"{_key(work, rows, tokenizer)}.jsonl"
+    if work.cache is not None and rows and fingerprint is not None:
+        file = work.cache / KEPT / f"{_key(work, rows, fingerprint)}.jsonl"
     if file is not None and file.exists():
         with suppress(OSError, ValueError):
             facts, *examples = read_examples(file)
@@ -180,8 +207,7 @@ def _encoded(work: Training, rows: Sequence[Row], tokenizer: bytes | None) -> li
         for start in range(0, len(rows), ENCODED_AT_ONCE)
         for example in work.task.encode(
             rows[start : start + ENCODED_AT_ONCE],
-            work.data.columns,
-            work.tokenizer,
+            tokenizer,
             work.config.data.max_length,
         )
     ]
@@ -193,11 +219,8 @@ def _encoded(work: Training, rows: Sequence[Row], tokenizer: bytes | None) -> li
 
 def _keep(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=file.parent) as folder:
-        written = Path(folder) / file.name
-        write_examples(written, lines)
-        settle(written)
-        written.replace(file)
+    with written_whole(file) as partial:
+        write_examples(partial, lines)
 
 
 def _key(work: Training, rows: Sequence[Row], tokenizer: bytes) -> str:
@@ -206,7 +229,7 @@ def _key(work: Training, rows: Sequence[Row], tokenizer: bytes) -> str:
     described = {
         "task": work.config.model_dump(mode="json")["task"],
         "facts": work.task.facts(),
-        "columns": work.data.columns,
+        "columns": work.task.columns,
         "limit": work.config.data.max_length,
         "versions": [tokenizers.__version__, transformers.__version__, _code()],
     }
@@ -216,7 +239,7 @@ def _key(work: Training, rows: Sequence[Row], tokenizer: bytes) -> str:
     return digest.hexdigest()[:32]
 
 
-def _told_of(tokenizer: Any) -> bytes | None:
+def _fingerprint(tokenizer: Any) -> bytes | None:
     """All that decides how `tokenizer` encodes; None where code of its own does."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, tokenizers.Tokenizer):
@@ -232,6 +255,6 @@ def _told_of(tokenizer: Any) -> bytes | None:
 def _code() -> str:
     """A hash of the tasks' own code."""
     digest = hashlib.sha256()
-    for file in sorted(Path(str(tasks.__file__)).parent.glob("*.py")):
+    for file in sorted(Path(str(tasks.__file__)).parent.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -10,6 +10,7 @@ import resource
 import shutil
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ import torch
 
 from tunesmith import contention
 from tunesmith.config.schema import ExperimentConfig
-from tunesmith.errors import Interrupted, ModelError, StorageError, VerificationError
-from tunesmith.tasks.base import Prediction, Score, Task
-from tunesmith.training.adapter import (
+from tunesmith.errors import ModelError, StorageError, VerificationError
+from tunesmith.files.writing import WRITE_ERRORS, make_visible, why_not_written
+from tunesmith.messages import joined, say
+from tunesmith.models.adapter import (
     adapted_layers,
     count_parameters,
     load_adapter,
@@ -27,36 +29,34 @@ from tunesmith.training.adapter import (
     trainable_weights,
     with_weights,
 )
-from tunesmith.training.callbacks import Progress
-from tunesmith.training.card import Card
+from tunesmith.models.locate import ModelSource
+from tunesmith.models.reader_files import framed, write_settings
+from tunesmith.statistics.differences import flat
+from tunesmith.statistics.label_errors import LabelErrors, find_label_errors
+from tunesmith.tasks.base import Task
+from tunesmith.tasks.results import Score
 from tunesmith.training.checkpoints import hide, newest
+from tunesmith.training.distributed.meeting import Meeting
+from tunesmith.training.distributed.nodes import Nodes
+from tunesmith.training.distributed.processes import Processes
 from tunesmith.training.encoding import encode
-from tunesmith.training.ending import Ending
-from tunesmith.training.evaluation import (
+from tunesmith.training.evidence.evaluation import (
     compare_predictions,
     interval,
     surest_answers,
     worst_mistakes,
 )
-from tunesmith.training.fitting import (
-    CHECKPOINTS,
-    Training,
-    adapted_model,
-    begin,
-    fit,
-    out_of_memory,
-)
-from tunesmith.training.halving import free_memory, is_out_of_memory
-from tunesmith.training.label_errors import find_label_errors
-from tunesmith.training.meeting import Meeting
-from tunesmith.training.model import ModelSource
-from tunesmith.training.nodes import Nodes
+from tunesmith.training.evidence.judging import Judge
+from tunesmith.training.fitting import CHECKPOINTS, fit
+from tunesmith.training.memory.halving import free_memory, is_out_of_memory
+from tunesmith.training.memory.refusals import out_of_memory
 from tunesmith.training.plan import Plan
 from tunesmith.training.preflight import fit_into_memory
-from tunesmith.training.processes import Processes
-from tunesmith.training.reader_files import framed, write_settings
-from tunesmith.training.reporter import Phase, Reporter, TrainingData, TrainingResult
-from tunesmith.training.writing import WRITE_ERRORS, make_visible, why_not_written
+from tunesmith.training.reporting.card import Card
+from tunesmith.training.reporting.reporter import Phase, Reporter, TrainingData, TrainingResult
+from tunesmith.training.reporting.trackers import Tracker, trackers
+from tunesmith.training.stages import Fitted, Judged, Training
+from tunesmith.training.starting import adapted_model, base_model, begin
 
 FINAL_MODEL = Path("artifacts") / "final_model"
 TOLERANCE = 1e-3
@@ -90,102 +90,102 @@ def train(
     `tunesmith.errors`; Interrupted when the reporter asked to stop.
     """
     work = Training(config, task, data, source, plan, directory, reporter, cache)
+    values = flat(config.model_dump(mode="json"))
+    watching = trackers(config.training.report_to, values, directory, reporter)
     try:
-        return _train(work, resume=resume, meeting=meeting)
+        return _train(work, watching, resume=resume, meeting=meeting)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise out_of_memory(plan, error) from error
     finally:
-        for tracker in work.trackers:
+        for tracker in watching:
             tracker.close()
 
 
-def _train(work: Training, *, resume: bool, meeting: Meeting | None) -> TrainingResult:
-    task, reporter = work.task, work.reporter
-    started = time.monotonic()
+def _train(
+    work: Training, watching: Sequence[Tracker], *, resume: bool, meeting: Meeting | None
+) -> TrainingResult:
+    reporter, started = work.reporter, time.monotonic()
     contention.watch()
     reporter.phase(Phase.LOADING_MODEL, work.source.name)
     with Nodes(work, meeting) if meeting else Processes(work) as others:
-        begin(work)
-        for note in task.notes(work.tokenizer):
+        tokenizer = begin(work)
+        for note in work.task.notes(tokenizer):
             reporter.message(note)
-        encode(work)
-        fit_into_memory(work)
-        reporter.plan(work.plan)
-        model = adapted_model(work)
-        _stop_if_asked(reporter)
-        untrained_weights = trainable_weights(model)
+        placed = fit_into_memory(encode(work, tokenizer))
+        reporter.plan(placed.plan)
+        judge, model = Judge(placed), adapted_model(placed)
+        reporter.stop_if_asked()
+        untrained = trainable_weights(model)
         reporter.phase(Phase.TRAINING)
-        checkpoint = _newest_checkpoint(work) if resume else None
-        with others.together(checkpoint) as group:
-            progress, ending = fit(work, model, group, checkpoint=checkpoint)
-    for note in ending.notes():
+        checkpoint = _newest_checkpoint(placed) if resume else None
+        with others.together(placed.train_examples, checkpoint) as group:
+            fitted = fit(placed, model, group, judge, checkpoint=checkpoint, trackers=watching)
+    for note in fitted.ending.notes():
         reporter.message(note)
-    reporter.phase(Phase.EVALUATING, "the held-out rows")
-    predictions = work.judge(model)
-    score = task.score(predictions)
-    reporter.metrics(
-        ending.kept,
-        progress.epoch * ending.kept / max(progress.steps, 1),
-        {f"eval_{name}": value for name, value in score.metrics.items()},
-    )
-    reporter.phase(Phase.EVALUATING, "the untrained model, for comparison")
-    with with_weights(model, untrained_weights):
-        untrained = _untrained(work, model)
-    metrics = _metrics(work, model, progress, ending, score, predictions, untrained)
+    judged = _judged(fitted, model, judge, untrained)
+    metrics = _metrics(judged, model)
     for caution in metrics["cautions"]:
         reporter.warning(caution)
     reporter.phase(Phase.SAVING)
-    errors = find_label_errors(predictions, task.facts().get("labels") or [])
-    baseline = metrics["score"]["baseline"]["value"]
-    if score.metrics[score.main] <= baseline:  # it has learned nothing to judge labels by
-        errors = None
-    if errors is not None:
-        metrics["likely_label_errors"] = errors.to_json()
-    staging = _save(work, model, metrics)
+    errors = _label_errors(judged, metrics)
+    staging = _save(judged, model, metrics)
     del model
     free_memory()  # the trainer holds the model in a circle
-    reporter.phase(Phase.VERIFYING, "the saved adapter on a fresh base model")
+    reporter.phase(Phase.VERIFYING, say("the saved adapter on a fresh base model"))
     metrics["reload_verified"] = True
-    metrics["reload_max_difference"] = _verify(work, staging, predictions)
+    metrics["reload_max_difference"] = _verify(judged, judge, staging)
     make_visible(staging, work.directory / FINAL_MODEL)
     metrics["total_runtime"] = time.monotonic() - started
-    _tell_trackers(work, metrics)
+    _log_score(watching, metrics)
     metrics["peak_memory_bytes"] = _peak_memory(work.plan.device)
-    metrics["estimated_memory_bytes"] = work.memory_estimate
-    return TrainingResult(metrics, predictions, score.main, score.metrics[score.main], errors)
+    metrics["estimated_memory_bytes"] = judged.memory_estimate
+    score = judged.score
+    return TrainingResult(
+        metrics, judged.predictions, score.main, score.metrics[score.main], errors
+    )
 
 
-def _untrained(work: Training, model: Any) -> Score:
+def _judged(work: Fitted, model: Any, judge: Judge, untrained: Mapping[str, Any]) -> Judged:
+    """What the held-out rows say of `model`, and of it with its `untrained` weights."""
+    reporter, progress = work.reporter, work.progress
+    reporter.phase(Phase.EVALUATING, say("the held-out rows"))
+    predictions = judge.predictions(model)
+    score = work.task.score(predictions)
+    reporter.metrics(
+        work.ending.kept,
+        progress.epoch * work.ending.kept / max(progress.steps, 1),
+        {f"eval_{name}": value for name, value in score.metrics.items()},
+    )
+    reporter.phase(Phase.EVALUATING, say("the untrained model, for comparison"))
+    with with_weights(model, untrained):
+        of_untrained = _untrained(work, model, judge)
+    return Judged.after(work, predictions=predictions, score=score, untrained=of_untrained)
+
+
+def _untrained(work: Fitted, model: Any, judge: Judge) -> Score:
     """The score of `model` as it began; by name where the base model's own head has our labels."""
     file = work.source.folder / "config.json"
     settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     own = work.task.with_labels_of(settings.get("id2label") or {})
-    return (own or work.task).score(work.judge(model, task=own))
+    return (own or work.task).score(judge.predictions(model, task=own))
 
 
-def _metrics(
-    work: Training,
-    model: Any,
-    progress: Progress,
-    ending: Ending,
-    score: Score,
-    predictions: list[Prediction],
-    untrained: Score,
-) -> dict[str, Any]:
+def _metrics(work: Judged, model: Any) -> dict[str, Any]:
     """The results as `metrics.json` holds them; durations in seconds."""
+    progress, score, predictions = work.progress, work.score, work.predictions
     trainable, total = count_parameters(model)
     return {
         "train_runtime": progress.seconds,
         "train_loss": progress.mean_loss,
         "train_steps": progress.steps,
         "train_epochs": progress.epoch,
-        "ending": ending.to_json(),
+        "ending": work.ending.to_json(),
         "rows_at_once": progress.rows_at_once or work.config.training.per_device_train_batch_size,
-        "train_samples": len(work.train_rows or []),
-        "train_examples": len(work.train_examples or []),
-        "train_examples_seen": min(progress.samples, len(work.train_examples or [])),
+        "train_samples": len(work.train_rows),
+        "train_examples": len(work.train_examples),
+        "train_examples_seen": min(progress.samples, len(work.train_examples)),
         "train_samples_per_second": (
             progress.samples * work.rows_per_example / max(progress.seconds, 1e-9)
         ),
@@ -200,10 +200,8 @@ def _metrics(
             "metric": score.main,
             "value": score.metrics[score.main],
             **interval(predictions, work.task),
-            "baseline": work.task.baseline(
-                work.train_rows or [], work.data.evaluation, work.data.columns
-            ),
-            "untrained": dict(untrained.metrics),
+            "baseline": work.task.baseline(work.train_rows, work.data.evaluation),
+            "untrained": dict(work.untrained.metrics),
         },
         "cautions": work.task.cautions(score),
         **dict(score.details),
@@ -216,7 +214,7 @@ def _metrics(
     }
 
 
-def _tell_trackers(work: Training, metrics: dict[str, Any]) -> None:
+def _log_score(watching: Sequence[Tracker], metrics: dict[str, Any]) -> None:
     """Tell trackers of others how good the adapter is."""
     score = metrics["score"]
     values = {
@@ -227,44 +225,56 @@ def _tell_trackers(work: Training, metrics: dict[str, Any]) -> None:
     values["score"] = score["value"]
     if score["interval"] is not None:
         values |= {f"score_{end}": score["interval"][end] for end in ("low", "high")}
-    for tracker in work.trackers:
+    for tracker in watching:
         tracker.log(values)
 
 
-def _save(work: Training, model: Any, metrics: dict[str, Any]) -> Path:
+def _label_errors(work: Judged, metrics: dict[str, Any]) -> LabelErrors | None:
+    """Likely label errors, which `metrics` counts then; None where labels can't be judged."""
+    if work.score.metrics[work.score.main] <= metrics["score"]["baseline"]["value"]:
+        return None  # it has learned nothing to judge labels by
+    errors = find_label_errors(work.predictions, work.task.facts().get("labels") or [])
+    if errors is not None:
+        metrics["likely_label_errors"] = errors.to_json()
+    return errors
+
+
+def _save(work: Judged, model: Any, metrics: dict[str, Any]) -> Path:
     """Write the adapter, its tokenizer, its card and its task into a folder beside its place."""
     final = work.directory / FINAL_MODEL
     staging = final.with_name(f".{final.name}.partial")
     try:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
-        with framed(work.task, work.tokenizer, work.data.columns):
+        with framed(work.task, work.tokenizer):
             save_adapter(model, work.tokenizer, staging, work.source.reference)
         write_settings(staging, work.task, work.tokenizer)
         options = work.config.task.model_dump(mode="json")
         described = {
             "task": options,
             "facts": work.task.facts(),
-            "columns": dict(work.data.columns),
+            "columns": dict(work.task.columns),
+            "layout": work.config.data.layout,
+            "mended": work.config.data.validation_rules.mended_for(work.task),
         }
         (staging / "tunesmith.json").write_text(
             json.dumps(described, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
         )
-        Card(work.config, work.task, work.data.columns, work.source, metrics).write(staging)
+        Card(work.config, work.task, work.source, metrics).write(staging)
     except WRITE_ERRORS as error:
         reason = why_not_written(work.directory, error)
-        raise StorageError(f"the adapter can't be written: {reason}") from error
+        raise StorageError("the adapter can't be written: {error}", error=reason) from error
     return staging
 
 
-def _verify(work: Training, folder: Path, predictions: list[Prediction]) -> float:
+def _verify(work: Judged, judge: Judge, folder: Path) -> float:
     """The largest gap between the predictions and those of the saved adapter, loaded afresh."""
-    base, _ = work.base()
+    base, _ = base_model(work.config, work.task, work.source, work.plan)
     try:
         reloaded = load_adapter(base, folder)
     except ModelError as error:
-        raise VerificationError(f"what was saved is not whole: {error}") from error
-    return compare_predictions(predictions, work.judge(reloaded), TOLERANCE)
+        raise VerificationError("what was saved is not whole: {error}", error=error) from error
+    return compare_predictions(work.predictions, judge.predictions(reloaded), TOLERANCE)
 
 
 def _newest_checkpoint(work: Training) -> Path | None:
@@ -273,23 +283,20 @@ def _newest_checkpoint(work: Training) -> Path | None:
     if passed_over:
         for name in passed_over:
             hide(folder / name)
-        damaged = ". ".join(f"{name} is damaged: {wrong}" for name, wrong in passed_over.items())
-        other = (
-            f"going on from {found.name} instead"
-            if found
-            else "starting from the beginning instead"
-        )
-        work.reporter.notice(f"{damaged}; {other}.")
+        said = [
+            say("{what} is damaged: {reason}", what=name, reason=wrong)
+            for name, wrong in passed_over.items()
+        ]
+        other = say("starting from the beginning instead")
+        if found is not None:
+            other = say("going on from {name} instead", name=found.name)
+        damaged = joined(said, ". ")
+        work.reporter.notice(say("{damaged}; {other}.", damaged=damaged, other=other))
     elif found is None:
-        work.reporter.message("no whole checkpoint was left: starting from the beginning")
+        work.reporter.message(say("no whole checkpoint was left: starting from the beginning"))
     if found is not None:
-        work.reporter.message(f"resuming from {found.name}")
+        work.reporter.message(say("resuming from {name}", name=found.name))
     return found
-
-
-def _stop_if_asked(reporter: Reporter) -> None:
-    if reporter.should_stop():
-        raise Interrupted("stopped before training began")
 
 
 def _peak_memory(device: str) -> int:

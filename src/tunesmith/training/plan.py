@@ -9,18 +9,16 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from tunesmith.config.schema import ExperimentConfig, LoraConfig
+from tunesmith.config.schema import ExperimentConfig
 from tunesmith.errors import ConfigError, DeviceError, Problem
+from tunesmith.files.machine import has_fast_bfloat16
+from tunesmith.messages import joined, say, say_plural
+from tunesmith.models.formats import REFERENCE, Chosen, Formats, choose_formats
 from tunesmith.tasks import TASKS
 from tunesmith.threads import decided
-from tunesmith.training.place import Place
-
-REFERENCE = "training.plan is reference: as plain transformers and PEFT have it"
-LONGEST_FOR_EAGER = 512
-"""Tokens up to which plain attention is taken on a CPU: its scores grow with their square."""
+from tunesmith.training.ranks.place import Place
 
 SLOT_DEVICE = "TUNESMITH_SLOT_DEVICE"
 """Environment variable in which a worker says that the training's slot has a GPU: `cuda`."""
@@ -57,9 +55,15 @@ class Plan:
     liger: bool = False
     length_multiple: int = 1
 
-    def to_json(self) -> dict[str, Any]:
-        """The plan as JSON."""
-        return asdict(self)
+    @property
+    def formats(self) -> Formats:
+        """How numbers are held and computed."""
+        return Formats(self.device, self.precision, self.weights, self.attention)
+
+    def with_line(self, setting: str, value: str, reason: str) -> Plan:
+        """The plan with this line, in place of what it said of that setting."""
+        others = tuple(choice for choice in self.choices if choice.setting != setting)
+        return replace(self, choices=(*others, Choice(setting, value, reason)))
 
 
 def detect_device() -> tuple[str, str]:
@@ -67,10 +71,10 @@ def detect_device() -> tuple[str, str]:
     import torch
 
     if torch.cuda.is_available():
-        return "cuda", f"found {torch.cuda.get_device_name(0)}"
+        return "cuda", say("found {name}", name=torch.cuda.get_device_name(0))
     if torch.backends.mps.is_available():
-        return "mps", "found Apple's GPU (MPS)"
-    return "cpu", "no CUDA and no MPS device here"
+        return "mps", say("found Apple's GPU (MPS)")
+    return "cpu", say("no CUDA and no MPS device here")
 
 
 def choose_device(wanted: str | None) -> tuple[str, str]:
@@ -86,9 +90,12 @@ def choose_device(wanted: str | None) -> tuple[str, str]:
         if os.environ.get(SLOT_DEVICE) == "cuda" and found != "cuda":
             visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
             raise DeviceError(
-                f"the worker gave this training a GPU (CUDA_VISIBLE_DEVICES={visible}), and torch "
-                f"{torch.__version__} can't use it: compare its CUDA {torch.version.cuda} with "
-                "what nvidia-smi says, or set training.device to cpu."
+                "the worker gave this training a GPU (CUDA_VISIBLE_DEVICES={visible}), "
+                "and torch {version} can't use it: compare its CUDA {cuda} with what "
+                "nvidia-smi says, or set training.device to cpu.",
+                visible=visible,
+                version=torch.__version__,
+                cuda=torch.version.cuda,
             )
         return found, reason
     count = _count_gpus()
@@ -97,10 +104,12 @@ def choose_device(wanted: str | None) -> tuple[str, str]:
     there += ["cuda", *(f"cuda:{i}" for i in range(count))] if count else []
     if wanted not in there:
         raise DeviceError(
-            f"training.device: {wanted} isn't there; this machine has {', '.join(there)}. "
-            "Leave it null to use the best one."
+            "training.device: {wanted} isn't there; this machine has {devices}. "
+            "Leave it null to use the best one.",
+            wanted=wanted,
+            devices=list(there),
         )
-    return wanted, "asked for in training.device"
+    return wanted, say("asked for in training.device")
 
 
 def make_plan(config: ExperimentConfig, place: Place | None = None) -> Plan:
@@ -115,40 +124,42 @@ def make_plan(config: ExperimentConfig, place: Place | None = None) -> Plan:
         check_processes(here, device, gpus=_count_gpus())
         if device == "cuda":  # each process has one of its own
             device = f"cuda:{place.local_rank if place else 0}"
-    quantized = "4 bits" if model.load_in_4bit else "8 bits" if model.load_in_8bit else None
+    quantized = (
+        say("4 bits") if model.load_in_4bit else say("8 bits") if model.load_in_8bit else None
+    )
     if quantized:
         _check_quantization(device, model.load_in_4bit)
-    reference = training.plan == "reference"
-    precision, precision_reason = (
-        ("float32", REFERENCE)
-        if reference and training.precision == "auto"
-        else _precision(training.precision, device)
-    )
-    weights, weights_reason = _weights(precision, config.lora)
-    attention, attention_reason = _attention(config, device)
+    formats = choose_formats(config, device, _fast_precision(device))
+    _check_precision(formats)
     kernels, kernels_reason = _kernels(config, device, quantized=quantized is not None)
-    own_attention = kernels and attention == "eager" and model.attn_implementation is None
+    own_attention = kernels and formats.attention == "eager" and model.attn_implementation is None
     fused, optimizer_reason = _optimizer(config, device)
     liger = _liger(config, device)
-    multiple = _length_multiple(config, device, precision)
+    multiple = _length_multiple(config, device, formats.precision)
     return Plan(
         device=device,
-        precision=precision,
-        weights=weights,
-        attention=attention,
+        precision=formats.precision,
+        weights=formats.weights,
+        attention=formats.attention,
         kernels=kernels,
         own_attention=own_attention,
         fused_optimizer=fused,
         liger=liger,
         length_multiple=multiple,
         choices=(
-            Choice("device", device, device_reason),
+            Choice(say("device"), device, device_reason),
             *_threads(),
-            Choice("precision", precision, precision_reason),
-            Choice("frozen weights", quantized or weights, weights_reason),
-            Choice("attention", attention, attention_reason),
-            Choice("kernels", _kernels_in_words(kernels, own_attention, liger), kernels_reason),
-            Choice("optimizer", f"{training.optim}{', fused' if fused else ''}", optimizer_reason),
+            Choice(say("precision"), formats.precision, formats.reasons["precision"]),
+            Choice(say("frozen weights"), quantized or formats.weights, formats.reasons["weights"]),
+            Choice(say("attention"), formats.attention, formats.reasons["attention"]),
+            Choice(
+                say("kernels"), _kernels_in_words(kernels, own_attention, liger), kernels_reason
+            ),
+            Choice(
+                say("optimizer"),
+                say("{name}, fused", name=training.optim) if fused else training.optim,
+                optimizer_reason,
+            ),
             _batches(training.group_by_length, multiple),
             *_processes(config, device, place),
         ),
@@ -162,26 +173,38 @@ def check_processes(processes: int, device: str, *, gpus: int) -> None:
     """
     from torch import distributed
 
-    asked = f"training.processes: {processes} processes"
-    alone = "set training.processes to 1"
+    asked = say("training.processes: {n} processes", n=processes)
+    alone = say("set training.processes to 1")
     if device == "mps":
         raise DeviceError(
-            f"{asked} can't share Apple's GPU (MPS): {alone}, or training.device to cpu."
+            "{what} can't share Apple's GPU (MPS): {advice}, or training.device to cpu.",
+            what=asked,
+            advice=alone,
         )
     if device.startswith("cuda:"):
         raise DeviceError(
-            f"{asked} need a GPU each, and training.device names one ({device}): set it to cuda, "
-            f"or {alone}."
+            "{what} need a GPU each, and training.device names one ({device}): set "
+            "it to cuda, or {advice}.",
+            what=asked,
+            device=device,
+            advice=alone,
         )
     if device == "cuda" and gpus < processes:
         raise DeviceError(
-            f"{asked} need as many GPUs, and {gpus} can be seen here: {alone}"
-            + (f" (or up to {gpus})" if gpus > 1 else "")
-            + ", or training.device to cpu."
+            say(
+                "{asked} need as many GPUs, and {gpus} can be seen here: {alone}",
+                asked=asked,
+                gpus=gpus,
+                alone=alone,
+            )
+            + (say(" (or up to {gpus})", gpus=gpus) if gpus > 1 else "")
+            + say(", or training.device to cpu.")
         )
     if not distributed.is_available():
         raise DeviceError(
-            f"{asked} need a PyTorch with torch.distributed, unlike this one: {alone}."
+            "{what} need a PyTorch with torch.distributed, unlike this one: {advice}.",
+            what=asked,
+            advice=alone,
         )
 
 
@@ -198,8 +221,8 @@ def _threads() -> list[Choice]:
 
     found = decided()
     return [
-        Choice("threads", str(torch.get_num_threads()), found.count_reason),
-        Choice("waiting threads", found.waiting, found.waiting_reason),
+        Choice(say("threads"), str(torch.get_num_threads()), found.count_reason),
+        Choice(say("waiting threads"), found.waiting, found.waiting_reason),
     ]
 
 
@@ -216,94 +239,61 @@ def _processes(config: ExperimentConfig, device: str, place: Place | None) -> li
         return []
     rows = training.per_device_train_batch_size
     threads = threads_per_process(1 if place else training.processes)
-    own = "a GPU" if device != "cpu" else f"{threads} thread{'s' if threads > 1 else ''}"
+    own = say("a GPU") if device != "cpu" else say_plural("{n} thread", "{n} threads", n=threads)
     return [
         Choice(
-            "processes",
-            f"{training.processes}, each with {own} of its own",
-            f"asked for in training.processes; {rows} rows in each are {training.processes * rows} "
-            "at once, as in one process with that batch size",
+            say("processes"),
+            say("{n}, each with {what} of its own", n=training.processes, what=own),
+            say(
+                "asked for in training.processes; {rows} rows in each are {all} at once, "
+                "as in one process with that batch size",
+                rows=rows,
+                all=training.processes * rows,
+            ),
         )
     ]
 
 
-def _precision(wanted: str, device: str) -> tuple[str, str]:
+def _fast_precision(device: str) -> Chosen:
+    """The precision that `auto` means on `device`."""
     import torch
 
-    if wanted != "auto":
-        if wanted == "float16" and not device.startswith("cuda"):
-            raise ConfigError(
-                [
-                    Problem(
-                        "training.precision",
-                        f"float16 needs loss scaling, which {device} doesn't have",
-                        wanted,
-                        "auto, float32, bfloat16",
-                    )
-                ]
-            )
-        return wanted, "asked for in training.precision"
     if device.startswith("cuda"):
         if torch.cuda.is_bf16_supported(including_emulation=False):
-            return "bfloat16", "this GPU computes it at full speed"
-        return "float16", "this GPU has no fast bfloat16"
-    if device == "cpu" and _cpu_has_fast_bfloat16():
-        return "bfloat16", "this processor has bfloat16 instructions"
-    return "float32", f"no fast bfloat16 known for this {device}"
+            return "bfloat16", say("this GPU computes it at full speed")
+        return "float16", say("this GPU has no fast bfloat16")
+    if device == "cpu" and has_fast_bfloat16():
+        return "bfloat16", say("this processor has bfloat16 instructions")
+    return "float32", say("no fast bfloat16 known for this {device}", device=device)
 
 
-def _weights(precision: str, lora: LoraConfig) -> tuple[str, str]:
-    """The format of the base's weights."""
-    if precision == "float32":
-        return "float32", "as the products are"
-    if precision == "float16":
-        return "float32", "float16 products are computed from them by autocast"
-    if lora.bias == "all" or lora.modules_to_save:
-        # A layer norm or an embedding in float32 does not go with neighbours in bfloat16.
-        return "float32", "layers of the base model itself train too"
-    return "bfloat16", "they never change, and need no cast at every step"
-
-
-def _cpu_has_fast_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 matrices in hardware (AVX512_BF16, AMX)."""
-    import torch
-
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
-def _attention(config: ExperimentConfig, device: str) -> tuple[str, str]:
-    wanted = config.model.attn_implementation
-    if wanted is not None:
-        return wanted, "asked for in model.attn_implementation"
-    if config.training.plan == "reference":
-        return "auto", REFERENCE
-    if device == "cpu" and config.data.max_length <= LONGEST_FOR_EAGER:
-        # PyTorch's fused attention has a slow backward for short sequences on CPU.
-        return "eager", "faster than fused attention for short texts on CPU"
-    if device == "cpu":
-        return "auto", f"fused: texts may have over {LONGEST_FOR_EAGER} tokens (data.max_length)"
-    return "auto", "PyTorch's fused attention, where the model has it"
+def _check_precision(formats: Formats) -> None:
+    if formats.precision == "float16" and not formats.device.startswith("cuda"):
+        message = say(
+            "float16 needs loss scaling, which {device} doesn't have", device=formats.device
+        )
+        accepted = "auto, float32, bfloat16"
+        raise ConfigError([Problem("training.precision", message, "float16", accepted)])
 
 
 def _kernels(config: ExperimentConfig, device: str, *, quantized: bool) -> tuple[bool, str]:
     wanted = config.training.kernels
     if wanted is not None:
-        return wanted, "asked for in training.kernels"
+        return wanted, say("asked for in training.kernels")
     if config.training.plan == "reference":
         return False, REFERENCE
     if quantized:
-        return False, "the frozen weights are quantized"
+        return False, say("the frozen weights are quantized")
     if device == "mps":
-        return False, "never measured on Apple's GPU"
-    return True, "the same results in fewer passes over memory, while it trains"
+        return False, say("never measured on Apple's GPU")
+    return True, say("the same results in fewer passes over memory, while it trains")
 
 
 def _kernels_in_words(kernels: bool, own_attention: bool, liger: bool) -> str:
-    parts = ["LoRA, norms, dropout"] if kernels else []
-    parts += ["attention"] if own_attention else []
-    parts += ["Liger's"] if liger else []
-    return ", ".join(parts) or "those of PyTorch and PEFT"
+    parts = [say("LoRA, norms, dropout")] if kernels else []
+    parts += [say("attention")] if own_attention else []
+    parts += [say("Liger's")] if liger else []
+    return joined(parts, ", ") or say("those of PyTorch and PEFT")
 
 
 def with_kernels(plan: Plan, used: Collection[str], notes: Sequence[str]) -> Plan:
@@ -312,23 +302,22 @@ def with_kernels(plan: Plan, used: Collection[str], notes: Sequence[str]) -> Pla
 
     def line(choice: Choice) -> Choice:
         reasons = [choice.reason, *notes] if used else notes
-        return Choice(choice.setting, value, "; ".join(reasons))
+        return Choice(choice.setting, value, joined(reasons, "; "))
 
-    return replace(
-        plan, choices=tuple(line(c) if c.setting == "kernels" else c for c in plan.choices)
-    )
+    choices = tuple(line(c) if c.setting == "kernels" else c for c in plan.choices)
+    return replace(plan, choices=choices)
 
 
 def _optimizer(config: ExperimentConfig, device: str) -> tuple[bool, str]:
     """Whether AdamW runs fused, and why."""
     optim = config.training.optim
     if optim != "adamw_torch":
-        return False, "asked for in training.optim"
+        return False, say("asked for in training.optim")
     if config.training.plan == "reference":
         return False, REFERENCE
     if device == "mps":
-        return False, "as PyTorch has it"
-    return True, "the same update in one pass over each weight"
+        return False, say("as PyTorch has it")
+    return True, say("the same update in one pass over each weight")
 
 
 def _liger(config: ExperimentConfig, device: str) -> bool:
@@ -339,7 +328,7 @@ def _liger(config: ExperimentConfig, device: str) -> bool:
     return (
         config.training.plan != "reference"
         and device.startswith("cuda")
-        and TASKS[config.task_name].peft_task_type == "CAUSAL_LM"
+        and TASKS[config.task_name].writes_text
         and importlib.util.find_spec("liger_kernel") is not None
     )
 
@@ -351,20 +340,20 @@ def _length_multiple(config: ExperimentConfig, device: str, precision: str) -> i
     Batches of chats are packed, and computed so long that this doesn't matter.
     """
     compiled = device == "cpu" and precision == "bfloat16"
-    if not compiled or TASKS[config.task_name].peft_task_type == "CAUSAL_LM":
+    if not compiled or TASKS[config.task_name].writes_text:
         return 1
     return 1 if config.training.plan == "reference" else 4
 
 
 def _batches(by_length: bool, multiple: int) -> Choice:
-    value = "by length" if by_length else "shuffled"
-    reason = "short texts cost little" if by_length else "training.group_by_length is off"
+    value = say("by length") if by_length else say("shuffled")
+    reason = say("short texts cost little") if by_length else say("training.group_by_length is off")
     if multiple == 1:
-        return Choice("batches", f"{value}, padded to the longest", reason)
+        return Choice(say("batches"), say("{value}, padded to the longest", value=value), reason)
     return Choice(
-        "batches",
-        f"{value}, padded to a multiple of {multiple} tokens",
-        f"{reason}; each length more needs products compiled for it",
+        say("batches"),
+        say("{value}, padded to a multiple of {multiple} tokens", value=value, multiple=multiple),
+        say("{reason}; each length more needs products compiled for it", reason=reason),
     )
 
 
@@ -372,10 +361,9 @@ def _check_quantization(device: str, four_bits: bool) -> None:
     field = "model.load_in_4bit" if four_bits else "model.load_in_8bit"
     missing = []
     if not device.startswith("cuda"):
-        missing.append(f"a CUDA GPU (this training runs on {device})")
+        missing.append(say("a CUDA GPU (this training runs on {device})", device=device))
     if importlib.util.find_spec("bitsandbytes") is None:
-        missing.append("bitsandbytes (pip install 'tunesmith[quantization]')")
+        missing.append(say("bitsandbytes (pip install 'tunesmith[quantization]')"))
     if missing:
-        raise ConfigError(
-            [Problem(field, f"needs {' and '.join(missing)}; set it to false here", True)]
-        )
+        message = say("needs {what}; set it to false here", what=joined(missing, " and "))
+        raise ConfigError([Problem(field, message, True)])

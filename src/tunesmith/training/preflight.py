@@ -15,12 +15,12 @@ import psutil
 import torch
 
 from tunesmith.errors import DeviceError
-from tunesmith.tracking.headroom import memory_left
-from tunesmith.training.fitting import Training
-from tunesmith.training.halving import with_rows_at_once
-from tunesmith.training.memory import PROCESS, Formats, Load, MemoryEstimate, estimate_memory
-from tunesmith.training.model import inspect_model
-from tunesmith.training.plan import Choice
+from tunesmith.files.headroom import memory_left
+from tunesmith.messages import joined, say
+from tunesmith.models.inspect import inspect_model
+from tunesmith.models.memory import PROCESS, Load, MemoryEstimate, Rows, estimate_memory
+from tunesmith.training.memory.halving import with_rows_at_once
+from tunesmith.training.stages import Encoded, Placed, Training
 
 CERTAIN = 0.75
 """Share of an estimate that a training takes in any case."""
@@ -28,34 +28,54 @@ SHORTEST = 16
 """Tokens below which no shorter data.max_length is named."""
 
 
-def fit_into_memory(work: Training) -> None:
+def fit_into_memory(work: Encoded) -> Placed:
     """Estimate what `work` takes; compute fewer rows at once where the batch is too much.
 
-    `work` must have its encoded rows; its plan says the estimate afterwards. Raises DeviceError,
-    which names what would fit, where a single row doesn't.
+    Its plan says the estimate. Raises DeviceError, which names what would fit, where a single row
+    doesn't.
     """
     check = _Check(work)
-    load = Load.of_examples(
-        work.config.training.per_device_train_batch_size,
-        work.train_examples or [],
-        work.eval_batch_size,
-        work.eval_examples or [],
+    batch, judged = work.config.training.per_device_train_batch_size, work.config.eval_batch_size
+    load = Load(
+        Rows.of_examples(batch, work.train_examples), Rows.of_examples(judged, work.eval_examples)
     )
     if check.estimate(load) is None:
-        _tell(work, "not estimated", f"{check.facts.model_type} doesn't tell its sizes")
-        return
+        reason = say("{name} doesn't tell its sizes", name=check.facts.model_type)
+        plan = work.plan.with_line(say("memory"), say("not estimated"), reason)
+        return Placed.after(work, plan=plan, rows_judged=judged)
     fitting = load
     while not check.fits(fitting) and (smaller := check.smaller(fitting)) is not None:
         fitting = smaller
     if not check.fits(fitting, share=CERTAIN):
         raise DeviceError(check.refusal(fitting, load))
-    _take(work, check, fitting, load)
+    rows, needed = fitting.learned.rows, check.peak(fitting)
+    fewer = rows < load.learned.rows
+    plan = work.plan.with_line(
+        say("memory"),
+        say(
+            "about {size} of {free} free",
+            size=gigabytes(needed),
+            free=gigabytes(check.free + check.held),
+        ),
+        say("{n} rows at once of up to {tokens} tokens", n=rows, tokens=fitting.learned.tokens),
+    )
+    if fewer:
+        reason = say("more would not fit into the memory; the steps stay the same")
+        plan = with_rows_at_once(plan, rows, batch, reason)
+    return Placed.after(
+        work,
+        plan=plan,
+        rows_at_once=rows if fewer else None,
+        rows_judged=judged if fitting.judged == load.judged else fitting.judged.rows,
+        memory_estimate=needed,
+    )
 
 
 def free_bytes(device: str) -> int:
-    """Bytes of memory that this process may still take on `device`."""
+    """Bytes of memory that this process may still take on `device`, or holds there for tensors."""
     if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     return memory_left()
 
 
@@ -65,9 +85,7 @@ class _Check:
     def __init__(self, work: Training) -> None:
         self.config = work.config
         self.device = work.plan.device
-        self.formats = Formats(
-            work.plan.device, work.plan.precision, work.plan.weights, work.plan.attention
-        )
+        self.formats = work.plan.formats
         self.facts = inspect_model(work.source.folder)
         self.cpu = not self.device.startswith("cuda")
         self.held = psutil.Process().memory_info().rss if self.cpu else 0
@@ -106,65 +124,53 @@ class _Check:
         """
         found = self.estimate(load)
         judging = found is not None and found.evaluation > found.step
-        if load.eval_rows > 1 and (judging or load.rows == 1):
-            return replace(load, eval_rows=(load.eval_rows + 1) // 2)
-        if load.rows > 1 and self.config.training.processes == 1:
-            return replace(load, rows=(load.rows + 1) // 2)
+        if load.judged.rows > 1 and (judging or load.learned.rows == 1):
+            return replace(load, judged=load.judged.halved())
+        if load.learned.rows > 1 and self.config.training.processes == 1:
+            return replace(load, learned=load.learned.halved())
         return None
 
     def refusal(self, least: Load, wanted: Load) -> str:
         """Why it is refused, and what would fit."""
-        what = ", or ".join(self._ways(least, wanted)) or "a smaller base model"
-        many = f" in {self.processes} processes" if self.processes > 1 else ""
-        rows = "with a single row at once" if least.rows == 1 else f"with {least.rows} rows at once"
-        return (
-            f"{self.config.model.name} needs about {gigabytes(self.peak(least))} of memory to be "
-            f"trained{many} {rows}, and {gigabytes(self.free + self.held)} are there on "
-            f"{self.device}. What would fit: {what}."
+        what = joined(self._ways(least, wanted), ", or ") or say("a smaller base model")
+        many = say(" in {processes} processes", processes=self.processes)
+        rows = say("with a single row at once")
+        if least.learned.rows > 1:
+            rows = say("with {n} rows at once", n=least.learned.rows)
+        return say(
+            "{name} needs about {size} of memory to be trained{where} {how}, and "
+            "{free} are there on {device}. What would fit: {what}.",
+            name=self.config.model.name,
+            size=gigabytes(self.peak(least)),
+            where=many if self.processes > 1 else "",
+            how=rows,
+            free=gigabytes(self.free + self.held),
+            device=self.device,
+            what=what,
         )
 
     def _ways(self, least: Load, wanted: Load) -> Iterator[str]:
-        rows, training = wanted.rows, self.config.training
-        while self.config.training.processes > 1 and rows > 1:
-            rows = (rows + 1) // 2
-            if self.fits(replace(least, rows=rows)):
-                batches = -(-training.per_device_train_batch_size // rows)
-                accumulation = training.gradient_accumulation_steps * batches
-                yield (
-                    f"training.per_device_train_batch_size: {rows} with "
-                    f"gradient_accumulation_steps: {accumulation}"
+        learned, training = wanted.learned, self.config.training
+        while training.processes > 1 and learned.rows > 1:
+            learned = learned.halved()
+            if self.fits(replace(least, learned=replace(least.learned, rows=learned.rows))):
+                batches = -(-training.per_device_train_batch_size // learned.rows)
+                yield say(
+                    "training.per_device_train_batch_size: {rows} with "
+                    "gradient_accumulation_steps: {n}",
+                    rows=learned.rows,
+                    n=training.gradient_accumulation_steps * batches,
                 )
                 break
         if self.fits(least, gradient_checkpointing=True):
-            yield "training.gradient_checkpointing: true"
-        tokens = max(least.tokens, least.eval_tokens)
+            yield say("training.gradient_checkpointing: true")
+        tokens = max(least.learned.tokens, least.judged.tokens)
         while (tokens := tokens // 2) >= SHORTEST:
-            if self.fits(_cut(least, tokens)):
-                yield f"data.max_length: {tokens}"
+            if self.fits(Load(least.learned.cut(tokens), least.judged.cut(tokens))):
+                yield say("data.max_length: {n}", n=tokens)
                 break
         if not self.cpu and self.fits(least, load_in_4bit=True):
-            yield "model.load_in_4bit: true"
-
-
-def _take(work: Training, check: _Check, fitting: Load, wanted: Load) -> None:
-    """Write into `work` and its plan what was found."""
-    work.memory_estimate = check.peak(fitting)
-    batch = work.config.training.per_device_train_batch_size
-    _tell(
-        work,
-        f"about {gigabytes(work.memory_estimate)} of {gigabytes(check.free + check.held)} free",
-        f"{fitting.rows} rows at once of up to {fitting.tokens} tokens",
-    )
-    if fitting.eval_rows < wanted.eval_rows:
-        work.rows_judged = fitting.eval_rows
-    if fitting.rows < wanted.rows:
-        work.rows_at_once = fitting.rows
-        reason = "more would not fit into the memory; the steps stay the same"
-        work.plan = with_rows_at_once(work.plan, fitting.rows, batch, reason)
-
-
-def _tell(work: Training, value: str, reason: str) -> None:
-    work.plan = replace(work.plan, choices=(*work.plan.choices, Choice("memory", value, reason)))
+            yield say("model.load_in_4bit: true")
 
 
 def gigabytes(size: int) -> str:
@@ -174,13 +180,3 @@ def gigabytes(size: int) -> str:
 
 def _those_of(section: Any, changes: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if name in type(section).model_fields}
-
-
-def _cut(load: Load, tokens: int) -> Load:
-    return replace(
-        load,
-        tokens=min(load.tokens, tokens),
-        targets=min(load.targets, tokens),
-        eval_tokens=min(load.eval_tokens, tokens),
-        eval_targets=min(load.eval_targets, tokens),
-    )

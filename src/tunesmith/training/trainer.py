@@ -16,14 +16,14 @@ from torch.utils.data import DataLoader
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from tunesmith.errors import NonFiniteLossError, StorageError
+from tunesmith.files.writing import WRITE_ERRORS, make_visible, why_not_written
 from tunesmith.tasks.base import Batch, Example, Task
 from tunesmith.training.batching import EpochSampler, Examples, PartialBatches, Widths
-from tunesmith.training.callbacks import Progress
 from tunesmith.training.checkpoints import damage, seal
-from tunesmith.training.group import Group
-from tunesmith.training.halving import Steps
-from tunesmith.training.monitor import Part
-from tunesmith.training.writing import WRITE_ERRORS, make_visible, why_not_written
+from tunesmith.training.memory.halving import Steps
+from tunesmith.training.ranks.group import Group
+from tunesmith.training.reporting.callbacks import Progress
+from tunesmith.training.reporting.monitor import Part
 
 PROGRESS_FILE = "progress.json"
 RANDOM_STATE = "rng_state_{}.pth"
@@ -88,7 +88,7 @@ class LoraTrainer(transformers.Trainer):
         """Called when a part of a step has ended."""
         self.fewer_rows: Callable[[int, int, str], None] = lambda rows, smaller, reason: None
         """Called when a batch didn't fit: rows that didn't, rows tried now, the reason."""
-        self._steps = Steps(progress, self._forget_gradients, self._fewer_rows)
+        self._steps = Steps(progress, self._forget_gradients, lambda *said: self.fewer_rows(*said))
         self._staging: Path | None = None
         super().__init__(
             train_dataset=train_examples,
@@ -130,9 +130,6 @@ class LoraTrainer(transformers.Trainer):
         if self.model is not None:
             self.model.zero_grad()
 
-    def _fewer_rows(self, rows: int, smaller: int, reason: str) -> None:
-        self.fewer_rows(rows, smaller, reason)
-
     def compute_loss(
         self,
         model: Any,
@@ -149,9 +146,12 @@ class LoraTrainer(transformers.Trainer):
             loss = model(inputs, num_items_in_batch) * (self.group.size if counts else 0)
         if not torch.isfinite(loss):
             raise NonFiniteLossError(
-                f"the loss became {loss.item()} at step {self.state.global_step + 1} (learning "
-                f"rate {self._get_learning_rate():.3g}). Try a lower training.learning_rate, "
-                "training.warmup_steps, or training.precision: float32."
+                "the loss became {loss} at step {step} (learning rate {rate:.3g}). Try a "
+                "lower training.learning_rate, training.warmup_steps, or "
+                "training.precision: float32.",
+                loss=loss.item(),
+                step=self.state.global_step + 1,
+                rate=self._get_learning_rate(),
             )
         self.lap(Part.FORWARD)
         return loss
@@ -182,7 +182,6 @@ class LoraTrainer(transformers.Trainer):
         return {**self.task.collate([example], self.pad_token_id), STAND_IN: True}
 
     def get_train_dataloader(self) -> DataLoader[Example | None]:
-        """The batches of this process."""
         if self.group.size == 1:
             return super().get_train_dataloader()
         return DataLoader(
@@ -278,9 +277,10 @@ class LoraTrainer(transformers.Trainer):
         except WRITE_ERRORS as error:
             self.group.check(patience=1.0)  # a process that died breaks what the others are at
             raise StorageError(
-                f"the checkpoint of step {self.state.global_step} can't be written: "
-                f"{why_not_written(self.folder, error)} Earlier checkpoints are whole: resume when "
-                "that is mended."
+                "the checkpoint of step {step} can't be written: {error} Earlier "
+                "checkpoints are whole: resume when that is mended.",
+                step=self.state.global_step,
+                error=why_not_written(self.folder, error),
             ) from error
 
     def _random_states(self, written: Path) -> list[bytes]:
@@ -325,7 +325,9 @@ class LoraTrainer(transformers.Trainer):
             return
         best = Path(str(self.state.best_model_checkpoint))
         if wrong := damage(best):
-            raise StorageError(f"the best checkpoint, {best}, can't be loaded: {wrong}.")
+            raise StorageError(
+                "the best checkpoint, {name}, can't be loaded: {reason}.", name=best, reason=wrong
+            )
         super()._load_best_model()
 
     def _name_best(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from tunesmith.errors import AccessError, ServiceError, TunesmithError
-from tunesmith.ui import navigation, session, trouble
+from tunesmith.ui import navigation, trouble
 from tunesmith.ui.components import frame
 from tunesmith.ui.language import _
 from tunesmith.ui.views import (
@@ -21,6 +21,7 @@ from tunesmith.ui.views import (
     system,
     try_it,
 )
+from tunesmith.ui.visitor import session
 
 
 def main() -> None:
@@ -52,37 +53,23 @@ def main() -> None:
 
 def _pages() -> dict[str, st.Page]:
     """Every page by its name, in the sidebar's order; the hidden one is linked to."""
-    return {
-        "home": st.Page(home.page, title=_("Home"), icon=":material/home:", default=True),
-        "new": st.Page(
-            new.page, title=_("New experiment"), icon=":material/add_circle:", url_path="new"
-        ),
-        "experiments": st.Page(
-            experiments.page,
-            title=_("Experiments"),
-            icon=":material/science:",
-            url_path="experiments",
-        ),
-        "compare": st.Page(
-            compare.page, title=_("Compare"), icon=":material/compare_arrows:", url_path="compare"
-        ),
-        "sweeps": st.Page(
-            sweeps.page, title=_("Sweeps"), icon=":material/tune:", url_path="sweeps"
-        ),
-        "adapters": st.Page(
-            adapters.page, title=_("Adapters"), icon=":material/inventory_2:", url_path="adapters"
-        ),
-        "try": st.Page(try_it.page, title=_("Try it"), icon=":material/chat:", url_path="try"),
-        "data": st.Page(data.page, title=_("Data"), icon=":material/table:", url_path="data"),
-        "system": st.Page(system.page, title=_("System"), icon=":material/dns:", url_path="system"),
-        "experiment": st.Page(
-            experiment.page,
-            title=_("Experiment"),
-            icon=":material/experiment:",
-            url_path="experiment",
-            visibility="hidden",
-        ),
-    }
+    pages = {"home": st.Page(home.page, title=_("Home"), icon=":material/home:", default=True)}
+    for name, view, title, icon in (
+        ("new", new, _("New experiment"), "add_circle"),
+        ("experiments", experiments, _("Experiments"), "science"),
+        ("compare", compare, _("Compare"), "compare_arrows"),
+        ("sweeps", sweeps, _("Sweeps"), "tune"),
+        ("adapters", adapters, _("Adapters"), "inventory_2"),
+        ("try", try_it, _("Try it"), "chat"),
+        ("data", data, _("Data"), "table"),
+        ("system", system, _("System"), "dns"),
+        ("experiment", experiment, _("Experiment"), "experiment"),
+    ):
+        pages[name] = st.Page(
+            view.page, title=title, icon=f":material/{icon}:", url_path=name,
+            visibility="hidden" if name == "experiment" else "visible",
+        )  # fmt: skip
+    return pages
 
 
 main()

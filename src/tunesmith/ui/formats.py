@@ -10,7 +10,7 @@ from babel.dates import format_datetime, format_timedelta
 from babel.numbers import format_compact_decimal, format_decimal, format_percent
 
 from tunesmith.ui.language import _, locale
-from tunesmith.ui.session import settings
+from tunesmith.ui.visitor.session import settings
 
 NOTHING = "\N{EN DASH}"
 """Where there is no value."""
@@ -30,6 +30,13 @@ def number(value: float | None, digits: int = 0) -> str:
 def score(value: float | None) -> str:
     """A metric: three digits after the point, as everywhere in Tunesmith."""
     return number(value, 3)
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Both ends of an interval of a metric."""
+    if low is None or high is None:
+        return NOTHING
+    return _("{least} to {most}").format(least=score(low), most=score(high))
 
 
 def signed(value: float | None) -> str:

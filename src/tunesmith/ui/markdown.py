@@ -24,13 +24,9 @@ def as_it_is(text: object) -> str:
     plain = _EMAIL.sub(f"{_JOINER}@", plain)
     plain = _MARKUP.sub(r"\\\g<0>", plain)
     plain = _NUMBERED.sub(r"\1\\.", plain)
-    plain = _LINES.sub(_one_gap, plain)
+    # White space with an empty line in it as nothing but that; other white space as it is.
+    plain = _LINES.sub(lambda gap: "\n\n" if gap[0].count("\n") > 1 else gap[0], plain)
     return plain.replace("\n", "  \n").replace("  \n  \n", "\n\n")
-
-
-def _one_gap(space: re.Match[str]) -> str:
-    """White space with an empty line in it as nothing but that; other white space as it is."""
-    return "\n\n" if space[0].count("\n") > 1 else space[0]
 
 
 def in_badge(text: object) -> str:

@@ -26,12 +26,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tunesmith.api.connection import request_headers
+from tunesmith.client.connection import request_headers
+from tunesmith.messages.catalogues import languages
 from tunesmith.settings import Settings
-from tunesmith.ui import language, oidc, session, trouble
-from tunesmith.ui.cookies import KEPT_SECONDS, TOKEN, is_secure, keep_token, own_path
-from tunesmith.ui.tickets import tickets
-from tunesmith.ui.visitors import Visitors, is_own, refuse_open_api
+from tunesmith.ui import language, trouble
+from tunesmith.ui.visitor import oidc, session, tickets
+from tunesmith.ui.visitor.cookies import KEPT_SECONDS, TOKEN, is_secure, keep_token, own_path
+from tunesmith.ui.visitor.visitors import Visitors, is_own, refuse_open_api
 
 SCRIPT = Path(__file__).with_name("app.py")
 
@@ -94,7 +95,7 @@ async def _leave(request: Request) -> Response:
 
 async def _speak(request: Request) -> Response:
     answer = RedirectResponse(_back(request), status_code=303)
-    if (code := request.path_params["code"]) in language.LANGUAGES:
+    if (code := request.path_params["code"]) in languages():
         answer.set_cookie(language.COOKIE, code, max_age=KEPT_SECONDS, samesite="lax")
     return answer
 

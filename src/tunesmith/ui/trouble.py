@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import streamlit as st
 
@@ -18,9 +19,10 @@ from tunesmith.errors import (
     TunesmithError,
     UnauthenticatedError,
 )
-from tunesmith.ui import navigation, said, session
+from tunesmith.ui import localized, navigation
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
+from tunesmith.ui.visitor import session
 
 RETRY_SECONDS = 2.0
 """Seconds between two looks whether the service is there again."""
@@ -38,7 +40,7 @@ def tell(error: Exception) -> bool:
                     "itself as soon as the service answers."
                 )
                 + "\n\n"
-                + said.text(str(error)),
+                + localized.text(str(error)),
                 icon=":material/cloud_off:",
             )
         case NotFoundError():
@@ -49,14 +51,15 @@ def tell(error: Exception) -> bool:
             navigation.link("experiments", _("To the experiments"))
         case AccessError():
             st.warning(
-                f"{_('**This is not allowed.**')} {said.text(str(error))}", icon=":material/lock:"
+                f"{_('**This is not allowed.**')} {localized.text(str(error))}",
+                icon=":material/lock:",
             )
         case ConfigError():
             for problem in error.problems:
                 field = f"{as_it_is(problem.field)}: " if problem.field else ""
-                st.error(field + said.problem(problem), icon=":material/error:")
+                st.error(field + localized.problem(problem), icon=":material/error:")
         case TunesmithError():
-            st.error(said.text(str(error)), icon=":material/error:")
+            st.error(localized.text(str(error)), icon=":material/error:")
         case _:
             mark = secrets.token_hex(4)
             log.error("mistake %s", mark, exc_info=error)
@@ -68,6 +71,15 @@ def tell(error: Exception) -> bool:
                 icon=":material/bug_report:",
             )
     return True
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """Show what is refused within, and leave the rest of it."""
+    try:
+        yield
+    except TunesmithError as error:
+        tell(error)
 
 
 def live(seconds: float) -> Callable[[Callable[[], None]], Callable[[], None]]:

@@ -1,16 +1,17 @@
-"""Names of statuses, phases and metrics, for people."""
+"""Names of statuses, phases, tasks and metrics, for people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal
 
-from tunesmith.api.schemas.experiments import TaskStatus
-from tunesmith.tracking.entities import ExperimentStatus
-from tunesmith.tracking.registry_entities import Stage
-from tunesmith.tracking.resources import Resource
-from tunesmith.tracking.sweep_entities import SweepStatus, TrialState
+from tunesmith.names import Package, last_part
+from tunesmith.schemas.choices import TaskDescription
+from tunesmith.schemas.enums import ExperimentStatus
+from tunesmith.schemas.experiments import TaskStatus
+from tunesmith.schemas.metrics import Resource
 from tunesmith.ui.language import _
+from tunesmith.ui.visitor import session
 
 S = ExperimentStatus
 Color = Literal["gray", "blue", "green", "red", "orange"]
@@ -40,96 +41,37 @@ OF_TASK = {
 
 def status(value: ExperimentStatus) -> str:
     """A status in the visitor's language."""
+    return _("waiting") if value is S.QUEUED else _(value)
+
+
+def side(name: str) -> str:
+    """What rows of a split are for."""
     return {
-        S.QUEUED: _("waiting"),
-        S.RUNNING: _("running"),
-        S.SUCCEEDED: _("succeeded"),
-        S.FAILED: _("failed"),
-        S.CANCELLED: _("cancelled"),
-    }[value]
+        "train": _("to train on"),
+        "validation": _("held out"),
+        "evaluation": _("held out"),
+        "test": _("held out (test)"),
+    }.get(name, name)
 
 
-def trial(value: TrialState) -> str:
-    """The state of a trial in the visitor's language."""
-    return {
-        TrialState.RUNNING: _("running"),
-        TrialState.SUCCEEDED: _("succeeded"),
-        TrialState.PRUNED: _("pruned"),
-        TrialState.FAILED: _("failed"),
-        TrialState.CANCELLED: _("cancelled"),
-    }[value]
-
-
-def sweep(value: SweepStatus) -> str:
-    """The status of a sweep in the visitor's language."""
-    return {
-        SweepStatus.RUNNING: _("running"),
-        SweepStatus.SUCCEEDED: _("succeeded"),
-        SweepStatus.FAILED: _("failed"),
-        SweepStatus.CANCELLED: _("cancelled"),
-    }[value]
-
-
-def stage(value: Stage) -> str:
-    """The stage of a registered version in the visitor's language."""
-    return {
-        Stage.CANDIDATE: _("candidate"),
-        Stage.STAGING: _("staging"),
-        Stage.PRODUCTION: _("production"),
-        Stage.ARCHIVED: _("archived"),
-    }[value]
-
-
-def phase(value: str | None) -> str:
-    """What a running experiment does now."""
-    known = {
-        "preparing data": _("preparing data"),
-        "loading model": _("loading model"),
-        "training": _("training"),
-        "evaluating": _("evaluating"),
-        "saving": _("saving"),
-        "verifying": _("verifying"),
-    }
-    return known.get(value or "", value or "")
+def tasks() -> dict[str, TaskDescription]:
+    """The tasks by name."""
+    return {each.name: each for each in session.kept("tasks").items}
 
 
 def task(name: str) -> str:
     """What is learned."""
-    known = {
-        "text-classification": _("text classification"),
-        "sft": _("chat fine-tuning"),
-        "regression": _("numbers for texts"),
-        "token-classification": _("entities in texts"),
-        "dpo": _("learning from preferences"),
-    }
-    return known.get(name, name)
+    known = tasks().get(name)
+    return _(known.label) if known else name
 
 
 def metric(name: str | None) -> str:
     """A metric; names of the field stay as they are."""
     bare = (name or "").removeprefix("eval_")
     known = {
-        "accuracy": _("accuracy"),
-        "exact_match": _("exact match"),
-        "answers_ended": _("answers that ended with their end token"),
         "loss": _("loss"),
         "learning_rate": _("learning rate"),
         "grad_norm": _("gradient norm"),
-        "perplexity": _("perplexity"),
-        "f1": "F1",
-        "r2": "R²",
-        "rmse": _("root mean squared error"),
-        "mse": _("mean squared error"),
-        "mae": _("mean absolute error"),
-        "pearson": _("Pearson's correlation"),
-        "spearman": _("Spearman's correlation"),
-        "precision": _("precision"),
-        "recall": _("recall"),
-        "f1_macro": _("F1, mean of the labels"),
-        "token_accuracy": _("token accuracy"),
-        "reward_margin": _("reward: chosen less rejected"),
-        "reward_chosen": _("reward of the chosen answers"),
-        "reward_rejected": _("reward of the rejected answers"),
         Resource.SAMPLES_PER_SECOND: _("samples per second"),
         Resource.TOKENS_PER_SECOND: _("tokens per second, padding left out"),
         Resource.CPU_PERCENT: _("processor use in % (one core: 100)"),
@@ -142,7 +84,11 @@ def metric(name: str | None) -> str:
         Resource.TIME_SHARE_OPTIMIZER: _("optimizer"),
         Resource.TIME_SHARE_OTHER: _("evaluation and other"),
     }
-    text = known.get(bare, bare.replace("_", " "))
+    if bare not in known:
+        of_tasks = (metric for task in tasks().values() for metric in task.metrics)
+        label = next((metric.label for metric in of_tasks if metric.name == bare), None)
+        known[bare] = _(label) if label else bare.replace("_", " ")
+    text = known[bare]
     held_out = (name or "").startswith("eval_") and bare == "loss"
     return _("{metric}, held-out rows").format(metric=text) if held_out else text
 
@@ -196,12 +142,12 @@ def action(name: str) -> str:
 
 def model(name: str) -> str:
     """The last part of a base model's name, which tells it."""
-    if name.startswith("package:"):
-        package, _slash, rest = name.removeprefix("package:").partition("/")
-        return package if rest in ("", "model") else rest.rpartition("/")[2]
-    return name.rpartition("/")[2] or name
+    package = Package.of(name)
+    if package is None:
+        return last_part(name)
+    return package.name if package.inner in ("", "model") else last_part(package.inner)
 
 
 def dataset(name: str) -> str:
     """The last part of a dataset's name, which tells it."""
-    return name.rpartition("/")[2] if "/" in name and not name.startswith("hf:") else name
+    return last_part(name)

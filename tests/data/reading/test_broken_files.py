@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tunesmith.data.reading.files import Unreadable, read_file
+from tunesmith.data.reading.files import read_file
+from tunesmith.data.reading.rows import Unreadable
 from tunesmith.data.sources import read_source
 from tunesmith.errors import DataError
 
@@ -88,23 +90,25 @@ def test_a_table_whose_first_ten_rows_are_ragged_is_refused_as_a_whole(tmp_path:
     read_file(write(tmp_path / "a.csv", csv_of(*lines[1:])))
 
 
-def test_a_needless_delimiter_at_every_line_end_is_explained(tmp_path: Path) -> None:
+def test_a_needless_delimiter_at_every_line_end_makes_no_column(tmp_path: Path) -> None:
     ended = [f"{row}," for row in ROWS]
-    with pytest.raises(
-        DataError, match=r"a\.csv:1 .*column 3 \(does every line end with a needles"
-    ):
-        read_file(write(tmp_path / "a.csv", csv_of(*ended, header="text,label,")))
-    with pytest.raises(DataError, match=r"40 of 40 rows can't be read.*needless delimiter"):
-        read_file(write(tmp_path / "a.csv", csv_of(*ended)))
+    for header in ("text,label,", "text,label"):
+        found = read_file(write(tmp_path / "a.csv", csv_of(*ended, header=header)))
+        assert found.table.column_names == ["text", "label", "_row"]
+        assert (found.table.num_rows, found.unreadable) == (40, ())
+        assert found.notes == ("columns without a name or a value are left out: 3",)
+    found = read_file(write(tmp_path / "a.csv", csv_of(*ROWS, header="text,label,,")))
+    assert (found.table.num_rows, found.notes) == (40, ())
 
 
 def test_a_quote_that_is_never_closed_stops_everything(tmp_path: Path) -> None:
+    quoted = ['"text number {}",{}'.format(*row.rsplit(" ", 1)[-1].split(",")) for row in ROWS]
     for lines in (
-        [*ROWS, '"open,1', *ROWS],  # one long ragged row
-        [*ROWS, '5" pipe,1', '"open,1', *ROWS],  # an even number of quotes
-        [*ROWS, '1,"open', *ROWS],  # a row of the right width
-        [*ROWS, '5" pipe,1', '1,"open', *ROWS],
-        [*ROWS, "ragged", '"open,1'],
+        [*quoted, '"open,1', *ROWS],  # one long ragged row
+        [*quoted, '5" pipe,1', '"open,1', *ROWS],  # an even number of quotes
+        [*quoted, '1,"open', *ROWS],  # a row of the right width
+        [*quoted, '5" pipe,1', '1,"open', *ROWS],
+        [*quoted, "ragged", '"open,1'],
     ):
         path = write(tmp_path / "a.csv", csv_of(*lines))
         line = next(n for n, text in enumerate(lines, 2) if "open" in text)
@@ -112,10 +116,21 @@ def test_a_quote_that_is_never_closed_stops_everything(tmp_path: Path) -> None:
             read_file(path)
 
 
+def test_quotes_that_enclose_nothing_are_part_of_the_texts(tmp_path: Path) -> None:
+    lines = ['"open,1', 'in "between",0', 'close",1', '"Good" film,0', '5" pipe,1']
+    found = read_file(write(tmp_path / "a.csv", csv_of(*ROWS, *lines, "rag")))
+    assert found.table["text"].to_pylist()[40:] == [line[:-2] for line in lines]
+    assert [row.line for row in found.unreadable] == [47]
+    assert found.notes == ("quotes don't enclose values in it: they are read as part of the texts",)
+
+
 def test_a_row_with_a_misplaced_quote_is_named(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", csv_of(*ROWS, '"5" pipe",1', "last,0"))
+    quoted = [f'"{row[:-2]}",{row[-1]}' for row in ROWS]
+    path = write(tmp_path / "a.csv", csv_of(*quoted, '"5" pipe",1', '"last",0'))
     assert places(path) == [(42, "has a quote that is out of place")]
     assert numbers(path) == [*range(1, 41), 42]
+    path = write(tmp_path / "b.csv", csv_of(*quoted, '"Good" film,1', '"last",0'))
+    assert places(path) == [(42, "has a quote that is out of place")]
 
 
 def test_a_header_repeated_between_rows_is_named(tmp_path: Path) -> None:
@@ -143,12 +158,16 @@ def test_rows_with_a_nul_byte_are_named(tmp_path: Path) -> None:
 
 
 def test_two_rows_that_an_open_quote_made_one_are_named(tmp_path: Path) -> None:
-    lines = [*ROWS[:20], '"a good film,1', "in between,0", 'a bad film",0', *ROWS[20:]]
+    quoted = ['"good, very good",1', '"bad, very bad",0', *ROWS]
+    lines = [*quoted, '"a good film,1', "in between,0", 'a bad film",0', *ROWS]
     path = write(tmp_path / "a.csv", csv_of(*lines))
-    assert places(path) == [(22, "is several rows: a quote was left open in it")]
-    swapped = [f"{row.split(',')[1]},{row.split(',')[0]}" for row in ROWS]
-    path = write(tmp_path / "b.csv", csv_of(*swapped, '1,"good', '0,bad"', header="label,text"))
-    assert [line for line, _ in places(path)] == [42]
+    assert places(path) == [(44, "is several rows: a quote was left open in it")]
+    swapped = [f"{row[-1]},{row[:-2]}" for row in ROWS]
+    path = write(
+        tmp_path / "b.csv",
+        csv_of(*swapped, '1,"a, b"', '0,"c, d"', '1,"good', '0,bad"', header="label,text"),
+    )
+    assert [line for line, _ in places(path)] == [44]
 
 
 def test_a_text_of_several_lines_with_delimiters_is_one_row(tmp_path: Path) -> None:
@@ -208,7 +227,7 @@ def test_a_broken_line_is_named_wherever_it_stands(tmp_path: Path, line: str, re
         (row,) = found.unreadable
         assert row.line == 2 * position + 1
         assert row.reason.startswith(reason)
-        assert row.text == line if len(line) < 500 else len(row.text) == 500
+        assert row.text == line.replace("\0", "␀") if len(line) < 500 else len(row.text) == 500
         assert found.table.column_names == ["text", "n", "_row"]
         assert found.table["n"].to_pylist() == list(range(20))
         assert position + 1 not in found.table["_row"].to_pylist()
@@ -236,9 +255,7 @@ def test_lines_joined_from_files_with_byte_order_marks_are_read(tmp_path: Path) 
         ("\n".join(["a", "b", *GOOD[:1]]), r"2 of 3 rows can't be read: line 1 is not valid JSON"),
         ("\n".join(["x"] * 10 + GOOD), r"10 of 30 rows can't be read: .*; and 5 more"),
         ("null\n", "its only row can't be read: line 1 is not an object but None"),
-        ('[\n{"a": 1},\n{"a": 2}\n]\n', "looks like one JSON document: name the file .json"),
         ('{\n"a": 1\n}\n{\n"a": 2\n}\n', "Every object must stand on a line of its own"),
-        ('{"a": 1}\n{"a": "x"}\n[]\n', r"column a mixes numbers \(line 1: 1\) and text \(line 2"),
     ],
 )
 def test_lines_that_are_wrong_as_a_whole_are_refused(
@@ -283,22 +300,20 @@ def test_nested_columns_are_kept(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.csv", b"PK\x03\x04rest", "is not text but a ZIP archive or an Excel sheet"),
-        ("a.csv", b"\x1f\x8brest", "is not text but gzip: add .gz to its name"),
-        ("a.jsonl", b"PAR1rest", "is not text but Parquet: name it .parquet"),
         (
             "a.csv",
-            "text,label\nä,1\n".encode("latin-1") * 50,
-            r"csv:2 has a byte that is not UTF-8",
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 1000,
+            "protected by a password or not a spreadsheet",
         ),
-        ("a.jsonl", '{"a": "b"}\n'.encode("utf-16-le"), "UTF-16 text without a byte-order mark"),
+        ("a.csv", b"\x1f\x8brest", "is cut short or not a .gz file"),
+        ("a.jsonl", b"PAR1rest", "is cut short or not a Parquet file"),
+        ("a.csv", b"text,label\n" + bytes(range(128, 256)) * 9, "no other encoding does it read"),
         ("a.jsonl", " \n\n", "has no data rows"),
         ("a.parquet", b"", r"is empty \(0 bytes\)"),
         ("a.parquet", b"PAR1" + b"\0" * 50, "cut short or not a Parquet file"),
-        ("a.zip", b"", "unpack the archive"),
-        ("a.tar.gz", b"", "unpack the archive"),
-        ("a.csv.zip", b"", "unpack the archive"),
-        ("a.xlsx", b"", r"save the sheet as CSV \(UTF-8\)"),
-        ("a.feather", b"", "write the table as Parquet"),
+        ("a.zip", b"x", "unpack the archive"),
+        ("a.tar.gz", gzip.compress(b"x", mtime=0), "unpack the archive"),
+        ("a.csv.zip", b"x", "unpack the archive"),
     ],
 )
 def test_a_file_that_is_something_else_says_what_to_do(

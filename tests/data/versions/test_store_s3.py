@@ -9,8 +9,8 @@ from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 from tests.data.versions.version_tables import record, reviews, texts
-from tests.s3_server import call, s3_server
-from tests.tracking.records import answers, python
+from tests.servers.s3_server import call, s3_server
+from tests.store.records import answers, python
 
 from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError, NotFoundError, StorageError

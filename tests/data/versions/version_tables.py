@@ -10,7 +10,7 @@ import pyarrow as pa
 from tunesmith.data.content import dataset_hash
 from tunesmith.data.reading.rows import ROW, number_rows
 from tunesmith.data.versions.store import Versions
-from tunesmith.tracking.entities import DatasetVersion
+from tunesmith.store.entities.experiments import DatasetVersion
 
 
 def reviews(*texts: str, **columns: list[Any]) -> pa.Table:

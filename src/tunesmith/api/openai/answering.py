@@ -1,6 +1,6 @@
 """Answers of the engine, which computes in threads, for requests of an event loop.
 
-Who goes away isn't answered any further: his answer ends after its next token.
+When a client disconnects, its answer ends after the next token.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import Request
 
-from tunesmith.api.problems import BusyError
+from tunesmith.api.http.problems import BusyError
 from tunesmith.serving.asking import Asking, Spoken
 
 if TYPE_CHECKING:  # it brings torch with it
@@ -42,7 +42,10 @@ class Answering:
     async def begin(self, call: Callable[[], T]) -> T:
         """What `call`, the first one of a request, gives. Raises BusyError for one too many."""
         if self.requests >= MOST_WAITING:
-            raise BusyError(f"{MOST_WAITING} requests are waiting already; ask again soon.")
+            raise BusyError(
+                "{most_waiting} requests are waiting already; ask again soon.",
+                most_waiting=MOST_WAITING,
+            )
         return await self._work(call)
 
     def _work(self, call: Callable[[], T]) -> asyncio.Future[T]:
@@ -55,7 +58,7 @@ class Answering:
     def _done(self, work: asyncio.Future[Any]) -> None:
         self.requests -= 1
         if not work.cancelled():
-            work.exception()  # it was told to whoever still wanted to know
+            work.exception()  # whoever still waited has had it raised
 
     async def whole(self, request: Request, chat: Chat, asking: Asking) -> tuple[str, Spoken]:
         """The text of the answer, and how it ended."""

@@ -13,13 +13,13 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
-from tunesmith.api.auth import Authenticator
-from tunesmith.api.bodies import PATIENCE, BodyLimits
-from tunesmith.api.guard import Guard
+from tunesmith.api.access.auth import Authenticator
+from tunesmith.api.access.guard import Guard
+from tunesmith.api.http.bodies import PATIENCE, BodyLimits
+from tunesmith.api.http.requests import RequestLog
 from tunesmith.api.openai import errors, routes
 from tunesmith.api.openai.answering import Answering
 from tunesmith.api.openai.errors import error_response
-from tunesmith.api.requests import RequestLog
 from tunesmith.errors import StorageError
 from tunesmith.settings import VERSION
 

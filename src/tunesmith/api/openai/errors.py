@@ -15,10 +15,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from tunesmith.api.headers import secure
-from tunesmith.api.openai.schemas import ChatRequest, ChatTurn, StreamOptions, TextPart
-from tunesmith.api.problems import RETRY_AFTER, BusyError, TooLargeError, plain
-from tunesmith.api.schemas.predict import Questions
+from tunesmith.api.http.headers import secure
+from tunesmith.api.http.problems import BusyError, TooLargeError, headers_of, plain
+from tunesmith.api.openai.schemas import (
+    ChatRequest,
+    ChatTurn,
+    Function,
+    StreamOptions,
+    TextPart,
+    Tool,
+    ToolCall,
+)
 from tunesmith.errors import (
     AccessError,
     NotFoundError,
@@ -30,14 +37,32 @@ from tunesmith.errors import (
     nearest,
     shorten,
 )
+from tunesmith.messages import say
+from tunesmith.schemas.predict import Questions
 from tunesmith.serving.asking import TooLongError
 
 log = logging.getLogger("tunesmith.api")
 
 INVALID = "invalid_request_error"
+KINDS: tuple[tuple[type[TunesmithError], int, str, str | None, str | None], ...] = (
+    (UnauthenticatedError, 401, INVALID, None, "invalid_api_key"),
+    (TooManyAttemptsError, 429, "rate_limit_error", None, "rate_limit_exceeded"),
+    (AccessError, 403, INVALID, None, "forbidden"),
+    (NotFoundError, 404, INVALID, "model", "model_not_found"),
+    (TooLargeError, 413, INVALID, None, "too_large"),
+    (BusyError, 503, "server_error", None, "overloaded"),
+    (ServiceError, 503, "server_error", None, "overloaded"),
+    (TooLongError, 400, INVALID, "messages", "context_length_exceeded"),
+    (UserError, 400, INVALID, None, None),
+)
+"""Error, status, then `type`, `param` and `code`; the first that fits counts."""
+
 FIELDS = {
     name
-    for schema in (ChatRequest, ChatTurn, TextPart, StreamOptions, Questions)
+    for schema in (
+        *(ChatRequest, ChatTurn, TextPart, StreamOptions, Questions),
+        *(Tool, Function, ToolCall),
+    )
     for name in schema.model_fields
 }
 
@@ -52,44 +77,25 @@ def install(app: FastAPI) -> None:
 
 def error_body(error: BaseException) -> tuple[int, dict[str, Any]]:
     """Status and body for one of our errors, or for what nobody expected."""
-    if isinstance(error, UnauthenticatedError):
-        return 401, _body(str(error), INVALID, code="invalid_api_key")
-    if isinstance(error, TooManyAttemptsError):
-        return 429, _body(str(error), "rate_limit_error", code="rate_limit_exceeded")
-    if isinstance(error, AccessError):
-        return 403, _body(str(error), INVALID, code="forbidden")
-    if isinstance(error, NotFoundError):
-        return 404, _body(str(error), INVALID, "model", "model_not_found")
-    if isinstance(error, TooLargeError):
-        return 413, _body(str(error), INVALID, code="too_large")
-    if isinstance(error, BusyError | ServiceError):
-        return 503, _body(str(error), "server_error", code="overloaded")
-    if isinstance(error, TooLongError):
-        return 400, _body(str(error), INVALID, "messages", "context_length_exceeded")
-    if isinstance(error, UserError):
-        return 400, _body(str(error), INVALID)
+    for kind, status, name, param, code in KINDS:
+        if isinstance(error, kind):
+            return status, _body(str(error), name, param, code)
     number = secrets.token_hex(4)
     log.error("error %s", number, exc_info=error)
-    said = f"Something went wrong that should not; the log of the server has it as error {number}."
-    return 500, _body(said, "server_error", code="internal")
+    said = say(
+        "Something went wrong that should not; the log of the server has it as error {number}.",
+        number=number,
+    )
+    return 500, _body(said, "server_error", None, "internal")
 
 
 def error_response(error: BaseException, path: str = "") -> Response:
-    """The answer for an error; `path` is not told."""
+    """The answer for an error; `path` stays out of it."""
     status, body = error_body(error)
-    headers = {}
-    if status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="tunesmith"'
-    if isinstance(error, TooManyAttemptsError):
-        headers["Retry-After"] = str(error.retry_after)
-    elif status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER)
-    return JSONResponse(body, status, headers=headers)
+    return JSONResponse(body, status, headers=headers_of(error) if status != 500 else None)
 
 
-def _body(
-    message: str, kind: str, param: str | None = None, code: str | None = None
-) -> dict[str, Any]:
+def _body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
     return {"error": {"message": plain(message), "type": kind, "param": param, "code": code}}
 
 
@@ -99,9 +105,11 @@ async def _tunesmith_error(_: Request, error: Exception) -> Response:
 
 async def _validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    told = [_wrong(found) for found in error.errors()]
-    message = "; ".join(f"{field}: {said}" if field else said for field, said in told)
-    return JSONResponse(_body(message, INVALID, told[0][0] or None), 400)
+    wrong = [_wrong(found) for found in error.errors()]
+    message = "; ".join(
+        say("{field}: {said}", field=field, said=said) if field else said for field, said in wrong
+    )
+    return JSONResponse(_body(message, INVALID, wrong[0][0] or None, None), 400)
 
 
 def _wrong(found: dict[str, Any]) -> tuple[str, str]:
@@ -109,13 +117,15 @@ def _wrong(found: dict[str, Any]) -> tuple[str, str]:
     parts = [str(part) for part in found["loc"][1:]]
     said = str(found["msg"]).removeprefix("Value error, ")
     if found["type"] == "json_invalid":
-        return "", f"not valid JSON: {found.get('ctx', {}).get('error', said)}"
+        return "", say("not valid JSON: {error}", error=found.get("ctx", {}).get("error", said))
     field = ".".join(part for part in parts if part != "str" and "[" not in part)
     if found["type"] == "extra_forbidden":
         near = nearest(parts[-1], FIELDS)
-        return field, "unknown field" + (f"; did you mean {near}?" if near else "")
+        return field, say("unknown field") + (
+            say("; did you mean {name}?", name=near) if near else ""
+        )
     if found["type"] != "missing" and field:
-        said += f"; got {shorten(found.get('input'))}"
+        said += say("; got {value}", value=shorten(found.get("input")))
     return field, said
 
 
@@ -123,10 +133,11 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     said = str(error.detail)
     if error.status_code == 404:
-        said = "There is nothing at this address; /docs lists what there is."
+        said = say("There is nothing at this address; /docs lists what there is.")
     elif error.status_code == 405:
-        said = f"{request.method} can't be used here."
-    return JSONResponse(_body(said, INVALID), error.status_code, headers=dict(error.headers or {}))
+        said = say("{method} can't be used here.", method=request.method)
+    body = _body(said, INVALID, None, None)
+    return JSONResponse(body, error.status_code, headers=dict(error.headers or {}))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

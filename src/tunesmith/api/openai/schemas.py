@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -20,44 +21,26 @@ from pydantic import (
     model_validator,
 )
 
-from tunesmith.api.schemas.base import LARGEST, Answer
-from tunesmith.api.schemas.predict import MOST_CHARACTERS, MOST_NEW_TOKENS
+from tunesmith.errors import DataError
+from tunesmith.schemas.base import LARGEST, ResponseModel
+from tunesmith.schemas.predict import MOST_CHARACTERS, MOST_NEW_TOKENS
+from tunesmith.tasks.chats.tools import without_nulls
 
 MOST_STOPS = 4
 LONGEST_STOP = 200
 """Characters."""
 
-NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "logit_bias": ({},),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "n": (1,),
-    "response_format": ({"type": "text"},),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "functions": ([],),
-    "function_call": ("none", "auto"),
-    "modalities": (["text"],),
-    "audio": (),
-    "prediction": (),
-    "reasoning_effort": ("none",),
-    "web_search_options": (),
-}
-"""Field → what it may be beside null: that what it asks for isn't done here."""
 
-UNREAD = (
-    "metadata",
-    "parallel_tool_calls",
-    "prompt_cache_key",
-    "safety_identifier",
-    "service_tier",
-    "store",
-    "user",
-    "verbosity",
-)
-"""Fields that change no answer here."""
+def _only(*allowed: Any) -> AfterValidator:
+    """That a field is null or one of those: what else it would ask for isn't done here."""
+
+    def check(value: Any) -> Any:
+        if value is None or value in allowed:
+            return value
+        shown = " or ".join([*map(str, allowed), "null"])
+        raise ValueError(f"isn't supported here; accepted: {shown}")
+
+    return AfterValidator(check)
 
 
 class TextPart(BaseModel):
@@ -69,29 +52,94 @@ class TextPart(BaseModel):
     text: StrictStr
 
 
+class Function(BaseModel):
+    """A function that the model may call."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: StrictStr = Field(min_length=1, max_length=256)
+    description: StrictStr | None = None
+    parameters: dict[str, Any] | None = Field(None, description="JSON schema of its arguments.")
+    strict: Annotated[Any, _only(False)] = None
+
+    @field_validator("parameters")
+    @classmethod
+    def _is_shallow(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        try:
+            without_nulls(value)
+        except DataError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+
+class Tool(BaseModel):
+    """A tool that the model may call."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["function"] = "function"
+    function: Function
+
+
+class CalledFunction(BaseModel):
+    """The function that was called, with its arguments as JSON text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: StrictStr
+    arguments: StrictStr
+
+
+class ToolCall(BaseModel):
+    """A call that the model asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: StrictStr
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
 class ChatTurn(BaseModel):
-    """One turn of a conversation; `name` is accepted and not shown to the model."""
+    """One turn of a conversation; the model's chat template decides whether it shows `name`."""
 
     model_config = ConfigDict(extra="forbid")
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: StrictStr | list[TextPart]
+    content: StrictStr | list[TextPart] | None = None
     name: StrictStr | None = None
     refusal: None = None
-    tool_calls: None = None
+    tool_calls: list[ToolCall] | None = None
     tool_call_id: StrictStr | None = None
     function_call: None = None
     audio: None = None
     annotations: list[Any] | None = None
 
-    def plain(self) -> dict[str, str]:
-        """Role and text, in the words of chat templates."""
-        text = (
-            self.content
-            if isinstance(self.content, str)
-            else "".join(part.text for part in self.content)
-        )
-        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.content is None and not self.tool_calls:
+            raise ValueError("needs a text as content, or tool_calls")
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("tool_calls are the assistant's")
+        return self
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        if isinstance(self.content, list):
+            return "".join(part.text for part in self.content)
+        return self.content or ""
+
+    def plain(self) -> dict[str, Any]:
+        """The turn in the words of chat templates."""
+        said: dict[str, Any] = {
+            "role": "system" if self.role == "developer" else self.role,
+            "content": self.text,
+            "tool_calls": [call.model_dump() for call in self.tool_calls or ()],
+            "tool_call_id": self.tool_call_id,
+            "name": self.name,
+        }
+        return {name: value for name, value in said.items() if value or name == "content"}
 
 
 class StreamOptions(BaseModel):
@@ -139,39 +187,37 @@ class ChatRequest(BaseModel):
     stream: StrictBool | None = Field(None, description="Server-sent events, a piece each.")
     stream_options: StreamOptions | None = None
 
-    frequency_penalty: Any = None
-    presence_penalty: Any = None
-    logit_bias: Any = None
-    logprobs: Any = None
-    top_logprobs: Any = None
-    n: Any = None
-    response_format: Any = None
-    tools: Any = None
-    tool_choice: Any = None
-    functions: Any = None
-    function_call: Any = None
-    modalities: Any = None
-    audio: Any = None
-    prediction: Any = None
-    reasoning_effort: Any = None
-    web_search_options: Any = None
+    frequency_penalty: Annotated[Any, _only(0)] = None
+    presence_penalty: Annotated[Any, _only(0)] = None
+    logit_bias: Annotated[Any, _only({})] = None
+    logprobs: Annotated[Any, _only(False)] = None
+    top_logprobs: Annotated[Any, _only(0)] = None
+    n: Annotated[Any, _only(1)] = None
+    response_format: Annotated[Any, _only({"type": "text"})] = None
+    tools: list[Tool] | None = Field(
+        None, max_length=128, description="What the model may call, where its chat template can."
+    )
+    tool_choice: Annotated[Any, _only("none", "auto")] = Field(
+        None, description="auto: the model decides whether it calls; none: it sees no tools."
+    )
+    parallel_tool_calls: StrictBool | None = Field(
+        None, description="false: the first call of an answer alone."
+    )
+    functions: Annotated[Any, _only([])] = None
+    function_call: Annotated[Any, _only("none", "auto")] = None
+    modalities: Annotated[Any, _only(["text"])] = None
+    audio: Annotated[Any, _only()] = None
+    prediction: Annotated[Any, _only()] = None
+    reasoning_effort: Annotated[Any, _only("none")] = None
+    web_search_options: Annotated[Any, _only()] = None
+    # They change no answer here.
     metadata: Any = None
-    parallel_tool_calls: Any = None
     prompt_cache_key: Any = None
     safety_identifier: Any = None
     service_tier: Any = None
     store: Any = None
     user: Any = None
     verbosity: Any = None
-
-    @field_validator(*NEUTRAL)
-    @classmethod
-    def _changes_nothing(cls, value: Any, info: Any) -> Any:
-        allowed = NEUTRAL[info.field_name]
-        if value is None or value in allowed:
-            return value
-        shown = " or ".join([*map(str, allowed), "null"])
-        raise ValueError(f"isn't supported here; accepted: {shown}")
 
     @field_validator("stop")
     @classmethod
@@ -185,7 +231,9 @@ class ChatRequest(BaseModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        total = sum(len(turn.plain()["content"]) for turn in self.messages)
+        total = len(str(self.offered))
+        for turn in self.messages:
+            total += len(turn.text) + len(str(turn.tool_calls or ""))
         if total > MOST_CHARACTERS:
             raise ValueError(
                 f"messages have {total:,} characters; at most {MOST_CHARACTERS:,} are accepted"
@@ -197,12 +245,24 @@ class ChatRequest(BaseModel):
         return self
 
     @property
+    def offered(self) -> list[dict[str, Any]]:
+        """The tools that the model is shown."""
+        if self.tool_choice == "none":
+            return []
+        return [tool.model_dump(exclude_none=True) for tool in self.tools or ()]
+
+    def turns(self) -> list[dict[str, Any]]:
+        """The conversation, the tools at its first turn."""
+        first, *rest = [turn.plain() for turn in self.messages]
+        return [{**first, "tools": self.offered} if self.offered else first, *rest]
+
+    @property
     def stops(self) -> list[str]:
         """The texts at which the answer ends."""
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
 
-class Usage(Answer):
+class Usage(ResponseModel):
     """Tokens of the conversation and of its answer, the end of the answer included."""
 
     prompt_tokens: int
@@ -210,24 +270,29 @@ class Usage(Answer):
     total_tokens: int
 
 
-class Message(Answer):
+class Message(ResponseModel):
     """The answer."""
 
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None = Field(description="null where the answer is calls alone.")
     refusal: None = None
+    tool_calls: list[ToolCall] | None = Field(
+        None,
+        exclude_if=lambda calls: calls is None,
+        description="The calls in the answer, where its model writes them in a known form.",
+    )
 
 
-class Choice(Answer):
+class Choice(ResponseModel):
     """The one answer that there is."""
 
     index: int = 0
     message: Message
     logprobs: None = None
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "tool_calls"]
 
 
-class ChatCompletion(Answer):
+class ChatCompletion(ResponseModel):
     """An answer as a whole."""
 
     id: str
@@ -238,7 +303,7 @@ class ChatCompletion(Answer):
     usage: Usage
 
 
-class Model(Answer):
+class Model(ResponseModel):
     """A model that can be asked, with what Tunesmith says of it beside OpenAI's fields."""
 
     id: str
@@ -259,14 +324,14 @@ class Model(Answer):
     )
 
 
-class Models(Answer):
+class Models(ResponseModel):
     """All models."""
 
     object: Literal["list"] = "list"
     data: list[Model]
 
 
-class Ready(Answer):
+class Ready(ResponseModel):
     """Whether models can be asked, and how many requests wait or are answered."""
 
     ready: bool

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 
-from tunesmith.api.auth import Identity
-from tunesmith.api.deps import (
-    AuditDep,
-    Member,
-    SettingsDep,
-    StoreDep,
-    Text,
-    Viewer,
-    find_experiment,
-)
-from tunesmith.api.documentation import BODY, errors, unchanged
-from tunesmith.api.etag import conditional
-from tunesmith.api.routes.experiments import Tag
-from tunesmith.api.schemas.adapters import (
+from tunesmith.api.deps import Call, Member, Offset, Tags, Text, Viewer, find_experiment
+from tunesmith.api.http.documentation import BODY, errors, polled
+from tunesmith.errors import invalid
+from tunesmith.experiments.registry import promotion
+from tunesmith.experiments.registry.registration import AdapterEdit, NewAdapter
+from tunesmith.messages import say
+from tunesmith.schemas.adapters import (
     AdapterPage,
     AdapterState,
     AdapterVersionState,
@@ -28,22 +21,16 @@ from tunesmith.api.schemas.adapters import (
     NewVersion,
     StageChanged,
 )
-from tunesmith.api.schemas.base import LARGEST, TEXT
-from tunesmith.errors import ConfigError, Problem
-from tunesmith.experiments import promotion
-from tunesmith.experiments.edits import MOST_TAGS
-from tunesmith.experiments.registration import AdapterEdit, NewAdapter
+from tunesmith.schemas.base import LARGEST, TEXT
+from tunesmith.schemas.enums import Role, Stage
 from tunesmith.serving.adapters import fault_of, locate_adapter
-from tunesmith.settings import Settings
-from tunesmith.tracking.registry_entities import (
+from tunesmith.store.entities.registry import (
     AdapterFilters,
     AdapterVersion,
-    Demands,
+    PromotionRule,
     RegisteredAdapter,
-    Stage,
 )
-from tunesmith.tracking.service_entities import Role
-from tunesmith.tracking.store import Store
+from tunesmith.store.store import Store
 
 router = APIRouter(prefix="/adapters", tags=["adapters"])
 
@@ -56,16 +43,9 @@ Name = Annotated[
 Number = Annotated[int, Path(ge=1, le=LARGEST, description="Number of a version.")]
 
 
-@router.get(
-    "",
-    response_model=AdapterPage,
-    responses={**errors(), **unchanged()},
-    summary="List registered adapters",
-)
+@router.get("", response_model=AdapterPage, responses=polled(), summary="List registered adapters")
 def list_adapters(
-    request: Request,
-    store: StoreDep,
-    _: Viewer,
+    call: Viewer,
     text: Annotated[
         Text,
         Query(description="Words that occur in name, description, tags, or in what a version is."),
@@ -73,30 +53,26 @@ def list_adapters(
     model: Annotated[Text, Query(description="Part of the base model's name.")] = None,
     task: Annotated[Text, Query(description="Exactly this task.")] = None,
     language: Annotated[Text, Query(description="This language; zh finds zh-TW too.")] = None,
-    tag: Annotated[
-        tuple[Tag, ...],
-        Query(max_length=MOST_TAGS, description="A tag that it has; several: all of them."),
-    ] = (),
+    tag: Tags = (),
     stage: Annotated[Stage | None, Query(description="With a version in this stage.")] = None,
     limit: Annotated[int, Query(ge=1, le=MOST, description="Most that are given.")] = 50,
-    offset: Annotated[int, Query(ge=0, le=LARGEST, description="How many to pass over.")] = 0,
+    offset: Offset = 0,
 ) -> Response:
     """Those that pass all filters, by name; model, task and stage are asked of one version."""
     filters = AdapterFilters(
         text=text, model=model, task=task, language=language, tags=tag, stage=stage,
         limit=limit, offset=offset,
     )  # fmt: skip
-    found = store.registry.list(filters)
-    versions = store.registry.versions(*(each.name for each in found))
-    items = [_state(each, versions[each.name]) for each in found]
-    total = store.registry.count(filters)
-    return conditional(request, AdapterPage(items=items, total=total, limit=limit, offset=offset))
+    registry = call.store.registry
+    found = registry.list(filters)
+    versions = registry.versions(*(each.name for each in found))
+    items = [AdapterState.of(each, versions=versions[each.name]) for each in found]
+    total = registry.count(filters)
+    return call.polled(AdapterPage(items=items, total=total, limit=limit, offset=offset))
 
 
 @router.post("", status_code=201, responses=errors(404, 409, *BODY), summary="Register a name")
-def register(
-    body: NewAdapter, store: StoreDep, settings: SettingsDep, identity: Member, audit: AuditDep
-) -> AdapterWhole:
+def register(body: NewAdapter, call: Member) -> AdapterWhole:
     """A new name, which belongs to who registers it, and its first version where an experiment is
     named."""
     adapter = RegisteredAdapter(
@@ -104,56 +80,52 @@ def register(
         description=body.description,
         language=body.language or None,
         tags=tuple(body.tags),
-        demands=body.demands.applied_to(Demands()),
-        owner=identity.owner,
+        demands=body.demands.applied_to(PromotionRule()),
+        owner=call.identity.owner,
     )
-    first = None
-    if body.experiment_id is not None:
+    if body.experiment_id is None:
+        call.store.registry.create(adapter, None)
+        call.record("adapter.register", body.name)
+    else:
         asked = NewVersion(experiment_id=body.experiment_id, comment=body.comment)
-        first = _version(body.name, asked, store, settings, identity)
-    store.registry.create(adapter, first)
-    target, of = (body.name, None) if first is None else (f"{body.name}@1", first.experiment_id)
-    audit.record("adapter.register", target, **({} if of is None else {"experiment": of}))
-    return _whole(body.name, store)
+        call.store.registry.create(adapter, _version(body.name, asked, call))
+        call.record("adapter.register", f"{body.name}@1", experiment=body.experiment_id)
+    return _whole(body.name, call.store)
 
 
 @router.get(
     "/{name}",
     response_model=AdapterWhole,
-    responses={**errors(404), **unchanged()},
+    responses=polled(404),
     summary="One registered adapter, whole",
 )
-def show(request: Request, name: Name, store: StoreDep, _: Viewer) -> Response:
-    """Its versions with what was known of each, what is demanded, and who did what when."""
-    return conditional(request, _whole(name, store))
+def show(name: Name, call: Viewer) -> Response:
+    """Its versions with what was known of each, its promotion rule, and who did what when."""
+    return call.polled(_whole(name, call.store))
 
 
 @router.patch("/{name}", responses=errors(404, *BODY), summary="Edit a registered adapter")
-def edit(
-    name: Name, body: AdapterEdit, store: StoreDep, identity: Member, audit: AuditDep
-) -> AdapterWhole:
-    """Change its description, language, tags or demands; what is left out or null stays."""
-    identity.require_change(store.registry.get(name))
-    admin = identity.role.allows(Role.ADMIN)
-    if details := promotion.edit(name, body, store, may_demand_less=admin):
-        audit.record("adapter.edit", name, **details)
-    return _whole(name, store)
+def edit(name: Name, body: AdapterEdit, call: Member) -> AdapterWhole:
+    """Change its description, language, tags or promotion rule; what is left out or null stays."""
+    _require_change(name, call)
+    admin = call.identity.role.allows(Role.ADMIN)
+    if details := promotion.edit(name, body, call.store, may_relax=admin):
+        call.record("adapter.edit", name, **details)
+    return _whole(name, call.store)
 
 
 @router.delete("/{name}", status_code=204, responses=errors(404, 409), summary="Remove a name")
 def remove(
     name: Name,
-    store: StoreDep,
-    identity: Member,
-    audit: AuditDep,
+    call: Member,
     confirm: Annotated[str, Query(max_length=200, pattern=TEXT, description="The name, again.")],
 ) -> None:
     """Remove a name with its versions, none of which may be in production; experiments stay."""
-    identity.require_change(store.registry.get(name))
+    _require_change(name, call)
     if confirm != name:
-        raise ConfigError([Problem("confirm", "is not the name of this adapter", confirm, name)])
-    store.registry.remove(name)
-    audit.record("adapter.remove", name)
+        raise invalid("confirm", say("is not the name of this adapter"), confirm, name)
+    call.store.registry.remove(name)
+    call.record("adapter.remove", name)
 
 
 @router.post(
@@ -162,19 +134,12 @@ def remove(
     responses=errors(404, 409, *BODY),
     summary="Register a version",
 )
-def add_version(
-    name: Name,
-    body: NewVersion,
-    store: StoreDep,
-    settings: SettingsDep,
-    identity: Member,
-    audit: AuditDep,
-) -> AdapterVersionState:
+def add_version(name: Name, body: NewVersion, call: Member) -> AdapterVersionState:
     """The adapter of an experiment that has succeeded, as the next version of a name: a candidate.
     While it isn't archived, the experiment can't be deleted."""
-    identity.require_change(store.registry.get(name))
-    added = store.registry.add(_version(name, body, store, settings, identity))
-    audit.record("adapter.register", added.reference, experiment=added.experiment_id)
+    _require_change(name, call)
+    added = call.store.registry.add(_version(name, body, call))
+    call.record("adapter.register", added.reference, experiment=added.experiment_id)
     return AdapterVersionState.model_validate(added)
 
 
@@ -183,36 +148,23 @@ def add_version(
     responses=errors(404, 409, *BODY),
     summary="Promote or archive a version",
 )
-def change_stage(
-    name: Name,
-    number: Number,
-    body: NewStage,
-    store: StoreDep,
-    settings: SettingsDep,
-    identity: Member,
-    audit: AuditDep,
-) -> StageChanged:
-    """Give a version another stage. Into production goes what meets every demand of its name; the
-    one that was there is archived in the same moment. Every demand that isn't met is told."""
-    identity.require_change(store.registry.get(name))
+def change_stage(name: Name, number: Number, body: NewStage, call: Member) -> StageChanged:
+    """Give a version another stage. Into production goes what meets the promotion rule of its name;
+    the one that was there is archived in the same moment. Unmet conditions are listed."""
+    _require_change(name, call)
     if body.force:
-        identity.require(Role.ADMIN)
-    version = store.registry.version(name, number)
+        call.identity.require(Role.ADMIN)
+    version = call.store.registry.version(name, number)
     fault = None
     if body.stage is Stage.PRODUCTION:
-        experiment = store.get(version.experiment_id)
-        fault = fault_of(experiment, settings, version.weights_hash)
+        experiment = call.store.get(version.experiment_id)
+        fault = fault_of(experiment, call.settings, version.weights_hash)
     moved = promotion.change_stage(
-        version, body.stage, store, settings,
-        by=identity.name, comment=body.comment, force=body.force, fault=fault,
+        version, body.stage, call.store, call.settings,
+        by=call.identity.name, comment=body.comment, force=body.force, fault=fault,
     )  # fmt: skip
-    audit.record("adapter.stage", version.reference, **moved.details())
-    replaced = moved.replaced
-    return StageChanged(
-        version=AdapterVersionState.model_validate(moved.version),
-        archived=None if replaced is None else AdapterVersionState.model_validate(replaced),
-        unmet=list(moved.unmet),
-    )
+    call.record("adapter.stage", version.reference, **moved.details())
+    return StageChanged.of(moved, archived=moved.replaced)
 
 
 @router.delete(
@@ -221,33 +173,24 @@ def change_stage(
     responses=errors(404, 409),
     summary="Remove a version",
 )
-def remove_version(
-    name: Name, number: Number, store: StoreDep, identity: Member, audit: AuditDep
-) -> None:
+def remove_version(name: Name, number: Number, call: Member) -> None:
     """Remove a version that isn't in production, with its history; its number isn't given again."""
-    identity.require_change(store.registry.get(name))
-    store.registry.remove_version(name, number)
-    audit.record("adapter.remove", f"{name}@{number}")
+    _require_change(name, call)
+    call.store.registry.remove_version(name, number)
+    call.record("adapter.remove", f"{name}@{number}")
 
 
-def _version(
-    name: str, asked: NewVersion, store: Store, settings: Settings, identity: Identity
-) -> AdapterVersion:
-    experiment = find_experiment(asked.experiment_id, store)
-    weights = locate_adapter(experiment, settings).weights_hash()
-    return promotion.version_of(experiment, name, weights, comment=asked.comment, by=identity.name)
+def _require_change(name: str, call: Call) -> None:
+    call.identity.require_change(call.store.registry.get(name))
 
 
-def _state(adapter: RegisteredAdapter, versions: list[AdapterVersion]) -> AdapterState:
-    return AdapterState.model_validate(_values(adapter, versions))
+def _version(name: str, asked: NewVersion, call: Call) -> AdapterVersion:
+    experiment = find_experiment(asked.experiment_id, call.store)
+    weights = locate_adapter(experiment, call.settings).weights_hash()
+    by = call.identity.name
+    return promotion.version_of(experiment, name, weights, comment=asked.comment, by=by)
 
 
 def _whole(name: str, store: Store) -> AdapterWhole:
-    adapter = store.registry.get(name)
-    values = _values(adapter, store.registry.versions(name)[name])
-    return AdapterWhole.model_validate(values | {"history": store.registry.history(name)})
-
-
-def _values(adapter: RegisteredAdapter, versions: list[AdapterVersion]) -> dict[str, Any]:
-    fields = ("name", "description", "language", "tags", "owner", "created_at", "demands")
-    return {field: getattr(adapter, field) for field in fields} | {"versions": versions}
+    known, versions = store.registry, store.registry.versions(name)[name]
+    return AdapterWhole.of(known.get(name), versions=versions, history=known.history(name))

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 
-from tunesmith.api import computations
-from tunesmith.api.deps import (
-    JsonObject,
-    LightTurnDep,
-    ServiceDep,
-    SettingsDep,
-    StoreDep,
-    TurnDep,
-    Viewer,
-)
-from tunesmith.api.documentation import (
-    BODY,
-    EXAMPLE,
-    configuration_body,
-    configuration_schema,
-    errors,
-)
-from tunesmith.api.problems import field_problem
-from tunesmith.api.schemas.base import TEXT
-from tunesmith.api.schemas.data import (
+from tunesmith.api.computing import computations
+from tunesmith.api.deps import JsonObject, LightTurnDep, TurnDep, Viewer
+from tunesmith.api.http.documentation import BODY, CONFIGURATION_BODY, configuration_schema, errors
+from tunesmith.api.http.problems import field_problem
+from tunesmith.config.presets import presets
+from tunesmith.config.yaml import parse_yaml, read_draft, to_yaml
+from tunesmith.experiments.questions.estimates import expect
+from tunesmith.models.catalogue import base_models
+from tunesmith.schemas.base import TEXT
+from tunesmith.schemas.data import (
     BaseModels,
-    BaseModelState,
     ConfigurationCheck,
     Estimate,
     HubModels,
-    HubModelState,
     ParsedConfiguration,
     Presets,
     PresetState,
@@ -40,14 +28,9 @@ from tunesmith.api.schemas.data import (
     Validation,
     YamlText,
 )
-from tunesmith.config.presets import presets
-from tunesmith.config.yaml import Draft, parse_yaml, read_draft, to_yaml
-from tunesmith.experiments.confinement import confinement_problems
-from tunesmith.experiments.estimates import expect
-from tunesmith.settings import Settings
-from tunesmith.tracking.column_types import to_json
-from tunesmith.tracking.service_entities import Role
-from tunesmith.training.catalogue import base_models
+from tunesmith.schemas.enums import Role
+from tunesmith.schemas.row_tokens import MOST_ROWS, RowsAsTokens
+from tunesmith.store.database.column_types import to_json
 
 router = APIRouter(prefix="/configuration", tags=["configuration"])
 
@@ -61,41 +44,29 @@ def schema(_: Viewer) -> dict[str, Any]:
 @router.get("/presets", responses=errors(), summary="Ready-made configurations")
 def list_presets(_: Viewer) -> Presets:
     """What to begin with: the starter first."""
-    return Presets(
-        items=[
-            PresetState(
-                name=each.name, description=each.description, config=each.config, yaml=each.text
-            )
-            for each in presets().values()
-        ]
-    )
+    return Presets(items=[PresetState.of(each, yaml=each.text) for each in presets().values()])
 
 
 @router.post(
     "/validate",
-    response_model=Validation,
     responses=errors(*BODY),
-    openapi_extra=configuration_body(EXAMPLE),
+    openapi_extra=CONFIGURATION_BODY,
     summary="Check a configuration",
 )
-def validate(_: Viewer, values: JsonObject, service: ServiceDep, _turn: TurnDep) -> Validation:
+def validate(call: Viewer, values: JsonObject, _turn: TurnDep) -> Validation:
     """Hold a configuration against itself, its data and its model; nothing is queued.
 
     Nothing is fetched from the hub: what lies there is listed as unchecked. Problems are an answer
     here, not an error.
     """
-    problems, unchecked = service.computing.run(computations.validate, values, service.settings)
-    return Validation(
-        valid=not problems,
-        problems=[field_problem(problem) for problem in problems],
-        unchecked=unchecked,
-    )
+    found, unchecked = call.service.computing.run(computations.validate, values, call.settings)
+    problems = [field_problem(problem) for problem in found]
+    return Validation(valid=not problems, problems=problems, unchecked=unchecked)
 
 
 @router.get("/models", responses=errors(), summary="Base models at hand, or of the hub")
 def list_models(
-    identity: Viewer,
-    service: ServiceDep,
+    call: Viewer,
     search: Annotated[
         str | None,
         Query(
@@ -114,24 +85,22 @@ def list_models(
     """
     hub = None
     if search is not None:
-        identity.require(Role.MEMBER)  # it asks another server, which a viewer may not make us do
-        found = service.hub.find(search)
-        models = [HubModelState.model_validate(asdict(model)) for model in found.models]
-        hub = HubModels(state=found.state, items=models)
-    at_hand = [BaseModelState.model_validate(asdict(model)) for model in base_models()]
-    return BaseModels(items=at_hand, hub=hub)
+        # It asks another server, which a viewer may not make us do.
+        call.identity.require(Role.MEMBER)
+        found = call.service.hub.find(search)
+        hub = HubModels(state=found.state, items=found.models)
+    return BaseModels(items=base_models(), hub=hub)
 
 
 @router.post(
     "/check",
     responses=errors(404, *BODY),
-    openapi_extra=configuration_body(EXAMPLE),
+    openapi_extra=CONFIGURATION_BODY,
     summary="Hold the data of a configuration against its rules",
 )
 def check_rows(
-    identity: Viewer,
+    call: Viewer,
     values: JsonObject,
-    service: ServiceDep,
     _turn: TurnDep,
     findings: Annotated[int, Query(ge=0, le=10_000, description="Findings to list.")] = 100,
 ) -> ConfigurationCheck:
@@ -139,10 +108,33 @@ def check_rows(
 
     Takes a while for many rows. Data of the hub are fetched for members and admins only.
     """
-    found = service.computing.run(
-        computations.check_rows, values, service.settings, findings, hub=identity.may_fetch
-    )
+    run, hub = call.service.computing.run, call.identity.may_fetch
+    found = run(computations.check_rows, values, call.settings, findings, hub=hub)
     return ConfigurationCheck.model_validate(found)
+
+
+@router.post(
+    "/tokens",
+    responses=errors(404, *BODY),
+    openapi_extra=CONFIGURATION_BODY,
+    summary="Rows as the model of a configuration sees them",
+)
+def row_tokens(
+    call: Viewer,
+    values: JsonObject,
+    _turn: TurnDep,
+    row: Annotated[
+        list[Annotated[int, Field(ge=1, le=2**53)]],
+        Query(min_length=1, max_length=MOST_ROWS, description="Numbers of rows in the source."),
+    ],
+) -> RowsAsTokens:
+    """Rows encoded as in training: what is learned, what is cut off, what is unknown.
+
+    Data and models of the hub are fetched for members and admins only.
+    """
+    run, hub = call.service.computing.run, call.identity.may_fetch
+    found = run(computations.row_tokens, values, row, call.settings, hub=hub)
+    return RowsAsTokens.model_validate(found)
 
 
 @router.post(
@@ -152,32 +144,18 @@ def check_rows(
         **errors(404, *BODY),
         200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
     },
-    openapi_extra=configuration_body(EXAMPLE),
+    openapi_extra=CONFIGURATION_BODY,
     summary="The rows that the rules reject",
 )
-def rejected_rows(
-    identity: Viewer, values: JsonObject, service: ServiceDep, _turn: TurnDep
-) -> Response:
+def rejected_rows(call: Viewer, values: JsonObject, _turn: TurnDep) -> Response:
     """The rows that a training would not use, with rule and reason, as CSV.
 
     Data of the hub are fetched for members and admins only.
     """
-    found = service.computing.run(
-        computations.rejected_csv, values, service.settings, hub=identity.may_fetch
-    )
-    return Response(
-        found,
-        media_type="text/csv",
-        headers={"Content-Disposition": 'attachment; filename="rejected.csv"'},
-    )
-
-
-def _confined(values: dict[str, Any], settings: Settings) -> Draft:
-    """The draft. Raises ConfigError with every problem, also of what may not be named here."""
-    draft = read_draft(values)
-    if draft.partial is not None and (out := confinement_problems(draft.partial, settings)):
-        raise draft.error(out)
-    return draft
+    run, hub = call.service.computing.run, call.identity.may_fetch
+    found = run(computations.rejected_csv, values, call.settings, hub=hub)
+    named = {"Content-Disposition": 'attachment; filename="rejected.csv"'}
+    return Response(found, media_type="text/csv", headers=named)
 
 
 @router.post("/parse", responses=errors(*BODY), summary="Read a configuration in YAML")
@@ -193,34 +171,30 @@ def parse(_: Viewer, given: YamlText, _turn: LightTurnDep) -> ParsedConfiguratio
 
 @router.post(
     "/resolve",
-    response_model=Resolved,
     responses=errors(*BODY),
-    openapi_extra=configuration_body(EXAMPLE),
+    openapi_extra=CONFIGURATION_BODY,
     summary="Fill in the defaults",
 )
 def resolve(_: Viewer, values: JsonObject, _turn: LightTurnDep) -> Resolved:
     """The complete configuration, as JSON and as YAML, without a look at data or model."""
     config = read_draft(values).config()
-    text = to_yaml(config)
-    return Resolved(config=config.model_dump(mode="json"), yaml=text)
+    return Resolved(config=config.model_dump(mode="json"), yaml=to_yaml(config))
 
 
 @router.post(
     "/estimate",
-    response_model=Estimate,
     responses=errors(*BODY),
-    openapi_extra=configuration_body(EXAMPLE),
+    openapi_extra=CONFIGURATION_BODY,
     summary="Estimate memory and time",
 )
-def estimate(
-    _: Viewer, values: JsonObject, settings: SettingsDep, store: StoreDep, _turn: LightTurnDep
-) -> Estimate:
+def estimate(call: Viewer, values: JsonObject, _turn: LightTurnDep) -> Estimate:
     """What a training will take, before it is trained; nothing is fetched, no data are read.
 
     The time is that of earlier experiments with the same model, else computed from the model's
     size and this machine's speed.
     """
-    found = expect(_confined(values, settings).config(), store, settings)
+    config = computations.confined(values, call.settings).config()
+    found = expect(config, call.store, call.settings)
     least, most = found.seconds or (None, None)
     return Estimate(
         memory_bytes=found.memory,

@@ -6,24 +6,18 @@ from collections.abc import AsyncIterator
 from io import BytesIO
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from tunesmith.api.deps import ExperimentDep, IdentifyDep, ServiceDep, StoreDep
-from tunesmith.api.documentation import errors, unchanged
-from tunesmith.api.downloads import download
-from tunesmith.api.etag import conditional
-from tunesmith.api.folder import ExperimentFolder
-from tunesmith.api.schemas.base import LARGEST, TEXT
-from tunesmith.api.schemas.experiments import (
-    FileEntry,
-    FileList,
-    LogPart,
-    MetricHistories,
-    MetricPoint,
-)
+from tunesmith.api.deps import ExperimentDep, FolderDep, IdentifyDep, Viewer
+from tunesmith.api.downloads import download, zip_adapter
+from tunesmith.api.http.documentation import errors, polled
 from tunesmith.api.stream import live_events, read_log
+from tunesmith.errors import NotFoundError, shorten
+from tunesmith.files.folder import ExperimentFolder
+from tunesmith.schemas.base import LARGEST, TEXT
+from tunesmith.schemas.experiments import FileEntry, FileList, LogPart, MetricHistories
 
 router = APIRouter(prefix="/experiments/{experiment_id}", tags=["files"])
 
@@ -34,15 +28,11 @@ MOST_LINES = 10_000
 
 
 @router.get(
-    "/metrics",
-    response_model=MetricHistories,
-    responses={**errors(404), **unchanged()},
-    summary="Metrics over steps",
+    "/metrics", response_model=MetricHistories, responses=polled(404), summary="Metrics over steps"
 )
 def metrics(
-    request: Request,
+    call: Viewer,
     experiment: ExperimentDep,
-    store: StoreDep,
     name: Annotated[
         str | None, Query(max_length=200, pattern=TEXT, description="Only this metric.")
     ] = None,
@@ -53,29 +43,17 @@ def metrics(
 ) -> Response:
     """All metrics of an experiment, or one. Histories with more than `points` points are thinned
     out so that they look the same: peaks and dips stay (MinMaxLTTB)."""
-    names = store.metric_names(experiment.id) if name is None else [name]
-    histories = {each: store.metrics_sampled(experiment.id, each, since, points) for each in names}
-    whole = MetricHistories(
-        experiment_id=experiment.id,
-        points=points,
-        metrics={
-            each: [MetricPoint.model_validate(point) for point in found]
-            for each, found in histories.items()
-        },
-    )
-    return conditional(request, whole)
+    store, id_ = call.store, experiment.id
+    names = store.metric_names(id_) if name is None else [name]
+    histories = {each: store.metrics_sampled(id_, each, since, points) for each in names}
+    return call.polled(MetricHistories(experiment_id=id_, points=points, metrics=histories))
 
 
-@router.get(
-    "/logs",
-    response_model=LogPart,
-    responses={**errors(404), **unchanged()},
-    summary="A part of the log",
-)
+@router.get("/logs", response_model=LogPart, responses=polled(404), summary="A part of the log")
 def logs(
-    request: Request,
+    call: Viewer,
     experiment: ExperimentDep,
-    service: ServiceDep,
+    folder: FolderDep,
     tail: Annotated[
         int | None, Query(ge=1, le=MOST_LINES, description="The last lines, instead of a part.")
     ] = None,
@@ -84,27 +62,17 @@ def logs(
     << 16,
 ) -> Response:
     """Whole lines of logs.txt: go on reading at `next_offset`. Without `tail`, from `offset` on."""
-    folder = ExperimentFolder(experiment, service.copies, service.settings.results_dir)
     finished = experiment.status.is_finished
     if tail is None:
-        return conditional(request, read_log(folder, offset, limit, finished=finished))
-    return conditional(request, _last_lines(folder, tail, finished=finished))
+        return call.polled(read_log(folder, offset, limit, finished=finished))
+    return call.polled(_last_lines(folder, tail, finished=finished))
 
 
-@router.get(
-    "/files",
-    response_model=FileList,
-    responses={**errors(404), **unchanged()},
-    summary="List the files",
-)
-def files(request: Request, experiment: ExperimentDep, service: ServiceDep) -> Response:
+@router.get("/files", response_model=FileList, responses=polled(404), summary="List the files")
+def files(call: Viewer, experiment: ExperimentDep, folder: FolderDep) -> Response:
     """Every file in the experiment's folder, with its size."""
-    found = ExperimentFolder(experiment, service.copies, service.settings.results_dir).list()
-    listed = FileList(
-        experiment_id=experiment.id,
-        files=[FileEntry(path=path, size=size) for path, size in found.items()],
-    )
-    return conditional(request, listed)
+    found = [FileEntry(path=path, size=size) for path, size in folder.files().items()]
+    return call.polled(FileList(experiment_id=experiment.id, files=found))
 
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
@@ -123,10 +91,17 @@ _BYTES = {"schema": {"type": "string", "format": "binary"}}
     },
     summary="Download a file",
 )
-def file(request: Request, experiment: ExperimentDep, path: str, service: ServiceDep) -> Response:
+def file(call: Viewer, experiment: ExperimentDep, path: str, folder: FolderDep) -> Response:
     """One file of the experiment's folder, always as a download."""
-    found = ExperimentFolder(experiment, service.copies, service.settings.results_dir).find(path)
-    return download(path.rpartition("/")[2], found, request.headers)
+    found = folder.find(path)
+    if found is None:
+        raise NotFoundError(
+            "experiment {id} has no file {name}; GET /experiments/{same}/files lists them.",
+            id=experiment.id,
+            name=shorten(path),
+            same=experiment.id,
+        )
+    return download(path.rpartition("/")[2], found, call.request.headers)
 
 
 @router.get(
@@ -138,26 +113,28 @@ def file(request: Request, experiment: ExperimentDep, path: str, service: Servic
     },
     summary="Download the adapter",
 )
-def adapter(experiment: ExperimentDep, service: ServiceDep) -> Response:
+def adapter(experiment: ExperimentDep, folder: FolderDep) -> Response:
     """The trained adapter with its tokenizer and model card, as a ZIP archive."""
-    folder = ExperimentFolder(experiment, service.copies, service.settings.results_dir)
-    folder.adapter()
+    paths = folder.adapter_files()
+    if not paths:
+        raise NotFoundError(
+            "experiment {id} has no adapter: it is {status}.",
+            id=experiment.id,
+            status=experiment.status,
+        )
     return StreamingResponse(
-        folder.zip_adapter(),
+        zip_adapter(folder, paths, experiment.name),
         media_type="application/zip",
         headers={"Content-Disposition": f'attachment; filename="{experiment.id}-adapter.zip"'},
     )
 
 
 @router.get(
-    "/events",
-    response_class=EventSourceResponse,
-    responses=errors(404),
-    summary="A live stream",
+    "/events", response_class=EventSourceResponse, responses=errors(404), summary="A live stream"
 )
 async def events(
+    call: Viewer,
     experiment: ExperimentDep,
-    service: ServiceDep,
     identify_again: IdentifyDep,
     last_event_id: Annotated[
         str | None, Header(max_length=60, description="Where to go on: the id of an event.")
@@ -166,7 +143,7 @@ async def events(
     """Server-sent events: `status` (as GET /task gives it), `metrics` (name → new points) and
     `log` (new lines) as they come; `end` when the experiment has ended. Without `end` it breaks off
     when the token opens nothing any more."""
-    async for event in live_events(experiment.id, service, last_event_id, identify_again):
+    async for event in live_events(experiment.id, call.service, last_event_id, identify_again):
         yield event
 
 

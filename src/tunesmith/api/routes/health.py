@@ -9,9 +9,10 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from tunesmith.api.deps import ServiceDep, Viewer
-from tunesmith.api.documentation import errors, public_errors
-from tunesmith.api.schemas.service import Alive, Part, Readiness
+from tunesmith.api.http.documentation import errors, public_errors
 from tunesmith.errors import StorageError
+from tunesmith.messages import say
+from tunesmith.schemas.service import Alive, Part, Readiness
 from tunesmith.settings import VERSION
 
 router = APIRouter(tags=["health"])
@@ -42,11 +43,11 @@ def ready(service: ServiceDep, response: Response) -> Readiness:
     broker = service.broker()
     disk = _disk(service.settings.results_dir)
     try:
-        workers = len(service.store.jobs.workers())
-        store = Part(ok=True, message="The store answers.")
+        workers = len(service.store.queue.workers())
+        store = Part(ok=True, message=say("The store answers."))
     except StorageError:
         workers = 0
-        store = Part(ok=False, message="The store doesn't answer; the log says why.")
+        store = Part(ok=False, message=say("The store doesn't answer; the log says why."))
         response.status_code = 503
     if not disk.ok:
         response.status_code = 503
@@ -66,10 +67,10 @@ def _disk(folder: Path) -> Part:
     try:
         free = shutil.disk_usage(folder).free
     except OSError:
-        return Part(ok=False, message="The disk of the results folder doesn't answer.")
+        return Part(ok=False, message=say("The disk of the results folder doesn't answer."))
     if free < LEAST_FREE:
-        return Part(ok=False, message="The disk of the results folder is full.")
-    return Part(ok=True, message="The disk of the results folder has room.")
+        return Part(ok=False, message=say("The disk of the results folder is full."))
+    return Part(ok=True, message=say("The disk of the results folder has room."))
 
 
 @router.get(
@@ -84,6 +85,6 @@ def _disk(folder: Path) -> Part:
     },
     summary="Measurements for Prometheus",
 )
-def metrics(service: ServiceDep, _: Viewer) -> Response:
+def metrics(call: Viewer) -> Response:
     """Queue lengths, waiting and running times, outcomes, latencies, use of workers."""
-    return Response(service.measurements.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(call.service.measurements.text(), media_type=CONTENT_TYPE_LATEST)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 
-from tunesmith.api.deps import Admin, AuditDep, ServiceDep, StoreDep, Viewer
-from tunesmith.api.documentation import errors, unchanged
-from tunesmith.api.etag import conditional
-from tunesmith.api.schemas.experiments import ExperimentSummary
-from tunesmith.api.schemas.service import Queue, QueueReport, Usage, Workers, WorkerState
-from tunesmith.tracking.entities import QUEUES, ExperimentStatus, Filters
-from tunesmith.tracking.store import Store
+from tunesmith.api.deps import Admin, Viewer
+from tunesmith.api.http.documentation import errors, polled
+from tunesmith.schemas.enums import ExperimentStatus
+from tunesmith.schemas.experiments import ExperimentSummary
+from tunesmith.schemas.service import Queue, QueueReport, Workers, WorkerState
+from tunesmith.store.entities.experiments import QUEUES, Filters
+from tunesmith.store.store import Store
 
 router = APIRouter(tags=["queue"])
 
@@ -21,83 +21,53 @@ Name = Annotated[
 ]
 
 
-@router.get(
-    "/queue",
-    response_model=QueueReport,
-    responses={**errors(), **unchanged()},
-    summary="What waits",
-)
+@router.get("/queue", response_model=QueueReport, responses=polled(), summary="What waits")
 def queue(
-    request: Request,
-    service: ServiceDep,
-    _: Viewer,
+    call: Viewer,
     limit: Annotated[int, Query(ge=0, le=1000, description="Waiting experiments to list.")] = 50,
     offset: Annotated[
         int, Query(ge=0, le=2**53, description="Those to leave out, by their places.")
     ] = 0,
 ) -> Response:
     """Every queue, and the experiments that wait, in the order in which they are taken."""
-    jobs = service.store.jobs
-    lines = []
-    for place, experiment in jobs.first(limit, offset) if limit else ():
-        line = ExperimentSummary.model_validate(experiment)
-        line.position = place
-        lines.append(line)
+    queue = call.store.queue
+    first = queue.first(limit, offset) if limit else ()
+    lines = [ExperimentSummary.of(experiment, position=place) for place, experiment in first]
     report = QueueReport(
-        queues=[Queue.model_validate(state) for state in jobs.states()],
+        queues=queue.states(),
         waiting=sorted(lines, key=lambda line: (line.queue or "", line.position or 0)),
-        broker=service.broker(),
+        broker=call.service.broker(),
     )
-    return conditional(request, report)
+    return call.polled(report)
 
 
 @router.post("/queue/{name}/pause", responses=errors(404), summary="Pause a queue")
-def pause(name: Name, identity: Admin, store: StoreDep, audit: AuditDep) -> Queue:
+def pause(name: Name, call: Admin) -> Queue:
     """Let nothing more be taken from a queue; what runs goes on."""
-    store.jobs.pause(name, identity.name)
-    audit.record("queue.pause", name)
-    return _state(name, store)
+    call.store.queue.pause(name, call.identity.name)
+    call.record("queue.pause", name)
+    return _state(name, call.store)
 
 
 @router.post("/queue/{name}/continue", responses=errors(404), summary="Continue a queue")
-def continue_(name: Name, _: Admin, service: ServiceDep, audit: AuditDep) -> Queue:
+def continue_(name: Name, call: Admin) -> Queue:
     """Let experiments be taken from a queue again."""
-    service.store.jobs.continue_(name)
-    audit.record("queue.continue", name)
-    service.notify(name)
-    return _state(name, service.store)
+    call.store.queue.continue_(name)
+    call.record("queue.continue", name)
+    call.service.notify(name)
+    return _state(name, call.store)
 
 
-@router.get(
-    "/workers",
-    response_model=Workers,
-    responses={**errors(), **unchanged()},
-    summary="The workers",
-)
-def workers(request: Request, store: StoreDep, _: Viewer) -> Response:
+@router.get("/workers", response_model=Workers, responses=polled(), summary="The workers")
+def workers(call: Viewer) -> Response:
     """Every worker with its devices, and what it trains now."""
-    running = store.list(Filters(status=ExperimentStatus.RUNNING), details=False)
-    found = Workers(
-        items=[
-            WorkerState(
-                name=worker.name,
-                host=worker.host,
-                pid=worker.pid,
-                devices=list(worker.devices),
-                queues=list(worker.queues),
-                slots=worker.slots,
-                version=worker.version,
-                started_at=worker.started_at,
-                seen_at=worker.seen_at,
-                running=[e.id for e in running if e.worker == worker.name],
-                usage=Usage.model_validate(worker.usage) if worker.usage else None,
-            )
-            for worker in store.jobs.workers()
-        ]
-    )
-    return conditional(request, found)
+    running = call.store.list(Filters(status=ExperimentStatus.RUNNING), details=False)
+    items = []
+    for worker in call.store.queue.workers():
+        trains = [experiment.id for experiment in running if experiment.worker == worker.name]
+        items.append(WorkerState.of(worker, running=trains, usage=worker.usage or None))
+    return call.polled(Workers(items=items))
 
 
 def _state(name: str, store: Store) -> Queue:
-    state = next(state for state in store.jobs.states() if state.name == name)
-    return Queue.model_validate(state)
+    return next(state for state in store.queue.states() if state.name == name)

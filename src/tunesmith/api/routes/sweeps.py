@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 
-from tunesmith.api.deps import (
-    AuditDep,
-    JsonObject,
-    Member,
-    ServiceDep,
-    SettingsDep,
-    ShortTurnDep,
-    StoreDep,
-    Viewer,
-)
-from tunesmith.api.documentation import BODY, errors, sweep_body, unchanged
-from tunesmith.api.etag import conditional
-from tunesmith.api.schemas.sweeps import SweepPage, SweepState, SweepWhole
+from tunesmith.api.deps import Call, JsonObject, Member, Offset, ShortTurnDep, Viewer
+from tunesmith.api.http.documentation import BODY, SWEEP_BODY, errors, polled
 from tunesmith.config.sweep import read_sweep
-from tunesmith.experiments.sweep_report import sweep_report
-from tunesmith.experiments.sweeps import begin, cancel_sweep, queue_of_sweep
-from tunesmith.settings import Settings
-from tunesmith.tracking.store import Store
+from tunesmith.experiments.sweeps.driving import begin, cancel_sweep, queue_of_sweep
+from tunesmith.experiments.sweeps.report import sweep_report
+from tunesmith.schemas.sweeps import SweepPage, SweepState, SweepWhole
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
@@ -38,86 +26,54 @@ SweepId = Annotated[
 
 
 @router.post(
-    "",
-    status_code=202,
-    responses=errors(*BODY),
-    openapi_extra=sweep_body(),
-    summary="Begin a sweep",
+    "", status_code=202, responses=errors(*BODY), openapi_extra=SWEEP_BODY, summary="Begin a sweep"
 )
-def begin_sweep(
-    service: ServiceDep,
-    identity: Member,
-    audit: AuditDep,
-    values: JsonObject,
-    _turn: ShortTurnDep,
-) -> SweepState:
+def begin_sweep(call: Member, values: JsonObject, _turn: ShortTurnDep) -> SweepState:
     """Record a sweep and queue its first trial, at once.
 
     Every problem of the sweep and of its base configuration is listed. What may be named there is
     what POST /train takes.
     """
-    sweep = begin(
-        read_sweep(values), service.store, service.settings, owner=identity.owner, confined=True
-    )
-    audit.record("sweep.submit", sweep.id, name=sweep.name)
-    service.notify(queue_of_sweep(sweep))
-    return _state(sweep.id, service.store, service.settings)
+    asked, owner = read_sweep(values), call.identity.owner
+    sweep = begin(asked, call.store, call.settings, owner=owner, confined=True)
+    call.record("sweep.submit", sweep.id, name=sweep.name)
+    call.service.notify(queue_of_sweep(sweep))
+    return _state(sweep.id, call)
 
 
-@router.get(
-    "",
-    response_model=SweepPage,
-    responses={**errors(), **unchanged()},
-    summary="List sweeps",
-)
+@router.get("", response_model=SweepPage, responses=polled(), summary="List sweeps")
 def list_sweeps(
-    request: Request,
-    store: StoreDep,
-    settings: SettingsDep,
-    _: Viewer,
+    call: Viewer,
     limit: Annotated[int, Query(ge=0, le=100, description="Most that are given.")] = 20,
-    offset: Annotated[int, Query(ge=0, le=2**53, description="Those to pass over.")] = 0,
+    offset: Offset = 0,
 ) -> Response:
     """Sweeps with their trials, the newest first."""
-    known = store.sweeps.list()
+    known = call.store.sweeps.list()
     found = [
-        SweepState.model_validate(sweep_report(sweep, store, settings, whole=False))
+        sweep_report(sweep, call.store, call.settings, whole=False)
         for sweep in known[offset : offset + limit]
     ]
-    page = SweepPage(total=len(known), limit=limit, offset=offset, items=found)
-    return conditional(request, page)
+    return call.polled(SweepPage(total=len(known), limit=limit, offset=offset, items=found))
 
 
 @router.get(
-    "/{sweep_id}",
-    response_model=SweepWhole,
-    responses={**errors(404), **unchanged()},
-    summary="One sweep, whole",
+    "/{sweep_id}", response_model=SweepWhole, responses=polled(404), summary="One sweep, whole"
 )
-def get_sweep(
-    request: Request, sweep_id: SweepId, store: StoreDep, settings: SettingsDep, _: Viewer
-) -> Response:
+def get_sweep(sweep_id: SweepId, call: Viewer) -> Response:
     """Its trials with intervals, the best so far, what mattered, and the best held against the base
     configuration on the same evaluation rows."""
-    report = sweep_report(store.sweeps.get(sweep_id), store, settings)
-    return conditional(request, SweepWhole.model_validate(report))
+    return call.polled(sweep_report(call.store.sweeps.get(sweep_id), call.store, call.settings))
 
 
 @router.post("/{sweep_id}/cancel", responses=errors(404, 409), summary="Cancel a sweep")
-def cancel(
-    sweep_id: SweepId,
-    store: StoreDep,
-    settings: SettingsDep,
-    identity: Member,
-    audit: AuditDep,
-) -> SweepState:
+def cancel(sweep_id: SweepId, call: Member) -> SweepState:
     """Cancel a sweep that runs, and its experiments that wait or run."""
-    identity.require_change(store.sweeps.get(sweep_id))
-    cancel_sweep(sweep_id, store, by=identity.name)
-    audit.record("sweep.cancel", sweep_id)
-    return _state(sweep_id, store, settings)
+    call.identity.require_change(call.store.sweeps.get(sweep_id))
+    cancel_sweep(sweep_id, call.store, by=call.identity.name)
+    call.record("sweep.cancel", sweep_id)
+    return _state(sweep_id, call)
 
 
-def _state(sweep_id: str, store: Store, settings: Settings) -> SweepState:
-    report = sweep_report(store.sweeps.get(sweep_id), store, settings, whole=False)
-    return SweepState.model_validate(report)
+def _state(sweep_id: str, call: Call) -> SweepState:
+    sweep = call.store.sweeps.get(sweep_id)
+    return sweep_report(sweep, call.store, call.settings, whole=False)

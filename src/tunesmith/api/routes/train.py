@@ -4,32 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
-from tunesmith.api.deps import (
-    AuditDep,
-    JsonObject,
-    Member,
-    ServiceDep,
-    ShortTurnDep,
-    StoreDep,
-    Viewer,
-    find_experiment,
-)
-from tunesmith.api.documentation import BODY, EXAMPLE, configuration_body, errors, unchanged
-from tunesmith.api.etag import conditional
-from tunesmith.api.schemas.base import EXPERIMENT_ID
-from tunesmith.api.schemas.experiments import (
-    TASK_STATUS,
-    Broker,
-    Submitted,
-    TaskState,
-    task_state,
-)
+from tunesmith.api.deps import Call, JsonObject, Member, ShortTurnDep, Viewer, find_experiment
+from tunesmith.api.http.documentation import BODY, CONFIGURATION_BODY, errors, polled
+from tunesmith.api.task_state import task_state
 from tunesmith.config.yaml import read_draft
-from tunesmith.experiments.submission import enqueue
-from tunesmith.tracking.entities import Experiment
-from tunesmith.tracking.store import Store
+from tunesmith.experiments.lifecycle.submission import enqueue
+from tunesmith.schemas.base import EXPERIMENT_ID
+from tunesmith.schemas.experiments import TASK_STATUS, Broker, Submitted, TaskState
+from tunesmith.store.entities.experiments import Experiment
+from tunesmith.store.store import Store
 
 router = APIRouter(tags=["train"])
 
@@ -37,16 +22,12 @@ router = APIRouter(tags=["train"])
 @router.post(
     "/train",
     status_code=202,
-    response_model=Submitted,
     responses=errors(*BODY),
-    openapi_extra=configuration_body(EXAMPLE),
+    openapi_extra=CONFIGURATION_BODY,
     summary="Submit an experiment",
 )
 def train(
-    request: Request,
-    service: ServiceDep,
-    identity: Member,
-    audit: AuditDep,
+    call: Member,
     values: JsonObject,
     _turn: ShortTurnDep,
     runs_after: Annotated[
@@ -65,38 +46,42 @@ def train(
     """
     experiment = enqueue(
         read_draft(values),
-        service.store,
-        service.settings,
-        owner=identity.owner,
+        call.store,
+        call.settings,
+        owner=call.identity.owner,
         runs_after=runs_after,
         confined=True,
     )
-    request.state.experiment = experiment.id
-    audit.record("experiment.submit", experiment.id, name=experiment.name)
-    return submitted(experiment, service.store, service.notify(experiment.queue))
+    call.request.state.experiment = experiment.id
+    call.record("experiment.submit", experiment.id, name=experiment.name)
+    return queued(experiment, call)
 
 
 @router.get(
     "/task/{task_id}",
     response_model=TaskState,
-    responses={**errors(404), **unchanged()},
+    responses=polled(404),
     summary="Where an experiment stands",
 )
-def task(request: Request, task_id: str, store: StoreDep, _: Viewer) -> Response:
+def task(task_id: str, call: Viewer) -> Response:
     """Status (PENDING, STARTED, SUCCESS, FAILURE, REVOKED), phase, progress, place in the queue,
     and the results once there are any."""
-    experiment = find_experiment(task_id, store)
-    return conditional(request, task_state(experiment, position_of(experiment, store)))
+    experiment = find_experiment(task_id, call.store)
+    return call.polled(task_state(experiment, position_of(experiment, call.store)))
+
+
+def queued(experiment: Experiment, call: Call) -> Submitted:
+    """The answer to whoever queued `experiment`; workers hear of it."""
+    return submitted(experiment, call.store, call.service.notify(experiment.queue))
 
 
 def submitted(experiment: Experiment, store: Store, broker: Broker) -> Submitted:
-    """The answer to whoever queued `experiment`."""
-    return Submitted(
+    """Where `experiment` waits."""
+    return Submitted.of(
+        experiment,
         task_id=experiment.id,
         experiment_id=experiment.id,
-        name=experiment.name,
         status=TASK_STATUS[experiment.status],
-        queue=experiment.queue,
         position=position_of(experiment, store),
         broker=broker,
     )
@@ -106,4 +91,4 @@ def position_of(experiment: Experiment, store: Store) -> int | None:
     """Place in its queue, 1 for the next; None where it doesn't wait in one."""
     if not experiment.status.is_live or experiment.queue is None:
         return None
-    return store.jobs.positions([experiment.id]).get(experiment.id)
+    return store.queue.positions([experiment.id]).get(experiment.id)

@@ -8,17 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tunesmith.data.texts import row_texts
+from tunesmith.data.texts import is_chat, row_texts, turn_parts
 
 
 def as_chats(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """`column`, ShareGPT's chats (`from`, `value`, human, gpt) as chats of role and content."""
-    kind = column.type
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        return column
-    turn = kind.value_type
-    names = {part.name for part in turn} if pa.types.is_struct(turn) else set()
-    if not {"from", "value"} <= names or {"role", "content"} <= names:
+    if not {"from", "value"} <= turn_parts(column.type) or is_chat(column.type):
         return column
     return _with_roles(column, "from", "value", {"human": "user", "gpt": "assistant"})
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from tunesmith.data.analysis.distribution import Distribution
-from tunesmith.data.analysis.plots import page_style, page_template, safe, style_hash, svg
+from tunesmith.data.analysis.plots import render, svg
 from tunesmith.data.analysis.summary import LABELS_DETAILED, Analysis, visible
 
 TEMPLATE = "page.html.jinja"
@@ -24,20 +23,15 @@ def render_page(analysis: Analysis, *, title: str, source: str, hash: str, creat
     `source`, `hash` and `created` say where the data come from, what their content hash is and when
     they were analysed; empty ones are left out. Every text is escaped.
     """
-    template = page_template(
+    filters = {"visible": visible, "number": "{:,}".format, "percent": "{:.1%}".format}
+    facts = {"Source": source, "Content hash": hash, "Analysed": created}
+    return render(
         "tunesmith.data.analysis",
         TEMPLATE,
-        visible=visible,
-        number=lambda value: f"{value:,}",
-        percent=lambda share: f"{share:.1%}",
-    )
-    style = page_style()
-    page: str = template.render(
+        filters,
         analysis=analysis,
         title=title,
-        facts=[(name, value) for name, value in _facts(source, hash, created) if value],
-        style=safe(style),
-        style_hash=style_hash(style),
+        facts=[(name, value) for name, value in facts.items() if value],
         tiles=_tiles(analysis),
         remarks=analysis.remarks(),
         labels=_labels(analysis),
@@ -51,32 +45,20 @@ def render_page(analysis: Analysis, *, title: str, source: str, hash: str, creat
         ],
         typical=_typical(analysis),
     )
-    return page
-
-
-def _facts(source: str, content_hash: str, created: str) -> Iterable[tuple[str, str]]:
-    return (("Source", source), ("Content hash", content_hash), ("Analysed", created))
 
 
 def _tiles(analysis: Analysis) -> list[tuple[str, str, str]]:
     """The figures at the top: value, what it is, and what it means."""
-    tiles = [(f"{analysis.total_samples:,}", "rows", "")]
-    if len(analysis.splits) > 1:
-        parts = ", ".join(f"{name} {rows:,}" for name, rows in analysis.splits.items())
-        tiles = [(f"{analysis.total_samples:,}", "rows", parts)]
+    parts = ", ".join(f"{name} {rows:,}" for name, rows in analysis.splits.items())
+    tiles = [(f"{analysis.total_samples:,}", "rows", parts if len(analysis.splits) > 1 else "")]
     if analysis.label_counts:
         tiles.append((f"{len(analysis.label_counts):,}", "labels", ""))
     if analysis.imbalance_ratio is not None:
         balanced = "balanced" if analysis.is_balanced else "not balanced"
         tiles.append((f"{analysis.imbalance_ratio:,.2f}", "imbalance ratio", balanced))
     repeated = analysis.duplicates
-    tiles.append(
-        (
-            f"{repeated.rows:,}",
-            "duplicates",
-            f"of {repeated.texts:,} texts" if repeated.rows else "",
-        )
-    )
+    of = f"of {repeated.texts:,} texts" if repeated.rows else ""
+    tiles.append((f"{repeated.rows:,}", "duplicates", of))
     without = analysis.missing_texts + analysis.empty_texts
     tiles.append((f"{without:,}", "rows without text", ""))
     tokens = analysis.lengths.get("tokens")

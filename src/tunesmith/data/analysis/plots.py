@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
 STYLE = "page.css"
 
 
-def page_style() -> str:
-    """The style sheet, on one line."""
-    style = files("tunesmith.data.analysis").joinpath(STYLE).read_text(encoding="utf-8")
-    return " ".join(style.split())
+def render(
+    package: str, name: str, filters: Mapping[str, Callable[..., str]], **values: Any
+) -> str:
+    """The page that the Jinja template `name` in the folder of `package` makes of `values`.
 
-
-def page_template(package: str, name: str, **filters: Callable[..., str]) -> Any:
-    """The Jinja template `name` in the folder of `package`: every text in it is escaped."""
+    Every text in it is escaped. Beside the values it gets the style sheet, on one line, and what a
+    Content-Security-Policy calls that, without its `sha256-`.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -29,12 +29,11 @@ def page_template(package: str, name: str, **filters: Callable[..., str]) -> Any
         lstrip_blocks=True,
     )
     environment.filters.update(filters)
-    return environment.get_template(name)
-
-
-def style_hash(style: str) -> str:
-    """What a Content-Security-Policy calls `style`, without its `sha256-`."""
-    return base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    style = files("tunesmith.data.analysis").joinpath(STYLE).read_text(encoding="utf-8")
+    style = " ".join(style.split())
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    page = environment.get_template(name)
+    return page.render(style=_safe(style), style_hash=digest, **values)
 
 
 def svg(plot: Any) -> Any:
@@ -61,10 +60,10 @@ def svg(plot: Any) -> Any:
             titlePadding=8,
         )
     )
-    return safe(vl_convert.vegalite_to_svg(themed.to_dict()))
+    return _safe(vl_convert.vegalite_to_svg(themed.to_dict()))
 
 
-def safe(markup: str) -> Any:
+def _safe(markup: str) -> Any:
     """Markup of our own, which isn't escaped again."""
     from markupsafe import Markup
 

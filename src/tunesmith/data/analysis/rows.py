@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 from tunesmith.data.analysis.chats import answers, as_chats
 from tunesmith.data.analysis.distribution import Distribution, Integers, distribution
 from tunesmith.data.analysis.typical_words import WordCounts
-from tunesmith.data.content import canonical_strings
+from tunesmith.data.content import canonical_strings, is_list
+from tunesmith.data.filtering import require_column
 from tunesmith.data.reading.rows import ROW
-from tunesmith.data.texts import is_chat, normalise, row_texts
-from tunesmith.errors import DataError, nearest
+from tunesmith.data.texts import is_chat, normalised, row_texts
+from tunesmith.values import shortened
 
 SHOWN_CHARACTERS = 300
 """To this many characters texts are shortened."""
@@ -72,7 +73,7 @@ class Rows:
     ) -> None:
         for table in tables.values():
             for name in [*text_columns, *([label_column] if label_column else [])]:
-                _require(table, name)
+                require_column(table, name)
         self.tables = tables
         self.text_columns = text_columns
         self.starts = np.cumsum([0, *(table.num_rows for table in tables.values())])
@@ -82,14 +83,14 @@ class Rows:
             for split, table in tables.items()
         }
         columns = [[table.column(name) for name in text_columns] for table in tables.values()]
-        self.missing = _concatenated([_any(c.is_null() for c in row) for row in columns], np.bool_)
-        self.empty = _concatenated([_any(_is_blank(c) for c in row) for row in columns], np.bool_)
-        batches = [
-            (batch.str.strip_chars().str.len_chars().to_numpy(), _text_hashes(batch))
-            for _, batch in self._batches()
-        ]
-        self.characters: Integers = _concatenated([lengths for lengths, _ in batches], np.int64)
-        self._hashes = _concatenated([hashes for _, hashes in batches], np.uint64)
+        self.missing = _concatenated([_any(map(pc.is_null, row)) for row in columns], np.bool_)
+        self.empty = _concatenated([_any(map(_is_blank, row)) for row in columns], np.bool_)
+        batches = [batch for _, batch in self._batches()]
+        lengths = [batch.str.strip_chars().str.len_chars().to_numpy() for batch in batches]
+        self.characters: Integers = _concatenated(lengths, np.int64)
+        # Equal for texts that differ in case, width and white space only.
+        hashes = [normalised(batch).hash().to_numpy() for batch in batches]
+        self._hashes = _concatenated(hashes, np.uint64)
         self.label_names, self._labelled, self._label_of, self.missing_labels = _labels(
             [table.column(label_column) for table in tables.values()] if label_column else []
         )
@@ -111,10 +112,8 @@ class Rows:
         """Split → label → rows, in the order of `order`; labels without a row are left out."""
         found = {}
         for number, split in enumerate(self.tables):
-            inside = (self._labelled >= self.starts[number]) & (
-                self._labelled < self.starts[number + 1]
-            )
-            counts = self._counted(self._label_of[inside])
+            low, high = np.searchsorted(self._labelled, self.starts[number : number + 2])
+            counts = self._counted(self._label_of[low:high])
             found[split] = {label: counts[label] for label in order if label in counts}
         return found if order else {}
 
@@ -153,11 +152,8 @@ class Rows:
 
     def typical_rows(self, label: int | None, count: int) -> list[ExampleRow]:
         """Rows of a label (None: of all) near its median length, none with another's text."""
-        rows = (
-            np.arange(len(self.characters))
-            if label is None
-            else self._labelled[self._label_of == label]
-        )
+        every = np.arange(len(self.characters))
+        rows = every if label is None else self._labelled[self._label_of == label]
         rows = rows[self.characters[rows] > 0]
         if not len(rows):
             return []
@@ -169,11 +165,8 @@ class Rows:
     def extremes(self, count: int, *, longest: bool) -> list[ExampleRow]:
         """The longest, or the shortest, rows with text."""
         rows = np.flatnonzero(self.characters > 0)
-        lengths = self.characters[rows]
-        return [
-            self.example(int(row))
-            for row in rows[np.argsort(-lengths if longest else lengths, kind="stable")[:count]]
-        ]
+        lengths = -self.characters[rows] if longest else self.characters[rows]
+        return list(map(self.example, rows[np.argsort(lengths, kind="stable")[:count]].tolist()))
 
     def example(self, place: int) -> ExampleRow:
         """The row at a place among all rows."""
@@ -185,8 +178,8 @@ class Rows:
         for name in self.text_columns:
             column = as_chats(table.column(name).slice(index, 1))
             if is_chat(column.type):
-                answer = shortened(answers(column)[0].as_py() or "")
-        text = shortened(self._texts[split][index].as_py())
+                answer = shortened(answers(column)[0].as_py() or "", SHOWN_CHARACTERS)
+        text = shortened(self._texts[split][index].as_py(), SHOWN_CHARACTERS)
         return ExampleRow(split, int(row), text, int(self.characters[place]), answer)
 
     # -- chats --------------------------------------------------------------------------------
@@ -217,14 +210,6 @@ class Rows:
         )
 
 
-def _require(table: pa.Table, column: str) -> None:
-    known = [name for name in table.column_names if not name.startswith("_")]
-    if column not in known:
-        likely = nearest(column, known)
-        hint = f"; did you mean {likely}?" if likely else ""
-        raise DataError(f"the data has no column {column!r}; it has: {', '.join(known)}{hint}")
-
-
 def _joined(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
     """The texts of each row, a line break between them."""
     if len(columns) == 1:
@@ -243,13 +228,6 @@ def _any(masks: Iterator[pa.ChunkedArray]) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _text_hashes(texts: pl.Series) -> npt.NDArray[np.uint64]:
-    """A number for each text, equal for texts that differ in case, width and white space only."""
-    return (
-        pl.Series([normalise(text) for text in texts.to_list()], dtype=pl.String).hash().to_numpy()
-    )
-
-
 def _concatenated(parts: Sequence[npt.NDArray[Any]], kind: Any) -> npt.NDArray[Any]:
     return np.concatenate([np.asarray(part, kind) for part in [np.zeros(0, kind), *parts]])
 
@@ -263,7 +241,7 @@ def _labels(columns: Sequence[pa.ChunkedArray]) -> tuple[list[str], Integers, In
     for column in columns:
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
-        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        if is_list(column.type):
             place = pc.list_parent_indices(column.combine_chunks()).to_numpy()
             text = canonical_strings(pc.list_flatten(column))
         else:
@@ -279,9 +257,3 @@ def _labels(columns: Sequence[pa.ChunkedArray]) -> tuple[list[str], Integers, In
     numbers = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)
     missing = start - len(np.unique(labelled))
     return encoded.dictionary.to_pylist(), labelled, numbers, missing
-
-
-def shortened(text: str) -> str:
-    """`text` on one line, cut to `SHOWN_CHARACTERS`."""
-    text = " ".join(text[: 4 * SHOWN_CHARACTERS].split())
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"

@@ -13,9 +13,10 @@ from tunesmith.data.analysis.distribution import Distribution, distribution
 from tunesmith.data.analysis.rows import Chats, Duplicates, ExampleRow, Rows
 from tunesmith.data.analysis.typical_words import TypicalWord
 from tunesmith.errors import shorten
+from tunesmith.messages import say, say_plural
 
 BALANCED_UP_TO = 3.0
-"""The imbalance ratio up to which labels count as balanced, unless told otherwise."""
+"""The imbalance ratio up to which labels count as balanced."""
 LABELS_DETAILED = 20
 """Typical words and examples are given for so many labels, the most frequent ones."""
 
@@ -84,27 +85,43 @@ class Analysis:
     def remarks(self) -> list[str]:
         """What is worth a look before training, one sentence each; empty where nothing is."""
         found = [
-            (self.missing_labels, "{} no label."),
-            (self.missing_texts, "{} no text at all."),
-            (self.empty_texts, "{} a text of nothing but white space."),
-            (self.duplicates.rows, "{} the text of an earlier row (case and spaces aside)."),
-            (self.chats.without_answer if self.chats else 0, "{} no answer to learn from."),
-        ]
-        lines = [text.format(_rows_have(count)) for count, text in found if count]
+            say_plural("{n:,} row has no label.", "{n:,} rows have no label.",
+                       n=self.missing_labels),
+            say_plural("{n:,} row has no text at all.", "{n:,} rows have no text at all.",
+                       n=self.missing_texts),
+            say_plural("{n:,} row has a text of nothing but white space.",
+                       "{n:,} rows have a text of nothing but white space.", n=self.empty_texts),
+            say_plural("{n:,} row has the text of an earlier row (case and spaces aside).",
+                       "{n:,} rows have the text of an earlier row (case and spaces aside).",
+                       n=self.duplicates.rows),
+            say_plural("{n:,} row has no answer to learn from.",
+                       "{n:,} rows have no answer to learn from.",
+                       n=self.chats.without_answer if self.chats else 0),
+        ]  # fmt: skip
+        lines: list[str] = [message for message in found if message.values["n"]]
         if self.is_balanced is False and self.imbalance_ratio is not None:
             names = list(self.label_counts)
             lines.insert(
                 0,
-                f"The labels are unbalanced: {shorten(names[0])} has {self.imbalance_ratio:,.1f} "
-                f"times the rows of {shorten(names[-1])}.",
+                say(
+                    "The labels are unbalanced: {names} has {imbalance_ratio:,.1f} times the "
+                    "rows of {names2}.",
+                    names=shorten(names[0]),
+                    imbalance_ratio=self.imbalance_ratio,
+                    names2=shorten(names[-1]),
+                ),
             )
         if len(self.label_counts) == 1:
-            lines.insert(0, "There is a single label: nothing to tell apart.")
+            lines.insert(0, say("There is a single label: nothing to tell apart."))
         tokens = self.lengths.get("tokens")
         if tokens is not None and tokens.over_limit:
             lines.append(
-                f"{tokens.over_limit:.1%} of the rows are longer than {tokens.limit:,} tokens, "
-                "and would be cut."
+                say(
+                    "{over_limit:.1%} of the rows are longer than {limit:,} tokens, and "
+                    "would be cut.",
+                    over_limit=tokens.over_limit,
+                    limit=tokens.limit,
+                )
             )
         return lines
 
@@ -131,14 +148,14 @@ def analyze(
     words: int = 12,
     examples: int = 3,
     max_length: int | None = None,
-    balanced_up_to: float = BALANCED_UP_TO,
 ) -> Analysis:
     """What is in `tables` (split → rows, with `_row`).
 
     The text of a row is that of its `text_columns`, a line break between them; of a chat, the
     user's turns. A label column may hold lists: the row counts for each label in it.
-    `token_counts` gives the tokens of each row of a table, uncut; `max_length` is the most a model
-    would read of them. `words` and `examples` are how many are given for each label.
+    `token_counts` gives the tokens of each row of a table that a model can read, uncut;
+    `max_length` is the most it would read of them. `words` and `examples` are how many are given
+    for each label.
 
     Raises DataError when a column isn't there.
     """
@@ -162,7 +179,7 @@ def analyze(
         labels_by_split=read.labels_by_split(counts),
         missing_labels=read.missing_labels,
         imbalance_ratio=ratio,
-        is_balanced=None if ratio is None else ratio <= balanced_up_to,
+        is_balanced=None if ratio is None else ratio <= BALANCED_UP_TO,
         missing_texts=int(read.missing.sum()),
         empty_texts=int((read.empty & ~read.missing).sum()),
         duplicates=read.duplicates(examples),
@@ -177,10 +194,6 @@ def analyze(
         shortest=read.extremes(examples, longest=False),
         chats=read.chats(),
     )
-
-
-def _rows_have(count: int) -> str:
-    return "1 row has" if count == 1 else f"{count:,} rows have"
 
 
 def visible(text: str) -> str:

@@ -1,8 +1,8 @@
 """The words of texts, counted by label, and which of them are typical of one label.
 
-A word is a run of letters and digits in lower case, with an English contraction's ending. Chinese
-and Japanese are written without spaces: there, every two characters that follow each other stand
-for a word, and a single character between others for itself.
+A word is a run of letters and digits in lower case, with an English contraction's ending. Chinese,
+Japanese, Thai, Lao, Khmer and Burmese are written without spaces: there, every two characters that
+follow each other stand for a word, and a single character between others for itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ only one label uses look uncertain however often it stands there.
 EVIDENT = 1.96
 """The z-score from which a word is called typical: chance exceeds it for one word in 40."""
 
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}ー"
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}ー\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _RUN = rf"[{_UNSPACED}]+"
 _WORD = (
     rf"[\p{{L}}\p{{N}}--[{_UNSPACED}]][\p{{L}}\p{{M}}\p{{N}}--[{_UNSPACED}]]*"
@@ -65,8 +65,7 @@ class WordCounts:
         words = lowered.str.extract_all(_WORD)
         lengths = words.list.len().to_numpy().astype(np.int64)
         rows = pl.int_range(len(texts), dtype=pl.UInt32, eager=True).alias("row")
-        counted = _counted(pl.DataFrame([rows, words]), labels)
-        self._parts.append(counted)
+        self._parts.append(_counted(pl.DataFrame([rows, words]), labels))
         if texts.str.contains(_RUN).any():
             lengths += lowered.str.count_matches(f"[{_UNSPACED}]").to_numpy().astype(np.int64)
             for pairs in _pairs(rows, lowered):
@@ -104,10 +103,8 @@ class WordCounts:
             .head(count)
         )
         found: dict[int, list[TypicalWord]] = {}
-        for label, word, score, here_count, elsewhere in ranked.select(
-            "label", "word", "z", "count", "elsewhere"
-        ).iter_rows():
-            found.setdefault(label, []).append(TypicalWord(word, score, here_count, elsewhere))
+        for row in ranked.select("label", "word", "z", "count", "elsewhere").iter_rows():
+            found.setdefault(row[0], []).append(TypicalWord(*row[1:]))
         return found
 
     def _merged(self) -> pl.DataFrame:
@@ -144,9 +141,8 @@ def _pairs(rows: pl.Series, texts: pl.Series) -> list[pl.DataFrame]:
         .drop_nulls("run")
     )
     run = pl.col("run")
-    words = (
+    return [
         runs.filter(run.str.len_chars() == 1).select("row", word=run.str.extract_all(".")),
         runs.select("row", word=run.str.extract_all("..")),
         runs.select("row", word=run.str.slice(1).str.extract_all("..")),
-    )
-    return list(words)
+    ]

@@ -1,61 +1,62 @@
-"""One file → its rows: endings, compression and encodings."""
+"""One file → its rows: found by its content, by its ending, or as its owner says."""
 
 from __future__ import annotations
 
-import codecs
-from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
-import charset_normalizer
-import numpy as np
-import pyarrow as pa
-
-from tunesmith.data.reading import delimited, jsonl, parquet
-from tunesmith.data.reading.compressed import COMPRESSIONS, read_bytes
-from tunesmith.data.reading.rows import ROW, FileRows, Unreadable, number_rows
+from tunesmith.data.reading.compressed import COMPRESSIONS, compression_of
+from tunesmith.data.reading.formats import FORMATS
+from tunesmith.data.reading.formats.base import Content, Format, TextFormat
+from tunesmith.data.reading.formats.csv import Csv
+from tunesmith.data.reading.gathered import gather_words
+from tunesmith.data.reading.options import FOUND_OUT, ReadingOptions
+from tunesmith.data.reading.places import archives
+from tunesmith.data.reading.rows import FileRows, tidy_name
 from tunesmith.errors import DataError, nearest
+from tunesmith.messages import say
+from tunesmith.names import exists
 
-__all__ = [
-    "ARCHIVES",
-    "COMPRESSIONS",
-    "FORMATS",
-    "ROW",
-    "UNREAD",
-    "FileRows",
-    "Unreadable",
-    "ending",
-    "missing",
-    "read_file",
-    "stem",
-    "to_utf8",
-]
-
-FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
-_SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
-_TABLES = (".arrow", ".feather", ".avro", ".orc", ".db", ".sqlite")
-UNREAD = (".txt", *ARCHIVES, *_SHEETS, *_TABLES)
-"""Endings that say "this is meant as a file", though we don't read it."""
+_SHEETS = (".numbers",)
+_SPACY = ".spacy"
+UNREAD = (_SPACY, *ARCHIVES, *_SHEETS)
+"""Endings that say "this is meant as a file", whether a format has them or not."""
 
-_MAGIC = {
-    b"PK\x03\x04": "a ZIP archive or an Excel sheet",
-    b"\x1f\x8b": "gzip: add .gz to its name",
-    b"BZh": "bzip2: add .bz2 to its name",
-    b"\x28\xb5\x2f\xfd": "Zstandard: add .zst to its name",
-    b"PAR1": "Parquet: name it .parquet",
-    b"SQLite format 3": "an SQLite database",
-    b"%PDF": "a PDF",
+_FOREIGN = {
+    b"PK\x03\x04": say("a ZIP archive or an Excel sheet: unpack it, or save the sheet as CSV"),
+    b"%PDF": say("a PDF"),
+    b"<!DOCTYPE": say("a web page: save the table that it shows, or download the file itself"),
+    b"<!doctype": say("a web page: save the table that it shows, or download the file itself"),
+    b"<html": say("a web page: save the table that it shows, or download the file itself"),
+    b"version https://git-lfs": say("a pointer of Git LFS: fetch the file with git lfs pull"),
+    b"\x89PNG": say("an image"),
+    b"\xff\xd8\xff": say("an image"),
+    b"\x7fELF": say("a program"),
+    b"7z\xbc\xaf\x27\x1c": say("an archive: unpack it"),
+    b"Rar!": say("an archive: unpack it"),
 }
-"""The first bytes of files that are sometimes given a name of text."""
+"""First bytes of files that hold no table that is read → what they are."""
 
-_Reader = Callable[[bytearray, Path], FileRows]
-READERS: dict[str, _Reader] = {
-    ".csv": lambda data, path: delimited.read(data, path, ","),
-    ".tsv": lambda data, path: delimited.read(data, path, "\t"),
-    ".json": jsonl.read_document,
-    ".jsonl": jsonl.read_lines,
-    ".ndjson": jsonl.read_lines,
-}
+
+_FROM_SPACY = (
+    "python -c \"import json, spacy; from spacy.tokens import DocBin; [print(json.dumps({{'text': "
+    "d.text, 'entities': [[e.start_char, e.end_char, e.label_] for e in d.ents]}})) for d in "
+    "DocBin().from_disk('{0}').get_docs(spacy.blank('xx').vocab)]\" > entities.jsonl"
+)
+"""What writes a spaCy DocBin as JSON Lines."""
+
+
+@cache
+def format_endings() -> dict[str, type[Format]]:
+    """Ending, such as `.csv` → the format whose files have it."""
+    return {ending: kind for kind in FORMATS.values() for ending in kind.endings}
+
+
+def endings() -> tuple[str, ...]:
+    """Endings by which a name is taken for a file's."""
+    return (*format_endings(), *UNREAD, *COMPRESSIONS)
 
 
 def ending(name: str) -> tuple[str, str]:
@@ -63,24 +64,19 @@ def ending(name: str) -> tuple[str, str]:
     path = Path(name.lower())
     compression = path.suffix if path.suffix in COMPRESSIONS else ""
     kind = Path(path.stem).suffix if compression else path.suffix
-    return (kind, compression) if kind in FORMATS else ("", "")
+    return (kind, compression) if kind in format_endings() else ("", "")
 
 
 def stem(name: str) -> str:
-    """A file name without its format and compression endings."""
+    """A file name without its format and compression endings, or an archive's."""
     kind, compression = ending(name)
+    if not kind:
+        packed = [each for each in archives.ENDINGS if name.lower().endswith(each)]
+        return name[: len(name) - max(map(len, packed), default=0)]
     return name[: len(name) - len(kind) - len(compression)]
 
 
-def exists(path: Path) -> bool:
-    """Whether the path leads to something; a name that no disk can hold leads nowhere."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # too long, or with a character that no name has
-        return False
-
-
-def read_file(path: Path) -> FileRows:
+def read_file(path: Path, options: ReadingOptions = FOUND_OUT) -> FileRows:
     """The rows of one file, in order, with the column `_row`, and those that can't be read.
 
     CSV and TSV columns are strings, exactly as written. JSON values keep their types (text that
@@ -88,108 +84,123 @@ def read_file(path: Path) -> FileRows:
     the file itself, as in an earlier report, is replaced.
 
     Raises DataError, in one paragraph that names the file and where possible the line, when the
-    file is missing, empty, cut short, of an ending that isn't read, not UTF-8 or UTF-16 with a
-    byte-order mark, not well formed as a whole, or without data rows; or when it expands to more
-    than 256 MiB and more than 100 times its size.
+    file is missing, empty, cut short, of no format that is read, not text in a known encoding, not
+    well formed as a whole, or without data rows; or when it expands to more than 256 MiB and more
+    than 100 times its size. Raises ConfigError for an option that can't be followed.
     """
-    kind, compression = ending(path.name)
     if not exists(path):
-        raise DataError(missing(path))
-    if not kind:
-        raise DataError(_unread(path))
-    if kind == ".parquet" and not compression and path.is_file() and path.stat().st_size:
-        rows = FileRows(number_rows(parquet.read(path, path)))
-    else:
-        data = read_bytes(path, compression)
-        if not data:
-            raise DataError(f"{path} is empty (0 bytes)")
-        if kind == ".parquet":
-            rows = FileRows(number_rows(parquet.read(data, path)))
-        else:
-            rows = READERS[kind](to_utf8(data, path), path)
+        raise _missing(path)
+    content = open_content(path, options)
+    kind = recognize(content)
+    if kind is None:
+        raise _unread(path)
+    for name in options.given().keys() - kind.takes - {"format"}:
+        raise options.wrong(name, say("has no meaning for {format}", format=kind.label))
+    rows = gather_words(kind().read(content))
     if rows.table.num_rows == 0:
-        raise DataError(f"{path} has no data rows")
-    return rows
+        raise DataError("{path} has no data rows", path=path)
+    return replace(_with_tidy_names(rows), format=kind.name)
 
 
-def _unread(path: Path) -> str:
-    """The message for a file of an ending that isn't read, with what to do."""
+def _with_tidy_names(rows: FileRows) -> FileRows:
+    """`rows` whose columns' names have no spaces around them, and what was changed as a note."""
+    before = rows.table.column_names
+    after = list(map(tidy_name, before))
+    changed = [name for name, old in zip(after, before, strict=True) if name != old]
+    if not changed or len(set(after)) < len(after) or not all(after):
+        return rows
+    note = say(
+        "spaces and invisible characters around columns' names are left out: {names}", names=changed
+    )
+    return replace(rows, table=rows.table.rename_columns(after), notes=(*rows.notes, note))
+
+
+def open_content(path: Path, options: ReadingOptions = FOUND_OUT) -> Content:
+    """What is in the file at `path`, its compression known by its first bytes or its name.
+
+    Raises DataError when it is no regular file, can't be read or is empty.
+    """
+    compression = compression_of(path) or next(
+        (e for e in COMPRESSIONS if path.suffix.lower() == e), ""
+    )
+    content = Content(path, compression, options)
+    if not content.head:
+        raise DataError("{path} is empty (0 bytes)", path=path)
+    return content
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a file begins as a CSV or TSV of its ending does: UTF-8, the usual delimiter."""
+    content = open_content(path)
+    kind = format_endings().get(ending(path.name)[0])
+    if content.compression or kind is None or not issubclass(kind, Csv):
+        return False
+    return recognize(content) in (kind, Csv) and kind.is_plain(content)
+
+
+def recognize(content: Content) -> type[Format] | None:
+    """The format of a file: the one asked for, else by its content, else by its ending.
+
+    Raises ConfigError for a format that isn't there, DataError for a file of something else.
+    """
+    options = content.options
+    if options.format is not None:
+        if options.format not in FORMATS:
+            near = nearest(options.format, FORMATS)
+            raise options.wrong("format", say("no such format"), ", ".join(FORMATS), near)
+        return FORMATS[options.format]
+    kinds = sorted(FORMATS.values(), key=lambda kind: kind.rank)
+    named = format_endings().get(ending(content.path.name)[0])
+    if named:
+        kinds.insert(sum(kind.rank < 0 for kind in kinds), named)
+    for is_text in (False, True):
+        for kind in kinds:
+            if issubclass(kind, TextFormat) == is_text and kind().recognizes(content):
+                return kind
+        for magic, what in _FOREIGN.items():
+            if content.head.startswith(magic):
+                raise DataError("{path} is not text but {what}", path=content.path, what=what)
+    return named
+
+
+def _unread(path: Path) -> DataError:
+    """The error for a file of an ending that isn't read, with what to do."""
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
-    message = f"{path}: files of this ending are not read"
+    message = say("{path}: files of this ending are not read", path=path)
+    if _SPACY in suffixes:
+        return DataError(
+            "{message}; write spaCy's documents as JSON Lines, where spaCy is installed, and give "
+            "that file: {command}",
+            message=message,
+            command=_FROM_SPACY.format(path.name),
+        )
     if suffixes & set(ARCHIVES):
-        return f"{message}; unpack the archive, and give the file or folder in it"
+        return DataError(
+            "{message}; unpack the archive, and give the file or folder in it", message=message
+        )
     if suffixes & set(_SHEETS):
-        return f"{message}; save the sheet as CSV (UTF-8), and give that file"
-    if suffixes & set(_TABLES):
-        return f"{message}; write the table as Parquet, and give that file"
-    return f"{message}; accepted: {', '.join(FORMATS)}, each also with {', '.join(COMPRESSIONS)}"
+        return DataError(
+            "{message}; save the sheet as CSV (UTF-8), and give that file", message=message
+        )
+    return DataError(
+        "{message}; accepted: {names}, each also with {names2}",
+        message=message,
+        names=list(format_endings()),
+        names2=list(COMPRESSIONS),
+    )
 
 
-def missing(path: Path) -> str:
-    """The message for a path that isn't there, with the nearest name in its folder."""
+def _missing(path: Path) -> DataError:
+    """The error for a path that isn't there, with the nearest name in its folder."""
     folder = path.parent
     if not (exists(folder) and folder.is_dir()):
-        return f"{path}: there is no such file, and no folder {folder}"
-    likely = nearest(path.name, (entry.name for entry in folder.iterdir()))
-    hint = f"; did you mean {folder / likely}?" if likely else f" in {folder.resolve()}"
-    return f"{path}: there is no such file{hint}"
-
-
-def to_utf8(data: bytearray, path: Path) -> bytearray:
-    """`data` as UTF-8 without a byte-order mark; UTF-16 and UTF-32 with one are converted.
-
-    A UTF-8 mark is taken out of `data` itself.
-
-    Raises DataError naming the line and the byte when it can't be decoded.
-    """
-    for magic, what in _MAGIC.items():
-        if data.startswith(magic):
-            raise DataError(f"{path} is not text but {what}")
-    for mark, encoding in (
-        (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
-        (codecs.BOM_UTF32_BE, "utf-32"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
-        if data.startswith(mark):
-            try:
-                return bytearray(data.decode(encoding).encode())
-            except UnicodeError as error:
-                raise DataError(
-                    f"{path} begins like {encoding.upper()} text, but isn't: {error}; "
-                    "save it again as UTF-8"
-                ) from error
-    if data.startswith(codecs.BOM_UTF8):
-        del data[: len(codecs.BOM_UTF8)]
-    if not _is_utf8(data):
-        try:
-            data.decode()
-        except UnicodeDecodeError as error:
-            raise DataError(_undecodable(data, error.start, path)) from error
-    if data[:4096].count(0) > len(data[:4096]) // 4:
-        raise DataError(
-            f"{path} looks like UTF-16 text without a byte-order mark, or like a binary file; "
-            "save it again as UTF-8"
+        return DataError(
+            "{path}: there is no such file, and no folder {folder}", path=path, folder=folder
         )
-    return data
-
-
-def _is_utf8(data: bytearray) -> bool:
-    """Whether `data` is UTF-8, by Arrow's check: much faster than decoding, and needs no copy."""
-    offsets = pa.py_buffer(np.array([0, len(data)], dtype=np.int64))
-    try:
-        pa.LargeStringArray.from_buffers(1, offsets, pa.py_buffer(data)).validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _undecodable(data: bytearray, start: int, path: Path) -> str:
-    line = data.count(b"\n", 0, start) + 1
-    sample = bytes(data[max(0, start - 20_000) : start + 20_000])
-    guess = charset_normalizer.from_bytes(sample).best()
-    looks = f"; it looks like {guess.encoding}" if guess else ""
-    return (
-        f"{path}:{line} has a byte that is not UTF-8 (0x{data[start]:02x}, byte {start + 1} of the "
-        f"file){looks}; save the file again as UTF-8"
+    likely = nearest(path.name, (entry.name for entry in folder.iterdir()))
+    hint = (
+        say("; did you mean {name}?", name=folder / likely)
+        if likely
+        else say(" in {resolve}", resolve=folder.resolve())
     )
+    return DataError("{path}: there is no such file{hint}", path=path, hint=hint)

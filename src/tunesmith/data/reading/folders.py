@@ -8,11 +8,14 @@ from typing import Any
 
 import yaml
 
-from tunesmith.data.reading import files
-from tunesmith.data.reading.compressed import check_size
+from tunesmith.data.reading import brat, files
+from tunesmith.data.reading.compressed import COMPRESSIONS, check_size
 from tunesmith.errors import DataError
 
 CARD = "README.md"
+
+PLAIN = ".txt"
+"""The ending of texts that may be data, or about them."""
 
 LONGEST_CARD = 1 << 20
 """Characters of a file that describes a dataset, at most."""
@@ -20,17 +23,13 @@ LONGEST_CARD = 1 << 20
 SETTINGS = (CARD, ".huggingface.yaml")
 """The files of a hub dataset that may say which other files hold its data."""
 
+SAVED_TO_DISK = ("dataset_dict.json", "state.json")
+"""One of these is in a folder that `datasets` wrote with `save_to_disk`."""
+
 SPLIT_OF_STEM = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "eval": "validation",
-    "evaluation": "validation",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "eval", "evaluation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 """File name without endings → the split it holds."""
 
@@ -48,8 +47,11 @@ def check_links(folder: Path, entries: Iterable[Path]) -> None:
         target = entry.resolve()
         if not any(target.is_relative_to(place) for place in allowed):
             raise DataError(
-                f"{entry} is a symbolic link that leads out of the folder (to {target}); only what "
-                "lies in the folder is read: copy the file into it, or give its own path"
+                "{path} is a symbolic link that leads out of the folder (to {target}); "
+                "only what lies in the folder is read: copy the file into it, or give "
+                "its own path",
+                path=entry,
+                target=target,
             )
 
 
@@ -63,19 +65,25 @@ def check_contents(folder: Path) -> None:
     everything = sorted(folder.rglob("*"))
     entries = [entry for entry in everything if entry.is_file()]
     if not entries:
-        raise DataError(f"{folder} is a folder without any file in it")
+        raise DataError("{folder} is a folder without any file in it", folder=folder)
     for entry in entries:
-        if entry.suffix.lower() in files.COMPRESSIONS:
+        if entry.suffix.lower() in COMPRESSIONS:
             check_size(entry)
     archives = [entry for entry in entries if entry.suffix.lower() in files.ARCHIVES]
     if archives and not any(files.ending(entry.name) != ("", "") for entry in entries):
         raise DataError(
-            f"{folder} holds an archive ({archives[0].name}) and no data file; unpack it first"
+            "{folder} holds an archive ({name}) and no data file; unpack it first",
+            folder=folder,
+            name=archives[0].name,
         )
     for settings in SETTINGS:
         for name in _named_files(folder / settings):
             if PurePosixPath(name).suffix.lower() in files.ARCHIVES:
-                raise DataError(f"{folder / settings} names an archive ({name}); unpack it first")
+                raise DataError(
+                    "{path} names an archive ({name}); unpack it first",
+                    path=folder / settings,
+                    name=name,
+                )
 
 
 def check_inside(folder: Path) -> None:
@@ -95,8 +103,10 @@ def check_settings(file: Path, called: str) -> None:
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or "://" in name:
             raise DataError(
-                f"{called} names data outside of the folder ({name}); only what lies in the "
-                "folder is read"
+                "{path} names data outside of the folder ({name}); only what lies in the "
+                "folder is read",
+                path=called,
+                name=name,
             )
 
 
@@ -117,7 +127,9 @@ def _named_files(file: Path) -> Iterator[str]:
             text = head.group(2) if head else ""
         settings = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DataError(f"{file} begins with settings that can't be read: {error}") from error
+        raise DataError(
+            "{path} begins with settings that can't be read: {error}", path=file, error=error
+        ) from error
     configs = settings.get("configs") if isinstance(settings, dict) else None
     for config in configs if isinstance(configs, list) else []:
         if isinstance(config, dict):
@@ -144,10 +156,12 @@ def split_files(folder: Path) -> dict[str, Path]:
     try:
         entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
     except OSError as error:
-        raise DataError(f"{folder} can't be read: {error.strerror}") from error
+        raise DataError(
+            "{what} can't be read: {reason}", what=folder, reason=error.strerror
+        ) from error
     if any(entry.name == CARD and is_dataset_card(entry) for entry in entries):
         return {}
-    data = [entry for entry in entries if files.ending(entry.name) != ("", "")]
+    data = _data_files(entries)
     by_split: dict[str, Path] = {}
     for file in data:
         split = SPLIT_OF_STEM.get(files.stem(file.name).lower())
@@ -155,18 +169,62 @@ def split_files(folder: Path) -> dict[str, Path]:
             continue
         if split in by_split:
             raise DataError(
-                f"{folder}: {by_split[split].name} and {file.name} both hold the {split} split; "
-                "leave one of them there"
+                "{folder}: {first} and {second} both hold the {split} split; leave one "
+                "of them there",
+                folder=folder,
+                first=by_split[split].name,
+                second=file.name,
+                split=split,
             )
         by_split[split] = file
     if not by_split and len(data) == 1 and not any(entry.is_dir() for entry in folder.iterdir()):
         # The hub's loaders would guess types ("007" → 7); a lone file is read as it is written.
-        by_split = {} if _is_saved_to_disk(entries) else {"train": data[0]}
+        is_saved_to_disk = any(entry.name in SAVED_TO_DISK for entry in entries)
+        by_split = {} if is_saved_to_disk else {"train": data[0]}
     return by_split
 
 
-def _is_saved_to_disk(entries: list[Path]) -> bool:
-    return any(entry.name in {"dataset_dict.json", "state.json"} for entry in entries)
+def _data_files(entries: Iterable[Path]) -> list[Path]:
+    """Those with the ending of a format; plain texts, such as a licence, where nothing else is."""
+    data = [entry for entry in entries if files.ending(entry.name) != ("", "")]
+    return [entry for entry in data if files.ending(entry.name)[0] != PLAIN] or data
+
+
+def only_file(folder: Path) -> Path:
+    """The one data file in a folder and those in it. Raises DataError when there are others."""
+    every = sorted(entry for entry in folder.rglob("*") if entry.is_file())
+    data = _data_files(every) or every
+    if len(data) != 1:
+        raise DataError(
+            "{folder} holds {n:,} data files ({names}): give one, or call them by split "
+            "(train, validation, test)",
+            folder=folder,
+            n=len(data),
+            names=[entry.relative_to(folder).as_posix() for entry in data],
+        )
+    return data[0]
+
+
+def annotated_folders(folder: Path) -> dict[str, Path]:
+    """Split → folder of brat's annotations: the folder itself, or those in it named by split.
+
+    Empty where there are none. Raises DataError where a link leads out of it.
+    """
+    try:
+        if brat.is_brat(folder):
+            found = {"train": folder}
+        else:
+            inner = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+            found = {
+                SPLIT_OF_STEM[entry.name.lower()]: entry
+                for entry in inner
+                if entry.name.lower() in SPLIT_OF_STEM and brat.is_brat(entry)
+            }
+    except OSError:
+        return {}  # it can't be listed, as is said elsewhere
+    if found:
+        check_links(folder, sorted(folder.rglob("*")))
+    return found
 
 
 def is_dataset_card(readme: Path) -> bool:

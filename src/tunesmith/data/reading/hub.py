@@ -9,9 +9,9 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -19,14 +19,16 @@ import pyarrow as pa
 
 from tunesmith.data.reading import folders
 from tunesmith.data.reading.compressed import most_bytes
-from tunesmith.errors import DataError, nearest
+from tunesmith.errors import DataError, did_you_mean, first_line
+from tunesmith.messages import say
 
 CONNECT_SECONDS = 5.0
 
-OFFLINE_HELP = (
-    "Without the hub these work: a file (CSV, TSV, JSON, JSON Lines, Parquet), a file of an "
-    "installed package (package:NAME/inner/path), and a dataset already in the hub's cache (the "
-    "folder that HF_HOME names, by default ~/.cache/huggingface)"
+OFFLINE_HELP = say(
+    "Without the hub these work: a file (CSV, TSV, JSON, JSON Lines, "
+    "Parquet), a file of an installed package (package:NAME/inner/path), and "
+    "a dataset already in the hub's cache (the folder that HF_HOME names, by "
+    "default ~/.cache/huggingface)"
 )
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -45,27 +47,21 @@ class HubData:
     """The hub's commit, where known."""
 
 
-def read_hub(
-    name: str,
-    config: str | None = None,
-    *,
-    revision: str | None = None,
-    token: str | None = None,
-    trust_remote_code: bool = False,
-) -> HubData:
+def read_hub(name: str, config: str | None, *, revision: str | None, token: str | None) -> HubData:
     """The splits of the hub dataset `name` (`owner/name`, or `glue`), downloaded once and cached.
 
     Where the hub can't be reached, what its cache holds of the dataset is used.
 
     Raises DataError when the hub can't be reached and nothing is cached; when the dataset, the
     revision or the config isn't there, or must be chosen; when access must be asked for first; and
-    when the dataset is a script, which nothing runs, `trust_remote_code` or not.
+    when the dataset is a script, which nothing runs.
     """
     from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
     if name in _PACKAGED_DATASETS_MODULES:
         raise DataError(
-            f"{name} is a file format, not a dataset; give the file itself, as in ./reviews.{name}"
+            "{name} is a file format, not a dataset; give the file itself, as in ./reviews.{name}",
+            name=name,
         )
     if hub_is_reachable():
         try:
@@ -74,11 +70,11 @@ def read_hub(
         except ConnectionError:
             pass  # it went away meanwhile: see what the cache holds
         except _expected_errors() as error:
-            _explain(error, name, config, revision, token, trust_remote_code)
+            raise _explained(error, name, config, revision, token) from error
     try:
         return _read_cache(name, config, revision)
     except _expected_errors() as error:
-        _explain(error, name, config, revision, token, trust_remote_code)
+        raise _explained(error, name, config, revision, token) from error
 
 
 def read_folder(folder: Path, config: str | None = None, *, name: str | None = None) -> HubData:
@@ -89,7 +85,7 @@ def read_folder(folder: Path, config: str | None = None, *, name: str | None = N
     try:
         return _load(str(folder), config)
     except _expected_errors() as error:
-        _explain(error, name or str(folder), config, None, None, False)
+        raise _explained(error, name or str(folder), config, None, None) from error
 
 
 def _load(
@@ -98,30 +94,33 @@ def _load(
     import datasets
 
     with _quiet():
-        if any((Path(name) / marker).is_file() for marker in ("dataset_dict.json", "state.json")):
+        if any((Path(name) / marker).is_file() for marker in folders.SAVED_TO_DISK):
             loaded = datasets.load_from_disk(name)
         else:
             loaded = datasets.load_dataset(name, config, revision=revision, token=token)
     if isinstance(loaded, datasets.Dataset):
         loaded = datasets.DatasetDict({str(loaded.split or "train"): loaded})
-    tables: dict[str, pa.Table] = {}
-    label_names: dict[str, list[str]] = {}
-    commit: str | None = None
     size = sum(int(rows.data.nbytes) for rows in loaded.values())
     if size > (most := most_bytes()):
         raise DataError(
-            f"{name} has {size >> 20:,} MiB of rows, more than {most >> 20:,} MiB, a third of the "
-            "memory that is left on this machine: reading stopped"
+            "{name} has {size:,} MiB of rows, more than {most:,} MiB, a third of the "
+            "memory that is left on this machine: reading stopped",
+            name=name,
+            size=size >> 20,
+            most=most >> 20,
         )
+    found = HubData({}, {}, None)
     for split, rows in loaded.items():
-        tables[str(split)] = rows.with_format("arrow")[:].replace_schema_metadata(None)
+        found.tables[str(split)] = rows.with_format("arrow")[:].replace_schema_metadata(None)
         for column, feature in rows.features.items():
             # The classes of one label, or of a list of labels.
             for part in (feature, getattr(feature, "feature", None)):
                 if isinstance(part, datasets.ClassLabel):
-                    label_names[column] = list(part.names)
-        commit = commit or _commit(rows)
-    return HubData(tables, label_names, commit)
+                    found.label_names[column] = list(part.names)
+    # `datasets` names the cache folder of a hub dataset's files after the hub's commit.
+    cached = [file["filename"] for rows in loaded.values() for file in rows.cache_files]
+    names = [Path(file).parent.name for file in cached]
+    return replace(found, commit=next(filter(_COMMIT.fullmatch, names), None))
 
 
 def _check_settings(name: str, revision: str | None, token: str | None) -> None:
@@ -138,13 +137,7 @@ def _check_settings(name: str, revision: str | None, token: str | None) -> None:
             file = hf_hub_download(
                 name, settings, repo_type="dataset", revision=revision, token=token
             )
-            folders.check_settings(Path(file), f"{settings} of {name}")
-
-
-def _commit(rows: Any) -> str | None:
-    """The hub's commit: `datasets` names the cache folder of a hub dataset's files after it."""
-    folders = (Path(file["filename"]).parent.name for file in rows.cache_files)
-    return next((folder for folder in folders if _COMMIT.fullmatch(folder)), None)
+            folders.check_settings(Path(file), say("{n} of {rows}", n=settings, rows=name))
 
 
 def hub_is_reachable() -> bool:
@@ -183,11 +176,11 @@ def _read_cache(name: str, config: str | None, revision: str | None) -> HubData:
         try:
             folder = snapshot_download(name, repo_type="dataset", revision=revision)
         except LocalEntryNotFoundError as error:
-            version = f" at revision {revision}" if revision else ""
+            version = say(" at revision {revision}", revision=revision) if revision else ""
             raise ConnectionError(f"{name}{version} is not in the cache") from error
         folders.check_inside(Path(folder))
         found = read_folder(Path(folder), config, name=name)
-    return HubData(found.tables, found.label_names, commit=Path(folder).name)
+    return replace(found, commit=Path(folder).name)
 
 
 @contextmanager
@@ -207,29 +200,21 @@ def _offline() -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bars and warnings of other libraries among our own lines."""
-    import datasets
-    from huggingface_hub.utils import logging
-    from huggingface_hub.utils.tqdm import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
+    from datasets import utils as of_datasets
+    from huggingface_hub import utils as of_hub
 
-    data_bars, hub_bars = datasets.is_progress_bar_enabled(), not are_progress_bars_disabled()
-    levels = datasets.logging.get_verbosity(), logging.get_verbosity()
-    datasets.disable_progress_bar()
-    disable_progress_bars()
-    datasets.logging.set_verbosity_error()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    libraries: tuple[Any, ...] = (of_datasets, of_hub)
+    before = [(lib.are_progress_bars_disabled(), lib.logging.get_verbosity()) for lib in libraries]
+    for library in libraries:
+        library.disable_progress_bars()
+        library.logging.set_verbosity_error()
     try:
         yield
     finally:
-        datasets.logging.set_verbosity(levels[0])
-        logging.set_verbosity(levels[1])
-        if data_bars:
-            datasets.enable_progress_bar()
-        if hub_bars:
-            enable_progress_bars()
+        for library, (without_bars, level) in zip(libraries, before, strict=True):
+            library.logging.set_verbosity(level)
+            if not without_bars:
+                library.enable_progress_bars()
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:
@@ -248,15 +233,10 @@ def _expected_errors() -> tuple[type[Exception], ...]:
     )
 
 
-def _explain(
-    error: Exception,
-    name: str,
-    config: str | None,
-    revision: str | None,
-    token: str | None,
-    trust_remote_code: bool,
-) -> NoReturn:
-    """Raises the DataError that says in one paragraph what `error` of `datasets` means."""
+def _explained(
+    error: Exception, name: str, config: str | None, revision: str | None, token: str | None
+) -> DataError:
+    """The DataError that says in one paragraph what `error` of `datasets` means."""
     import httpx2
     from datasets.data_files import EmptyDatasetError
     from datasets.exceptions import DataFilesNotFoundError
@@ -264,48 +244,62 @@ def _explain(
 
     text = " ".join(str(error).split())
     if "scripts are no longer supported" in text:
-        tried = " trust_remote_code doesn't change that." if trust_remote_code else ""
-        message = (
-            f"{name} is a script that makes its data, and nothing runs a stranger's script here."
-            f"{tried} The hub often keeps a Parquet copy: try revision refs/convert/parquet"
+        return DataError(
+            "{name} is a script that makes its data, and nothing runs a stranger's script here. "
+            "The hub often keeps a Parquet copy: try revision refs/convert/parquet",
+            name=name,
         )
-    elif "gated dataset" in text:
-        need = "the account of HF_TOKEN must be given access" if token else "HF_TOKEN must be set"
-        message = (
-            f"{name} is a gated dataset: accept its terms at "
-            f"https://huggingface.co/datasets/{name}, and {need}"
+    if "gated dataset" in text:
+        given = say("the account of HF_TOKEN must be given access")
+        return DataError(
+            "{name} is a gated dataset: accept its terms at "
+            "https://huggingface.co/datasets/{name}, and {need}",
+            name=name,
+            need=given if token else say("HF_TOKEN must be set"),
         )
-    elif "Revision" in text and "doesn't exist" in text:
-        message = f"{name} has no revision {revision!r} on the hub"
-    elif "doesn't exist on the Hub" in text:
-        message = (
-            f"{name} is neither a file here nor a dataset on the Hugging Face hub (a private one "
-            "needs an HF_TOKEN that may read it)"
+    if "Revision" in text and "doesn't exist" in text:
+        return DataError(
+            "{name} has no revision {revision} on the hub", name=name, revision=repr(revision)
         )
-    elif isinstance(error, ValueError) and "onfig" in text and (names := _SETTINGS.search(text)):
-        message = _config_message(name, config, names.group(1))
-    elif isinstance(error, EmptyDatasetError | DataFilesNotFoundError):
-        message = f"{name} holds no data files that can be read"
-    elif isinstance(error, httpx2.TransportError | ConnectionError | LocalEntryNotFoundError):
-        message = (
-            f"{name} is not a file here, and the Hugging Face hub can't be reached to look for it "
-            f"there ({_first_line(error)}). {OFFLINE_HELP}"
+    if "doesn't exist on the Hub" in text:
+        return DataError(
+            "{name} is neither a file here nor a dataset on the Hugging Face hub (a "
+            "private one needs an HF_TOKEN that may read it)",
+            name=name,
         )
-    else:
-        cause = error.__cause__ or error
-        message = f"{name} can't be read as a dataset: {type(cause).__name__}: {_first_line(cause)}"
-    raise DataError(message) from error
+    if isinstance(error, ValueError) and "onfig" in text and (names := _SETTINGS.search(text)):
+        return _config_error(name, config, names[1])
+    if isinstance(error, EmptyDatasetError | DataFilesNotFoundError):
+        return DataError("{name} holds no data files that can be read", name=name)
+    if isinstance(error, httpx2.TransportError | ConnectionError | LocalEntryNotFoundError):
+        return DataError(
+            "{name} is not a file here, and the Hugging Face hub can't be reached to "
+            "look for it there ({error}). {rest}",
+            name=name,
+            error=first_line(error),
+            rest=OFFLINE_HELP,
+        )
+    return DataError(
+        "{name} can't be read as a dataset: {kind}: {error}",
+        name=name,
+        kind=type(error.__cause__ or error).__name__,
+        error=first_line(error.__cause__ or error),
+    )
 
 
-def _config_message(name: str, config: str | None, listed: str) -> str:
+def _config_error(name: str, config: str | None, listed: str) -> DataError:
     known = [part.strip().strip("'\"") for part in listed.split(",")]
     choices = ", ".join(known)
     if config is None:
-        return f"{name} has several configs; set data.dataset_config to one of: {choices}"
-    likely = nearest(config, known)
-    hint = f"; did you mean {likely}?" if likely else ""
-    return f"{name} has no config {config!r}; it has: {choices}{hint}"
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+        return DataError(
+            "{name} has several configs; set data.dataset_config to one of: {names}",
+            name=name,
+            names=choices,
+        )
+    return DataError(
+        "{name} has no config {config}; it has: {choices}{hint}",
+        name=name,
+        config=repr(config),
+        choices=choices,
+        hint=did_you_mean(config, known),
+    )

@@ -23,12 +23,13 @@ _KEY = re.compile(rb'[{,]\s*+"((?:[^"\\]|\\.)*+)"\s*+:', re.DOTALL)
 """A key of an object, found in linear time: nothing that was read once is given back."""
 
 
-def check_columns(columns: int, path: Path) -> None:
+def check_columns(columns: int, path: Path | str) -> None:
     """Raises DataError for a table of more columns than anybody trains with."""
     if columns > MOST_COLUMNS:
         raise DataError(
-            f"{path} has more than {MOST_COLUMNS:,} columns; keep those with the texts and the "
-            "labels"
+            "{path} has more than {most:,} columns; keep those with the texts and the labels",
+            path=path,
+            most=MOST_COLUMNS,
         )
 
 
@@ -47,6 +48,9 @@ def check_keys(data: bytearray, rows: int, path: Path) -> None:
     cells = len(seen) * rows
     if cells > max(MOST_EMPTY, keys / LEAST_FILLED):
         raise DataError(
-            f"{path} has {rows:,} objects with {len(seen):,} different keys, and hardly any key is "
-            "in two of them; give all objects the same keys"
+            "{path} has {rows:,} objects with {n:,} different keys, and hardly any "
+            "key is in two of them; give all objects the same keys",
+            path=path,
+            rows=rows,
+            n=len(seen),
         )

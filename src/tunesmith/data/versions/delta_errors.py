@@ -1,4 +1,4 @@
-"""What Delta Lake, Polars and object stores raise, told in one sentence without secrets."""
+"""What Delta Lake, Polars and object stores raise, in one sentence without secrets."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from deltalake.exceptions import DeltaError
 from polars.exceptions import PanicException, PolarsError
 
 from tunesmith.errors import DataError, StorageError, UnreachableError
+from tunesmith.messages import say
 
 READ_ERRORS = (DeltaError, PolarsError, PanicException, pa.ArrowException)
 """What reading raises when the files are not what they should be; OSError aside."""
@@ -32,22 +33,22 @@ _READ = 5_000
 """Characters of an error that are looked at: it may quote any text of the data."""
 
 _ADVICE = {
-    "InvalidAccessKeyId": "look at AWS_ACCESS_KEY_ID",
-    "SignatureDoesNotMatch": "look at AWS_SECRET_ACCESS_KEY",
-    "AccessDenied": "these credentials may not do that",
-    "403 Forbidden": "look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do",
-    "NoSuchBucket": "make the bucket, or name another",
-    "credentials": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "URL scheme is not allowed": "for an endpoint with http:// set AWS_ALLOW_HTTP=true",
-    "Connection refused": "look at AWS_ENDPOINT_URL",
-    "dns error": "look at AWS_ENDPOINT_URL and the network",
-    "timed out": "look at AWS_ENDPOINT_URL and the network",
-    "No space left": "free some space",
+    "InvalidAccessKeyId": say("look at AWS_ACCESS_KEY_ID"),
+    "SignatureDoesNotMatch": say("look at AWS_SECRET_ACCESS_KEY"),
+    "AccessDenied": say("these credentials may not do that"),
+    "403 Forbidden": say("look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do"),
+    "NoSuchBucket": say("make the bucket, or name another"),
+    "credentials": say("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    "URL scheme is not allowed": say("for an endpoint with http:// set AWS_ALLOW_HTTP=true"),
+    "Connection refused": say("look at AWS_ENDPOINT_URL"),
+    "dns error": say("look at AWS_ENDPOINT_URL and the network"),
+    "timed out": say("look at AWS_ENDPOINT_URL and the network"),
+    "No space left": say("free some space"),
 }
 
 
 @contextmanager
-def told(what: str, doing: Literal["read", "written"]) -> Iterator[None]:
+def as_our_errors(what: str, doing: Literal["read", "written"]) -> Iterator[None]:
     """Turn what the libraries raise into an error of ours that begins with `what`.
 
     Raises DataError for damaged files, UnreachableError when the storage doesn't answer,
@@ -55,15 +56,17 @@ def told(what: str, doing: Literal["read", "written"]) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if doing == "read" and isinstance(error, FileNotFoundError):
-            raise DataError(f"{what} is damaged: {reason(error)}") from error
-        kind = UnreachableError if _UNREACHABLE.search(str(error)) else StorageError
-        raise kind(f"{what} can't be {doing}: {reason(error)}") from error
-    except READ_ERRORS as error:
-        if doing == "written":
-            raise StorageError(f"{what} can't be written: {reason(error)}") from error
-        raise DataError(f"{what} is damaged: {reason(error)}") from error
+    except (OSError, *READ_ERRORS) as error:
+        is_damage = isinstance(error, (FileNotFoundError, *READ_ERRORS))
+        if doing == "read" and is_damage:
+            raise DataError(
+                "{what} is damaged: {reason}", what=what, reason=reason(error)
+            ) from error
+        is_silent = isinstance(error, OSError) and _UNREACHABLE.search(str(error))
+        kind = UnreachableError if is_silent else StorageError
+        raise kind(
+            say("{what} can't be {doing}: {reason}", what=what, doing=doing, reason=reason(error))
+        ) from error
 
 
 def reason(error: BaseException) -> str:
@@ -71,19 +74,21 @@ def reason(error: BaseException) -> str:
     text = _COLOURS.sub("", str(error)[:_READ])
     code, message = _S3_CODE.search(text), _S3_MESSAGE.search(text)
     if code:
-        told = f"{code[1]}: {message[1].strip()}" if message else code[1]
+        shown = code[1]
+        if message:
+            shown = say("{code}: {message}", code=shown, message=message[1].strip())
     else:
         lines = [line.strip(" ↳") for line in text.splitlines() if not _BACKTRACE.fullmatch(line)]
         lines = [line for line in lines if line]
         # Nested causes stand one under the other, the innermost last.
-        told = (lines[-1] if "↳" in text else lines[0]) if lines else type(error).__name__
+        shown = (lines[-1] if "↳" in text else lines[0]) if lines else type(error).__name__
         status = _STATUS.search(text)
-        if status and status[0] not in told:
-            told = f"{status[0].strip()}: {told}"
-    told = without_secrets(_PREFIX.sub("", told))
-    told = told if len(told) <= _LONGEST else told[: _LONGEST - 1] + "…"
+        if status and status[0] not in shown:
+            shown = say("{status}: {shown}", status=status[0].strip(), shown=shown)
+    shown = without_secrets(_PREFIX.sub("", shown))
+    shown = shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
     advice = next((advice for sign, advice in _ADVICE.items() if sign in text), None)
-    return f"{told}; {advice}" if advice else told
+    return say("{shown}; {advice}", shown=shown, advice=advice) if advice else shown
 
 
 def without_secrets(text: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tunesmith.data.content import canonical_strings
+from tunesmith.data.content import canonical_strings, is_binary, is_list
 from tunesmith.data.reading.rows import ROW
 
 SPLIT = "_split"
@@ -112,7 +112,7 @@ def _stored_kind(kind: pa.DataType) -> pa.DataType | None:
         return None if inner is None or nested_extension else pa.large_list(inner)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return _TEXT
-    if _is_binary(kind):
+    if is_binary(kind):
         return pa.large_binary()
     if pa.types.is_unsigned_integer(kind):
         return None if kind.bit_width == 64 else pa.int64()
@@ -133,19 +133,9 @@ def _is_delta_type(kind: pa.DataType) -> bool:
     )
 
 
-def _is_binary(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-        or pa.types.is_binary_view(kind)
-    )
-
-
 def _is_list(kind: pa.DataType) -> bool:
     return bool(
-        pa.types.is_list(kind)
-        or pa.types.is_large_list(kind)
+        is_list(kind)
         or pa.types.is_fixed_size_list(kind)
         or pa.types.is_list_view(kind)
         or pa.types.is_large_list_view(kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from rapidfuzz.distance import Prefix
 
-from tunesmith.data.content import canonical_strings
+from tunesmith.data.content import canonical_strings, is_list
 from tunesmith.data.versions.row_changes import RowChanges, find_changes
 from tunesmith.data.versions.row_keys import Side, own_columns
 
@@ -173,51 +175,38 @@ def _shown(
 
 def _shortened(values: Mapping[str, str], others: Mapping[str, str] | None) -> dict[str, str]:
     """Each value, cut; where it differs from the other's only further on, so that this is seen."""
-    return {
-        name: _shorten(text, _common_length(text, others[name]) if others else 0)
-        for name, text in values.items()
-    }
-
-
-def _common_length(one: str, other: str) -> int:
-    """Characters in which both begin alike."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
-
-
-def _shorten(text: str, common: int) -> str:
-    start = common - SHOWN_BEFORE if common < len(text) and common > SHOWN_TEXT // 2 else 0
-    end = start + SHOWN_TEXT
-    return f"{'…' * bool(start)}{text[start:end]}{'…' * (end < len(text))}"
+    shown = {}
+    for name, text in values.items():
+        common = Prefix.similarity(text, others[name]) if others else 0
+        start = common - SHOWN_BEFORE if common < len(text) and common > SHOWN_TEXT // 2 else 0
+        end = start + SHOWN_TEXT
+        shown[name] = f"{'…' * bool(start)}{text[start:end]}{'…' * (end < len(text))}"
+    return shown
 
 
 def _label_shifts(
     old: Mapping[str, pa.Table], new: Mapping[str, pa.Table], column: str
 ) -> tuple[LabelShift, ...]:
     before, after = _label_counts(old, column), _label_counts(new, column)
-    total_before, total_after = sum(before.values()) or 1, sum(after.values()) or 1
+    totals = before.total() or 1, after.total() or 1
     shifts = [
         LabelShift(
-            label,
-            before.get(label, 0),
-            after.get(label, 0),
-            before.get(label, 0) / total_before,
-            after.get(label, 0) / total_after,
+            label, before[label], after[label], before[label] / totals[0], after[label] / totals[1]
         )
         for label in {**after, **before}
     ]
     return tuple(sorted(shifts, key=lambda shift: (-shift.new, -shift.old, shift.label)))
 
 
-def _label_counts(tables: Mapping[str, pa.Table], column: str) -> dict[str, int]:
+def _label_counts(tables: Mapping[str, pa.Table], column: str) -> Counter[str]:
     """Label → how often it is used; each label of a list counts."""
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for table in tables.values():
         if column not in table.column_names:
             continue
         labels = table.column(column)
-        if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type):
+        if is_list(labels.type):
             labels = pc.list_flatten(labels)
         for entry in pc.value_counts(canonical_strings(labels)).to_pylist():
-            counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
+            counts[entry["values"]] += entry["counts"]
     return counts

@@ -25,9 +25,10 @@ from deltalake import (
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from tunesmith.data.versions.delta_errors import told
+from tunesmith.data.versions.delta_errors import as_our_errors
 from tunesmith.errors import DataError
-from tunesmith.tracking.entities import DatasetVersion
+from tunesmith.messages import say
+from tunesmith.store.entities.experiments import DatasetVersion
 
 KEY = "tunesmith"
 FORMAT = 1
@@ -88,7 +89,7 @@ class VersionLog:
     @property
     def what(self) -> str:
         """The dataset as messages call it."""
-        return f"dataset {self.name} ({self.address})"
+        return say("dataset {name} ({address})", name=self.name, address=self.address)
 
     @property
     def commit(self) -> int:
@@ -154,7 +155,7 @@ class VersionLog:
 
     @contextmanager
     def _committing(self) -> Iterator[None]:
-        with told(self.what, "written"):
+        with as_our_errors(self.what, "written"):
             try:
                 yield
             except CommitFailedError as error:
@@ -168,8 +169,12 @@ class VersionLog:
         """Take in what one commit did. Raises KeyError, TypeError or ValueError for nonsense."""
         kind = event["event"]
         if kind == "version":
-            logged = _logged(event, commit)
-            self.current = logged.version.number
+            record = {name: event["version"][name] for name in _RECORDED}
+            record["created_at"] = datetime.fromisoformat(record["created_at"])
+            record["columns"] = tuple(record["columns"])
+            self.current = record["number"]
+            version = DatasetVersion(**record)
+            logged = Logged(version, event["columns"], commit, event["token"])
             self.versions[self.current] = logged
         elif kind == "restore":
             self.current = int(event["number"])
@@ -186,7 +191,7 @@ def read_log(name: str, address: str, options: dict[str, str]) -> VersionLog:
     storage can't be read.
     """
     log = VersionLog(name, address, options)
-    with told(log.what, "read"):
+    with as_our_errors(log.what, "read"):
         try:
             log.table = DeltaTable(address, storage_options=options)
         except TableNotFoundError:
@@ -202,10 +207,14 @@ def read_log(name: str, address: str, options: dict[str, str]) -> VersionLog:
         try:
             event = json.loads(commit[KEY])
             if event["format"] > FORMAT:
-                raise DataError(f"{log.what} was written by a newer Tunesmith; upgrade this one")
+                raise DataError(
+                    "{what} was written by a newer Tunesmith; upgrade this one", what=log.what
+                )
             log.replay(event, number)
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{log.what} is damaged: commit {number} is unreadable") from error
+            raise DataError(
+                "{what} is damaged: commit {n} is unreadable", what=log.what, n=number
+            ) from error
     return log
 
 
@@ -216,10 +225,3 @@ def _described(event: Mapping[str, Any]) -> CommitProperties:
     # No retries: delta-rs would put the commit behind another's, with a number both have taken.
     text = json.dumps({"format": FORMAT, **event}, default=str)
     return CommitProperties(custom_metadata={KEY: text}, max_commit_retries=0)
-
-
-def _logged(event: Mapping[str, Any], commit: int) -> Logged:
-    record = {name: event["version"][name] for name in _RECORDED}
-    record["created_at"] = datetime.fromisoformat(record["created_at"])
-    record["columns"] = tuple(record["columns"])
-    return Logged(DatasetVersion(**record), event["columns"], commit, event["token"])

@@ -12,9 +12,10 @@ from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import FileSelector, FileType, PyFileSystem
 
-from tunesmith.data.versions.delta_errors import told
+from tunesmith.data.versions.delta_errors import as_our_errors
 from tunesmith.data.versions.log import VersionLog, read_log
 from tunesmith.errors import DataError
+from tunesmith.messages import say
 
 _S3 = re.compile(r"s3a?://[A-Za-z0-9][A-Za-z0-9.-]*(/[A-Za-z0-9._=/-]*)?")
 _S3_OPTIONS = {"max_retries": "4", "retry_timeout": "60s", "connect_timeout": "5s"}
@@ -37,8 +38,8 @@ class VersionRoot:
                 # Not repeated in the message: it may hold a password.
                 raise DataError(
                     "dataset versions can't be kept at this address; accepted: a folder, or "
-                    "s3://bucket/prefix of plain letters, digits and . _ = -, with credentials in "
-                    "AWS_… variables"
+                    "s3://bucket/prefix of plain letters, digits and . _ = -, with "
+                    "credentials in AWS_… variables"
                 )
             self._options = dict(_S3_OPTIONS)
             self.address = address.rstrip("/")
@@ -47,8 +48,10 @@ class VersionRoot:
         self.address = str(self._folder)
         if unfit := _UNFIT.search(self.address):
             raise DataError(
-                f"dataset versions can't be kept in {self.address}: Delta Lake can't use a folder "
-                f"with {unfit[0]!r} in its path"
+                "dataset versions can't be kept in {folder}: Delta Lake can't use a "
+                "folder with {what} in its path",
+                folder=self.address,
+                what=repr(unfit[0]),
             )
 
     def log(self, name: str) -> VersionLog:
@@ -62,21 +65,19 @@ class VersionRoot:
         """The names of all Delta tables, sorted. Raises StorageError."""
         if self._folder is not None and not self._folder.is_dir():
             return []
-        with told(f"the datasets in {self.address}", "read"):
+        with as_our_errors(say("the datasets in {folder}", folder=self.address), "read"):
             handler = DeltaStorageHandler(self.address, self._options)
             found = PyFileSystem(handler).get_file_info(FileSelector(""))
             folders = [entry.base_name for entry in found if entry.type == FileType.Directory]
-            return sorted(name for name in folders if self._is_table(name))
-
-    def _is_table(self, name: str) -> bool:
-        return DeltaTable.is_deltatable(f"{self.address}/{name}", self._options)
+            is_table = DeltaTable.is_deltatable
+            return sorted(n for n in folders if is_table(f"{self.address}/{n}", self._options))
 
     def scan(self, log: VersionLog, commit: int) -> pl.LazyFrame:
         """The stored rows of a dataset at the Delta table's own version number `commit`.
 
         Raises DataError when the table is damaged or a file of it is missing or cut short.
         """
-        with told(log.what, "read"):
+        with as_our_errors(log.what, "read"):
             table = DeltaTable(log.address, commit, storage_options=self._options)
             added = pa.table(table.get_add_actions(flatten=True))
             files = table.file_uris()
@@ -86,7 +87,12 @@ class VersionRoot:
             for path, size in zip(paths, added["size_bytes"].to_pylist(), strict=True):
                 # Polars panics over a Parquet file that is cut short.
                 if not path.is_file() or path.stat().st_size != size:
-                    problem = "is cut short" if path.is_file() else "is missing"
-                    raise DataError(f"{log.what} is damaged: its file {path.name} {problem}")
+                    problem = say("is cut short") if path.is_file() else say("is missing")
+                    raise DataError(
+                        "{what} is damaged: its file {name} {problem}",
+                        what=log.what,
+                        name=path.name,
+                        problem=problem,
+                    )
             files = [str(path) for path in paths]
         return pl.scan_parquet(files, glob=False, hive_partitioning=False)

@@ -15,6 +15,7 @@ import polars as pl
 from rapidfuzz import fuzz, process
 
 from tunesmith.data.versions.row_keys import SCHEMA, Side, hashes
+from tunesmith.messages import say
 
 SIMILAR_IN_PLACE = 60.0
 SIMILAR_ELSEWHERE = 70.0
@@ -190,7 +191,11 @@ def _edited_in_place(changes: RowChanges) -> pl.DataFrame:
     pairs = pl.concat([crossed, ordered.select(crossed.columns)]).sort("split", "place")
     if len(pairs) > MAX_PAIRS:
         changes.notes.append(
-            f"only the first {MAX_PAIRS:,} of {len(pairs):,} pairs of rows were compared for edits"
+            say(
+                "only the first {n:,} of {total:,} pairs of rows were compared for edits",
+                n=MAX_PAIRS,
+                total=len(pairs),
+            )
         )
         pairs = pairs.head(MAX_PAIRS)
     scores = process.cpdist(
@@ -213,8 +218,12 @@ def _edited_elsewhere(changes: RowChanges) -> pl.DataFrame:
         return NO_PAIRS
     if count > MAX_PAIRS:
         changes.notes.append(
-            f"{len(removed):,} removed and {len(added):,} added rows are too many to look for rows "
-            "that were both moved and edited: such rows are counted as removed and added"
+            say(
+                "{n:,} removed and {n2:,} added rows are too many to look for rows that "
+                "were both moved and edited: such rows are counted as removed and added",
+                n=len(removed),
+                n2=len(added),
+            )
         )
         return NO_PAIRS
     scores: npt.NDArray[np.float32] = process.cdist(

@@ -17,8 +17,9 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from tunesmith.data.reading.files import endings
 from tunesmith.data.reading.rows import ROW
-from tunesmith.data.versions.delta_errors import reason, told
+from tunesmith.data.versions.delta_errors import as_our_errors, reason
 from tunesmith.data.versions.delta_types import (
     SPLIT,
     StoredColumn,
@@ -27,19 +28,12 @@ from tunesmith.data.versions.delta_types import (
     stored_schema,
 )
 from tunesmith.data.versions.log import Conflict, Logged, VersionLog
-from tunesmith.data.versions.names import (
-    check_name,
-    check_tag,
-    find_number,
-    hint,
-    is_name,
-    is_reference,
-)
+from tunesmith.data.versions.names import check_name, check_tag, find_number, hint
 from tunesmith.data.versions.root import VersionRoot
 from tunesmith.errors import AccessError, DataError, NotFoundError, StorageError
-from tunesmith.tracking.entities import DatasetVersion, utc_now
-
-__all__ = ["Versions", "check_name", "is_reference"]
+from tunesmith.messages import say
+from tunesmith.names import Version, canonical, is_name
+from tunesmith.store.entities.experiments import DatasetVersion, utc_now
 
 ATTEMPTS = 100
 """So often a commit is tried while other processes commit before it."""
@@ -65,51 +59,41 @@ class Versions:
         name: str,
         tables: Mapping[str, pa.Table],
         *,
-        hash: str,  # noqa: A002 - the field's name
-        source: str,
-        split_by: Mapping[str, Any],
-        rules: Mapping[str, Any],
-        report: Mapping[str, Any],
-        label_counts: Mapping[str, int],
-        description: str = "",
-        created_by: str = "",
         may_add: Callable[[str], bool] | None = None,
+        **facts: Any,
     ) -> tuple[DatasetVersion, bool]:
         """Record the content of `tables` as a version of `name`; whether it is a new one.
 
         `tables` are split → rows, each with the int64 column `_row`; other columns whose name
-        begins with `_` are left out. `hash` names the content: where a version has it already, that
-        one is returned and nothing changes. A new version becomes the current one. With `may_add`,
-        which gets who made the dataset's first version, AccessError is raised where a new one would
-        be made and it says no.
+        begins with `_` are left out. `facts` are other fields of DatasetVersion. Their `hash` names
+        the content: where a version has it already, that one is returned and nothing changes. A new
+        version becomes the current one. With `may_add`, which gets who made the dataset's first
+        version, AccessError is raised where a new one would be made and it says no.
 
         Raises DataError when the name can't be used, there is no row, or the table of this name is
         none of Tunesmith's; StorageError when the version can't be written.
         """
+        name = canonical(name)
         check_name(name)
         columns = stored_columns(tables)
+        splits = {split: table.num_rows for split, table in tables.items()}
         draft = DatasetVersion(
             name=name,
             number=1,
-            hash=hash,
-            rows=sum(table.num_rows for table in tables.values()),
+            rows=sum(splits.values()),
             columns=tuple(column.name for column in columns),
-            splits={split: table.num_rows for split, table in tables.items()},
-            split_by=split_by,
-            source=source,
-            label_counts=label_counts,
-            rules=rules,
-            report=report,
-            description=description,
-            created_by=created_by,
+            splits=splits,
+            **facts,
         )
         if not draft.rows:
-            raise DataError(f"{name}: the data have no rows, of which a version needs at least one")
+            raise DataError(
+                "{name}: the data have no rows, of which a version needs at least one", name=name
+            )
         token = secrets.token_hex(8)
 
         def commit(log: VersionLog) -> int:
-            if may_add is not None and log.with_hash(hash) is None:
-                _require_owner(log, created_by, may_add)
+            if may_add is not None and log.with_hash(draft.hash) is None:
+                _require_owner(log, draft.created_by, may_add)
             return _add(log, draft, tables, columns, token)
 
         log, number = self._commit(lambda: self._root.log(name), commit)
@@ -117,7 +101,7 @@ class Versions:
 
     def names(self) -> builtins.list[str]:
         """The names of all datasets, sorted."""
-        return [name for name in self._root.names() if is_name(name)]
+        return [name for name in self._root.names() if is_name(name, endings())]
 
     def list(self, name: str | None = None) -> builtins.list[DatasetVersion]:
         """The versions of all datasets, or of the one called `name`: newest first, then by name.
@@ -125,10 +109,7 @@ class Versions:
         Delta tables that are none of Tunesmith's are passed over. Raises NotFoundError when `name`
         isn't there.
         """
-        if name is None:
-            logs = [self._root.log(name) for name in self.names()]
-        else:
-            logs = [self._log(name)]
+        logs = map(self._root.log, self.names()) if name is None else [self._log(name)]
         found = [log.version(number) for log in logs for number in log.versions]
         found.sort(key=lambda version: (version.name, -version.number))
         return sorted(found, key=lambda version: version.created_at, reverse=True)
@@ -136,11 +117,7 @@ class Versions:
     def current(self) -> builtins.list[tuple[DatasetVersion, int]]:
         """The current version of every dataset by name, and how many versions it has."""
         logs = [self._root.log(name) for name in self.names()]
-        return [
-            (log.version(find_number(log, log.name)), len(log.versions))
-            for log in logs
-            if log.versions
-        ]
+        return [(log.version(log.current), len(log.versions)) for log in logs if log.versions]
 
     def get(self, reference: str) -> DatasetVersion:
         """The version that `reference` means.
@@ -150,8 +127,9 @@ class Versions:
 
         Raises NotFoundError naming what there is, and the nearest name.
         """
-        log = self._log(reference)
-        return log.version(find_number(log, reference))
+        wanted = Version.of(reference)
+        log = self._log(wanted.name)
+        return log.version(find_number(log, wanted))
 
     def read(self, version: DatasetVersion, most: int | None = None) -> dict[str, pa.Table]:
         """Split → the version's rows in the order of `_row`, which is their last column.
@@ -167,18 +145,24 @@ class Versions:
         logged = log.versions.get(version.number)
         if logged is None or logged.version.hash != version.hash:
             raise NotFoundError(
-                f"there is no version {version.reference} with the content {version.hash} in "
-                f"{self.root}"
+                "there is no version {reference} with the content {hash} in {folder}",
+                reference=version.reference,
+                hash=version.hash,
+                folder=self.root,
             )
         stored = self._root.scan(log, logged.commit)
-        with told(log.what, "read"):
+        with as_our_errors(log.what, "read"):
             tables = {split: _read_split(stored, split, logged, most) for split in logged.columns}
         expected = {
             split: rows if most is None else min(rows, most)
             for split, rows in logged.version.splits.items()
         }
         if {split: table.num_rows for split, table in tables.items()} != expected:
-            raise DataError(f"{log.what} is damaged: rows of {version.reference} are missing")
+            raise DataError(
+                "{what} is damaged: rows of {reference} are missing",
+                what=log.what,
+                reference=version.reference,
+            )
         return tables
 
     def tag(self, reference: str, tag: str) -> DatasetVersion:
@@ -186,27 +170,31 @@ class Versions:
 
         Raises DataError for a tag that can't be used, NotFoundError when there is no such version.
         """
+        tag = canonical(tag)
         check_tag(tag)
 
-        def commit(log: VersionLog) -> int:
-            number = find_number(log, reference)
+        def commit(log: VersionLog, number: int) -> None:
             if log.tags.get(tag) != number:
                 log.tag(tag, number)
-            return number
 
-        log, number = self._commit(lambda: self._log(reference), commit)
-        return log.version(number)
+        return self._change(reference, commit)
 
     def untag(self, name: str, tag: str) -> None:
         """Take a tag away. Raises NotFoundError when no version of `name` has it."""
+        name, tag = canonical(name), canonical(tag)
+        check_name(name)
 
-        def commit(log: VersionLog) -> int:
+        def commit(log: VersionLog, _: int) -> None:
             if tag not in log.tags:
-                raise NotFoundError(f"{name} has no tag {tag!r}{hint(tag, log.tags, 'tags')}")
+                raise NotFoundError(
+                    "{name} has no tag {tag}{hint}",
+                    name=name,
+                    tag=repr(tag),
+                    hint=hint(tag, log.tags, say("tags")),
+                )
             log.tag(tag, None)
-            return log.current
 
-        self._commit(lambda: self._log(name), commit)
+        self._change(name, commit)
 
     def restore(self, reference: str) -> DatasetVersion:
         """Make a version the current one: what its dataset's bare name means, and what plain Delta
@@ -215,25 +203,36 @@ class Versions:
         Raises NotFoundError when there is no such version, StorageError when it can't be written.
         """
 
-        def commit(log: VersionLog) -> int:
-            number = find_number(log, reference)
+        def commit(log: VersionLog, number: int) -> None:
             if number != log.current or log.is_touched:
                 log.restore(number)
+
+        return self._change(reference, commit)
+
+    def _change(self, reference: str, change: Callable[[VersionLog, int], None]) -> DatasetVersion:
+        """Commit a `change` of the version that `reference` means."""
+        wanted = Version.of(reference)
+
+        def commit(log: VersionLog) -> int:
+            number = find_number(log, wanted)
+            change(log, number)
             return number
 
-        log, number = self._commit(lambda: self._log(reference), commit)
+        log, number = self._commit(lambda: self._log(wanted.name), commit)
         return log.version(number)
 
-    def _log(self, reference: str) -> VersionLog:
-        """The log of the dataset in `reference`. Raises NotFoundError when it isn't there."""
-        name = reference.partition("@")[0]
+    def _log(self, name: str) -> VersionLog:
+        """The log of the dataset called `name`. Raises NotFoundError when it isn't there."""
+        name = canonical(name)
         check_name(name)
         log = self._root.log(name)
         if not log.versions:
             known = self.names()
             raise NotFoundError(
-                f"there is no dataset {name!r} in {self.root}"
-                f"{hint(name, [other for other in known if other != name], 'datasets')}"
+                "there is no dataset {name} in {folder}{hint}",
+                name=repr(name),
+                folder=self.root,
+                hint=hint(name, [other for other in known if other != name], "datasets"),
             )
         return log
 
@@ -255,12 +254,16 @@ class Versions:
                 before, log = log.commit, read()
                 if log.commit == before:
                     raise StorageError(
-                        f"{log.what} can't be written: {reason(conflict.__cause__ or conflict)}"
+                        "{path} can't be written: {error}",
+                        path=log.what,
+                        error=reason(conflict.__cause__ or conflict),
                     ) from conflict
             else:
                 return read(), number
         raise StorageError(
-            f"{log.what} can't be written: other processes committed first, {ATTEMPTS} times"
+            "{what} can't be written: other processes committed first, {n} times",
+            what=log.what,
+            n=ATTEMPTS,
         )
 
 
@@ -268,9 +271,12 @@ def _require_owner(log: VersionLog, created_by: str, may_add: Callable[[str], bo
     """Raises AccessError when `may_add` says no to who made the first version."""
     if log.versions and not may_add((first := log.version(min(log.versions))).created_by):
         raise AccessError(
-            f"the dataset {first.name} is {first.created_by or 'nobody'}'s, whose bare name a new "
-            f"version would change: {created_by} may add versions only to datasets of their own; "
-            "choose another name."
+            "the dataset {name} is {who}'s, whose bare name a new version would "
+            "change: {other} may add versions only to datasets of their own; choose "
+            "another name.",
+            name=first.name,
+            who=first.created_by or say("nobody"),
+            other=created_by,
         )
 
 
@@ -284,7 +290,7 @@ def _add(
     """Commit `draft` as the next version, unless its content is there; the content's number."""
     if log.table is not None and not log.versions:
         raise DataError(
-            f"{log.what} is a Delta table that Tunesmith didn't make; choose another name"
+            "{what} is a Delta table that Tunesmith didn't make; choose another name", what=log.what
         )
     there = log.with_hash(draft.hash)
     if there is not None:

@@ -7,7 +7,7 @@ for every group of heads, and draws dropout's random numbers one by one.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,8 @@ from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
-from tunesmith.tasks.packing import PACKED, PADDED, Layout
+from tunesmith.models.architectures import WINDOWS
+from tunesmith.tasks.parts.packing import PACKED, PADDED, Layout
 from tunesmith.training.kernels import dropout as cheap
 from tunesmith.training.kernels import trial
 
@@ -25,8 +26,6 @@ _KNOWN = frozenset(
      "return_dict", "cache_position", "past_key_values", "past_key_value", "num_items_in_batch")
 )  # fmt: skip
 """What models hand to attention that changes nothing here, whatever it is."""
-_IN_THE_MASK = frozenset(("sliding_window", "window_size"))
-"""What their masks hold too, where there is one."""
 
 
 _counting: list[list[nn.Module]] = []
@@ -52,7 +51,7 @@ def attention(
     unknown = [
         name
         for name, value in kwargs.items()
-        if value is not None and value is not False and name not in _KNOWN | _IN_THE_MASK
+        if value is not None and value is not False and name not in _KNOWN | WINDOWS
     ]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if layout is not None and unknown:
@@ -88,7 +87,7 @@ class _Attention(torch.autograd.Function):
     ) -> torch.Tensor:
         rows, heads, tokens, size = query.shape
         groups = key.shape[1]
-        # The heads of one group read the same keys: they stand below each other.
+        # The heads of one group read the same keys: they are stacked.
         q = _dense(query, scale).view(rows * groups, -1, size)
         k, v = (_dense(part).view(rows * groups, -1, size) for part in (key, value))
         scores = q @ k.transpose(1, 2)
@@ -119,16 +118,8 @@ class _Attention(torch.autograd.Function):
         )  # fmt: skip
 
 
-def padded(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    scale: float,
-    share: float,
-) -> torch.Tensor:
-    """Attention as in `attention`, of queries times `scale`, with a share of `share` dropped."""
-    return _Attention.apply(query, key, value, mask, scale, share)  # type: ignore[no-any-return, no-untyped-call]
+padded: Callable[..., torch.Tensor] = _Attention.apply
+"""Attention as in `attention`, of queries, keys, values, mask, scale, and the share dropped."""
 
 
 def _dense(x: torch.Tensor, scale: float | None = None) -> torch.Tensor:

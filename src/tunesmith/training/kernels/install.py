@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from tunesmith.tasks.packing import PACKED, PADDED
-from tunesmith.training.evaluation import autocast
-from tunesmith.training.group import Group
+from tunesmith.messages import joined, say
+from tunesmith.models.architectures import labels_tokens
+from tunesmith.tasks.parts.packing import PACKED, PADDED
+from tunesmith.training.evidence.evaluation import autocast
 from tunesmith.training.kernels import attention, dropout, last_layer, lora, norm, synthetic
 from tunesmith.training.kernels.trial import Reading, Trial, reason
 from tunesmith.training.plan import Plan
+from tunesmith.training.ranks.group import Group
 
 EAGER = "eager"
 
@@ -35,7 +37,8 @@ class Kernels:
     """What has no kernel, and why."""
 
     def __str__(self) -> str:
-        return "; ".join([*filter(None, [_counted(self.count)]), *self.notes])
+        counted = [say("{number} {what}", number=n, what=what) for what, n in self.count.items()]
+        return joined(filter(None, [joined(counted, ", "), *self.notes]), "; ")
 
 
 def install_kernels(
@@ -67,22 +70,22 @@ def _tried(model: Any, plan: Plan, longest: int, *, pairs: bool) -> Kernels:
     try:
         plain, packed = _readings(inner, longest, pairs=pairs)
     except Exception as error:  # noqa: BLE001 - of a model that wants more than texts
-        return Kernels(notes=[f"none: {reason(error, plan.device)}"])
+        return Kernels(notes=[say("none: {why}", why=reason(error, plan.device))])
     trial = Trial(model, _computes(inner), plain)
     if trial.why_not is not None:
-        return Kernels(notes=[f"none: {trial.why_not}"])
+        return Kernels(notes=[say("none: {why}", why=trial.why_not)])
     kinds = {module: type(module) for module in model.modules()}
     used = Kernels(_use_in_parts(model, plan))
     if not trial.agrees(plain):
         for module, kind in kinds.items():
             module.__class__ = kind
-        return Kernels(notes=[f"none: {trial.why_not}"])
+        return Kernels(notes=[say("none: {why}", why=trial.why_not)])
     if plan.own_attention:
         _use_attention(used, trial, plain, packed)
     if plan.device == "cpu" and "LoRA layers" in used.count:  # now that it is known what they read
         _join(used, plan, trial, plain, packed)
     if not used.count:
-        used.notes.append("none: no part of this model has one")
+        used.notes.append(say("none: no part of this model has one"))
     return used
 
 
@@ -99,10 +102,6 @@ def _repeated(kernels: Kernels, model: Any, plan: Plan) -> Kernels:
     return kernels
 
 
-def _counted(count: dict[str, int]) -> str:
-    return ", ".join(f"{number} {what}" for what, number in count.items())
-
-
 def _computes(inner: Any) -> Callable[..., Any]:
     """What a trial compares: the states of a model that writes (its head is large), else logits."""
     if inner.can_generate():
@@ -113,8 +112,7 @@ def _computes(inner: Any) -> Callable[..., Any]:
 def _readings(inner: Any, longest: int, *, pairs: bool) -> tuple[Reading, Reading | None]:
     """The texts as padded rows, and as a model that writes is given them once it packs."""
     if not inner.can_generate():
-        per_token = "ForTokenClassification" in type(inner).__name__
-        return synthetic.padded_texts(inner, longest, tokens=per_token), None
+        return synthetic.padded_texts(inner, longest, tokens=labels_tokens(inner)), None
     if pairs:
         return synthetic.pairs(inner, longest)
     plain = synthetic.padded_texts(inner, longest, tokens=True)
@@ -147,10 +145,10 @@ def _use_attention(used: Kernels, trial: Trial, plain: Reading, packed: Reading 
     inner = trial.model.get_base_model()
     attention.register()
     tried = [(PACKED, (plain, packed))] if packed is not None else []
-    why_not = None
+    why_not: str | None = None
     for name, readings in [*tried, (PADDED, (plain,))]:
         if not _set_attention(inner, name):
-            why_not = "it takes no other"
+            why_not = say("it takes no other")
             continue
         with attention.counted() as calls:
             agrees = trial.agrees(*readings)
@@ -158,13 +156,13 @@ def _use_attention(used: Kernels, trial: Trial, plain: Reading, packed: Reading 
             used.attention = name
             used.count["attention"] = 1
             if name == PADDED and packed is not None:
-                used.notes.append(f"texts are padded, not packed: {why_not}")
+                used.notes.append(say("texts are padded, not packed: {why}", why=why_not))
             if packed is None:
                 _use_for_first_token(used, trial, plain)
             return
-        why_not = trial.why_not or "it doesn't ask for one of transformers'"
+        why_not = trial.why_not or say("it doesn't ask for one of transformers'")
     _set_attention(inner, EAGER)
-    used.notes.append(f"attention is the model's own: {why_not}")
+    used.notes.append(say("attention is the model's own: {why}", why=why_not))
 
 
 def _use_for_first_token(used: Kernels, trial: Trial, plain: Reading) -> None:
@@ -173,7 +171,9 @@ def _use_for_first_token(used: Kernels, trial: Trial, plain: Reading) -> None:
         used.first_token = True
         used.count["last layer for one token"] = 1
     elif tried is False:
-        used.notes.append(f"the last layer is computed for all tokens: {trial.why_not}")
+        used.notes.append(
+            say("the last layer is computed for all tokens: {why}", why=trial.why_not)
+        )
 
 
 def _set_attention(inner: Any, name: str) -> bool:
@@ -192,13 +192,15 @@ def _join(used: Kernels, plan: Plan, trial: Trial, plain: Reading, packed: Readi
         with autocast(plan):
             together = lora.reading_the_same(model, lambda: trial.of(**short))
     except Exception as error:  # noqa: BLE001 - whatever a model's own code raises
-        used.notes.append(f"layers are computed one by one: {reason(error, plan.device)}")
+        used.notes.append(
+            say("layers are computed one by one: {why}", why=reason(error, plan.device))
+        )
         return
     lora.join(model, together)
     packs = packed is not None and used.attention == PACKED
     if together and not trial.agrees(plain, *([packed] if packs and packed else [])):
         lora.part(model)
-        used.notes.append(f"layers are computed one by one: {trial.why_not}")
+        used.notes.append(say("layers are computed one by one: {why}", why=trial.why_not))
     elif together:
         used.together = together
         used.count["LoRA layers computed together"] = sum(map(len, together))

@@ -6,13 +6,14 @@ The others' states there are read by nobody; only their keys and values are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
+from tunesmith.models.architectures import ENCODER_LAYERS, EncoderLayer
 from tunesmith.training.kernels.attention import padded
 from tunesmith.training.kernels.trial import Reading, Trial, in_use
 
@@ -20,8 +21,7 @@ from tunesmith.training.kernels.trial import Reading, Trial, in_use
 class _FirstToken:
     """Put before a class of layers: (rows, tokens, size) to (rows, 1, size) while it trains."""
 
-    first: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
-    """What the layer makes of the first token of the states, given them and the mask."""
+    pattern: EncoderLayer
 
     def forward(
         self, hidden_states: torch.Tensor, attention_mask: Any = None, *more: Any, **kwargs: Any
@@ -29,41 +29,32 @@ class _FirstToken:
         """The layer's output for the first token; `attention_mask` as the models' own."""
         if not in_use(self):  # type: ignore[arg-type]
             return super().forward(hidden_states, attention_mask, *more, **kwargs)  # type: ignore[misc]
-        return self.first(hidden_states, attention_mask)
+        return _first(self, self.pattern, hidden_states, attention_mask)
 
 
-class _Bert(_FirstToken):
-    attention: Any
-    intermediate: Any
-    output: Any
-
-    def first(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        own, token = self.attention.self, states[:, :1]
-        found = _attend(own, own.query(token), own.key(states), own.value(states), mask)
-        attended = self.attention.output(found, token)
-        return self.output(self.intermediate(attended), attended)  # type: ignore[no-any-return]
-
-
-class _DistilBert(_FirstToken):
-    attention: Any
-    sa_layer_norm: Any
-    ffn: Any
-    output_layer_norm: Any
-
-    def first(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        own, token = self.attention, states[:, :1]
-        found = _attend(own, own.q_lin(token), own.k_lin(states), own.v_lin(states), mask)
-        attended = self.sa_layer_norm(own.out_lin(found) + token)
-        return self.output_layer_norm(self.ffn(attended) + attended)  # type: ignore[no-any-return]
+def _first(
+    layer: Any, pattern: EncoderLayer, states: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """What `layer` makes of the first token of `states`."""
+    own, token = layer.get_submodule(pattern.attention), states[:, :1]
+    query, key, value = (getattr(own, name) for name in pattern.projections)
+    found = _attend(own, query(token), key(states), value(states), mask)
+    attended = _added(layer, pattern.attended, found, token)
+    inner = attended if pattern.inner is None else getattr(layer, pattern.inner)(attended)
+    return _added(layer, pattern.output, inner, attended)
 
 
-_PATTERNS = {
-    _Bert: ("attention.self.query", "attention.output.dense", "intermediate.dense", "output.dense"),
-    _DistilBert: ("attention.q_lin", "attention.out_lin", "sa_layer_norm", "ffn.lin1"),
-}
-"""Kind of layer → modules by which it is known."""
-_Layer = tuple[nn.Module, type[_FirstToken]]
-"""A layer, and what computes it."""
+def _added(
+    layer: Any, names: Sequence[str], states: torch.Tensor, before: torch.Tensor
+) -> torch.Tensor:
+    """What the modules called so make of `states`, added to those `before` and normalised."""
+    first, *norm = (layer.get_submodule(name) for name in names)
+    found: torch.Tensor = norm[0](first(states) + before) if norm else first(states, before)
+    return found
+
+
+_Layer = tuple[nn.Module, EncoderLayer]
+"""A layer, and what its parts are called."""
 
 
 def use(model: Any, trial: Trial, plain: Reading) -> bool | None:
@@ -90,27 +81,28 @@ def use_untried(model: Any) -> None:
 def _kernel_in(model: nn.Module, layers: Sequence[_Layer]) -> Iterator[None]:
     """Within this, the last of `layers` that `model` has, as short as it is now, has its kernel."""
     there = set(model.modules())
-    layer, kernel = next(each for each in reversed(layers) if each[0] in there)
+    layer, pattern = next(each for each in reversed(layers) if each[0] in there)
     kind = type(layer)
-    _put_kernel(layer, kernel)
+    _put_kernel(layer, pattern)
     try:
         yield
     finally:
         layer.__class__ = kind
 
 
-def _put_kernel(layer: nn.Module, kernel: type[_FirstToken]) -> None:
-    layer.__class__ = type(type(layer).__name__, (kernel, type(layer)), {})
+def _put_kernel(layer: nn.Module, pattern: EncoderLayer) -> None:
+    kind = type(layer)
+    layer.__class__ = type(kind.__name__, (_FirstToken, kind), {"pattern": pattern})
 
 
 def _layers(model: nn.Module) -> list[_Layer]:
     """The layers after one of the patterns, in their order."""
     modules = dict(model.named_modules())
     return [
-        (module, kernel)
+        (module, pattern)
         for name, module in modules.items()
-        for kernel, pattern in _PATTERNS.items()
-        if all(f"{name}.{part}" in modules for part in pattern)
+        for pattern in ENCODER_LAYERS
+        if all(f"{name}.{part}" in modules for part in pattern.known_by)
         and not getattr(module, "is_decoder", False)
     ]
 

@@ -25,7 +25,7 @@ from tunesmith.training.kernels.dropout import dropout
 class _AdaptedLinear(torch.autograd.Function):
     """`x W' + b + s (x A') B'` of one or more layers, gradients for `x` and each `A` and `B` alone.
 
-    `x` has shape (..., in); `W` (out, in) and `b` (out) are those of all layers below each other,
+    `x` has shape (..., in); `W` (out, in) and `b` (out) are those of all layers, stacked;
     each `A` is (r, in), each `B` (out of its layer, r). All products have the number format of `W`;
     the gradients of `A` and `B` have theirs. Returns one result for each layer.
     """
@@ -81,7 +81,7 @@ class _AdaptedLinear(torch.autograd.Function):
 
 
 def _ends(parts: Sequence[torch.Tensor]) -> list[int]:
-    """Where each of `parts`, below each other, ends; the last one left out."""
+    """Where each of `parts`, stacked, ends; the last one left out."""
     return list(accumulate(len(part) for part in parts))[:-1]
 
 
@@ -122,15 +122,15 @@ class AdaptedLinear(lora.Linear):
 class Siblings:
     """Layers that read the same input, computed at once when the first of them is called.
 
-    Their frozen weights lie below each other in one matrix, of which each layer's own is a part.
+    Their frozen weights are stacked in one matrix, of which each layer's own is a part.
     """
 
     def __init__(self, layers: Sequence[AdaptedLinear]) -> None:
         self._layers = layers
         self._input: torch.Tensor | None = None
         self._found: dict[AdaptedLinear, torch.Tensor] = {}
-        self._weight = self._below_each_other("weight")
-        self._bias = self._below_each_other("bias")
+        self._weight = self._stacked("weight")
+        self._bias = self._stacked("bias")
 
     @property
     def tensors(self) -> list[torch.Tensor]:
@@ -153,7 +153,7 @@ class Siblings:
             self._input = None
         return result
 
-    def _below_each_other(self, name: str) -> torch.Tensor | None:
+    def _stacked(self, name: str) -> torch.Tensor | None:
         parts = [getattr(layer.get_base_layer(), name) for layer in self._layers]
         if parts[0] is None:
             return None
@@ -188,7 +188,8 @@ def reading_the_same(model: Any, read: Callable[[], Any]) -> list[list[str]]:
             hook.remove()
     groups: list[list[tuple[torch.Tensor, str, AdaptedLinear]]] = []
     for call in calls:
-        if groups and groups[-1][0][0] is call[0] and _alike(groups[-1][0][2], call[2]):
+        before = groups[-1][0] if groups else None
+        if before and before[0] is call[0] and _has_bias(before[2]) == _has_bias(call[2]):
             groups[-1].append(call)
         else:
             groups.append([call])
@@ -219,9 +220,9 @@ def _may_be_joined(layer: AdaptedLinear) -> bool:
     return base.weight.is_cpu and not dropped
 
 
-def _alike(one: AdaptedLinear, other: AdaptedLinear) -> bool:
-    bases: list[Any] = [one.get_base_layer(), other.get_base_layer()]
-    return (bases[0].bias is None) == (bases[1].bias is None)
+def _has_bias(layer: AdaptedLinear) -> bool:
+    base: Any = layer.get_base_layer()
+    return base.bias is not None
 
 
 def fits(module: nn.Module) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tunesmith.models.architectures import epsilon_of, is_rms_norm
 from tunesmith.training.kernels import trial
 
 
@@ -43,8 +44,8 @@ def fits(module: nn.Module) -> bool:
     There are variants under the same name (Gemma's weight counts from 1), so it is tried.
     """
     weight = getattr(module, "weight", None)
-    eps = _eps(module)
-    if not type(module).__name__.endswith("RMSNorm") or weight is None or eps is None:
+    eps = epsilon_of(module)
+    if not is_rms_norm(module) or weight is None or eps is None:
         return False
     if weight.requires_grad or weight.dim() != 1 or not weight.is_cpu:
         return False
@@ -68,14 +69,10 @@ class _FrozenNorm:
         """`x` of shape (..., size), normalised over the last dimension."""
         if not trial.in_use(self):  # type: ignore[arg-type]
             return super().forward(x)  # type: ignore[misc]
-        return _RmsNorm.apply(x, self.weight, _eps(self))  # type: ignore[attr-defined, no-untyped-call]
+        return _RmsNorm.apply(x, self.weight, epsilon_of(self))  # type: ignore[attr-defined, no-untyped-call]
 
 
 def use(module: nn.Module) -> None:
     """Make `module`, which `fits`, compute with `_RmsNorm` while it trains."""
     kind = type(module)
     module.__class__ = type(kind.__name__, (_FrozenNorm, kind), {})
-
-
-def _eps(module: Any) -> float | None:
-    return getattr(module, "variance_epsilon", getattr(module, "eps", None))

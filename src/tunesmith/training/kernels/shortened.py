@@ -8,8 +8,7 @@ from typing import Any
 
 from torch import nn
 
-_NUMBERS_OF_LAYERS = ("idx", "index", "layer_id", "layer_number", "block_id")
-"""Parts of the names of attributes that number a layer, and make it no other kind."""
+from tunesmith.models.architectures import LAYER_NUMBERS
 
 
 @contextmanager
@@ -63,7 +62,7 @@ def _kind(layer: nn.Module) -> tuple[Any, ...]:
             (key, value)
             for key, value in sorted(vars(module).items())
             if isinstance(value, (bool, int, float, str, tuple, type(None)))
-            and not any(number in key for number in _NUMBERS_OF_LAYERS)
+            and not any(number in key for number in LAYER_NUMBERS)
         )
         shapes = tuple((key, p.shape, p.dtype) for key, p in module.named_parameters(recurse=False))
         parts.append((name, type(module).__qualname__, repr(settings), shapes))

@@ -9,8 +9,8 @@ import torch
 from transformers import PreTrainedConfig
 
 from tunesmith.tasks.base import Batch
-from tunesmith.tasks.columns import IGNORED
-from tunesmith.tasks.packing import packed, paired, shares, stacked
+from tunesmith.tasks.parts.columns import IGNORED
+from tunesmith.tasks.parts.packing import packed, paired, shares, stacked
 from tunesmith.training.kernels.trial import Reading
 
 SHARED = 5

@@ -16,13 +16,14 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from tunesmith.training.conversion import first_line
-from tunesmith.training.halving import free_memory, is_out_of_memory
+from tunesmith.errors import first_line
+from tunesmith.messages import say
 from tunesmith.training.kernels.shortened import shortened
+from tunesmith.training.memory.halving import free_memory, is_out_of_memory
 
 T = TypeVar("T")
 
-DIFFERENT = "the results differ"
+DIFFERENT = say("the results differ")
 
 OUTPUT_TOLERANCE = 5e-5
 """Largest difference of an output, as a share of the largest output."""
@@ -46,9 +47,11 @@ def reason(error: Exception, device: str) -> str:
     if isinstance(error, TooLargeError):
         return str(error)
     if is_out_of_memory(error):
-        return f"the memory of {device} was not enough to try it"
+        return say("the memory of {device} was not enough to try it", device=device)
     kind = type(error).__name__
-    return f"trying it failed with {kind}: {first_line(error)}".rstrip(": ")
+    if line := first_line(error):
+        return say("trying it failed with {kind}: {error}", kind=kind, error=line)
+    return say("trying it failed with {kind}", kind=kind)
 
 
 def in_use(module: nn.Module) -> bool:
@@ -199,8 +202,12 @@ def _in_float32(model: nn.Module) -> Iterator[None]:
     size = sum(tensor.numel() for tensor in held) * 4
     if size > MOST_BYTES:
         raise TooLargeError(
-            f"its layers take {size / 1e9:.2g} GB in float32, and a trial takes "
-            f"{MOST_BYTES / 1e9:.2g} GB at most"
+            say(
+                "its layers take {size:.2g} GB in float32, and a trial takes "
+                "{most_bytes:.2g} GB at most",
+                size=size / 1e9,
+                most_bytes=MOST_BYTES / 1e9,
+            )
         )
     hooks = [
         module.register_forward_hook(lambda _module, _inputs, result: result.float())

@@ -8,8 +8,8 @@ import altair as alt
 import polars as pl
 import streamlit as st
 
-from tunesmith.api.schemas.experiments import MetricPoint
-from tunesmith.tracking.resources import RESOURCES, TIME_SHARE, Resource
+from tunesmith.schemas.experiments import MetricPoint
+from tunesmith.schemas.metrics import RESOURCES, TIME_SHARE, Resource
 from tunesmith.ui import words
 from tunesmith.ui.language import _
 
@@ -22,8 +22,8 @@ _Chart = tuple[str, Mapping[str, Sequence[MetricPoint]]]
 
 def curves(
     series: Mapping[str, Sequence[MetricPoint]],
-    *,
     title: str,
+    *,
     x: str = "step",
     log: bool = False,
     smoothing: float = 0.0,
@@ -49,28 +49,21 @@ def curves(
     scale = alt.Scale(type="log" if log else "linear", zero=False, nice=spread)
     marked = table.height <= 60
     label = _("step") if x == "step" else _("seconds")
-    chart = (
-        alt.Chart(table, height=height)
-        .mark_line(point=marked, strokeWidth=2, interpolate="monotone")
-        .encode(
-            x=alt.X(
-                f"{x}:Q",
-                title=label,
-                axis=alt.Axis(tickMinStep=1, grid=False, format="~s" if x == "step" else "~g"),
-            ),
-            y=alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format=".3~g")),
-            color=alt.Color("name:N", title=None, legend=_legend(len(series)))
-            if len(series) > 1
-            else alt.Undefined,
-            tooltip=[
-                alt.Tooltip("name:N", title=title),
-                alt.Tooltip("step:Q", title=_("step")),
-                alt.Tooltip("value:Q", format=".4g", title=_("value")),
-            ],
-        )
+    axis = alt.Axis(tickMinStep=1, grid=False, format="~s" if x == "step" else "~g")
+    legend = alt.Legend(orient="bottom", columns=1 if len(series) > 4 else 2, labelLimit=400)
+    color = alt.Color("name:N", title=None, legend=legend)
+    chart = alt.Chart(table, height=height).encode(
+        x=alt.X(f"{x}:Q", title=label, axis=axis),
+        y=alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format=".3~g")),
+        color=color if len(series) > 1 else alt.Undefined,
+        tooltip=[
+            alt.Tooltip("name:N", title=title),
+            alt.Tooltip("step:Q", title=_("step")),
+            alt.Tooltip("value:Q", format=".4g", title=_("value")),
+        ],
     )
     st.markdown(f"**{title}**")
-    st.altair_chart(chart)
+    st.altair_chart(chart.mark_line(point=marked, strokeWidth=2, interpolate="monotone"))
 
 
 def metrics(histories: Mapping[str, Sequence[MetricPoint]]) -> None:
@@ -98,14 +91,17 @@ def _costs(histories: Mapping[str, Sequence[MetricPoint]]) -> list[_Chart]:
     return charts
 
 
+def bars(table: pl.DataFrame, value: alt.X, *tooltip: alt.Tooltip) -> None:
+    """A bar for each label of `table`, the longest first."""
+    chart = alt.Chart(table, height=alt.Step(26)).mark_bar(cornerRadiusEnd=3)
+    label = alt.Y("label:N", sort="-x", title=None)
+    named = alt.Tooltip("label:N", title=_("label"))
+    st.altair_chart(chart.encode(x=value, y=label, tooltip=[named, *tooltip]))
+
+
 def _two_a_row(charts: Sequence[_Chart]) -> None:
     for first in range(0, len(charts), 2):  # row by row: a phone shows them in this order
-        for column, (title, series) in zip(
-            st.columns(2, gap="large"), charts[first : first + 2], strict=False
-        ):
+        columns = st.columns(2, gap="large")
+        for column, (title, series) in zip(columns, charts[first : first + 2], strict=False):
             with column:
-                curves(series, title=title)
-
-
-def _legend(count: int) -> alt.Legend:
-    return alt.Legend(orient="bottom", columns=1 if count > 4 else 2, labelLimit=400)
+                curves(series, title)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import streamlit as st
 
-from tunesmith.api.schemas.experiments import ExperimentSummary
-from tunesmith.errors import TunesmithError
-from tunesmith.ui import session, trouble
+from tunesmith.schemas.experiments import ExperimentSummary
+from tunesmith.schemas.notes import MOST_TAGS
+from tunesmith.ui import trouble
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import in_badge
-
-MOST_TAGS = 20
+from tunesmith.ui.visitor import session
 
 
 def show(one: ExperimentSummary) -> None:
@@ -32,26 +33,28 @@ def ask(one: ExperimentSummary) -> None:
             _("Name"), one.name, max_chars=100, help=_("Letters, digits, and _ . - between them.")
         )
         note = st.text_area(_("Note"), one.note, max_chars=10_000, height=160)
-        tags = st.multiselect(
-            _("Tags"),
-            list(dict.fromkeys([*one.tags, *known_tags()])),
-            default=one.tags,
-            accept_new_options=True,
-            max_selections=MOST_TAGS,
-            placeholder=_("choose, or type a new one"),
-        )
+        tags = ask_tags(one.tags, known_tags())
         with st.container(horizontal=True):
             if st.button(_("Save"), type="primary", icon=":material/save:"):
-                try:
+                with trouble.shown():
                     session.client().edit(one.id, name=name.strip(), note=note, tags=tags)
-                except TunesmithError as error:
-                    trouble.tell(error)
-                    return
-                st.rerun()
+                    st.rerun()
             if st.button(_("Leave it as it is")):
                 st.rerun()
 
     dialog()
+
+
+def ask_tags(chosen: list[str], known: Iterable[str] = ()) -> list[str]:
+    """A field with the chosen tags, in which others can be chosen or typed."""
+    return st.multiselect(
+        _("Tags"),
+        list(dict.fromkeys([*chosen, *known])),
+        default=chosen,
+        accept_new_options=True,
+        max_selections=MOST_TAGS,
+        placeholder=_("choose, or type a new one"),
+    )
 
 
 def known_tags() -> list[str]:

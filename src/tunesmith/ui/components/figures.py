@@ -1,4 +1,4 @@
-"""Numbers, each under its name: as many beside each other as the window is wide."""
+"""Numbers, each under its name: as many in a line as the window is wide."""
 
 from __future__ import annotations
 

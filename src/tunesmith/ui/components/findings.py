@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
-from tunesmith.tasks.values import readable
-from tunesmith.ui import formats, said, session
+from tunesmith.ui import formats, localized
 from tunesmith.ui.components import figures
 from tunesmith.ui.language import _
+from tunesmith.ui.visitor import session
+from tunesmith.values import readable
 
 SHOWN = 200
 """Findings that are shown."""
@@ -31,8 +32,21 @@ def report(name: str, number: int) -> None:
         (_("Findings"), formats.number(found.findings)),
         (_("Most to least frequent label"), uneven),
     )
+    usage(numbers.get("usage") or {})
     rules(numbers["rules"])
     rows(numbers.get("findings") or [], found.findings)
+
+
+def usable(found: Mapping[str, Any]) -> str:
+    """How many of the rows can be used, in words."""
+    good, every = formats.number(found["rows_out"]), formats.number(found["rows_in"])
+    return _("{good} of {all} rows can be used").format(good=good, all=every)
+
+
+def usage(found: Mapping[str, Any]) -> None:
+    """The layout that was recognized, and what of the data is not used."""
+    for line in found.get("lines", ()):
+        st.caption(localized.text(line))
 
 
 def rules(found: Mapping[str, Mapping[str, Any]]) -> None:
@@ -45,6 +59,7 @@ def rules(found: Mapping[str, Mapping[str, Any]]) -> None:
         _("done"): [action_name(str(each["action"])) for each in found.values()],
         _("rows"): [each["findings"] for each in found.values()],
         _("first rows"): [", ".join(map(str, each["first_rows"])) for each in found.values()],
+        _("advice"): [localized.plain(str(each.get("advice", ""))) for each in found.values()],
     }
     counted = st.column_config.NumberColumn(format="localized")
     st.dataframe(pl.DataFrame(table), hide_index=True, column_config={_("rows"): counted})
@@ -54,40 +69,28 @@ def rows(found: list[Mapping[str, Any]], total: int) -> None:
     """The findings one by one."""
     if not found:
         return
-    table = pl.DataFrame(
-        {
-            _("row"): [each["row"] for each in found],
-            _("rule"): [rule_name(each["rule"]) for each in found],
-            _("value"): [_value(each) for each in found],
-            _("advice"): [said.plain(str(each["advice"])) for each in found],
-        },
-        strict=False,
-    )
-    st.dataframe(table, hide_index=True, placeholder="")
+    table = {
+        _("row"): [each["row"] for each in found],
+        _("rule"): [rule_name(each["rule"]) for each in found],
+        _("value"): [_value(each) for each in found],
+        _("advice"): [localized.plain(str(each["advice"])) for each in found],
+    }
+    st.dataframe(pl.DataFrame(table, strict=False), hide_index=True, placeholder="")
     if total > len(found):
-        st.caption(
-            _("The first {n} of {total}.").format(
-                n=formats.number(len(found)), total=formats.number(total)
-            )
-        )
+        n, whole = formats.number(len(found)), formats.number(total)
+        st.caption(_("The first {n} of {total}.").format(n=n, total=whole))
 
 
 def _value(finding: Mapping[str, Any]) -> str:
     """What stands in the row; what a rule says of all rows, or found in the row, in words."""
     value = str(finding["value"])
     spoken = finding["row"] is None or finding["rule"] == "personal_data"
-    return said.plain(value) if spoken else value
+    return localized.plain(value) if spoken else value
 
 
 def changes(found: Mapping[str, Any]) -> None:
     """What changed between two versions, in numbers and with examples."""
-    kinds = {
-        "added": _("added"),
-        "removed": _("removed"),
-        "relabelled": _("another label"),
-        "edited": _("edited"),
-        "moved": _("moved to another split"),
-    }
+    kinds = kinds_of_change()
     counted = {**kinds, "unchanged": _("unchanged")}
     figures.row(
         "changes",
@@ -105,52 +108,43 @@ def changes(found: Mapping[str, Any]) -> None:
         examples = found["examples"].get(kind) or []
         if examples:
             st.markdown(f"**{title.capitalize()}**")
-            st.dataframe(_examples(examples), hide_index=True, placeholder="")
+            show_rows(_examples(examples))
 
 
-def _examples(examples: list[Mapping[str, Any]]) -> pl.DataFrame:
-    lines: list[dict[str, Any]] = []
+def kinds_of_change() -> dict[str, str]:
+    """Kind of change of a row → what it is called."""
+    return {
+        "added": _("added"),
+        "removed": _("removed"),
+        "relabelled": _("another label"),
+        "edited": _("edited"),
+        "moved": _("moved to another split"),
+    }
+
+
+def _examples(examples: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for change in examples:
         for side, sign in (("old", "-"), ("new", "+")):
-            values = change.get(side)
-            if values:
-                row = change.get(f"{side}_row")
-                cells = {k: v if isinstance(v, str) else readable(v) for k, v in values.items()}
-                lines.append({"": sign, _("row"): row, **cells})
-    return pl.DataFrame(lines, infer_schema_length=None, strict=False)
+            if values := change.get(side):
+                texts = {k: v if isinstance(v, str) else readable(v) for k, v in values.items()}
+                yield {"": sign, _("row"): change.get(f"{side}_row"), **texts}
+
+
+def show_rows(rows: Iterable[Mapping[str, Any]]) -> None:
+    """A table of rows of data; lists and mappings in them as texts."""
+    cells = [{name: _cell(value) for name, value in row.items()} for row in rows]
+    table = pl.DataFrame(cells, infer_schema_length=None, strict=False)
+    st.dataframe(table, hide_index=True, placeholder="")
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else readable(value)
 
 
 def rule_name(rule: str) -> str:
     """A rule of `data.validation_rules`, in words."""
-    return {
-        "unreadable_rows": _("unreadable rows"),
-        "empty_texts": _("empty texts"),
-        "short_texts": _("short texts"),
-        "long_texts": _("long texts"),
-        "missing_labels": _("missing labels"),
-        "unknown_labels": _("unknown labels"),
-        "broken_tags": _("broken tags"),
-        "rare_labels": _("rare labels"),
-        "label_imbalance": _("uneven labels"),
-        "html": _("HTML"),
-        "broken_encoding": _("broken encoding"),
-        "control_characters": _("control characters"),
-        "cut_texts": _("texts that are cut"),
-        "cut_answers": _("answers without their end"),
-        "control_tokens": _("control tokens in texts"),
-        "duplicates": _("duplicates"),
-        "near_duplicates": _("near-duplicates"),
-        "conflicting_labels": _("conflicting labels"),
-        "leakage": _("held-out texts in training"),
-        "near_leakage": _("nearly held-out texts in training"),
-        "secrets": _("secrets"),
-        "personal_data": _("personal data"),
-        "wrong_roles": _("wrong roles"),
-        "wrong_order": _("turns out of order"),
-        "non_text_turns": _("turns without text"),
-        "empty_turns": _("empty turns"),
-        "missing_answers": _("missing answers"),
-    }.get(rule, rule.replace("_", " "))
+    known = {each.name: each.label for each in session.kept("rules").items}
+    return _(known[rule]) if rule in known else rule.replace("_", " ")
 
 
 def action_name(action: str) -> str:

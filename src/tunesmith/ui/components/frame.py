@@ -6,11 +6,13 @@ from urllib.parse import quote
 
 import streamlit as st
 
+from tunesmith.messages.catalogues import languages, own_name
 from tunesmith.settings import VERSION
-from tunesmith.ui import navigation, session
+from tunesmith.ui import navigation
 from tunesmith.ui.components import figures
-from tunesmith.ui.language import LANGUAGES, _, language
+from tunesmith.ui.language import _, language
 from tunesmith.ui.markdown import as_it_is
+from tunesmith.ui.visitor import session
 
 _STYLE = """
 .block-container, [data-testid="stMainBlockContainer"] { padding-top: 3.2rem; max-width: 1240px; }
@@ -47,14 +49,14 @@ def style() -> None:
 def sidebar(*, signed_in: bool) -> None:
     """Language, who is here, and the version."""
     with st.sidebar:
-        others = [code for code in LANGUAGES if code != language()]
         back = quote(here(), safe="")
         with st.container(key="frame"):
-            for code in others:
-                navigation.anchor(f"/language/{code}?back={back}", LANGUAGES[code])
+            for code in languages():
+                if code != language():
+                    navigation.anchor(f"/language/{code}?back={back}", own_name(code))
             if signed_in:
                 who = session.visitor()
-                st.caption(f"{as_it_is(who.display_name or who.name)} · {_role(str(who.role))}")
+                st.caption(f"{as_it_is(who.display_name or who.name)} · {_(who.role)}")
                 navigation.anchor("/leave", _("Sign out"))
             st.caption(f"Tunesmith {VERSION}")
 
@@ -65,7 +67,3 @@ def here() -> str:
     path = "/" + rest.partition("?")[0]
     parameters = "&".join(f"{quote(k)}={quote(v)}" for k, v in st.query_params.items())
     return f"{path}?{parameters}" if parameters else path
-
-
-def _role(name: str) -> str:
-    return {"viewer": _("viewer"), "member": _("member"), "admin": _("admin")}[name]

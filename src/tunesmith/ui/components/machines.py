@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from tunesmith.api.schemas.service import WorkerState
+from tunesmith.schemas.service import Usage, WorkerState
 from tunesmith.ui import formats
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
@@ -20,28 +20,23 @@ def overview(workers: Sequence[WorkerState]) -> None:
             icon=":material/power_off:",
         )
     for worker in workers:
-        busy, free = len(worker.running), worker.slots
-        usage = worker.usage
+        busy = len(worker.running)
         with st.container(border=True, gap="xsmall"):
             st.markdown(f"**{as_it_is(worker.name)}** · {as_it_is(', '.join(worker.devices))}")
-            st.caption(_("{busy} of {slots} places in use").format(busy=busy, slots=free))
-            if usage is not None:
-                st.progress(
-                    min(usage.cpu_percent / 100, 1.0),
-                    text=_("processor {share}").format(
-                        share=formats.share(usage.cpu_percent / 100)
-                    ),
-                )
-                st.progress(
-                    min(usage.memory_used / max(usage.memory_total, 1), 1.0),
-                    text=_("memory {used} of {total}").format(
-                        used=formats.size(usage.memory_used), total=formats.size(usage.memory_total)
-                    ),
-                )
-                for device in usage.devices:
-                    if device.memory_total and device.kind != "cpu":  # whose memory is shown above
-                        st.progress(
-                            min((device.memory_used or 0) / device.memory_total, 1.0),
-                            text=f"{as_it_is(device.name)}: {formats.size(device.memory_used)} / "
-                            f"{formats.size(device.memory_total)}",
-                        )
+            st.caption(_("{busy} of {slots} places in use").format(busy=busy, slots=worker.slots))
+            if worker.usage is not None:
+                _show(worker.usage)
+
+
+def _show(usage: Usage) -> None:
+    """How much of a machine and of its devices is in use."""
+    share = usage.cpu_percent / 100
+    st.progress(min(share, 1.0), text=_("processor {share}").format(share=formats.share(share)))
+    used, total = formats.size(usage.memory_used), formats.size(usage.memory_total)
+    text = _("memory {used} of {total}").format(used=used, total=total)
+    st.progress(min(usage.memory_used / max(usage.memory_total, 1), 1.0), text=text)
+    for device in usage.devices:
+        if device.memory_total and device.kind != "cpu":  # whose memory is shown above
+            used, total = formats.size(device.memory_used), formats.size(device.memory_total)
+            share = (device.memory_used or 0) / device.memory_total
+            st.progress(min(share, 1.0), text=f"{as_it_is(device.name)}: {used} / {total}")

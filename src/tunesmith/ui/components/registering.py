@@ -1,4 +1,4 @@
-"""Registering an adapter, changing what is said and demanded of it, and its versions' stages."""
+"""Registering an adapter, changing its description and promotion rule, and its versions' stages."""
 
 from __future__ import annotations
 
@@ -6,32 +6,28 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from tunesmith.api.schemas.adapters import AdapterVersionState, AdapterWhole, DemandsState
-from tunesmith.api.schemas.experiments import ExperimentSummary
-from tunesmith.errors import NotFoundError, TunesmithError
-from tunesmith.tracking.registry_entities import Stage
-from tunesmith.tracking.service_entities import Role
-from tunesmith.ui import formats, navigation, session, trouble, words
+from tunesmith.errors import NotFoundError
+from tunesmith.schemas.adapters import AdapterVersionState, AdapterWhole, PromotionRuleState
+from tunesmith.schemas.enums import Role, Stage
+from tunesmith.schemas.experiments import ExperimentSummary
+from tunesmith.ui import formats, navigation, trouble
+from tunesmith.ui.components.editing import ask_tags
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
+from tunesmith.ui.visitor import session
 
-MOST_TAGS = 20
 
-
-def demanded(demands: DemandsState) -> str:
-    """What is demanded, in one line; empty for nothing."""
-    told = []
-    if demands.minimum_score is not None:
-        told.append(
-            _("the lower end of the score's 95 % interval reaches {score}").format(
-                score=formats.score(demands.minimum_score)
-            )
-        )
-    if demands.verified:
-        told.append(_("the saved adapter was loaded again and gave the same predictions"))
-    if demands.better_than_production:
-        told.append(_("it is better than the one in production, by the paired test"))
-    return " · ".join(told)
+def rule_in_words(rule: PromotionRuleState) -> str:
+    """The conditions of a promotion rule, in one line; empty for none."""
+    conditions = []
+    if rule.minimum_score is not None:
+        reached = _("the lower end of the score's 95 % interval reaches {score}")
+        conditions.append(reached.format(score=formats.score(rule.minimum_score)))
+    if rule.verified:
+        conditions.append(_("the saved adapter was loaded again and gave the same predictions"))
+    if rule.better_than_production:
+        conditions.append(_("it is better than the one in production, by the paired test"))
+    return " · ".join(conditions)
 
 
 def ask_register(one: ExperimentSummary) -> None:
@@ -39,11 +35,8 @@ def ask_register(one: ExperimentSummary) -> None:
 
     @st.dialog(_("Register this adapter"))
     def dialog() -> None:
-        known = [
-            each.name
-            for each in session.client().adapters(limit=200).items
-            if session.may_change(each.owner)
-        ]
+        found = session.client().adapters(limit=200).items
+        known = [each.name for each in found if session.may_change(each.owner)]
         name = st.selectbox(
             _("Name"),
             known,
@@ -78,20 +71,20 @@ def ask_stage(found: AdapterWhole) -> None:
     def dialog() -> None:
         def title(each: AdapterVersionState) -> str:
             score = "" if each.score is None else f" · {formats.score(each.score)}"
-            return f"{each.reference} · {words.stage(each.stage)}{score}"
+            return f"{each.reference} · {_(each.stage)}{score}"
 
         version = st.selectbox(_("Version"), found.versions, format_func=title)
         others = [each for each in Stage if each is not version.stage]
         first = others.index(Stage.PRODUCTION) if Stage.PRODUCTION in others else 0
-        stage = st.selectbox(_("Stage"), others, index=first, format_func=words.stage)
+        stage = st.selectbox(_("Stage"), others, index=first, format_func=_)
         comment = st.text_area(_("Comment"), max_chars=10_000, height=80)
         force = False
         if stage is Stage.PRODUCTION:
-            if wanted := demanded(found.demands):
+            if wanted := rule_in_words(found.demands):
                 st.caption(_("To go into production: {demands}").format(demands=wanted))
             if session.may(Role.ADMIN):
                 force = st.checkbox(
-                    _("All the same, though it doesn't meet what is demanded"),
+                    _("All the same, though it doesn't meet the promotion rule"),
                     help=_("The comment stays in the history as the reason."),
                 )
         if _save(
@@ -107,7 +100,7 @@ def ask_stage(found: AdapterWhole) -> None:
 
 
 def ask_edit(found: AdapterWhole) -> None:
-    """A dialog in which what is said and demanded of a name is changed."""
+    """A dialog that changes a name's description, language, tags and promotion rule."""
 
     @st.dialog(as_it_is(found.name))
     def dialog() -> None:
@@ -115,14 +108,7 @@ def ask_edit(found: AdapterWhole) -> None:
         language = st.text_input(
             _("Language"), found.language or "", max_chars=35, placeholder="zh-TW"
         )
-        tags = st.multiselect(
-            _("Tags"),
-            found.tags,
-            default=found.tags,
-            accept_new_options=True,
-            max_selections=MOST_TAGS,
-            placeholder=_("choose, or type a new one"),
-        )
+        tags = ask_tags(found.tags)
         st.markdown(f"**{_('What a version must be like to go into production')}**")
         minimum = st.number_input(
             _("Least score: the lower end of its 95 % interval"),
@@ -156,12 +142,10 @@ def ask_edit(found: AdapterWhole) -> None:
 
 
 def _save(label: str, call: Callable[[], object], *, disabled: bool = False) -> bool:
-    """A button that does `call`; True once that was done, what was refused is told."""
+    """A button that does `call`; True once that was done; a refusal is shown."""
     if not st.button(label, type="primary", icon=":material/save:", disabled=disabled):
         return False
-    try:
+    with trouble.shown():
         call()
-    except TunesmithError as error:
-        trouble.tell(error)
-        return False
-    return True
+        return True
+    return False

@@ -9,37 +9,23 @@ from typing import Any
 
 import streamlit as st
 
-from tunesmith.api.schemas.experiments import ExperimentSummary
 from tunesmith.client import Client
 from tunesmith.errors import TunesmithError
-from tunesmith.tasks.values import no_formula
-from tunesmith.ui import navigation, said, session
+from tunesmith.schemas.experiments import ExperimentSummary
+from tunesmith.ui import localized, navigation
 from tunesmith.ui.language import _, translate_number
 from tunesmith.ui.markdown import as_it_is
+from tunesmith.ui.visitor import session
+from tunesmith.values import no_formula
 
 PAGE = 1000
 """Experiments that are asked for at once."""
 
 COLUMNS = (
-    "id",
-    "name",
-    "status",
-    "task",
-    "model_name",
-    "dataset_name",
-    "dataset_hash",
-    "score_name",
-    "score",
-    "eval_accuracy",
-    "train_runtime",
-    "created_at",
-    "started_at",
-    "finished_at",
-    "owner",
-    "reason",
-    "note",
-    "tags",
-)
+    "id", "name", "status", "task", "model_name", "dataset_name", "dataset_hash", "score_name",
+    "score", "eval_accuracy", "train_runtime", "created_at", "started_at", "finished_at", "owner",
+    "reason", "note", "tags",
+)  # fmt: skip
 """Of the exported list."""
 
 
@@ -48,12 +34,12 @@ def bar(chosen: Sequence[ExperimentSummary], filters: Mapping[str, Any]) -> None
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if chosen:
             st.markdown(f"**{translate_number('{n} chosen', '{n} chosen', len(chosen))}**")
-            if len(chosen) > 1 and st.button(
-                _("Compare"), icon=":material/compare_arrows:", type="primary"
-            ):
+            several, icon = len(chosen) > 1, ":material/compare_arrows:"
+            if several and st.button(_("Compare"), icon=icon, type="primary"):
                 navigation.go("compare", ids=",".join(e.id for e in reversed(chosen)))
-            live = [e for e in chosen if e.status.is_live and session.may_change(e.owner)]
-            ended = [e for e in chosen if e.status.is_finished and session.may_change(e.owner)]
+            own = [each for each in chosen if session.may_change(each.owner)]
+            live = [each for each in own if each.status.is_live]
+            ended = [each for each in own if each.status.is_finished]
             if live and st.button(_("Cancel"), icon=":material/stop_circle:"):
                 _each(live, lambda e: session.client().cancel(e.id))
             if ended and st.button(_("Delete"), icon=":material/delete:"):
@@ -111,13 +97,12 @@ def _confirm(chosen: Sequence[ExperimentSummary]) -> None:
 
 def _each(chosen: Sequence[ExperimentSummary], act: Callable[[ExperimentSummary], object]) -> None:
     """Act on each; what doesn't work is said, and the rest is done."""
-    failed = []
+    failed = False
     for one in chosen:
         try:
             act(one)
         except TunesmithError as error:
-            failed.append(f"{as_it_is(one.name)}: {said.text(str(error))}")
-    for text in failed:
-        st.error(text)
+            st.error(f"{as_it_is(one.name)}: {localized.text(str(error))}")
+            failed = True
     if not failed:
         st.rerun()

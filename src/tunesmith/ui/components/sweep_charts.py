@@ -10,8 +10,8 @@ import altair as alt
 import polars as pl
 import streamlit as st
 
-from tunesmith.api.schemas.sweeps import SweepState, SweepTrial, SweepWhole
-from tunesmith.tracking.sweep_entities import TrialState
+from tunesmith.schemas.enums import TrialState
+from tunesmith.schemas.sweeps import SweepState, SweepTrial, SweepWhole
 from tunesmith.ui import words
 from tunesmith.ui.language import _
 
@@ -73,7 +73,7 @@ def side_by_side(found: SweepState) -> None:
         shared = {
             "trial": trial.number,
             "value": trial.value,
-            "state": words.trial(trial.state),
+            "state": _(trial.state),
             "whole": trial.state is TrialState.SUCCEEDED,
         }
         for path in paths:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import polars as pl
 import streamlit as st
 
-from tunesmith.api.schemas.adapters import AdapterState, AdapterVersionState, AdapterWhole
-from tunesmith.tracking.registry_entities import Stage
-from tunesmith.ui import formats, navigation, said, session, words
+from tunesmith.schemas.adapters import AdapterState, AdapterVersionState, AdapterWhole
+from tunesmith.schemas.enums import Stage
+from tunesmith.ui import formats, localized, navigation, words
 from tunesmith.ui.components import registering
-from tunesmith.ui.language import _, language
+from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is, code, in_badge
+from tunesmith.ui.visitor import session
 
 MOST = 200
 """Names in the list."""
@@ -46,7 +47,7 @@ def _list() -> None:
         list(Stage),
         index=None,
         key="adapters-stage",
-        format_func=words.stage,
+        format_func=_,
         placeholder=_("any"),
     )
     found = session.client().adapters(text=text or None, stage=stage, limit=MOST)
@@ -72,11 +73,8 @@ def _list() -> None:
         },
     )
     if found.total > len(found.items):
-        st.caption(
-            _("{shown} of {total}: search for more").format(
-                shown=len(found.items), total=formats.number(found.total)
-            )
-        )
+        shown, total = len(found.items), formats.number(found.total)
+        st.caption(_("{shown} of {total}: search for more").format(shown=shown, total=total))
 
 
 def _keep_search() -> None:
@@ -88,16 +86,17 @@ def _line(each: AdapterState, stage: Stage | None) -> dict[str, object]:
     wanted = stage or Stage.PRODUCTION
     shown = next((v for v in each.versions if v.stage is wanted), None)
     shown = shown or next(iter(each.versions), None)
-    line: dict[str, object] = {_("name"): f"/adapters?name={each.name}"}
-    line |= {
-        _("version"): None if shown is None else shown.number,
-        _("stage"): "" if shown is None else words.stage(shown.stage),
-        _("score"): None if shown is None else shown.score,
-        _("95 % interval"): "" if shown is None else _interval(shown),
-        _("task"): "" if shown is None else words.task(shown.task),
-        _("base model"): "" if shown is None else words.model(shown.model_name),
+    return {
+        _("name"): f"/adapters?name={each.name}",
+        _("version"): shown and shown.number,
+        _("stage"): _(shown.stage) if shown else "",
+        _("score"): shown and shown.score,
+        _("95 % interval"): formats.interval(shown.low, shown.high) if shown else "",
+        _("task"): words.task(shown.task) if shown else "",
+        _("base model"): words.model(shown.model_name) if shown else "",
+        _("language"): each.language or "",
+        _("tags"): ", ".join(each.tags),
     }
-    return line | {_("language"): each.language or "", _("tags"): ", ".join(each.tags)}
 
 
 # -- one of them --------------------------------------------------------------------------------
@@ -113,11 +112,11 @@ def _one(found: AdapterWhole) -> None:
             st.badge(in_badge(found.language), icon=":material/translate:", color="gray")
         for tag in found.tags:
             st.badge(in_badge(tag), icon=":material/sell:", color="violet")
-    demanded = registering.demanded(found.demands)
+    rule = registering.rule_in_words(found.demands)
     st.markdown(
-        _("To go into production: {demands}").format(demands=demanded)
-        if demanded
-        else _("Nothing is demanded of a version that goes into production.")
+        _("To go into production: {demands}").format(demands=rule)
+        if rule
+        else _("There is no promotion rule: any version may go into production.")
     )
     st.caption(_("A program asks for it as:") + " " + code(f"{found.name}@production"))
     if session.may_change(found.owner):
@@ -141,9 +140,9 @@ def _versions(versions: Sequence[AdapterVersionState]) -> None:
     rows = [
         {
             _("version"): each.number,
-            _("stage"): words.stage(each.stage),
+            _("stage"): _(each.stage),
             words.metric(each.score_name): each.score,
-            _("95 % interval"): _interval(each),
+            _("95 % interval"): formats.interval(each.low, each.high),
             _("verified"): each.reload_verified,
             _("data"): words.dataset(each.dataset),
             _("base model"): words.model(each.model_name),
@@ -165,26 +164,15 @@ def _versions(versions: Sequence[AdapterVersionState]) -> None:
     )
 
 
-def _interval(version: AdapterVersionState) -> str:
-    if version.low is None or version.high is None:
-        return formats.NOTHING
-    return _("{least} to {most}").format(
-        least=formats.score(version.low), most=formats.score(version.high)
-    )
-
-
 def _history(found: AdapterWhole) -> None:
     for step in found.history:
-        moved = words.stage(step.stage)
-        if step.was is not None:
-            moved = f"{words.stage(step.was)} → {moved}"
+        moved = f"{_(step.was)} → {_(step.stage)}" if step.was else _(step.stage)
         parts = [formats.moment(step.at), f"{found.name}@{step.number}", moved, step.actor]
         st.markdown(as_it_is(" · ".join(part for part in parts if part)))
         if step.forced:
             st.badge(_("forced"), icon=":material/warning:", color="orange")
         if step.comment:
             # The registry's own words in the visitor's language, people's as they wrote them.
-            known = said.is_known(step.comment, language())
-            st.caption(said.text(step.comment) if known else as_it_is(step.comment))
+            st.caption(as_it_is(localized.plain(step.comment)))
         for each in step.unmet:
-            st.caption(said.text(each))
+            st.caption(localized.text(each))

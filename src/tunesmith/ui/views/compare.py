@@ -1,4 +1,4 @@
-"""Experiments beside each other: scores, what is more than luck, curves, what was different."""
+"""A comparison: scores, what is more than luck, curves, what was different."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import altair as alt
 import polars as pl
 import streamlit as st
 
-from tunesmith.api.schemas.compare import (
+from tunesmith.schemas.compare import (
     ComparedExperiment,
     ExperimentComparison,
     ExperimentPair,
     FieldDifference,
 )
-from tunesmith.api.schemas.experiments import MetricPoint
-from tunesmith.tracking.resources import RESOURCES
-from tunesmith.ui import address, formats, said, session, words
-from tunesmith.ui.components import charts, figures
+from tunesmith.schemas.experiments import MetricPoint
+from tunesmith.schemas.metrics import RESOURCES
+from tunesmith.ui import address, formats, localized, words
+from tunesmith.ui.components import charts, figures, findings
 from tunesmith.ui.language import _, translate_number
 from tunesmith.ui.markdown import as_it_is
+from tunesmith.ui.visitor import session
 
 MOST = 20
 """Experiments that can be compared at once."""
@@ -82,7 +83,7 @@ def _choose() -> list[str]:
 
 
 def _names(experiments: Sequence[ComparedExperiment]) -> dict[str, str]:
-    """Id → name, told apart by the seed or the id where names are the same."""
+    """Id → name, with the seed or the id where names are the same."""
     plain = [one.name for one in experiments]
     return {
         one.id: one.name if plain.count(one.name) == 1 else f"{one.name} ({one.id[:4]})"
@@ -131,9 +132,7 @@ def _scores(found: ExperimentComparison, names: dict[str, str]) -> None:
         _("status"): [words.status(one.status) for one in found.experiments],
         _("score"): [formats.score(one.score) for one in found.experiments],
         _("95 % interval"): [
-            _("{least} to {most}").format(
-                least=formats.score(one.interval.low), most=formats.score(one.interval.high)
-            )
+            formats.interval(one.interval.low, one.interval.high)
             if one.interval
             else formats.NOTHING
             for one in found.experiments
@@ -148,14 +147,14 @@ def _scores(found: ExperimentComparison, names: dict[str, str]) -> None:
 def _verdict(pair: ExperimentPair, names: dict[str, str]) -> None:
     who = as_it_is(names[pair.experiment_id])
     baseline = as_it_is(names[pair.baseline_id])
-    told = {
+    sentences = {
         "better": _("**{who}** is better than **{baseline}**."),
         "worse": _("**{who}** is worse than **{baseline}**."),
         "not distinguishable": _(
-            "**{who}** and **{baseline}** can't be told apart with this much data."
+            "**{who}** and **{baseline}** can't be distinguished with this much data."
         ),
     }
-    text = told.get(
+    text = sentences.get(
         str(pair.verdict), _("**{who}** can't be compared with **{baseline}**.")
     ).format(who=who, baseline=baseline)
     facts = []
@@ -168,23 +167,18 @@ def _verdict(pair: ExperimentPair, names: dict[str, str]) -> None:
             )
         )
     if pair.won is not None and pair.lost is not None:
-        facts.append(
-            _("{won} rows right that were wrong, {lost} wrong that were right").format(
-                won=formats.number(pair.won), lost=formats.number(pair.lost)
-            )
-        )
+        won, lost = formats.number(pair.won), formats.number(pair.lost)
+        said = _("{won} rows right that were wrong, {lost} wrong that were right")
+        facts.append(said.format(won=won, lost=lost))
     if pair.adjusted_p_value is not None and pair.test:
         small = pair.adjusted_p_value < 0.001
         p = "p < 0.001" if small else f"p = {formats.number(pair.adjusted_p_value, 3)}"
         facts.append(f"{words.method(pair.test)}: {p}")
-    if pair.rows_needed:
-        facts.append(
-            translate_number(
-                "{n} held-out row would tell", "{n} held-out rows would tell", pair.rows_needed
-            )
-        )
+    if n := pair.rows_needed:
+        said = translate_number("{n} held-out row would tell", "{n} held-out rows would tell", n)
+        facts.append(said)
     if pair.obstacle is not None:
-        facts.append(said.text(pair.explanation))
+        facts.append(localized.text(pair.explanation))
     body = text + ("\n\n" + " · ".join(facts) if facts else "")
     kind = {"better": st.success, "worse": st.warning}.get(str(pair.verdict), st.info)
     kind(body, icon=":material/balance:")
@@ -215,14 +209,8 @@ def _curves(found: ExperimentComparison, names: dict[str, str]) -> None:
     series: dict[str, Sequence[MetricPoint]] = {
         names[each]: history[metric] for each, history in histories.items() if metric in history
     }
-    charts.curves(
-        series,
-        title=words.metric(metric),
-        x=axis or "step",
-        log=log,
-        smoothing=smoothing,
-        height=360,
-    )
+    title = words.metric(metric)
+    charts.curves(series, title, x=axis or "step", log=log, smoothing=smoothing, height=360)
 
 
 def _differences(title: str, found: Sequence[FieldDifference], names: dict[str, str]) -> None:
@@ -240,9 +228,9 @@ def _rows(found: ExperimentComparison, names: dict[str, str]) -> None:
     for each in found.rows:
         title = as_it_is(f"{names[each.experiment_id]}: {each.old} → {each.new}")
         if each.counts is None:
-            st.caption(f"{title}: {said.text(each.note or '')}")
+            st.caption(f"{title}: {localized.text(each.note or '')}")
             continue
-        kinds = _row_kinds()
+        kinds = findings.kinds_of_change()
         counted = (f"{kinds[kind]}: {formats.number(n)}" for kind, n in each.counts.items() if n)
         st.markdown(f"{title}  \n{', '.join(counted)}")
         table = {
@@ -252,16 +240,6 @@ def _rows(found: ExperimentComparison, names: dict[str, str]) -> None:
             _("after"): [_row_text(row.new) for row in each.examples],
         }
         st.dataframe(pl.DataFrame(table), hide_index=True)
-
-
-def _row_kinds() -> dict[str, str]:
-    return {
-        "added": _("added"),
-        "removed": _("removed"),
-        "relabelled": _("another label"),
-        "edited": _("edited"),
-        "moved": _("moved to another split"),
-    }
 
 
 def _row_text(values: dict[str, str] | None) -> str:

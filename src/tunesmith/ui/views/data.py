@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import altair as alt
 import polars as pl
 import streamlit as st
 
-from tunesmith.api.schemas.data import DatasetVersionState
-from tunesmith.tasks.values import readable
-from tunesmith.ui import formats, navigation, session
-from tunesmith.ui.components import figures, findings
+from tunesmith.schemas.data import DatasetVersionState
+from tunesmith.ui import formats, navigation, words
+from tunesmith.ui.components import charts, figures, findings
 from tunesmith.ui.language import _, translate_number
 from tunesmith.ui.markdown import as_it_is, code
+from tunesmith.ui.visitor import session
 
 
 def page() -> None:
@@ -40,66 +40,49 @@ def _list() -> None:
         with st.container(border=True, gap="xsmall"):
             navigation.link("data", one.name, icon=":material/table:", name=one.name)
             current = one.current
-            st.caption(
-                " · ".join(
-                    [
-                        translate_number("{n} version", "{n} versions", one.versions),
-                        translate_number("{n} row", "{n} rows", current.rows),
-                        formats.moment(current.created_at),
-                        *([as_it_is(current.description)] if current.description else []),
-                    ]
-                )
-            )
+            facts = [
+                translate_number("{n} version", "{n} versions", one.versions),
+                translate_number("{n} row", "{n} rows", current.rows),
+                formats.moment(current.created_at),
+                as_it_is(current.description),
+            ]
+            st.caption(" · ".join(filter(None, facts)))
 
 
 def _dataset(name: str) -> None:
     found = session.client().dataset(name)
     navigation.link("data", _("All datasets"), icon=":material/arrow_back:")
     st.title(as_it_is(name), anchor=False)
-    numbers = [version.number for version in found.items]
-    chosen = st.selectbox(
-        _("Version"),
-        numbers,
-        format_func=lambda n: _version_title(found.items, n),
-        key=f"version-{name}",
-    )
-    version = next(each for each in found.items if each.number == chosen)
+    versions = {each.number: each for each in found.items}
+
+    def title(number: int) -> str:
+        one = versions[number]
+        tags = f" · {', '.join(one.tags)}" if one.tags else ""
+        return f"{one.reference} · {formats.moment(one.created_at)}{tags}"
+
+    numbers, key = list(versions), f"version-{name}"
+    version = versions[st.selectbox(_("Version"), numbers, format_func=title, key=key)]
     figures.row(
         "version",
         (_("Rows"), formats.number(version.rows)),
-        *((_split(name).capitalize(), formats.number(n)) for name, n in version.splits.items()),
+        *((words.side(name).capitalize(), formats.number(n)) for name, n in version.splits.items()),
         (_("Labels"), formats.number(len(version.label_counts))),
     )
     facts = [code(version.reference), code(f"{version.hash[:19]}…"), as_it_is(version.source)]
     st.caption(" · ".join(facts))
     names = [_("Labels"), _("Problems"), _("Rows"), _("Changes")]
     tabs = st.tabs(names, on_change="rerun", key=f"data-tab-{name}")
-    opened = [tab.open for tab in tabs]
-    with tabs[0]:
-        _labels(version)
-    if opened[1]:
-        with tabs[1]:
-            findings.report(name, version.number)
-    if opened[2]:
-        with tabs[2]:
-            _preview(version)
-    if opened[3]:
-        with tabs[3]:
-            _changes(name, numbers, version.number)
-
-
-def _version_title(versions: list[DatasetVersionState], number: int) -> str:
-    version = next(each for each in versions if each.number == number)
-    tags = f" · {', '.join(version.tags)}" if version.tags else ""
-    return f"{version.reference} · {formats.moment(version.created_at)}{tags}"
-
-
-def _split(name: str) -> str:
-    return {
-        "train": _("to train on"),
-        "validation": _("held out"),
-        "test": _("held out (test)"),
-    }.get(name, name)
+    opened = [True, *(tab.open for tab in tabs[1:])]
+    draws: tuple[Callable[[], None], ...] = (
+        lambda: _labels(version),
+        lambda: findings.report(name, version.number),
+        lambda: _preview(version),
+        lambda: _changes(name, numbers, version.number),
+    )
+    for tab, is_open, draw in zip(tabs, opened, draws, strict=True):
+        if is_open:
+            with tab:
+                draw()
 
 
 def _labels(version: DatasetVersionState) -> None:
@@ -109,35 +92,15 @@ def _labels(version: DatasetVersionState) -> None:
     table = pl.DataFrame(
         {"label": list(version.label_counts), "rows": list(version.label_counts.values())}
     ).sort("rows", descending=True)
-    chart = (
-        alt.Chart(table.head(40), height=alt.Step(26))
-        .mark_bar(cornerRadiusEnd=3)
-        .encode(
-            x=alt.X("rows:Q", title=_("rows")),
-            y=alt.Y("label:N", sort="-x", title=None),
-            tooltip=[
-                alt.Tooltip("label:N", title=_("label")),
-                alt.Tooltip("rows:Q", title=_("rows"), format=","),
-            ],
-        )
-    )
-    st.altair_chart(chart)
+    count = alt.Tooltip("rows:Q", title=_("rows"), format=",")
+    charts.bars(table.head(40), alt.X("rows:Q", title=_("rows")), count)
 
 
 def _preview(version: DatasetVersionState) -> None:
     found = session.client().preview(version.name, version.number, rows=20)
-    table = [
-        {_("split"): _split(row.split), _("row"): row.row, **_texts(row.values)}
-        for row in found.rows
-    ]
-    shown = pl.DataFrame(table, infer_schema_length=None, strict=False)
-    st.dataframe(shown, hide_index=True, placeholder="")
-
-
-def _texts(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        k: v if isinstance(v, str | int | float | None) else readable(v) for k, v in values.items()
-    }
+    findings.show_rows(
+        {_("split"): words.side(row.split), _("row"): row.row, **row.values} for row in found.rows
+    )
 
 
 def _changes(name: str, numbers: list[int], new: int) -> None:
@@ -149,5 +112,4 @@ def _changes(name: str, numbers: list[int], new: int) -> None:
     old = st.selectbox(
         _("Compared with version"), others, index=others.index(default), key=f"old-{name}"
     )
-    changes = session.client().compare(name, old, new).changes
-    findings.changes(changes)
+    findings.changes(session.client().compare(name, old, new).changes)

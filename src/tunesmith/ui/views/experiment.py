@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
-from tunesmith.api.schemas.experiments import ExperimentWhole
-from tunesmith.tracking.entities import ExperimentStatus
-from tunesmith.ui import formats, navigation, said, session, words
-from tunesmith.ui.components import actions, charts, details, editing, logs, results
-from tunesmith.ui.components.stepper import stepper
+from tunesmith.schemas.enums import ExperimentStatus
+from tunesmith.schemas.experiments import ExperimentWhole
+from tunesmith.ui import formats, localized, navigation, words
+from tunesmith.ui.components import charts, editing
+from tunesmith.ui.components.experiment import actions, details, logs, results
+from tunesmith.ui.components.experiment.stepper import stepper
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
 from tunesmith.ui.trouble import live
+from tunesmith.ui.visitor import session
 
 S = ExperimentStatus
 
@@ -31,61 +35,45 @@ def page() -> None:
         stepper(session.client().task(experiment_id))
     if whole.status is S.FAILED:
         st.error(
-            said.text(whole.reason or "") or _("It failed without a word."),
+            localized.text(whole.reason or "") or _("It failed without a word."),
             icon=":material/error:",
         )
         st.caption(_("Resume goes on from the newest checkpoint, retry begins from the start."))
     elif whole.status is S.CANCELLED and whole.reason:
-        st.warning(said.text(whole.reason), icon=":material/cancel:")
+        st.warning(localized.text(whole.reason), icon=":material/cancel:")
     if whole.status is S.SUCCEEDED:
         results.verdict(whole)
         if whole.reason:  # such as a damaged checkpoint on the way
-            st.warning(said.text(whole.reason), icon=":material/info:")
-    names = [_("Curves"), _("Log"), _("Configuration"), _("Plan"), _("Data"), _("Files")]
+            st.warning(localized.text(whole.reason), icon=":material/info:")
+    is_live = whole.status.is_live
+    parts: dict[str, Callable[[], None]] = {
+        _("Curves"): live(2.0)(_curves) if is_live else _curves,
+        _("Log"): lambda: logs.panel(experiment_id, live=is_live),
+        _("Configuration"): lambda: details.configuration(whole),
+        _("Plan"): lambda: details.plan(whole),
+        _("Data"): lambda: details.data(whole),
+        _("Files"): lambda: details.files(whole),
+    }
     if whole.status is S.SUCCEEDED:
-        names.insert(0, _("Results"))
-    tabs = dict(zip(names, st.tabs(names), strict=True))
-    if whole.status is S.SUCCEEDED:
-        with tabs[_("Results")]:
-            results.details(whole)
-    with tabs[_("Curves")]:
-        if whole.status.is_live:
-            _live_curves()
-        else:
-            _curves()
-    with tabs[_("Log")]:
-        logs.panel(experiment_id, live=whole.status.is_live)
-    with tabs[_("Configuration")]:
-        details.configuration(whole)
-    with tabs[_("Plan")]:
-        details.plan(whole)
-    with tabs[_("Data")]:
-        details.data(whole)
-    with tabs[_("Files")]:
-        details.files(whole)
+        parts = {_("Results"): lambda: results.details(whole), **parts}
+    for tab, draw in zip(st.tabs(list(parts)), parts.values(), strict=True):
+        with tab:
+            draw()
 
 
 def _head(whole: ExperimentWhole) -> None:
     st.title(as_it_is(whole.name), anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.badge(
-            words.status(whole.status),
-            icon=words.ICONS[whole.status],
-            color=words.COLORS[whole.status],
-        )
-        st.caption(
-            as_it_is(
-                " · ".join(
-                    [
-                        words.task(whole.task),
-                        words.model(whole.model_name),
-                        words.dataset(whole.dataset_name),
-                        formats.moment(whole.created_at),
-                        *([whole.owner] if whole.owner else []),
-                    ]
-                )
-            )
-        )
+        status = whole.status
+        st.badge(words.status(status), icon=words.ICONS[status], color=words.COLORS[status])
+        facts = [
+            words.task(whole.task),
+            words.model(whole.model_name),
+            words.dataset(whole.dataset_name),
+            formats.moment(whole.created_at),
+            whole.owner,
+        ]
+        st.caption(as_it_is(" · ".join(filter(None, facts))))
     editing.show(whole)
     actions.bar(whole)
 
@@ -100,18 +88,13 @@ def _progress() -> None:
         st.rerun()  # the whole page: it has more to show now
     stepper(state)
     if state.status == "STARTED":
-        text = words.phase(state.phase)
+        text = _(state.phase or "")
         if state.cancelling:
             text = _("stopping, a checkpoint is saved")
         st.progress(min(max(state.progress, 0.0), 1.0), text=text)
     if state.restarts or state.reason:
-        told = said.text(state.reason or "") or _("It was put back into the queue.")
-        st.info(told, icon=":material/restart_alt:")
-
-
-@live(2.0)
-def _live_curves() -> None:
-    _curves()
+        reason = localized.text(state.reason or "") or _("It was put back into the queue.")
+        st.info(reason, icon=":material/restart_alt:")
 
 
 def _curves() -> None:

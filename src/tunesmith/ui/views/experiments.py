@@ -8,11 +8,12 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from tunesmith.api.schemas.experiments import ExperimentPage, ExperimentSummary
-from tunesmith.tracking.entities import SORT_KEYS, ExperimentStatus
-from tunesmith.ui import address, formats, navigation, session, words
+from tunesmith.schemas.enums import SORT_KEYS, ExperimentStatus
+from tunesmith.schemas.experiments import ExperimentPage, ExperimentSummary
+from tunesmith.ui import address, formats, navigation, words
 from tunesmith.ui.components import editing, figures, selection
 from tunesmith.ui.language import _
+from tunesmith.ui.visitor import session
 
 SIZES = (25, 100, 500)
 """Rows of a page of the table."""
@@ -26,19 +27,17 @@ def page() -> None:
     size = filters.pop("limit")
     turn = address.follow_number("page")
     number = int(st.session_state["page"])
-    found = session.client().experiments(**filters, limit=size, offset=(number - 1) * size)
+    client = session.client()
+    found = client.experiments(**filters, limit=size, offset=(number - 1) * size)
     pages = max(1, -(-found.total // size))
     if number > pages:  # other filters leave fewer, or an old link names more
         number = st.session_state["page"] = pages
-        found = session.client().experiments(**filters, limit=size, offset=(number - 1) * size)
+        found = client.experiments(**filters, limit=size, offset=(number - 1) * size)
     if not found.total:
-        st.info(
-            _("No experiment passes these filters.")
-            if _is_filtered(filters)
-            else _("There are no experiments yet."),
-            icon=":material/science:",
-        )
-        if not _is_filtered(filters):
+        if _is_filtered(filters):
+            st.info(_("No experiment passes these filters."), icon=":material/science:")
+        else:
+            st.info(_("There are no experiments yet."), icon=":material/science:")
             navigation.link("new", _("New experiment"), icon=":material/add_circle:")
         return
     chosen = _table(found)
@@ -46,13 +45,9 @@ def page() -> None:
         if pages > 1:
             st.pagination(pages, key="page", on_change=turn)
         first = (number - 1) * size + 1
-        st.caption(
-            _("{first} to {last} of {total}").format(
-                first=formats.number(first),
-                last=formats.number(first + len(found.items) - 1),
-                total=formats.number(found.total),
-            )
-        )
+        numbers = {"first": first, "last": first + len(found.items) - 1, "total": found.total}
+        shown = {name: formats.number(value) for name, value in numbers.items()}
+        st.caption(_("{first} to {last} of {total}").format(**shown))
     selection.bar(chosen, filters)
 
 
@@ -99,13 +94,8 @@ def _filters() -> dict[str, Any]:
     falling = fourth.toggle(
         _("Descending"), value=True, key="desc", bind="query-params", help=_("The largest first.")
     )
-    return {
-        "text": text or None,
-        "status": status,
-        "sort_by": sort_by,
-        "desc": falling,
-        **_more_filters(),
-    }
+    chosen = {"text": text or None, "status": status, "sort_by": sort_by, "desc": falling}
+    return {**chosen, **_more_filters()}
 
 
 def _more_filters() -> dict[str, Any]:
@@ -116,30 +106,16 @@ def _more_filters() -> dict[str, Any]:
         model = columns[1].text_input(_("Base model"), key="model", bind="query-params")
         dataset = columns[2].text_input(_("Data"), key="dataset", bind="query-params")
         accuracy = columns[0].number_input(
-            _("Lowest accuracy"),
-            0.0,
-            1.0,
-            value=None,
-            step=0.01,
-            key="min_accuracy",
-            bind="query-params",
+            _("Lowest accuracy"), 0.0, 1.0, None, 0.01, key="min_accuracy", bind="query-params"
         )
+        label = _("Longest training, in seconds")
         runtime = columns[1].number_input(
-            _("Longest training, in seconds"),
-            0.0,
-            value=None,
-            step=10.0,
-            key="max_runtime",
-            bind="query-params",
+            label, 0.0, None, None, 10.0, key="max_runtime", bind="query-params"
         )
         tags = columns[2].multiselect(
-            _("Tags"),
-            editing.known_tags(),
-            key="tag",
-            bind="query-params",
-            accept_new_options=True,
-            placeholder=_("any"),
-        )
+            _("Tags"), editing.known_tags(), key="tag", bind="query-params",
+            accept_new_options=True, placeholder=_("any"),
+        )  # fmt: skip
         start = columns[0].date_input(_("From"), value=None, key="start", bind="query-params")
         end = columns[1].date_input(_("To"), value=None, key="end", bind="query-params")
         size = columns[2].selectbox(
@@ -169,8 +145,7 @@ def _sort_name(key: str) -> str:
 
 
 def _is_filtered(filters: dict[str, Any]) -> bool:
-    chosen = [value for key, value in filters.items() if key not in ("sort_by", "desc")]
-    return any(value not in (None, []) for value in chosen)
+    return any(filters[key] not in (None, []) for key in filters.keys() - {"sort_by", "desc"})
 
 
 def _table(found: ExperimentPage) -> list[ExperimentSummary]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from tunesmith.tracking.entities import ExperimentStatus
-from tunesmith.ui import formats, navigation, said, session, words
-from tunesmith.ui.components import figures, lists, machines, starter
+from tunesmith.schemas.enums import ExperimentStatus, Role
+from tunesmith.schemas.experiments import ExperimentSummary
+from tunesmith.ui import formats, localized, navigation, trouble, words
+from tunesmith.ui.components import figures, machines
 from tunesmith.ui.language import _, translate_number
+from tunesmith.ui.markdown import as_it_is
 from tunesmith.ui.trouble import live
+from tunesmith.ui.visitor import session
 
 LAST = 6
 """Results that are shown."""
@@ -25,7 +30,7 @@ def _overview() -> None:
     client = session.client()
     stats = client.stats()
     if stats.total == 0:
-        starter.card()
+        _starter()
         return
     running = client.experiments(status="running", limit=20).items
     queue = client.queue()
@@ -35,28 +40,19 @@ def _overview() -> None:
         if not running:
             st.caption(_("Nothing is being trained."))
         for one in running:
-            lists.running(one)
+            _running(one)
         st.subheader(_("Last results"))
-        ended = client.experiments(limit=50).items
-        lists.results(
-            [
-                e
-                for e in ended
-                if e.status is not ExperimentStatus.RUNNING
-                and e.status is not ExperimentStatus.QUEUED
-            ][:LAST]
-        )
+        ended = [each for each in client.experiments(limit=50).items if each.status.is_finished]
+        _results(ended[:LAST])
     with right:
         st.subheader(_("Waiting"))
         waiting = sum(each.waiting for each in queue.queues)
-        if not waiting:
-            st.caption(_("Nothing waits."))
-        else:
-            st.caption(translate_number("{n} experiment", "{n} experiments", waiting))
+        counted = translate_number("{n} experiment", "{n} experiments", waiting)
+        st.caption(counted if waiting else _("Nothing waits."))
         for one in queue.waiting[:8]:
-            lists.waiting(one)
+            _waiting(one)
         if not queue.broker.live:
-            st.caption(f":material/info: {said.text(queue.broker.message)}")
+            st.caption(f":material/info: {localized.text(queue.broker.message)}")
         st.subheader(_("Machines"))
         machines.overview(client.workers().items)
         st.subheader(_("All experiments"))
@@ -69,3 +65,63 @@ def _overview() -> None:
             (_("Time of all trainings"), formats.duration(stats.total_runtime)),
         )
         navigation.link("experiments", _("All experiments"), icon=":material/arrow_forward:")
+
+
+def _starter() -> None:
+    """What a first visitor sees: one click trains the starter experiment."""
+    with st.container(border=True):
+        st.subheader(_("Your first experiment"))
+        st.write(
+            _(
+                "A small language model learns to tell good film reviews from bad ones: 4,000 "
+                "reviews, about a minute on two processor cores. Model and data are installed "
+                "already; nothing is fetched."
+            )
+        )
+        if not session.may(Role.MEMBER):
+            st.caption(_("You may look at everything here, but not train."))
+            return
+        if st.button(_("Train the starter"), type="primary", icon=":material/play_arrow:"):
+            with trouble.shown():
+                submitted = session.client().train(session.client().presets().items[0].config)
+                navigation.go("experiment", id=submitted.experiment_id)
+
+
+def _running(one: ExperimentSummary) -> None:
+    """Name, phase, progress and time left."""
+    with st.container(border=True, gap="xsmall"):
+        navigation.link("experiment", one.name, icon=":material/play_circle:", id=one.id)
+        doing = _(one.phase or "")
+        if one.cancel_requested_at is not None:
+            doing = _("stopping, a checkpoint is saved")
+        elif one.time_left:
+            left = formats.duration(one.time_left)
+            doing = _("{phase}, about {time} left").format(phase=doing, time=left)
+        done = min(max(one.progress, 0.0), 1.0)
+        st.progress(done, text=f"{doing} · {formats.share(one.progress)}")
+        st.caption(as_it_is(f"{words.model(one.model_name)} · {words.dataset(one.dataset_name)}"))
+
+
+def _waiting(one: ExperimentSummary) -> None:
+    """Place and name."""
+    place = f"{one.position}." if one.position else "·"
+    navigation.link("experiment", f"{place} {one.name}", id=one.id)
+
+
+def _results(found: Sequence[ExperimentSummary]) -> None:
+    """Name, outcome, score and age of each."""
+    if not found:
+        st.caption(_("No experiment has ended yet."))
+    for one in found:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            icon = words.ICONS[one.status]
+            navigation.link("experiment", one.name, icon=icon, id=one.id)
+            st.caption(_outcome(one))
+
+
+def _outcome(one: ExperimentSummary) -> str:
+    """What came of an ended experiment, in a line."""
+    when = formats.ago(one.finished_at)
+    if one.status is ExperimentStatus.SUCCEEDED and one.score is not None:
+        return f"{words.metric(one.score_name)} **{formats.score(one.score)}** · {when}"
+    return f"{words.status(one.status)} · {when}"

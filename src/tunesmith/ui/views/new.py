@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import streamlit as st
 
-from tunesmith.api.schemas.data import Validation
-from tunesmith.errors import ConfigError, Problem, TunesmithError
-from tunesmith.tracking.service_entities import Role
-from tunesmith.ui import navigation, said, session, trouble
-from tunesmith.ui.components import choose_data, choose_model, draft, estimates, yaml_editor
-from tunesmith.ui.components import schema_form as form
+from tunesmith.errors import ConfigError, Problem
+from tunesmith.schemas.data import Validation
+from tunesmith.schemas.enums import Role
+from tunesmith.ui import localized, navigation, trouble, words
+from tunesmith.ui.components.new import (
+    choose_data,
+    choose_model,
+    draft,
+    estimates,
+    row_tokens,
+    yaml_editor,
+)
+from tunesmith.ui.components.new import schema_form as form
 from tunesmith.ui.language import _, translate_number
+from tunesmith.ui.visitor import session
 
 SECTIONS = ("task", "lora", "data", "training", "job")
 
@@ -29,6 +38,7 @@ def page() -> None:
     with left:
         choose_data.panel()
         choose_model.panel()
+        row_tokens.panel()
     problems, text = _look()
     with left:
         _settings(problems)
@@ -97,13 +107,9 @@ def _settings(problems: Mapping[str, Sequence[Problem]]) -> None:
     if simple == "simple":
         chosen = [f for section in SECTIONS for f in every[section] if f.path in form.SIMPLE]
         form.widgets(chosen, problems)
-        hidden = [
-            p
-            for path, found in problems.items()
-            for p in found
-            if path not in {f.path for f in chosen} | _SHOWN_ABOVE
-        ]
-        form.show_problems(hidden)
+        seen = {f.path for f in chosen} | _SHOWN_ABOVE
+        hidden = [found for path, found in problems.items() if path not in seen]
+        form.show_problems(list(chain.from_iterable(hidden)))
         return
     titles = {
         "task": _("Task"),
@@ -123,26 +129,16 @@ _SHOWN_ABOVE = {"experiment_name", "data.dataset_name", "model.name", "task.name
 
 
 def current_task() -> str:
-    """The task of the draft; text classification where none is named."""
+    """The task of the draft; the default one where none is named."""
     task = draft.get("task")
     name = task.get("name") if isinstance(task, Mapping) else task
-    known = form.tasks()
-    return str(name) if name in known else next(n for n in known if n == "text-classification")
+    known = words.tasks()
+    return str(name) if name in known else next(n for n, t in known.items() if t.is_default)
 
 
 def _name(problems: Mapping[str, Sequence[Problem]]) -> None:
-    key = f"experiment-name:{draft.revision()}"
-
-    def keep() -> None:
-        draft.put("experiment_name", st.session_state[key].strip())
-
-    st.text_input(
-        _("Name of the experiment"),
-        str(draft.get("experiment_name") or ""),
-        key=key,
-        on_change=keep,
-        placeholder="default_experiment",
-    )
+    label = _("Name of the experiment")
+    draft.text_field("experiment_name", label, placeholder="default_experiment")
     form.show_problems(problems.get("experiment_name", ()))
 
 
@@ -170,26 +166,18 @@ def _submit(problems: Mapping[str, Sequence[Problem]]) -> None:
         if look:
             st.success(_("Data and model fit. It can be trained."), icon=":material/verified:")
             for left in answer.unchecked:
-                st.caption(said.text(left))
+                st.caption(localized.text(left))
             return
-        try:
+        with trouble.shown():
             submitted = session.client().train(draft.current())
-        except TunesmithError as error:
-            trouble.tell(error)
-            return
-        navigation.go("experiment", id=submitted.experiment_id)
+            navigation.go("experiment", id=submitted.experiment_id)
 
 
 def _check() -> Validation:
     """Hold the draft against data and model; keeps the problems for their fields."""
     answer = session.client().validate(draft.current())
     problems = [
-        Problem(
-            each.field,
-            each.message,
-            accepted=each.accepted,
-            suggestion=each.suggestion,
-        )
+        Problem(each.field, each.message, accepted=each.accepted, suggestion=each.suggestion)
         for each in answer.problems
     ]
     st.session_state["_checked"] = {draft.pack(draft.current()): problems}

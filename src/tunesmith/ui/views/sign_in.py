@@ -8,17 +8,15 @@ import streamlit as st
 
 from tunesmith.client import Client
 from tunesmith.errors import AccessError, TooManyAttemptsError
-from tunesmith.ui import navigation, oidc, said, session
+from tunesmith.ui import localized, navigation
 from tunesmith.ui.components import frame
 from tunesmith.ui.language import _
-from tunesmith.ui.tickets import tickets
+from tunesmith.ui.visitor import oidc, session, tickets
 
 
 def page(refusal: AccessError) -> None:
     """Let somebody sign in with the provider, or with an access token; `refusal` is the API's."""
-    left, middle, right = st.columns([1, 2, 1])
-    del left, right
-    with middle:
+    with st.columns([1, 2, 1])[1]:
         st.title(_("Sign in"))
         _tell(refusal)
         if oidc.is_offered(session.settings()):
@@ -33,7 +31,7 @@ def _tell(refusal: AccessError) -> None:
     """Why nobody is signed in, where there is more to say than that."""
     word = st.query_params.get(oidc.TROUBLE)
     if isinstance(refusal, TooManyAttemptsError):
-        st.error(said.text(str(refusal)), icon=":material/timer:")
+        st.error(localized.text(str(refusal)), icon=":material/timer:")
     elif word in _TROUBLES:
         st.error(_TROUBLES[word](), icon=":material/key_off:")
     elif session.was_signed_in():
@@ -66,7 +64,7 @@ _TROUBLES = {
 def _provider() -> None:
     settings = session.settings()
     # The whole address: the browser has to come back to the name under which it left.
-    back = quote(_back(), safe="")
+    back = quote("/" if oidc.TROUBLE in st.query_params else frame.here(), safe="")
     # Whom the API refused may want another account; whose time is over wants to go on.
     again = session.was_signed_in() and oidc.TROUBLE not in st.query_params
     navigation.button(
@@ -75,19 +73,12 @@ def _provider() -> None:
     )
 
 
-def _back() -> str:
-    return "/" if oidc.TROUBLE in st.query_params else frame.here()
-
-
 def _access_token() -> None:
     """Take an access token, try it, and keep it in a cookie."""
     st.write(_("Type the access token that you were given by whoever keeps this Tunesmith."))
     with st.form("sign-in"):
         token = st.text_input(
-            _("Access token"),
-            type="password",
-            placeholder="ts_…",
-            autocomplete="current-password",
+            _("Access token"), type="password", placeholder="ts_…", autocomplete="current-password"
         ).strip()
         sent = st.form_submit_button(_("Sign in"), type="primary")
     if not sent or not token:
@@ -96,10 +87,7 @@ def _access_token() -> None:
         with Client(session.api_url(), token) as trial:
             trial.whoami()
     except AccessError as error:
-        st.error(said.text(str(error)), icon=":material/key_off:")
+        st.error(localized.text(str(error)), icon=":material/key_off:")
         return
-    ticket = tickets.issue(token)
-    st.html(
-        f"<script>window.location.assign('/enter/{ticket}')</script>",
-        unsafe_allow_javascript=True,
-    )
+    go = f"<script>window.location.assign('/enter/{tickets.issue(token)}')</script>"
+    st.html(go, unsafe_allow_javascript=True)

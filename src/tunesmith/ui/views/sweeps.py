@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import polars as pl
 import streamlit as st
 
-from tunesmith.api.schemas.sweeps import SweepState, SweepTrial, SweepWhole
-from tunesmith.tracking.sweep_entities import SweepStatus, TrialState
-from tunesmith.ui import formats, navigation, said, session, words
-from tunesmith.ui.components import sweep_charts, sweep_form
+from tunesmith.schemas.enums import SweepStatus, TrialState
+from tunesmith.schemas.sweeps import SweepState, SweepTrial, SweepWhole
+from tunesmith.ui import formats, localized, navigation, words
+from tunesmith.ui.components import sweep_charts
+from tunesmith.ui.components.new import sweep_form
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is, code
+from tunesmith.ui.visitor import session
 
 CHOICES = 50
 """Of the newest sweeps."""
@@ -87,11 +89,11 @@ def _head(found: SweepWhole) -> None:
         text = _("{done} of {total} trials have ended").format(done=done, total=found.total)
         st.progress(done / max(found.total, 1), text=text)
     if found.reason:
-        st.warning(said.text(found.reason), icon=":material/info:")
+        st.warning(localized.text(found.reason), icon=":material/info:")
     best = None if found.best is None else found.trials[found.best]
     base = None if found.baseline is None else found.trials[found.baseline]
     columns = st.columns(4)
-    columns[0].metric(_("Status"), words.sweep(found.status))
+    columns[0].metric(_("Status"), _(found.status))
     columns[1].metric(_("Trials"), f"{len(found.trials)} / {found.total}")
     columns[2].metric(_("Pruned"), formats.number(pruned))
     if best is not None:
@@ -115,16 +117,16 @@ def _verdict(found: SweepWhole) -> None:
         f"{code(path)} {code(sweep_charts.shown(value))}" for path, value in best.parameters.items()
     )
     text = _("Best is trial {number}: {settings}").format(number=best.number, settings=settings)
-    interval = _interval(best)
+    interval = formats.interval(best.low, best.high)
     if interval != formats.NOTHING:
         text += " · " + _("95 % interval {interval}").format(interval=interval)
     st.markdown(text)
     if found.hint is not None:
-        st.warning(said.text(found.hint))
+        st.warning(localized.text(found.hint))
     if found.baseline == found.best:
         st.caption(_("No trial was better than the base configuration."))
     elif found.verdict is not None:
-        st.caption(said.text(found.verdict))
+        st.caption(localized.text(found.verdict))
         st.caption(_("“The first” is the base configuration. The best was chosen by the same rows "
                      "that judge it: on new rows expect a little less."))  # fmt: skip
     navigation.link(
@@ -140,7 +142,7 @@ def _trials(found: SweepWhole) -> None:
             _("trial"): trial.number,
             _("state"): _state(trial),
             words.metric(found.metric): trial.value,
-            _("95 % interval"): _interval(trial),
+            _("95 % interval"): formats.interval(trial.low, trial.high),
             **{path: sweep_charts.shown(trial.parameters.get(path)) for path in found.parameters},
             _("experiment"): f"/experiment?id={trial.experiments[0]}",
         }
@@ -156,21 +158,13 @@ def _trials(found: SweepWhole) -> None:
     )
     for trial in found.trials:
         if trial.state is TrialState.FAILED and trial.reason:
-            st.caption(as_it_is(f"{trial.number}: ") + said.text(trial.reason))
+            st.caption(as_it_is(f"{trial.number}: ") + localized.text(trial.reason))
 
 
 def _state(trial: SweepTrial) -> str:
-    text = words.trial(trial.state)
+    text = _(trial.state)
     if trial.state is TrialState.RUNNING:
         text += f" {formats.share(trial.progress)}"
     if trial.is_baseline:
         text += " · " + _("base configuration")
     return text
-
-
-def _interval(trial: SweepTrial) -> str:
-    if trial.low is None or trial.high is None:
-        return formats.NOTHING
-    return _("{least} to {most}").format(
-        least=formats.score(trial.low), most=formats.score(trial.high)
-    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from tunesmith.errors import TunesmithError
-from tunesmith.tracking.service_entities import Role
-from tunesmith.ui import formats, navigation, said, session, trouble, words
+from tunesmith.schemas.enums import Role
+from tunesmith.ui import formats, localized, navigation, trouble, words
 from tunesmith.ui.components import machines, tokens
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
 from tunesmith.ui.trouble import live
+from tunesmith.ui.visitor import session
 
 AUDIT = 100
 """Entries of the audit trail that are shown."""
@@ -45,7 +45,7 @@ def _now() -> None:
         for title, part in ((_("Store"), ready.store), (_("Broker"), ready.broker)):
             icon = ":green[:material/check_circle:]" if part.ok else ":red[:material/error:]"
             st.markdown(f"{icon} **{title}**")
-            st.caption(said.text(part.message))
+            st.caption(localized.text(part.message))
     with right:
         st.subheader(_("Workers"))
         machines.overview(client.workers().items)
@@ -58,16 +58,11 @@ def _queues() -> None:
     for queue in found.queues:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{queue.name}**")
-            st.caption(
-                _("{waiting} wait, {running} run").format(
-                    waiting=formats.number(queue.waiting), running=formats.number(queue.running)
-                )
-            )
+            waiting, running = formats.number(queue.waiting), formats.number(queue.running)
+            st.caption(_("{waiting} wait, {running} run").format(waiting=waiting, running=running))
             if queue.paused:
-                st.badge(
-                    _("paused by {who}").format(who=as_it_is(queue.paused_by or "?")),
-                    color="orange",
-                )
+                who = as_it_is(queue.paused_by or "?")
+                st.badge(_("paused by {who}").format(who=who), color="orange")
             if session.may(Role.ADMIN):
                 label = _("Let it go on") if queue.paused else _("Pause")
                 icon = ":material/play_arrow:" if queue.paused else ":material/pause:"
@@ -80,20 +75,12 @@ def _queues() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             place = f"{one.position or '·'}. {one.name} · {one.queue}"
             navigation.link("experiment", place, id=one.id)
-            if (
-                session.may(Role.ADMIN)
-                and one.position != 1
-                and st.button(
-                    _("To the front"),
-                    key=f"front-{one.id}",
-                    type="tertiary",
-                    icon=":material/vertical_align_top:",
-                )
-            ):
-                try:
+            if not session.may(Role.ADMIN) or one.position == 1:
+                continue
+            label, icon = _("To the front"), ":material/vertical_align_top:"
+            if st.button(label, key=f"front-{one.id}", type="tertiary", icon=icon):
+                with trouble.shown():
                     client.move_to_front(one.id)
-                except TunesmithError as error:
-                    trouble.tell(error)
                 st.rerun(scope="fragment")
 
 

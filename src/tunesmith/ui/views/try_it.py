@@ -8,13 +8,15 @@ import altair as alt
 import polars as pl
 import streamlit as st
 
-from tunesmith.api.schemas.experiments import ExperimentSummary
-from tunesmith.api.schemas.predict import Entity, PredictedAnswer, Predictions
 from tunesmith.errors import TunesmithError
-from tunesmith.ui import address, formats, navigation, session, trouble, words
-from tunesmith.ui.components import schema_form as form
+from tunesmith.schemas.experiments import ExperimentSummary
+from tunesmith.schemas.predict import Entity, PredictedAnswer, Predictions
+from tunesmith.ui import address, formats, navigation, trouble, words
+from tunesmith.ui.components import charts
+from tunesmith.ui.components.new import schema_form as form
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
+from tunesmith.ui.visitor import session
 
 CHOICES = 200
 """Of the newest experiments that succeeded."""
@@ -57,13 +59,7 @@ def _adapters(known: dict[str, ExperimentSummary]) -> tuple[str, str | None]:
     before = st.session_state.get("id")
     shown = address.follow("id", ids, otherwise=before if before in ids else ids[0])
     left, right = st.columns(2)
-    first = left.selectbox(
-        _("Experiment"),
-        ids,
-        format_func=title,
-        key="id",
-        on_change=shown,
-    )
+    first = left.selectbox(_("Experiment"), ids, format_func=title, key="id", on_change=shown)
     others = [each for each in ids if each != first and known[each].task == known[first].task]
     second = right.selectbox(
         _("Beside it"),
@@ -78,40 +74,32 @@ def _adapters(known: dict[str, ExperimentSummary]) -> tuple[str, str | None]:
 
 
 def _text(one: ExperimentSummary) -> str:
-    chat = form.writes_text(one.task)
-    return str(
-        st.text_area(
-            _("What you say") if chat else _("Text"),
-            key="try-text",
-            height=120,
-            placeholder=_("Is this review fresh or rotten? …")
-            if chat
-            else _("A film that stays with you."),
-        )
-    )
+    label, example = _("Text"), _("A film that stays with you.")
+    if form.writes_text(one.task):
+        label, example = _("What you say"), _("Is this review fresh or rotten? …")
+    return str(st.text_area(label, key="try-text", height=120, placeholder=example))
 
 
 def _ask(one: ExperimentSummary, text: str, beside: bool, place: Any) -> None:
     chat = form.writes_text(one.task)
     asked: Any = {"messages": [{"role": "user", "content": text}]} if chat else text
-    column = next(place)
-    with column:
+    with next(place):
         try:
-            told = session.client().predict(one.id, [asked], base=beside)
+            given = session.client().predict(one.id, [asked], base=beside)
         except TunesmithError as error:
             trouble.tell(error)
             return
-        _show(one.name, told.answers[0])
-        st.caption(formats.duration(told.seconds))
+        _show(one.name, given.answers[0])
+        st.caption(formats.duration(given.seconds))
     if beside:
         with next(place):
-            _show_base(one, told)
+            _show_base(one, given)
 
 
-def _show_base(one: ExperimentSummary, told: Predictions) -> None:
+def _show_base(one: ExperimentSummary, given: Predictions) -> None:
     title = _("{model}, untrained").format(model=words.model(one.model_name))
-    if told.base:
-        _show(title, told.base[0])
+    if given.base:
+        _show(title, given.base[0])
     else:
         st.markdown(f"**{as_it_is(title)}**")
         st.caption(
@@ -122,48 +110,34 @@ def _show_base(one: ExperimentSummary, told: Predictions) -> None:
         )
 
 
-def _told(answer: str | float | list[str] | list[Entity]) -> str:
+def _in_words(answer: str | float | list[str] | list[Entity]) -> str:
     """An answer on one line, or a text as it is."""
     if isinstance(answer, float):
         return f"{answer:.4g}"
     if isinstance(answer, str):
         return answer
-    told = [
+    items = [
         f"{one.text} ({one.label}, {one.score:.0%})" if isinstance(one, Entity) else one
         for one in answer
     ]
-    return ", ".join(told) or _("nothing")
+    return ", ".join(items) or _("nothing")
 
 
 def _show(title: str, answer: PredictedAnswer) -> None:
     with st.container(border=True):
         st.markdown(f"**{as_it_is(title)}**")
-        told = _told(answer.answer)
-        st.markdown(f"### {as_it_is(told)}" if "\n" not in told else as_it_is(told))
+        text = _in_words(answer.answer)
+        st.markdown(f"### {as_it_is(text)}" if "\n" not in text else as_it_is(text))
         if answer.cut:
             st.caption(_("The text was longer than the model takes: its end was left out."))
         if answer.probabilities:
-            rows = [
-                {"label": label, "probability": value}
-                for label, value in sorted(answer.probabilities.items(), key=lambda item: -item[1])[
-                    :12
-                ]
-            ]
-            chart = (
-                alt.Chart(pl.DataFrame(rows), height=alt.Step(26))
-                .mark_bar(cornerRadiusEnd=3)
-                .encode(
-                    x=alt.X(
-                        "probability:Q",
-                        title=_("probability"),
-                        scale=alt.Scale(domain=[0, 1]),
-                        axis=alt.Axis(format="%"),
-                    ),
-                    y=alt.Y("label:N", title=None, sort="-x"),
-                    tooltip=[
-                        alt.Tooltip("label:N", title=_("label")),
-                        alt.Tooltip("probability:Q", title=_("probability"), format=".1%"),
-                    ],
-                )
-            )
-            st.altair_chart(chart)
+            _probabilities(answer.probabilities)
+
+
+def _probabilities(found: dict[str, float]) -> None:
+    """Those of the 12 likeliest labels."""
+    table = pl.DataFrame({"label": list(found), "probability": list(found.values())})
+    scale, axis = alt.Scale(domain=[0, 1]), alt.Axis(format="%")
+    share = alt.X("probability:Q", title=_("probability"), scale=scale, axis=axis)
+    exact = alt.Tooltip("probability:Q", title=_("probability"), format=".1%")
+    charts.bars(table.sort("probability", descending=True).head(12), share, exact)

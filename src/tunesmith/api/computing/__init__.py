@@ -1,0 +1,1 @@
+"""Computations for requests, in processes of their own and in turns."""

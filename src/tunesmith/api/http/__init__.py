@@ -1,0 +1,1 @@
+"""HTTP for every route: bodies, headers, problems, documentation, metrics."""

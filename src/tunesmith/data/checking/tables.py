@@ -1,0 +1,241 @@
+"""Rules over rows: what breaks one is dropped, mended, reported or refused, as its action says.
+
+First each row by itself, then the rows that are left against each other, then what only the model's
+tokenizer can tell. The order within a pass doesn't matter: a row that breaks several rules of it
+has a finding for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from tunesmith.config.rules import RULES, ValidationRules
+from tunesmith.data.checking import label_rules, label_variants
+from tunesmith.data.checking.across_splits import Together
+from tunesmith.data.checking.examined import Examined, Mask
+from tunesmith.data.checking.form import check_form, find_form
+from tunesmith.data.checking.likeness import NO_PAIRS, Likeness
+from tunesmith.data.checking.report import CheckReport, Findings, NoRowsError
+from tunesmith.data.checking.rule import Rule
+from tunesmith.data.checking.tokens import ByTokenizer, Counted
+from tunesmith.data.layouts.laying import Excluded
+from tunesmith.data.layouts.usage import Usage
+from tunesmith.data.reading.rows import Unreadable
+from tunesmith.messages import Message, say
+from tunesmith.tasks.base import Task
+from tunesmith.tasks.forms import AnswerForm
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The rows that are left, and what was found."""
+
+    tables: dict[str, pa.Table]
+    """Split → rows, mended, chats in one form."""
+    texts: dict[str, pl.Series]
+    """Split → what the model reads of each row."""
+    likeness: Likeness
+    report: CheckReport
+
+
+def check_tables(
+    tables: Mapping[str, pa.Table],
+    task: Task,
+    rules: ValidationRules,
+    *,
+    unreadable: Mapping[str, Sequence[Unreadable]] | None = None,
+    excluded: Mapping[str, Sequence[Excluded]] | None = None,
+    odd: Mapping[str, Mapping[str, Mapping[int, str]]] | None = None,
+    usage: Usage | None = None,
+    reading: Sequence[Message] = (),
+    tokens: ByTokenizer | None = None,
+    max_length: int | None = None,
+    compare: bool = True,
+) -> Checked:
+    """Hold the rows of every split against `rules`; the first split is trained on.
+
+    Without `tokens` or `compare` the rules that need it are left out, with a note.
+    Raises DataError when a column isn't there, NoRowsError when no row is left. What breaks a rule
+    whose action is `fail` is only reported.
+    """
+    findings, actions = Findings(), rules.actions_for(task)
+    sides = [Examined(split, table, task, rules, findings) for split, table in tables.items()]
+    lost = _note_unreadable(unreadable or {}, sides, findings)
+    lost += _note_excluded(excluded or {}, sides, findings)
+    rows_in = sum(table.num_rows for table in tables.values()) + lost
+    _require_rows(sides, rows_in, findings, usage)
+    form = find_form(sides)
+    for examined in sides:
+        _note_odd((odd or {}).get(examined.split, {}), examined, usage or Usage())
+        _check_rows(examined, form)
+    notes: list[str] = []
+    _require_rows(sides, rows_in, findings, usage)
+    likeness, texts, labels = _check_together(sides, notes, compare=compare)
+    _require_rows(sides, rows_in, findings, usage)
+    if not compare:
+        notes.append(
+            say("duplicates, conflicting_labels, leakage and the like (tunesmith data check does)")
+        )
+    if tokens is not None and max_length is not None:
+        kept = [_check_tokens(Counted(examined, tokens, max_length)) for examined in sides]
+        masks = dict(zip(tables, kept, strict=True))
+        likeness = likeness.keep(masks)
+        texts = {split: series.filter(masks[split]) for split, series in texts.items()}
+        labels = {split: series.filter(masks[split]) for split, series in labels.items()}
+        _require_rows(sides, rows_in, findings, usage)
+    elif skipped := [rule for rule in task.token_rules if actions[rule] != "ignore"]:
+        notes.append(say("{names} (needs the model's tokenizer)", names=list(skipped)))
+    report = CheckReport(
+        rows_in=rows_in,
+        rows_out=sum(examined.table.num_rows for examined in sides),
+        table=findings.table(),
+        label_counts=label_rules.count(list(labels.values())),
+        max_imbalance_ratio=rules.max_imbalance_ratio,
+        notes=tuple(notes),
+        messages=findings.messages,
+        usage=replace(usage or Usage(), forms=() if form is None else form.notes),
+        reading=reading,
+    )
+    return Checked({e.split: e.table for e in sides}, texts, likeness, report)
+
+
+def _note_unreadable(
+    unreadable: Mapping[str, Sequence[Unreadable]], sides: Sequence[Examined], findings: Findings
+) -> int:
+    """Note the lines that could not be read; how many they were."""
+    lost = 0
+    for examined in sides:
+        broken = unreadable.get(examined.split, ())
+        lost += len(broken)
+        findings.add(
+            examined.split,
+            [line.line for line in broken],
+            "",
+            "unreadable_rows",
+            examined.actions["unreadable_rows"],
+            [line.text for line in broken],
+            [say("line {line}: {reason}", line=line.line, reason=line.reason) for line in broken],
+        )
+    return lost
+
+
+def _note_odd(odd: Mapping[str, Mapping[int, str]], rows: Examined, usage: Usage) -> None:
+    """Note the rows whose value in a column that is used is of another type than most there.
+
+    What a label is, whatever its type, its own rules say.
+    """
+    for column, kinds in odd.items():
+        if column not in usage.uses or column == rows.label:
+            continue
+        found = np.flatnonzero(np.isin(rows.rows, list(kinds)))
+        said = [kinds[number] for number in rows.rows[found].tolist()]
+        values = None if column in rows.table.column_names else said
+        advice = dict(zip(found.tolist(), said, strict=True))
+        rows.note(
+            "unreadable_rows",
+            found,
+            column,
+            lambda index, advice=advice: say(  # type: ignore[misc]
+                "is {kind}, which most values of this column are not: write it as they are",
+                kind=advice[index],
+            ),
+            values,
+        )
+    rows.settle()
+
+
+def _note_excluded(
+    excluded: Mapping[str, Sequence[Excluded]], sides: Sequence[Examined], findings: Findings
+) -> int:
+    """Note the rows that their own marks left out already; how many they were."""
+    lost = 0
+    for examined in sides:
+        marked = excluded.get(examined.split, ())
+        lost += len(marked)
+        findings.add(
+            examined.split,
+            [each.row for each in marked],
+            "",
+            "marked_rows",
+            examined.actions["marked_rows"],
+            [each.value for each in marked],
+            [each.reason for each in marked],
+        )
+    return lost
+
+
+def _asked(rows: Examined) -> Iterator[Rule]:
+    """The rules that are looked at."""
+    for name, kind in RULES.items():
+        if rows.actions[name] != "ignore":
+            yield cast("type[Rule]", kind)()
+
+
+def _check_rows(rows: Examined, form: AnswerForm | None) -> None:
+    """The rules for each row by itself; rows that are dropped are gone afterwards."""
+    check_form(rows, form)
+    if not rows.task.points_into_text:
+        for rule in _asked(rows):
+            rule.mend(rows)
+    if rows.label is not None:
+        rows.read_labels()
+    for rule in _asked(rows):
+        rule.check(rows)
+    rows.settle()
+
+
+def _check_together(
+    sides: Sequence[Examined], notes: list[str], *, compare: bool
+) -> tuple[Likeness, dict[str, pl.Series], dict[str, pl.Series]]:
+    """The rules over all rows: the likeness, texts and labels of those left.
+
+    Without `compare` no row's text is held against another's. What is not looked at goes to
+    `notes`.
+    """
+    first = sides[0]
+    if first.label is not None:
+        label_variants.join(sides)
+    data = Together(sides, (first.asked or list(first.task.columns.values()))[0], notes)
+    for rule in _asked(first):
+        if compare or not rule.compares:
+            rule.check_together(data)
+    likeness = data.likeness if compare else Likeness({}, NO_PAIRS)
+    texts, labels = data.texts, data.labels
+    alive = {rows.split: rows.alive for rows in sides}
+    for rows in sides:
+        rows.settle()
+    return (
+        likeness.keep(alive),
+        {split: text.asked.filter(alive[split]) for split, text in texts.items()},
+        {split: own.filter(alive[split]) for split, own in labels.items()},
+    )
+
+
+def _check_tokens(counted: Counted) -> Mask:
+    """The rules that the task has for texts as the tokenizer reads them; which rows are left."""
+    rows = counted.rows
+    for rule in _asked(rows):
+        if rule.name in rows.task.token_rules:
+            rule.check_tokens(rows, counted)
+    alive = rows.alive
+    rows.settle()
+    return alive
+
+
+def _require_rows(
+    sides: Sequence[Examined], rows_in: int, findings: Findings, usage: Usage | None
+) -> None:
+    """Raises NoRowsError when a split has no row left."""
+    for examined in sides:
+        if examined.table.num_rows == 0:
+            left = sum(other.table.num_rows for other in sides)
+            table, messages = findings.table(), findings.messages
+            report = CheckReport(rows_in, left, table, messages=messages, usage=usage or Usage())
+            of = say(" of {split}", split=examined.split) if len(sides) > 1 else ""
+            raise NoRowsError(of, report)

@@ -1,0 +1,91 @@
+"""A layout: how the rows of a table say what their task needs, and what each column is used as.
+
+Rules, stated first:
+
+- A family of layouts is one file in this folder, found by being there, or a class of another
+  package (`plugins`); nothing else lists layouts.
+- A layout's name is recorded with the data and with the adapter: whoever asks the adapter with rows
+  of the same layout is understood.
+- What it can't convert stays as it is, so that the rules report the row. What it doesn't use it
+  names (`ignore`). Nothing that stands in a row is passed over in silence.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from tunesmith.errors import DataError
+from tunesmith.messages import Message
+from tunesmith.tasks.base import Row
+
+
+class LeftOut(DataError):
+    """Raised for a row that its own marks leave out, such as a weight of 0; says why."""
+
+
+class Layout(ABC):
+    """One way to lay out rows, as it is found in one table for one task."""
+
+    name: ClassVar[str]
+    """What `data.layout` calls it."""
+    label: ClassVar[str]
+    """What people call it, such as `Alpaca`."""
+    tasks: ClassVar[tuple[str, ...]]
+    """The tasks whose data it can hold; the one that is guessed where none is named first."""
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """Fields of objects in `types` that are left out where no row has them."""
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        sample: Sequence[Row],
+        task: str,
+        named: Collection[str] = (),
+    ) -> None:
+        """`columns` of the table, without `_row`; its first rows; the task that is to learn, and
+        the columns that its options name."""
+        self.columns, self.sample, self.task, self.named = list(columns), sample, task, named
+        self.ignored: Counter[str] = Counter()
+        """Key inside a column, as `messages[].name` → how many times it was not used."""
+
+    @classmethod
+    @abstractmethod
+    def recognizes(cls, columns: Sequence[str], sample: Sequence[Row]) -> bool:
+        """Whether rows with these columns, such as those of `sample`, are laid out like this."""
+
+    @abstractmethod
+    def used(self) -> Mapping[str, Message]:
+        """Column → what it is used as, such as `question`; of these, only those that `types` names
+        are columns afterwards."""
+
+    @abstractmethod
+    def convert(self, row: Row) -> dict[str, Any]:
+        """The columns of `types`, as the task knows them; columns that aren't `used` stay.
+
+        Raises LeftOut for a row that its own marks leave out.
+        """
+
+    @abstractmethod
+    def types(self) -> Mapping[str, pa.DataType]:
+        """The columns that `convert` gives, with their Arrow types.
+
+        Where a value is of another type, the whole column is text: lists and objects as JSON.
+        """
+
+    def stands(self, table: pa.Table) -> bool:
+        """Whether `table` needs no converting, as what `convert` gives is what it holds."""
+        return False
+
+    def question(self, row: Row) -> Row:
+        """What is asked in `row`, whether it has an answer or not, as the task's `question` takes
+        it; a row that isn't laid out like this comes back as it is."""
+        return row
+
+    def ignore(self, key: str) -> None:
+        """Note that what stands at `key`, such as `messages[].name`, is not used."""
+        self.ignored[key] += 1

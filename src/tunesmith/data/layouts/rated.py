@@ -1,0 +1,182 @@
+"""Several answers to a prompt, rated or the better one first: best and worst make a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+from tunesmith.data.layouts.base import LeftOut
+from tunesmith.data.layouts.marks import mark_columns, require_learned
+from tunesmith.data.layouts.names import INPUTS, QUESTIONS, SYSTEMS, named
+from tunesmith.data.layouts.pairs import said_of
+from tunesmith.data.layouts.preferences import PairLayout
+from tunesmith.data.layouts.turns import as_list, text_of, with_system
+from tunesmith.messages import Message, say
+from tunesmith.tasks.base import Row
+
+LISTS = (
+    "completions", "responses", "generations", "answers", "candidates", "outputs", "output",
+)  # fmt: skip
+RATINGS = ("ratings", "scores", "rewards", "rating", "score")
+"""A column with a number for each answer; the higher, the better."""
+RANKS = ("ranks", "ranking", "rank")
+"""The same, the lower the better."""
+_TEXTS = ("response", "completion", "text", "content", "answer", "output")
+_GRADES = ("fine-grained_score", "rating", "score", "reward", "overall_score")
+"""Keys of an answer with its rating. UltraFeedback's overall_score is the last: some of them are
+ten times what was meant (https://huggingface.co/datasets/argilla/ultrafeedback-binarized-curation)
+"""
+
+
+class RatedAnswers(PairLayout):
+    """A prompt, and a list of answers with ratings or ranks, or of two with the better one first.
+
+    So are UltraFeedback (`completions`), distilabel (`generations`, `ratings`) and the lists of
+    LLaMA-Factory (`output`).
+    """
+
+    name = "rated-answers"
+    label = "Rated answers"
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        columns = self.columns
+        self.asked, self.answers = named(QUESTIONS, columns), named(LISTS, columns)
+        self.input, self.system = named(INPUTS, columns), named(SYSTEMS, columns)
+        self.ratings = _numbers(RATINGS, columns, self.sample)
+        self.ranks = None if self.ratings else _numbers(RANKS, columns, self.sample)
+        self.marks = mark_columns(columns, self.sample)
+
+    @classmethod
+    def recognizes(cls, columns: Sequence[str], sample: Sequence[Row]) -> bool:
+        if named(QUESTIONS, columns) is None or (answers := named(LISTS, columns)) is None:
+            return False
+        lists = [as_list(row.get(answers)) for row in sample if row.get(answers) is not None]
+        rated = _numbers((*RATINGS, *RANKS), columns, sample) is not None
+        return bool(lists) and all(map(_are_rated if not rated else _are_answers, lists))
+
+    def used(self) -> Mapping[str, Message]:
+        uses: dict[str | None, Message] = {
+            self.system: say("system turn"),
+            self.asked: say("question"),
+            self.input: say("question"),
+            self.answers: self._chosen,
+            self.ratings: say("rating"),
+            self.ranks: say("rank"),
+        }
+        return {
+            **{name: use for name, use in uses.items() if name is not None},
+            **self.marks,
+        }
+
+    @property
+    def _chosen(self) -> Message:
+        """What the answers are used as."""
+        lists = (as_list(row.get(str(self.answers))) or [] for row in self.sample)
+        graded = any(_grade(answer) is not None for each in lists for answer in each)
+        if self.ratings or self.ranks or graded:
+            return say("best answer and worst answer")
+        return say("better answer, then the worse one")
+
+    def pair(self, row: Row) -> tuple[Any, Any, Any]:
+        require_learned(row, self.marks)
+        parts = (said_of(row.get(str(name))) for name in (self.asked, self.input))
+        prompt = self.read("\n".join(filter(None, parts)), "user", str(self.asked))
+        system = text_of(row.get(str(self.system)), str(self.system), self.ignore)
+        prompt = with_system(prompt, system)
+        answers = as_list(row.get(str(self.answers)))
+        if not answers:
+            return prompt, None, None
+        for answer in answers:
+            self._note_keys(answer)
+        better, worse = self._best_and_worst(row, answers)
+        return (
+            prompt,
+            self.read(_text(better), "assistant", str(self.answers)),
+            self.read(_text(worse), "assistant", str(self.answers)),
+        )
+
+    def question(self, row: Row) -> Row:
+        # Which answer is the best is not asked.
+        return super().question({n: value for n, value in row.items() if n != self.answers})
+
+    def _note_keys(self, answer: Any) -> None:
+        """Name what stands in an answer and is neither its text nor its rating."""
+        for key, value in answer.items() if isinstance(answer, Mapping) else ():
+            if (
+                value is not None
+                and value is not _text(answer)
+                and key not in (*_GRADES, "annotations")
+            ):
+                self.ignore(f"{self.answers}[].{key}")
+
+    def _best_and_worst(self, row: Row, answers: Sequence[Any]) -> tuple[Any, Any]:
+        """Of `answers`, the first best and the last worst. Raises LeftOut where none is better."""
+        given = as_list(row.get(str(self.ratings or self.ranks)))
+        if given is None:
+            given = [_grade(answer) for answer in answers]
+        grades = [_number(grade) for grade in given]
+        if len(grades) != len(answers) or None in grades:
+            rated = self.ratings or self.ranks or any(grade is not None for grade in given)
+            if len(answers) == 2 and not rated:
+                return answers[0], answers[1]
+            raise LeftOut("not every answer has a rating")
+        sign = -1 if self.ranks else 1
+        ordered = [(sign * float(grade or 0), -n) for n, grade in enumerate(grades)]
+        best, worst = max(ordered), min(ordered)
+        if best[0] == worst[0]:
+            raise LeftOut("no answer is rated higher than another")
+        return answers[-best[1]], answers[-worst[1]]
+
+
+def _numbers(names: Sequence[str], columns: Sequence[str], sample: Sequence[Row]) -> str | None:
+    """The column of those names in which most values are lists of numbers."""
+    for name in filter(None, (named([each], columns) for each in names)):
+        lists = [as_list(row.get(name)) or [] for row in sample if row.get(name) is not None]
+        rated = [each for each in lists if any(_number(grade) is not None for grade in each)]
+        if len(rated) * 2 > len(lists):
+            return name
+    return None
+
+
+def _are_answers(answers: Any) -> bool:
+    return isinstance(answers, list) and all(isinstance(_text(each), str) for each in answers)
+
+
+def _are_rated(answers: Any) -> bool:
+    """Whether it is a list of answers with their ratings, or of two texts."""
+    if not _are_answers(answers):
+        return False
+    pair = len(answers) == 2 and all(isinstance(each, str) for each in answers)
+    return pair or any(_grade(each) is not None for each in answers)
+
+
+def _text(answer: Any) -> Any:
+    """What an answer says: itself, or the text of its object."""
+    if not isinstance(answer, Mapping):
+        return answer
+    return next((answer[key] for key in _TEXTS if answer.get(key) is not None), None)
+
+
+def _grade(answer: Any) -> Any:
+    """The rating of an answer: its own, or the mean of those by several annotators or aspects."""
+    if not isinstance(answer, Mapping):
+        return None
+    own = next((answer[key] for key in _GRADES if _number(answer.get(key)) is not None), None)
+    aspects = answer.get("annotations")
+    if own is not None or not isinstance(aspects, Mapping):
+        return own
+    given = [_number(each.get("Rating")) for each in aspects.values() if isinstance(each, Mapping)]
+    known = [grade for grade in given if grade is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None

@@ -1,0 +1,1 @@
+"""Values with a delimiter between them: dialects, headers, faulty rows."""

@@ -1,0 +1,1 @@
+"""Where tables lie besides files: in archives, in databases."""

@@ -1,0 +1,1 @@
+"""Experiments as archives, and back."""

@@ -1,0 +1,1 @@
+"""What may be deleted to free space, and how."""

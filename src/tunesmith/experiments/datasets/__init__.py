@@ -1,0 +1,1 @@
+"""Datasets as an owner sees them: checked, imported, compared and exported."""

@@ -1,0 +1,1 @@
+"""Who hears that an experiment ended: webhooks and the operator's hook."""

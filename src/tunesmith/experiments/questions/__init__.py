@@ -1,0 +1,1 @@
+"""Questions about experiments: estimates, comparisons, repetitions and reports."""

@@ -1,0 +1,1 @@
+"""Adapters under names: registered and promoted."""

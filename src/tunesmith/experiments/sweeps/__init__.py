@@ -1,0 +1,1 @@
+"""Sweeps: trials drawn, driven, judged and reported."""

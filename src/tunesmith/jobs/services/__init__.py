@@ -1,0 +1,1 @@
+"""The services of one machine, started and stopped together; what is wrong with them."""

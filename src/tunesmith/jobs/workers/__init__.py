@@ -1,0 +1,1 @@
+"""The worker: takes experiments from queues and supervises their trainings."""

@@ -1,0 +1,1 @@
+"""Whether it is true: intervals, tests and comparisons over records and judged rows."""

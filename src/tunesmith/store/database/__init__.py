@@ -1,0 +1,1 @@
+"""The database under the store: connections, tables, column types, migrations and backups."""

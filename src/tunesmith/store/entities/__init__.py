@@ -1,0 +1,1 @@
+"""What is kept, as plain values: experiments, adapters, sweeps, accounts, measurements."""

@@ -1,0 +1,1 @@
+"""The parts of SQL queries that several nouns share."""

@@ -1,0 +1,1 @@
+"""What the tasks on chats share: turns, chat templates, answers."""

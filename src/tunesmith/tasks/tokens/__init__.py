@@ -1,0 +1,1 @@
+"""What tasks know of texts and tokens before any task is defined."""

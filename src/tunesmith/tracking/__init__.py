@@ -1,1 +1,0 @@
-"""What is remembered: experiments, their metrics over steps, and the data they were trained on."""

@@ -1,0 +1,1 @@
+"""What is done when memory is short while training."""

@@ -1,0 +1,1 @@
+"""Where this process stands among those that train one experiment together."""

@@ -1,0 +1,94 @@
+"""The stages of a training as values: each is the one before, and what was found out since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tunesmith.config.schema import ExperimentConfig
+from tunesmith.models.locate import ModelSource
+from tunesmith.tasks.base import Example, Row, Task
+from tunesmith.tasks.results import Prediction, Score
+from tunesmith.training.plan import Plan
+from tunesmith.training.reporting.callbacks import Progress
+from tunesmith.training.reporting.ending import Ending
+from tunesmith.training.reporting.reporter import Reporter, TrainingData
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is asked, and how this machine will run it."""
+
+    config: ExperimentConfig
+    task: Task
+    data: TrainingData
+    source: ModelSource
+    plan: Plan
+    directory: Path
+    """The experiment's folder."""
+    reporter: Reporter
+    cache: Path | None = None
+    """Where encoded rows are kept for the next training; None: nowhere."""
+
+    @classmethod
+    def after(cls, before: Training, **found: Any) -> Self:
+        """This stage: all that is known from `before`, and what was `found`."""
+        return cls(**{**vars(before), **found})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded(Training):
+    """Rows are tokens."""
+
+    tokenizer: Any
+    train_rows: list[Row]
+    train_examples: list[Example]
+    eval_examples: list[Example]
+
+    @property
+    def rows_per_example(self) -> float:
+        """Below 1 where rows are learned as several examples each."""
+        return len(self.train_rows) / max(len(self.train_examples), 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed(Encoded):
+    """It is known how many rows the memory of the device has room for."""
+
+    rows_at_once: int | None = None
+    """Rows of a training batch that are computed at once, where not all of them will fit."""
+    rows_judged: int
+    """Rows in one evaluation batch."""
+    memory_estimate: int | None = None
+    """Most bytes that this process will probably take; on a GPU, of the GPU's memory."""
+
+    @classmethod
+    def beside(cls, training: Training, tokenizer: Any, examples: list[Example]) -> Placed:
+        """As the processes beside the first one have it: they learn, and judge nothing."""
+        return cls.after(
+            training,
+            tokenizer=tokenizer,
+            train_rows=[],
+            train_examples=examples,
+            eval_examples=[],
+            rows_judged=training.config.eval_batch_size,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(Placed):
+    """The adapter has learned."""
+
+    progress: Progress
+    ending: Ending
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged(Fitted):
+    """The held-out rows have judged it."""
+
+    predictions: list[Prediction]
+    score: Score
+    untrained: Score
+    """That of the model as it began."""

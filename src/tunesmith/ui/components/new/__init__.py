@@ -1,0 +1,1 @@
+"""Components of the pages that begin an experiment or sweep."""

@@ -1,0 +1,1 @@
+"""The visitor of the page: session, cookies, sign-in."""

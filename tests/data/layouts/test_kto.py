@@ -1,0 +1,85 @@
+"""Single answers with a mark whether they are good: sft learns the good ones, and says the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.data.layouts.laid import laid, table, task, usage
+
+from tunesmith.config.schema import DataConfig
+from tunesmith.data.dataset import examine
+from tunesmith.data.layouts.laying import lay_out
+from tunesmith.data.sources import read_source
+from tunesmith.errors import ConfigError
+
+CASE = Path(__file__).parents[1] / "cases" / "wrong-kto-bad-answers-learned" / "kto.jsonl"
+Row = Mapping[str, Any]
+
+
+def user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def said(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+LAYOUTS: dict[str, Row] = {
+    "TRL": {"prompt": "p?", "completion": "c", "label": True},
+    "TRL, turns": {"prompt": [user("p?")], "completion": [said("c")], "label": True},
+    "LLaMA-Factory": {"instruction": "p?", "input": "", "output": "c", "kto_tag": True},
+    "ShareGPT": {
+        "conversations": [{"from": "human", "value": "p?"}, {"from": "gpt", "value": "c"}],
+        "kto_tag": True,
+    },
+    "ms-swift": {"messages": [user("p?"), said("c")], "label": True},
+    "as a CSV has it": {"prompt": "p?", "completion": "c", "label": "True"},
+    "as numbers": {"prompt": "p?", "completion": "c", "label": 1},
+}
+
+
+def bad(row: Row) -> dict[str, Any]:
+    """`row` with the mark of a bad answer."""
+    marked = {name: type(value)(not value) for name, value in row.items() if isinstance(value, int)}
+    return {**row, **(marked or {"label": "False"})}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_bad_answers_are_not_learned_and_said(name: str) -> None:
+    good = LAYOUTS[name]
+    found = laid(good, bad(good), name="sft")
+    (row,) = found.tables["train"].to_pylist()
+    one = task("sft")
+    one.bind(one.find_columns(found.tables["train"].column_names, [row]))
+    assert [(t["role"], t["content"]) for t in one.messages(row)] == [
+        ("user", "p?"), ("assistant", "c")
+    ]  # fmt: skip
+    (left,) = found.excluded["train"]
+    assert left.row == 2
+    assert "a bad answer, which sft does not learn" in left.reason
+    assert "whether it is learned" in "\n".join(usage(good, bad(good), name="sft").lines())
+
+
+def test_an_answer_without_a_mark_is_left_out_too() -> None:
+    good = LAYOUTS["TRL"]
+    (left,) = laid(good, {**good, "label": None}, name="sft").excluded["train"]
+    assert left.reason == "label does not say whether the answer is good"
+
+
+def test_the_report_counts_what_was_left_out() -> None:
+    request = DataConfig(dataset_name=str(CASE))
+    report = examine(request, task("sft"), read_source(str(CASE))).checked.report
+    assert (report.rows_in, report.rows_out) == (20, 10)
+    assert {(f.rule, f.action) for f in report.findings if f.row and f.row > 10} == {
+        ("marked_rows", "drop")
+    }
+
+
+def test_dpo_says_that_these_are_no_pairs() -> None:
+    one, rows = task("dpo"), table(LAYOUTS["TRL"], bad(LAYOUTS["TRL"]))
+    found = lay_out({"train": rows}, one, None).tables["train"]
+    with pytest.raises(ConfigError, match="label says whether it is a good one"):
+        one.find_columns(found.column_names, found.to_pylist())
