@@ -323,6 +323,7 @@ def test_a_configuration_of_another_version_fails_that_experiment_alone(
     assert "job.invented_later" in str(ended.reason)
 
 
+@pytest.mark.slow
 def test_one_of_several_processes_that_is_killed_is_resumed_like_the_first(
     queue: Queue, supervised: Callable[[], Supervised]
 ) -> None:

@@ -224,6 +224,7 @@ def copy_of(model: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_in_one_process_is_told_once(
     run: Callable[..., TrainingResult], tiny_chat: Path, tmp_path: Path
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_loss_that_is_no_number_in_one_process_is_told_once(
         run("nan", processes=2, per_device_train_batch_size=4, model=model, edit=edit)
 
 
+@pytest.mark.slow
 def test_what_only_another_process_meets_is_told_in_its_words(
     run: Callable[..., TrainingResult], tiny_chat: Path, tmp_path: Path
 ) -> None:

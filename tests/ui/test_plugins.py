@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 from tests.plugins.conftest import Command
 from tests.plugins.conftest import toy as toy
@@ -14,6 +15,7 @@ from tests.plugins.test_plugins import trained as trained
 from tests.ui.conftest import Seen, settled, stack
 
 
+@pytest.mark.slow
 def test_the_page_has_the_toys_task_rule_metric_and_exporter(
     toy: Path, folder: Path, run: Command, trained: str, see: Seen, tmp_path: Path
 ) -> None:
