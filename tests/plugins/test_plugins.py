@@ -118,7 +118,9 @@ def test_the_command_predicts(run: Command, trained: str) -> None:
     assert 0 <= unsure < sure <= 1
 
 
-@pytest.mark.parametrize("target", ["toy-arrays", pytest.param("onnx", marks=pytest.mark.slow), "merged"])
+@pytest.mark.parametrize(
+    "target", ["toy-arrays", pytest.param("onnx", marks=pytest.mark.slow), "merged"]
+)
 def test_the_command_exports_to_the_toys_form_and_to_ours(
     run: Command, trained: str, folder: Path, target: str
 ) -> None:
