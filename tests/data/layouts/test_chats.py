@@ -37,6 +37,8 @@ def openai(*pairs: tuple[str, Any], **more: Any) -> dict[str, Any]:
         {"messages": json.dumps([HI, HELLO])},
         openai(("system", ""), *SAID),
         openai(*((role, [{"type": "text", "text": said}]) for role, said in SAID)),
+        {"data": ["Hi", "Hello"]},
+        {"conversations": ["Hi", "Hello"]},
         {"prompt": [HI], "completion": [HELLO]},
         {"prompt": [HI], "completion": "Hello"},
     ],

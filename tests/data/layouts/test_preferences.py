@@ -128,6 +128,27 @@ LAYOUTS: dict[str, tuple[Row, list[tuple[str, str]]]] = {
          "ratings": [3.0, 5.0, 1.0]},
         [("system", "S"), *ASKED],
     ),
+    "Nectar": (
+        {"prompt": HH, "answers": [
+            {"answer": said, "model": "m", "rank": rank}
+            for said, rank in (("m", 2.0), ("r", 3.0), ("c", 1.0))]},
+        LONGER,
+    ),
+    "PKU-SafeRLHF": (
+        {"prompt": "p?", "response_0": "r", "response_1": "c", "is_response_0_safe": True,
+         "better_response_id": 1, "safer_response_id": 0},
+        ASKED,
+    ),
+    "Chatbot Arena": (
+        {"model_a": "x", "model_b": "y", "winner": "model_b",
+         "conversation_a": [user("p?"), said("r")], "conversation_b": [user("p?"), said("c")]},
+        ASKED,
+    ),
+    "SHP": (
+        {"history": "p?", "human_ref_A": "c", "human_ref_B": "r", "labels": 1,
+         "score_A": 8, "score_B": 3},
+        ASKED,
+    ),
     "ranks": ({"prompt": "p?", "responses": ["m", "r", "c"], "ranks": [2, 3, 1]}, ASKED),
 }  # fmt: skip
 
@@ -186,6 +207,25 @@ def test_answers_of_which_none_is_better_are_left_out_and_said() -> None:
         (2, "no answer is rated higher than another"),
         (3, "not every answer has a rating"),
     ]
+
+
+def test_compared_answers_of_which_neither_is_better_are_left_out_and_said() -> None:
+    rows = [
+        {"prompt": "p?", "answer_a": "1", "answer_b": "2", "winner": winner}
+        for winner in ("model_a", "tie", None, "answer_b")
+    ]
+    found = laid(*rows, name="dpo")
+    chosen = [row["chosen"] for row in found.tables["train"].to_pylist()]
+    assert chosen == ["1", "2"]
+    assert {(each.row, each.reason) for each in found.excluded["train"]} == {
+        (2, "neither answer is said to be better"),
+        (3, "neither answer is said to be better"),
+    }
+
+
+def test_two_answers_without_a_word_on_which_is_better_are_no_pairs() -> None:
+    row = {"prompt": "p?", "answer_a": "1", "answer_b": "2", "score": 3}
+    assert laid(row, name="dpo").layout is None
 
 
 def test_for_sft_the_better_answer_is_learned_and_the_worse_one_said_not_to_be() -> None:

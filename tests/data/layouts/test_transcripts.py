@@ -6,6 +6,7 @@ import pytest
 from tests.data.layouts.laid import laid, task, turns, usage
 
 from tunesmith.data.layouts.laying import laid_question
+from tunesmith.tasks.sft import SupervisedFineTuning
 
 ALPACA = (
     "Below is an instruction that describes a task.\n\n### Instruction:\np?\n\n### Input:\nof it"
@@ -30,6 +31,25 @@ TEXTS = {
         [("system", "S"), ("user", "p?"), ("assistant", "c")],
     ),
 }
+
+GLAIVE = (
+    'USER: p?\n\n\nASSISTANT: <functioncall> {"name": "f", "arguments": \'{"x": 1}\'} '
+    '<|endoftext|>\n\n\nFUNCTION RESPONSE: {"y": 2}\n\n\nASSISTANT: c <|endoftext|>\n\n\n'
+)
+
+
+def test_calls_of_functions_and_what_they_gave_are_turns_of_their_own() -> None:
+    """What a function gave is not learned as if the assistant had said it."""
+    row = {"system": "SYSTEM: You may call f.", "chat": GLAIVE}
+    one, found = task(), laid(row).tables["train"].to_pylist()
+    one.bind(one.find_columns(list(found[0]), found))
+    assert isinstance(one, SupervisedFineTuning)
+    system, asked, called, gave, answered = one.messages(found[0])
+    assert (system["content"], asked["content"]) == ("You may call f.", "p?")
+    assert called["tool_calls"][0]["function"] == {"name": "f", "arguments": {"x": 1}}
+    assert (gave["role"], gave["content"]) == ("tool", '{"y": 2}')
+    assert (answered["role"], answered["content"]) == ("assistant", "c")
+    assert "not used" not in "\n".join(usage(row).lines())
 
 
 @pytest.mark.parametrize("name", TEXTS)

@@ -88,6 +88,12 @@ def test_a_sample_of_each_is_shown_where_two_encodings_fit(tmp_path: Path) -> No
     assert texts_of(tmp_path / "a.csv", encoding="cp1250") == ["voilŕ", "mańana"]
 
 
+def test_a_lone_sign_of_a_currency_is_no_letter_of_an_old_system(tmp_path: Path) -> None:
+    lines = [f"Prize of £{n}00 to claim,spam\n" for n in range(1, 9)]
+    (tmp_path / "a.csv").write_bytes(("text,label\n" + "".join(lines)).encode("latin-1"))
+    assert texts_of(tmp_path / "a.csv")[0] == "Prize of £100 to claim"
+
+
 def test_bytes_that_are_no_text_of_any_encoding_are_refused(tmp_path: Path) -> None:
     noise = bytes(range(128, 256)) * 4
     (tmp_path / "a.csv").write_bytes(b"text,label\n" + noise + b",1\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import pyarrow as pa
@@ -87,6 +88,45 @@ class _Chats(Layout):
         if self.system is None or not isinstance(turns, list):
             return turns
         return with_system(turns, text_of(row.get(self.system), self.system, self.ignore))
+
+
+class TextsInTurn(_Chats):
+    """Lists of texts: the user's, the assistant's, and so on (UltraChat, LIMA)."""
+
+    name = "texts-in-turn"
+    label = "Texts in turn"
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        found = _texts_in_turn(self.columns, self.sample)
+        self.chats = found or self.chats
+        self.gives = known_as("messages", self.chats, self.named)
+
+    @classmethod
+    def recognizes(cls, columns: Sequence[str], sample: Sequence[Row]) -> bool:
+        return chat_column(columns, sample) is None and bool(_texts_in_turn(columns, sample))
+
+    def stands(self, table: pa.Table) -> bool:
+        return False
+
+    def _turns(self, row: Row) -> Any:
+        texts = as_list(row.get(self.chats))
+        if texts is None or not all(isinstance(text, str) for text in texts):
+            return row.get(self.chats)
+        roles = cycle(("user", "assistant"))
+        turns = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
+        if self.system is None:
+            return turns
+        return with_system(turns, text_of(row.get(self.system), self.system, self.ignore))
+
+
+def _texts_in_turn(columns: Sequence[str], sample: Sequence[Row]) -> str | None:
+    """The column with a chat's usual name, or `data`, that holds lists of two texts or more."""
+    name = named((*CHATS, "data"), columns)
+    given = (row.get(str(name)) for row in sample)
+    lists = [as_list(value) or () for value in given if value not in (None, "", [])]
+    texts = [each for each in lists if len(each) > 1 and all(isinstance(t, str) for t in each)]
+    return name if len(texts) * 2 > len(lists) else None
 
 
 def _is_answer(turn: Any) -> bool:

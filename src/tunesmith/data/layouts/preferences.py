@@ -111,7 +111,7 @@ class Preferences(PairLayout):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         columns, sample = self.columns, self.sample
-        self.chosen, self.rejected = named(CHOSEN, columns), named(REJECTED, columns)
+        self.chosen, self.rejected = self._answers()
         self.asked = named(QUESTIONS, columns)
         implicit = _begin_with_user(self.chosen, sample)
         chats = None if self.asked or implicit else named(CHATS, columns)
@@ -125,6 +125,10 @@ class Preferences(PairLayout):
             self.system or self.history or self.chats or implicit or self.transcripts
             or any(holds_chats(name, sample) for name in parts)
         )  # fmt: skip
+
+    def _answers(self) -> tuple[str | None, str | None]:
+        """The columns of both answers, the better one first."""
+        return named(CHOSEN, self.columns), named(REJECTED, self.columns)
 
     @classmethod
     def recognizes(cls, columns: Sequence[str], sample: Sequence[Row]) -> bool:

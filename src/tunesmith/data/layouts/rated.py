@@ -11,6 +11,7 @@ from tunesmith.data.layouts.marks import mark_columns, require_learned
 from tunesmith.data.layouts.names import INPUTS, QUESTIONS, SYSTEMS, named
 from tunesmith.data.layouts.pairs import said_of
 from tunesmith.data.layouts.preferences import PairLayout
+from tunesmith.data.layouts.transcripts import holds_transcripts
 from tunesmith.data.layouts.turns import as_list, text_of, with_system
 from tunesmith.messages import Message, say
 from tunesmith.tasks.base import Row
@@ -27,13 +28,15 @@ _GRADES = ("fine-grained_score", "rating", "score", "reward", "overall_score")
 """Keys of an answer with its rating. UltraFeedback's overall_score is the last: some of them are
 ten times what was meant (https://huggingface.co/datasets/argilla/ultrafeedback-binarized-curation)
 """
+_RANK = "rank"
+"""The key of an answer with its rank; the lower, the better (Nectar)."""
 
 
 class RatedAnswers(PairLayout):
     """A prompt, and a list of answers with ratings or ranks, or of two with the better one first.
 
-    So are UltraFeedback (`completions`), distilabel (`generations`, `ratings`) and the lists of
-    LLaMA-Factory (`output`).
+    So are UltraFeedback (`completions`), Nectar (`answers`), distilabel (`generations`, `ratings`)
+    and the lists of LLaMA-Factory (`output`).
     """
 
     name = "rated-answers"
@@ -47,6 +50,8 @@ class RatedAnswers(PairLayout):
         self.ratings = _numbers(RATINGS, columns, self.sample)
         self.ranks = None if self.ratings else _numbers(RANKS, columns, self.sample)
         self.marks = mark_columns(columns, self.sample)
+        if self.asked and holds_transcripts(self.asked, self.sample):
+            self.transcripts = {self.asked}
 
     @classmethod
     def recognizes(cls, columns: Sequence[str], sample: Sequence[Row]) -> bool:
@@ -107,7 +112,7 @@ class RatedAnswers(PairLayout):
             if (
                 value is not None
                 and value is not _text(answer)
-                and key not in (*_GRADES, "annotations")
+                and key not in (*_GRADES, _RANK, "annotations")
             ):
                 self.ignore(f"{self.answers}[].{key}")
 
@@ -116,7 +121,7 @@ class RatedAnswers(PairLayout):
         given = as_list(row.get(str(self.ratings or self.ranks)))
         if given is None:
             given = [_grade(answer) for answer in answers]
-        grades = [_number(grade) for grade in given]
+        grades = [number_in(grade) for grade in given]
         if len(grades) != len(answers) or None in grades:
             rated = self.ratings or self.ranks or any(grade is not None for grade in given)
             if len(answers) == 2 and not rated:
@@ -134,7 +139,7 @@ def _numbers(names: Sequence[str], columns: Sequence[str], sample: Sequence[Row]
     """The column of those names in which most values are lists of numbers."""
     for name in filter(None, (named([each], columns) for each in names)):
         lists = [as_list(row.get(name)) or [] for row in sample if row.get(name) is not None]
-        rated = [each for each in lists if any(_number(grade) is not None for grade in each)]
+        rated = [each for each in lists if any(number_in(grade) is not None for grade in each)]
         if len(rated) * 2 > len(lists):
             return name
     return None
@@ -163,16 +168,21 @@ def _grade(answer: Any) -> Any:
     """The rating of an answer: its own, or the mean of those by several annotators or aspects."""
     if not isinstance(answer, Mapping):
         return None
-    own = next((answer[key] for key in _GRADES if _number(answer.get(key)) is not None), None)
+    own = next((answer[key] for key in _GRADES if number_in(answer.get(key)) is not None), None)
+    if own is None and (rank := number_in(answer.get(_RANK))) is not None:
+        return -rank
     aspects = answer.get("annotations")
     if own is not None or not isinstance(aspects, Mapping):
         return own
-    given = [_number(each.get("Rating")) for each in aspects.values() if isinstance(each, Mapping)]
+    given = [
+        number_in(each.get("Rating")) for each in aspects.values() if isinstance(each, Mapping)
+    ]
     known = [grade for grade in given if grade is not None]
     return sum(known) / len(known) if known else None
 
 
-def _number(value: Any) -> float | None:
+def number_in(value: Any) -> float | None:
+    """The finite number in `value`, also as text; None where it holds none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

@@ -1,10 +1,12 @@
 """Conversations written as one text, a turn beginning with its speaker: `Human:`, `### Response:`.
 
-So are Anthropic's HH (after an empty line), Guanaco and Alpaca's filled template (after ###).
+So are Anthropic's HH and Glaive's calls of functions (after an empty line), Guanaco and Alpaca's
+filled template (after ###).
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,14 +15,16 @@ import pyarrow as pa
 
 from tunesmith.data.layouts.base import Layout
 from tunesmith.data.layouts.marks import mark_columns, require_learned
-from tunesmith.data.layouts.names import ANSWERS, named
-from tunesmith.data.layouts.turns import PARTS, TURN
+from tunesmith.data.layouts.names import ANSWERS, SYSTEMS, named
+from tunesmith.data.layouts.turns import PARTS, TURN, with_system
 from tunesmith.messages import Message, say
 from tunesmith.tasks.base import Row
 
 _AFTER_LINE = re.compile(
-    r"(?:\A\s*|\n[^\S\n]*\n\s*)(Human|User|Assistant|System)\s?[:\uff1a]", re.IGNORECASE
+    r"(?:\A\s*|\n[^\S\n]*\n\s*)(Human|User|Assistant|System|Function Response)\s?[:\uff1a]",
+    re.IGNORECASE,
 )
+_SPEAKER = re.compile(r"\A\s*SYSTEM\s?:\s*")
 _AFTER_MARKS = re.compile(
     r"#{2,3}\s?(Human|User|Assistant|System|Instruction|Input|Response)\s?[:\uff1a]", re.IGNORECASE
 )
@@ -28,7 +32,14 @@ _ROLES = {
     **dict.fromkeys(("human", "user", "instruction", "input"), "user"),
     **dict.fromkeys(("assistant", "response"), "assistant"),
     "system": "system",
+    "function response": "tool",
 }
+_CALL = "<functioncall>"
+"""What Glaive writes before a call of a function."""
+_ARGUMENTS = re.compile(r"'(\{.*\})'", re.DOTALL)
+"""The call's arguments: JSON in a text that is quoted as JSON has none."""
+_ENDS = re.compile(r"(?:\s*(?:<\|endoftext\|>|</s>|<\|im_end\|>|<\|eot_id\|>))+\s*\Z")
+"""End tokens of models, which such texts put behind a turn."""
 
 
 def is_transcript(value: Any) -> bool:
@@ -48,14 +59,21 @@ def transcript_turns(text: str) -> list[dict[str, Any]]:
         turns.append({"role": "system", "content": before})
     ends = [each.start() for each in found[1:]] + [len(text)]
     for each, end in zip(found, ends, strict=True):
-        said = text[each.end() : end].strip()
+        said = _ENDS.sub("", text[each.end() : end]).strip()
         if each[1].casefold() == "input" and turns and turns[-1]["role"] == "user":
             turns[-1]["content"] = "\n".join(filter(None, (turns[-1]["content"], said)))
         else:
-            turns.append({"role": _ROLES[each[1].casefold()], "content": said})
+            turns.append(_turn(_ROLES[each[1].casefold()], said))
     if turns[-1] == {"role": "assistant", "content": ""}:
         turns.pop()
     return turns
+
+
+def _turn(role: str, said: str) -> dict[str, Any]:
+    if role == "assistant" and said.startswith(_CALL):
+        call = _ARGUMENTS.sub(lambda found: json.dumps(found[1]), said.removeprefix(_CALL))
+        return {"role": "function_call", "content": call.strip()}
+    return {"role": role, "content": said}
 
 
 def holds_transcripts(column: str, sample: Sequence[Row]) -> bool:
@@ -89,6 +107,7 @@ class Transcripts(Layout):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.texts = _column(self.columns, self.sample) or "text"
+        self.system = named(SYSTEMS, self.columns)
         self.marks = mark_columns(self.columns, self.sample)
 
     @classmethod
@@ -97,7 +116,8 @@ class Transcripts(Layout):
         return others is None and _column(columns, sample) is not None
 
     def used(self) -> Mapping[str, Message]:
-        return {self.texts: say("conversation"), **self.marks}
+        system = {} if self.system is None else {self.system: say("system turn")}
+        return {**system, self.texts: say("conversation"), **self.marks}
 
     def types(self) -> Mapping[str, pa.DataType]:
         return {"messages": pa.list_(TURN)}
@@ -116,7 +136,12 @@ class Transcripts(Layout):
 
     def _turns(self, row: Row) -> Any:
         text = row.get(self.texts)
-        return transcript_turns(str(text)) if is_transcript(text) else text
+        if not is_transcript(text):
+            return text
+        system = row.get(str(self.system))
+        if isinstance(system, str):
+            system = _SPEAKER.sub("", system)
+        return with_system(transcript_turns(str(text)), system)
 
 
 def _column(columns: Sequence[str], sample: Sequence[Row]) -> str | None:

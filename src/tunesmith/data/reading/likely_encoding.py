@@ -74,7 +74,7 @@ _ALPHABETS: dict[str, tuple[str, ...]] = {
 }
 """Encoding of one byte a character → the letters of each language that is written in it."""
 
-_SIGNS = frozenset("–—‘’“”„…«»°€£§•·\u00a0")  # noqa: RUF001
+_SIGNS = frozenset("–—‘’“”„…«»°€£¥§•·\u00a0")  # noqa: RUF001
 """Signs of every European language."""
 
 _RANGES = {"cp950": "big5", "big5hkscs": "big5", "gb18030": "gb2312", "cp932": "shift_jis",
@@ -94,6 +94,8 @@ CANDIDATES = (*_RANGES, *_ALPHABETS)
 _NO_ASCII_LINE = re.compile(rb"[^\n]{0,4000}[\x80-\xff][^\n]{0,4000}")
 _RUN = re.compile(r"[^\x00-\x7f\s]{3,}")
 _MIXED = re.compile(r"[a-zA-Z][^\x00-\x7f]|[^\x00-\x7f][a-zA-Z]")
+_AT_NUMBER = re.compile(r"[^\W\d\x00-\x7f]\d")
+"""A letter before a digit, as in no language: in another encoding it is a currency's sign."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ def _score(encoding: str, text: str) -> float:
     mixed = len(_MIXED.findall(text))
     is_latin = encoding in _LATIN
     oddity = 2 * (runs if is_latin else mixed) + _capitals_inside(text)
+    oddity += len(_AT_NUMBER.findall(text))
     alphabets = _ALPHABETS[encoding]
     every = frozenset("".join(alphabets))
     best = max(_score_letters(letters, every, counts) for letters in alphabets)

@@ -44,12 +44,14 @@ from tunesmith.values import canonical
 PROMPTS = ("prompt", "instruction", "question", "input", "query", "text", "指令", "問題", "问题",
            "提問", "提问", "提示", "輸入", "输入")  # fmt: skip
 """Usual names of the column with what is asked."""
-ANSWERS = ("completion", "response", "answer", "output", "chosen", "label", "category", "回答",
-           "答案", "回覆", "回复", "輸出", "输出", "回應", "回应", "答覆", "答复")  # fmt: skip
+ANSWERS = (
+    "completion", "response", "answer", "output", "chosen", "label", "category", "target",
+    "回答", "答案", "回覆", "回复", "輸出", "输出", "回應", "回应", "答覆", "答复",
+)  # fmt: skip
 """Usual names of the column with the answer to learn."""
 CHATS = ("messages", "conversations", "conversation", "chat", "dialog", "dialogue", "對話", "对话")
 """Usual names of the column with conversations."""
-TELLING = frozenset((*CHATS, *ANSWERS[:3], "prompt", "指令", *ANSWERS[7:11]))
+TELLING = frozenset((*CHATS, *ANSWERS[:3], "prompt", "指令", "回答", "答案", "回覆", "回复"))
 """Names by which data with chats or answers are known."""
 
 TOOLS = ("tools", "functions", "available_tools")
