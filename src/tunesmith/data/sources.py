@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from tunesmith.config.schema import DataConfig
 from tunesmith.data.content import dataset_hash
-from tunesmith.data.reading import brat, files, folders, hub
+from tunesmith.data.reading import files, folders, hub
 from tunesmith.data.reading.formats import FORMATS
 from tunesmith.data.reading.options import FOUND_OUT, ReadingOptions
 from tunesmith.data.reading.packages import find_in_package
-from tunesmith.data.reading.places import archives, queries
+from tunesmith.data.reading.places import archives, brat, labelled, queries
 from tunesmith.data.reading.rows import FileRows, Unreadable, number_rows
 from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError, TunesmithError
@@ -234,6 +234,9 @@ def _read_path(
         read = {split: brat.read(folder) for split, folder in annotated.items()}
         return _of_rows(read, name, kind, location)
     by_split = folders.split_files(path)
+    if not by_split and (by_label := folders.labelled_folders(path)):
+        read = {split: labelled.read(folder, reading) for split, folder in by_label.items()}
+        return _of_rows(read, name, kind, location)
     if by_split:
         folders.check_links(path, by_split.values())
         return _of_files(by_split, name, kind, location, reading)
@@ -245,8 +248,8 @@ def _read_path(
 def _read_archive(path: Path, name: str, kind: Kind, reading: ReadingOptions) -> Source:
     """Raises DataError when it holds neither one table nor a file for each split."""
     with archives.unpacked(path) as folder:
-        has_splits = folders.annotated_folders(folder) or folders.split_files(folder)
-        place = folder if has_splits else folders.only_file(folder)
+        kinds = (folders.annotated_folders, folders.split_files, folders.labelled_folders)
+        place = folder if any(kind(folder) for kind in kinds) else folders.only_file(folder)
         read = _read_path(place, name, kind, None, reading)
     return replace(read, kind=kind, location=str(path.resolve()))
 

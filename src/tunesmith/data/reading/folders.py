@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
-from tunesmith.data.reading import brat, files
+from tunesmith.data.reading import files
 from tunesmith.data.reading.compressed import COMPRESSIONS, check_size
+from tunesmith.data.reading.places import brat, labelled
 from tunesmith.errors import DataError
 
 CARD = "README.md"
@@ -206,19 +207,31 @@ def only_file(folder: Path) -> Path:
 
 
 def annotated_folders(folder: Path) -> dict[str, Path]:
-    """Split → folder of brat's annotations: the folder itself, or those in it named by split.
+    """Split → folder of brat's annotations. Raises DataError where a link leads out of `folder`."""
+    return _text_folders(folder, brat.is_brat)
 
-    Empty where there are none. Raises DataError where a link leads out of it.
-    """
+
+def labelled_folders(folder: Path) -> dict[str, Path]:
+    """Split → folder of texts by label. Raises DataError where a link leads out of `folder`."""
+    return _text_folders(folder, _is_labelled)
+
+
+def _is_labelled(folder: Path) -> bool:
+    splits = [entry.name for entry in folder.iterdir() if entry.name.lower() in SPLIT_OF_STEM]
+    return not splits and labelled.is_labelled(folder)
+
+
+def _text_folders(folder: Path, is_one: Callable[[Path], bool]) -> dict[str, Path]:
+    """Those that are one: the folder itself, or those in it named by split; often none."""
     try:
-        if brat.is_brat(folder):
+        if is_one(folder):
             found = {"train": folder}
         else:
             inner = sorted(entry for entry in folder.iterdir() if entry.is_dir())
             found = {
                 SPLIT_OF_STEM[entry.name.lower()]: entry
                 for entry in inner
-                if entry.name.lower() in SPLIT_OF_STEM and brat.is_brat(entry)
+                if entry.name.lower() in SPLIT_OF_STEM and is_one(entry)
             }
     except OSError:
         return {}  # it can't be listed, as is said elsewhere
