@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -289,25 +289,5 @@ def _source(
     """Raises DataError when no split has a row."""
     if not any(table.num_rows for table in found.tables.values()):
         raise DataError("{path} has no data rows", path=name)
-    tables = {
-        split: number_rows(_with_label_names(table, found.label_names))
-        for split, table in found.tables.items()
-    }
+    tables = {split: number_rows(table) for split, table in found.tables.items()}
     return Source(name, kind, tables, location, commit=commit)
-
-
-def _with_label_names(table: pa.Table, label_names: Mapping[str, Sequence[str]]) -> pa.Table:
-    """Class numbers as class names (the hub's ClassLabel); its -1 (hidden label) as missing."""
-    for column, names in label_names.items():
-        if column in table.column_names:
-            numbers = table.column(column).to_pylist()
-            labels = pa.array([_named(number, names) for number in numbers])
-            table = table.set_column(table.column_names.index(column), column, labels)
-    return table
-
-
-def _named(value: Any, names: Sequence[str]) -> Any:
-    """The class name of a number, or of each number of a list; None for a hidden label."""
-    if isinstance(value, list):
-        return [_named(number, names) for number in value]
-    return names[value] if value is not None and 0 <= value < len(names) else None

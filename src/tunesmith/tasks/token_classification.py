@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -33,7 +34,7 @@ from tunesmith.tasks.parts.labels import LabelTask
 from tunesmith.tasks.parts.plain_texts import encode_texts, read_as_text
 from tunesmith.tasks.parts.spans import read_list
 from tunesmith.tasks.parts.tagged import TaggedTask
-from tunesmith.tasks.parts.tags import OUTSIDE
+from tunesmith.tasks.parts.tags import OUTSIDE, UNTAGGED
 from tunesmith.tasks.parts.texts import require_padding
 from tunesmith.tasks.results import LOSS, TOKEN_ACCURACY, Answer, Metric, Prediction, Score
 from tunesmith.tasks.tokens.places import ModelPlace
@@ -94,7 +95,7 @@ class TokenClassification(LabelTask, TaggedTask):
     def fit(self, train: Sequence[Row], evaluation: Sequence[Row]) -> None:
         learned = {tag for row in train for tag in self.tagged(row).tags}
         judged = {tag for row in evaluation for tag in self.tagged(row).tags}
-        kinds = sorted({tag[2:] for tag in learned | judged} - {""})
+        kinds = sorted({tag[2:] for tag in (learned | judged) - {UNTAGGED}} - {""})
         if not kinds:
             raise DataError(
                 "column {column} marks no entity at all: there is nothing to find. Name "
@@ -127,7 +128,7 @@ class TokenClassification(LabelTask, TaggedTask):
         read_as_text(tokenizer)
 
     def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[Example]:
-        index = {tag: number for number, tag in enumerate(self.labels)}
+        index = {UNTAGGED: IGNORED, **{tag: number for number, tag in enumerate(self.labels)}}
         tagged = [self.tagged(row) for row in rows]
         examples = self._inputs(tagged, tokenizer, max_length)
         for one, example in zip(tagged, examples, strict=True):
@@ -240,9 +241,14 @@ class TokenClassification(LabelTask, TaggedTask):
         words: Sequence[int],
         chances: Sequence[float],
     ) -> Prediction:
+        found = replace(found, tags=_where_tagged(found.tags, tagged.tags))
         expected, predicted = runs(tagged.tags), runs(found.tags)
-        seen = [word for word in words if word != IGNORED]
-        counted = [chance for word, chance in zip(words, chances, strict=True) if word != IGNORED]
+        pairs = [
+            (word, chance)
+            for word, chance in zip(words, chances, strict=True)
+            if word != IGNORED and tagged.tags[word] != UNTAGGED
+        ]
+        seen, counted = [word for word, _ in pairs], [chance for _, chance in pairs]
         return Prediction(
             row=int(row.get("_row", 0)),
             text=tagged.text,
@@ -283,12 +289,15 @@ class TokenClassification(LabelTask, TaggedTask):
         for row in train:
             one = self.tagged(row)
             for (start, end), tag in zip(one.words, one.tags, strict=True):
-                counts[one.text[start:end]][tag] += 1
+                if tag != UNTAGGED:
+                    counts[one.text[start:end]][tag] += 1
         usual = {word: max(sorted(tags), key=tags.__getitem__) for word, tags in counts.items()}
         both = whole = 0
         for row in evaluation:
             one = self.tagged(row)
-            said = [usual.get(one.text[start:end], OUTSIDE) for start, end in one.words]
+            said = _where_tagged(
+                [usual.get(one.text[start:end], OUTSIDE) for start, end in one.words], one.tags
+            )
             expected, predicted = runs(one.tags), runs(said)
             both += len(set(expected) & set(predicted))
             whole += len(expected) + len(predicted)
@@ -355,3 +364,8 @@ print(find("A text of your own"))"""
     def usage_of_logits(self) -> str:
         return f"""labels = {self.labels!r}
 print([labels[best] for best in logits[0].argmax(axis=-1)])  # one for each token"""
+
+
+def _where_tagged(tags: Sequence[str], known: Sequence[str]) -> list[str]:
+    """`tags` of a text's words, of which those that have none in `known` are not judged."""
+    return [own if own == UNTAGGED else tag for tag, own in zip(tags, known, strict=True)]

@@ -13,7 +13,7 @@ from tunesmith.config.schema import DataConfig
 from tunesmith.data.dataset import examine
 from tunesmith.data.layouts.laying import lay_out
 from tunesmith.data.sources import read_source
-from tunesmith.errors import ConfigError
+from tunesmith.errors import ConfigError, DataError
 
 CASE = Path(__file__).parents[1] / "cases" / "wrong-kto-bad-answers-learned" / "kto.jsonl"
 Row = Mapping[str, Any]
@@ -79,7 +79,46 @@ def test_the_report_counts_what_was_left_out() -> None:
 
 
 def test_dpo_says_that_these_are_no_pairs() -> None:
-    one, rows = task("dpo"), table(LAYOUTS["TRL"], bad(LAYOUTS["TRL"]))
+    one, rows = task("dpo"), table(LAYOUTS["ShareGPT"], bad(LAYOUTS["ShareGPT"]))
     found = lay_out({"train": rows}, one, None).tables["train"]
-    with pytest.raises(ConfigError, match="label says whether it is a good one"):
+    with pytest.raises(ConfigError, match="kto_tag says whether it is a good one"):
         one.find_columns(found.column_names, found.to_pylist())
+
+
+def kto(prompt: Any, answer: Any, mark: Any) -> Row:
+    return {"prompt": prompt, "completion": answer, "label": mark}
+
+
+@pytest.mark.parametrize("asked", ["p?", [user("p?")], "\n\nHuman: p?\n\nAssistant:"])
+def test_for_dpo_good_and_bad_answers_to_one_prompt_are_pairs(asked: Any) -> None:
+    answers = [said(each) if isinstance(asked, list) else each for each in ("a", "b", "c", "d")]
+    given = [[each] if isinstance(asked, list) else each for each in answers]
+    other = [user("q?")] if isinstance(asked, list) else "q?"
+    rows = [kto(asked, given[0], False), kto(other, given[1], True),
+            kto(asked, given[2], True), kto(asked, given[3], True)]  # fmt: skip
+    found = laid(*rows, name="dpo")
+    (pair,) = found.tables["train"].to_pylist()
+    one = task("dpo")
+    one.bind(one.find_columns(found.tables["train"].column_names, [pair]))
+    start, (better, worse) = one.pair(pair)
+    assert [turn["content"] for turn in better] == ["p?", "c"]
+    assert [turn["content"] for turn in worse[start:]] == ["a"]
+    left = [(each.row, each.reason) for each in found.excluded["train"]]
+    why = "there is no other answer to its prompt to make a pair with"
+    assert left == [(2, why), (4, why)]
+    lines = usage(*rows, name="dpo").lines()
+    assert "4 rows of one answer each, read as 1 pairs of a good and a bad answer" in str(lines)
+
+
+def test_for_dpo_a_row_without_a_mark_is_left_out_and_said() -> None:
+    rows = [kto("p?", "a", True), kto("p?", "b", False), kto("p?", "c", None)]
+    found = laid(*rows, name="dpo")
+    assert found.tables["train"].num_rows == 1
+    (left,) = found.excluded["train"]
+    assert (left.row, left.reason) == (3, "label does not say whether the answer is good")
+
+
+def test_for_dpo_single_answers_say_what_is_missing() -> None:
+    rows = [kto(f"p {n}?", "a", n % 2 == 0) for n in range(4)]
+    with pytest.raises(DataError, match="no prompt has both a good and a bad answer"):
+        laid(*rows, name="dpo")

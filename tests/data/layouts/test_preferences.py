@@ -263,3 +263,20 @@ def test_pairs_that_are_marked_are_not_learned_but_can_be_asked() -> None:
     one, _ = dpo(*rows)
     asked = one.question(laid_question(rows[1], one, "preferences"))
     assert asked["messages"] == [user("p?")]
+
+
+@pytest.mark.parametrize("place", ["input", "row"])
+def test_tools_of_openais_pairs_may_first_stand_in_a_late_row(place: str) -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    row: dict[str, Any] = {
+        "input": {"messages": [user("p?")]},
+        "preferred_output": [said("a")],
+        "non_preferred_output": [said("b")],
+        **({"tools": None} if place == "row" else {}),
+    }
+    late = {**row, "input": {**row["input"], "tools": tools}}
+    late = late if place == "input" else {**row, "tools": json.dumps(tools)}
+    _, found = dpo(*[row] * 150, late)
+    assert found[0]["tools"] is None
+    assert json.loads(found[-1]["tools"])[0]["function"]["name"] == "f"
+    assert "tools" not in dpo(row)[1][0]

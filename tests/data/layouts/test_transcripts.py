@@ -77,3 +77,8 @@ def test_a_text_that_is_none_among_others_is_reported() -> None:
     one.bind(one.find_columns(train.column_names, train.to_pylist()))
     faults = [[rule for rule, _ in one.faults(row)] for row in train.to_pylist()]
     assert faults == [[], [], [], [], ["non_text_turns"]]
+
+
+def test_a_prompt_may_be_a_transcript_before_its_answer() -> None:
+    row = {"prompt": "\n\nHuman: p?\n\nAssistant: x\n\nHuman: q?\n\nAssistant:", "completion": " c"}
+    assert turns(row) == [[("user", "p?"), ("assistant", "x"), ("user", "q?"), ("assistant", "c")]]

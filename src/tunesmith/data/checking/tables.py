@@ -91,6 +91,7 @@ def check_tables(
         _require_rows(sides, rows_in, findings, usage)
     elif skipped := [rule for rule in task.token_rules if actions[rule] != "ignore"]:
         notes.append(say("{names} (needs the model's tokenizer)", names=list(skipped)))
+    usage = usage or Usage()
     report = CheckReport(
         rows_in=rows_in,
         rows_out=sum(examined.table.num_rows for examined in sides),
@@ -99,7 +100,7 @@ def check_tables(
         max_imbalance_ratio=rules.max_imbalance_ratio,
         notes=tuple(notes),
         messages=findings.messages,
-        usage=replace(usage or Usage(), forms=() if form is None else form.notes),
+        usage=replace(usage, forms=(*usage.forms, *(form.notes if form else ()))),
         reading=reading,
     )
     return Checked({e.split: e.table for e in sides}, texts, likeness, report)

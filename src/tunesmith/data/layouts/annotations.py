@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from tunesmith.data.layouts.base import Layout, LeftOut
 from tunesmith.messages import Message, say
 from tunesmith.tasks.base import Row
-from tunesmith.tasks.parts.spans import read_document, read_span, read_spans
+from tunesmith.tasks.parts.entities import joined
+from tunesmith.tasks.parts.spans import read_document, read_span, read_spans, read_words
 from tunesmith.tasks.parts.texts import TEXT_NAMES
 
 SPANS = pa.list_(
@@ -25,7 +26,7 @@ LABELS = pa.list_(pa.string())
 class _Annotations(Layout):
     """Texts with the entities, or the labels, that people gave them."""
 
-    tasks = ("token-classification", "text-classification")
+    tasks: ClassVar[tuple[str, ...]] = ("token-classification", "text-classification")
 
     @property
     def _marks_entities(self) -> bool:
@@ -272,6 +273,53 @@ class Doccano(_Annotations):
     def question(self, row: Row) -> Row:
         """The text of a row."""
         return {**row, "text": row["data"]} if "data" in row and "text" not in row else row
+
+
+class Gliner(_Annotations):
+    """GLiNER's words, with entities by their first and last word."""
+
+    name = "gliner"
+    label = "GLiNER"
+    tasks = ("token-classification",)
+
+    @classmethod
+    def recognizes(cls, columns: Sequence[str], sample: Sequence[Row]) -> bool:
+        """Whether rows have words, and a list of entities for them."""
+        given = [_opened(row.get("ner")) for row in sample if row.get("ner") is not None]
+        marked = [one for value in given if isinstance(value, list) for one in value]
+        return {"tokenized_text", "ner"} <= {*columns} and all(
+            isinstance(one, list | tuple) and len(one) == 3 for one in marked
+        )
+
+    def used(self) -> Mapping[str, Message]:
+        """Words as the text, and what was marked in it."""
+        return {"tokenized_text": say("text"), "ner": say("entities")}
+
+    def convert(self, row: Row) -> dict[str, Any]:
+        """The text with its entities. Raises LeftOut for one that is not in it."""
+        text, places = _of_words(row)
+        spans = []
+        for first, last, label in _opened(row.get("ner")) or ():
+            if not 0 <= int(first) <= int(last) < len(places):
+                raise LeftOut(
+                    "entity {label}, words {first} to {last}, is not in its {n} words",
+                    label=label,
+                    first=first,
+                    last=last,
+                    n=len(places),
+                )
+            start, end = places[int(first)][0], places[int(last)][1]
+            spans.append({"start": start, "end": end, "label": label})
+        return self._row(text, spans, [])
+
+    def question(self, row: Row) -> Row:
+        """The text of a row's words."""
+        return {**row, "text": _of_words(row)[0]} if "tokenized_text" in row else row
+
+
+def _of_words(row: Row) -> tuple[str, Sequence[tuple[int, int]]]:
+    """The text of a row's words, and where each of them stands in it."""
+    return joined([str(word) for word in read_words(row["tokenized_text"]) or ()])
 
 
 class Prodigy(_Annotations):

@@ -38,7 +38,8 @@ class Layout(ABC):
     tasks: ClassVar[tuple[str, ...]]
     """The tasks whose data it can hold; the one that is guessed where none is named first."""
     optional: ClassVar[frozenset[str]] = frozenset()
-    """Fields of objects in `types` that are left out where no row has them."""
+    """Columns of `types`, and fields of objects in them, that are left out where no row has them.
+    """
 
     def __init__(
         self,
@@ -52,6 +53,8 @@ class Layout(ABC):
         self.columns, self.sample, self.task, self.named = list(columns), sample, task, named
         self.ignored: Counter[str] = Counter()
         """Key inside a column, as `messages[].name` → how many times it was not used."""
+        self.notes: list[Message] = []
+        """What is to be said of what was put together."""
 
     @classmethod
     @abstractmethod
@@ -76,6 +79,13 @@ class Layout(ABC):
 
         Where a value is of another type, the whole column is text: lists and objects as JSON.
         """
+
+    def gathered(self, table: pa.Table) -> pa.Table:
+        """`table` with what several of its rows say together in one row each, the first of them.
+
+        Raises DataError where there is nothing that could be put together.
+        """
+        return table
 
     def stands(self, table: pa.Table) -> bool:
         """Whether `table` needs no converting, as what `convert` gives is what it holds."""

@@ -95,7 +95,7 @@ class LaidOut:
         return (
             Usage(uses=uses, unused=every)
             if layout is None
-            else Usage(layout.name, layout.label, uses, every)
+            else Usage(layout.name, layout.label, uses, every, tuple(layout.notes))
         )
 
 
@@ -200,6 +200,7 @@ def _laid(
     table: pa.Table, layout: Layout, excluded: dict[str, list[Excluded]], split: str
 ) -> pa.Table:
     """`table` in the columns that `layout` gives; rows that are left out go to `excluded`."""
+    table = layout.gathered(table)
     types = layout.types()
     parts: list[pa.Table] = []
     texts: set[str] = set()
@@ -209,7 +210,8 @@ def _laid(
             try:
                 rows.append(layout.convert(row))
                 kept.append(number)
-            except (LeftOut, AttributeError, LookupError, TypeError) as error:
+            except (LeftOut, ArithmeticError, AttributeError, LookupError, TypeError,
+                    ValueError) as error:  # fmt: skip
                 # A value of another kind than the layout has there is its row's fault.
                 why = error if isinstance(error, LeftOut) else None
                 said = str(why or say("is not written as {layout} is", layout=layout.label))
@@ -248,11 +250,18 @@ def _text(value: Any) -> str | None:
 def _together(
     parts: Sequence[pa.Table], texts: set[str], given: Sequence[str], optional: frozenset[str]
 ) -> pa.Table:
-    """The parts of one table; columns of `texts` are text in all of them, and lists of objects in
-    those `given` are without `optional` fields that no row has."""
+    """The parts of one table; columns of `texts` are text in all of them, and of those `given`
+    `optional` ones that no row has are left out, and so are `optional` fields of lists of objects.
+    """
     one = [_with(part, texts, _array_of_texts) for part in parts]
     table = pa.concat_tables(one, promote_options="default")
+    empty = [name for name in given if name in optional and _is_empty(table.column(name))]
+    table = table.drop_columns(empty)
     return _with(table, given, lambda column: _without_empty(column, optional))
+
+
+def _is_empty(column: pa.ChunkedArray) -> bool:
+    return bool(column.null_count == len(column))
 
 
 def _with(

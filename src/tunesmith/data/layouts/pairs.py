@@ -20,6 +20,7 @@ from tunesmith.data.layouts.names import (
     known_as,
     named,
 )
+from tunesmith.data.layouts.transcripts import holds_transcripts, is_transcript, transcript_turns
 from tunesmith.data.layouts.turns import (
     PARTS,
     TURN,
@@ -54,8 +55,13 @@ class _Pairs(Layout):
         self.history = named(HISTORIES, columns)
         self.marks = mark_columns(columns, self.sample)
         ends = [name for name in (self.asked, self.answer) if name]
+        self.has_transcripts = self.asked is not None and holds_transcripts(self.asked, self.sample)
+        """Whether what is asked is texts that begin with a speaker, as `Human:`."""
         self.has_turns = bool(
-            self.system or self.history or any(holds_chats(name, self.sample) for name in ends)
+            self.system
+            or self.history
+            or self.has_transcripts
+            or any(holds_chats(name, self.sample) for name in ends)
         )
         """Whether there is more than a question and its answer."""
 
@@ -112,8 +118,9 @@ class _Pairs(Layout):
         history = read_history(row.get(str(self.history)), str(self.history), self.ignore)
         if not isinstance(history, list):
             return history
-        if looks_like_turns(row.get(asked)):
-            turns = self._read(row[asked], "user", asked)
+        cut = self.has_transcripts and is_transcript(row.get(asked))
+        if cut or looks_like_turns(row.get(asked)):
+            turns = transcript_turns(row[asked]) if cut else self._read(row[asked], "user", asked)
             if not isinstance(turns, list):
                 return turns
             if extra := said_of(row.get(str(self.input))):
@@ -128,7 +135,10 @@ class _Pairs(Layout):
         if looks_like_turns(value):
             return read_turns(value, column, self.ignore)
         said = text_of(value, column, self.ignore)
-        return [{"role": role, "content": said if said is None else canonical(said)}]
+        written = said if said is None else canonical(said)
+        if written is not None and self.has_transcripts:
+            written = written.strip()  # behind `Assistant:` stands a space
+        return [{"role": role, "content": written}]
 
     def _question(self, row: Row) -> str:
         """The instruction, and on the next line what it is about."""

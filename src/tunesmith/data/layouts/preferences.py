@@ -230,8 +230,7 @@ class OpenAIPreferences(PairLayout):
         return {"input", "preferred_output", "non_preferred_output"} <= {*columns}
 
     def types(self) -> Mapping[str, pa.DataType]:
-        tools = any("tools" in (row.get("input") or ()) for row in self.sample)
-        return {**super().types(), **({"tools": pa.large_string()} if tools else {})}
+        return {**super().types(), "tools": pa.large_string()}
 
     def convert(self, row: Row) -> dict[str, Any]:
         tools = _tools(row)
@@ -246,6 +245,7 @@ class OpenAIPreferences(PairLayout):
             "input": say("question"),
             "preferred_output": say("better answer"),
             "non_preferred_output": self.worse,
+            **({"tools": say("tools")} if "tools" in self.columns else {}),
         }
 
     def pair(self, row: Row) -> tuple[Any, Any, Any]:
@@ -264,8 +264,10 @@ class OpenAIPreferences(PairLayout):
 
 
 def _tools(row: Row) -> Any:
+    """The tools of a row: of its input, or beside it."""
     given = row.get("input")
-    return given.get("tools") if isinstance(given, Mapping) else None
+    own = given.get("tools") if isinstance(given, Mapping) else None
+    return own or row.get("tools")
 
 
 def _begin_with_user(column: str | None, sample: Sequence[Row]) -> bool:

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from tunesmith.data.reading import folders
 from tunesmith.data.reading.compressed import most_bytes
+from tunesmith.data.reading.label_names import with_label_names
 from tunesmith.errors import DataError, did_you_mean, first_line
 from tunesmith.messages import say
 
@@ -40,9 +41,7 @@ class HubData:
     """What the hub, its cache or a folder in its format gave."""
 
     tables: dict[str, pa.Table]
-    """Split name → rows, without `_row`."""
-    label_names: dict[str, list[str]]
-    """Column of class numbers (or of lists of them) → the names of the classes."""
+    """Split name → rows, without `_row`; classes by their names."""
     commit: str | None
     """The hub's commit, where known."""
 
@@ -109,14 +108,10 @@ def _load(
             size=size >> 20,
             most=most >> 20,
         )
-    found = HubData({}, {}, None)
+    found = HubData({}, None)
     for split, rows in loaded.items():
-        found.tables[str(split)] = rows.with_format("arrow")[:].replace_schema_metadata(None)
-        for column, feature in rows.features.items():
-            # The classes of one label, or of a list of labels.
-            for part in (feature, getattr(feature, "feature", None)):
-                if isinstance(part, datasets.ClassLabel):
-                    found.label_names[column] = list(part.names)
+        table = rows.with_format("arrow")[:].replace_schema_metadata(None)
+        found.tables[str(split)] = with_label_names(table, rows.features.to_dict())
     # `datasets` names the cache folder of a hub dataset's files after the hub's commit.
     cached = [file["filename"] for rows in loaded.values() for file in rows.cache_files]
     names = [Path(file).parent.name for file in cached]

@@ -7,6 +7,7 @@ https://huggingface.co/docs/dataset-viewer/rows
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,12 @@ DEEPEST = 4
 
 INDEX = "index"
 """How pandas calls an index without a name."""
+
+NO_TAG = "-100"
+"""The tag of a word that has none, which is neither learned nor judged."""
+
+_WORD = ("id", "orth", "ner")
+"""Keys of a word in spaCy's training data that are used, and its number."""
 
 _TURN = {"role", "content", "from", "value"}
 
@@ -142,6 +149,8 @@ def _are_turns(rows: Sequence[Any]) -> bool:
 
 def _of_list(rows: list[Any]) -> Shaped:
     """A list of objects; or of lists, which are rows without or below the names of columns."""
+    if (found := _spacy(rows)) is not None:
+        return found
     rows = list(map(_entry, rows))
     width = len(rows[0]) if rows and isinstance(rows[0], list) else 0
     if not width or not all(isinstance(row, list) and len(row) == width for row in rows):
@@ -151,6 +160,43 @@ def _of_list(rows: list[Any]) -> Shaped:
     names = [str(number) for number in range(width)]
     note = say("its columns have no names: they are called {names}", names=names)
     return Shaped([dict(zip(names, row, strict=True)) for row in rows], (note,))
+
+
+def _spacy(documents: list[Any]) -> Shaped | None:
+    """SpaCy 2's training data: documents of paragraphs, each a row, of sentences of words.
+
+    https://v2.spacy.io/api/annotation#json-input. A word without `ner`, or with `-`, has no tag.
+    """
+    unused: Counter[str] = Counter()
+    try:
+        inner = [each for document in documents for each in document["paragraphs"]]
+        rows = [_paragraph(each, unused) for each in inner]
+    except (AttributeError, LookupError, TypeError):
+        return None  # something that is written in another way
+    if not rows:
+        return None
+    note = say(
+        "spaCy's training data: {n:,} paragraphs of {m:,} documents, each a row",
+        n=len(rows),
+        m=len(documents),
+    )
+    left = say("keys that are not used: {names}", names=list(unused))
+    return Shaped(rows, (note, left) if unused else (note,))
+
+
+def _paragraph(given: Mapping[str, Any], unused: Counter[str]) -> dict[str, Any]:
+    """A paragraph of spaCy's as a row; keys that are not used are counted."""
+    words = [word for sentence in given["sentences"] for word in sentence.get("tokens") or ()]
+    unused.update(key for key in given if key not in ("raw", "sentences", "cats"))
+    unused.update(f"tokens[].{key}" for word in words for key in word if key not in _WORD)
+    tags = [word.get("ner") for word in words]
+    row = {
+        "text": given.get("raw"),
+        "tokens": [word.get("orth") for word in words],
+        "ner_tags": [NO_TAG if tag in (None, "-") else tag for tag in tags],
+        "label": [each["label"] for each in given.get("cats") or () if each.get("value")],
+    }
+    return {key: value for key, value in row.items() if value}
 
 
 def _is_header(rows: Sequence[list[Any]]) -> bool:

@@ -19,7 +19,7 @@ from tunesmith.errors import shorten
 from tunesmith.messages import say
 from tunesmith.tasks.parts.columns import IGNORED
 from tunesmith.tasks.parts.spans import Span, read_span
-from tunesmith.tasks.parts.tags import OUTSIDE
+from tunesmith.tasks.parts.tags import OUTSIDE, UNTAGGED
 
 Place = tuple[int, int]
 """First character, and the one behind the last."""
@@ -60,6 +60,8 @@ def tag_fault(tags: Sequence[Any]) -> str | None:
     """What keeps `tags` from being IOB2, in words; None where nothing does."""
     before = OUTSIDE
     for number, tag in enumerate(tags, 1):
+        if tag == UNTAGGED:
+            continue
         if tag != OUTSIDE and not (isinstance(tag, str) and re.match(r"[BI]-.", tag)):
             return say(
                 "tag {n}, {value}, is none of IOB2: O, B-NAME or I-NAME", n=number, value=repr(tag)
@@ -78,16 +80,21 @@ def tag_fault(tags: Sequence[Any]) -> str | None:
 def runs(tags: Sequence[str]) -> list[tuple[int, int, str]]:
     """Entities as (first word, the one behind the last, label): strict IOB2.
 
-    An entity begins with `B-` and goes on while `I-` of the same label follows.
+    An entity begins with `B-` and goes on while `I-` of the same label follows. Untagged words
+    count only inside of one.
     """
     found = []
     start: int | None = None
+    behind = 0
     for number, tag in enumerate([*tags, OUTSIDE]):
+        if tag == UNTAGGED:
+            continue
         if start is not None and tag != f"I-{tags[start][2:]}":
-            found.append((start, number, tags[start][2:]))
+            found.append((start, behind, tags[start][2:]))
             start = None
         if tag.startswith("B-"):
             start = number
+        behind = number + 1
     return found
 
 

@@ -30,9 +30,11 @@ from tunesmith.tasks.parts.offsets import PLAIN, Offsets, Votes
 from tunesmith.tasks.parts.spans import Span, placed, read_list, read_span, read_spans, read_words
 from tunesmith.tasks.parts.tags import (
     OUTSIDE,
+    UNTAGGED,
     Pairs,
     Scheme,
     count_pairs,
+    is_untagged,
     label_tags,
     named,
     scheme_of,
@@ -128,10 +130,13 @@ class TaggedTask(Task):
             words = read_words(row[self.columns["tokens"]]) or []
             tags = [self.tag_name(answer) for answer in answers]
             fault = _too_few(tags, words) or tag_fault(tags)
+            if tags and {*tags} == {UNTAGGED}:
+                yield "missing_labels", say("no word of the row has a tag: give one of them one")
+                return
         if fault:
             yield "broken_tags", fault
             return
-        if self.wanted_tags and (strange := sorted(set(tags) - set(self.wanted_tags))):
+        if self.wanted_tags and (strange := sorted(set(tags) - {UNTAGGED, *self.wanted_tags})):
             known = ", ".join(self.options.labels)
             advice = say("{value} is not in task.labels: {names}", value=strange[0], names=known)
             yield "unknown_labels", advice
@@ -142,6 +147,8 @@ class TaggedTask(Task):
         """A tag by its name, also where it is given as its number in `task.labels`."""
         names = self.options.labels or ()
         number = canonical(value)
+        if is_untagged(value):
+            return UNTAGGED
         if number.isdecimal() and number not in names and len(number) < 9:
             return names[int(number)] if int(number) < len(names) else value
         return value
@@ -214,14 +221,15 @@ def form_of(task: TaggedTask, rows: Iterable[Row]) -> Form:
     """How the answers of all rows are written. Raises as `TaggedTask.form`."""
     column = task.answer_columns()[0]
     votes = Votes(words_of)
-    over_text = longest = 0
+    over_text = longest = untagged = 0
 
     def tag_lists() -> Iterator[Sequence[Any]]:
-        nonlocal over_text, longest
+        nonlocal over_text, longest, untagged
         for row in rows:
             if "tags" in task.columns:
                 listed = read_words(row[column]) or ()
                 longest = max(longest, len(listed))
+                untagged += sum(map(is_untagged, listed))
                 yield listed
                 continue
             text = task.key(row)
@@ -249,6 +257,15 @@ def form_of(task: TaggedTask, rows: Iterable[Row]) -> Form:
         )
     form = Form(task, scheme_of(pairs), votes.decided(), is_numbered)
     notes = list(_notes(form, column, pairs, over_text=over_text > 0))
+    if untagged:
+        notes.append(
+            say(
+                "{column}: {n:,} words have the tag {tag}: they are neither learned nor judged",
+                column=column,
+                n=untagged,
+                tag=UNTAGGED,
+            )
+        )
     if longest == 1:
         notes.append(
             say(

@@ -17,6 +17,10 @@ from tunesmith.values import canonical
 
 OUTSIDE = "O"
 
+UNTAGGED = "-100"
+"""The tag of words that are neither learned nor judged: PyTorch's target that is ignored, which
+people write at special tokens and at all pieces of a word but its first."""
+
 ONLY_KIND = "ENTITY"
 """The kind of entities whose tags are letters alone: `B`, `I` and `O`."""
 
@@ -70,12 +74,16 @@ class Scheme:
 
     def iob2(self, tags: Sequence[Any]) -> list[Any]:
         """The tags as IOB2; what is none of the scheme stays as it is."""
+        tags = [UNTAGGED if is_untagged(tag) else tag for tag in tags]
         if self.is_plain:
-            return list(tags)
+            return tags
         lenient = self.name in ("IO", "IOB1", "IOE")
         found: list[Any] = []
         open_kind: str | None = None
         for tag in tags:
+            if tag == UNTAGGED:
+                found.append(tag)
+                continue
             parts = self.parts(tag)
             if parts is None or parts[0] == OUTSIDE:
                 found.append(tag if parts is None else OUTSIDE)
@@ -98,6 +106,11 @@ def named(tag: Any) -> str:
     return canonical(tag).strip()
 
 
+def is_untagged(tag: Any) -> bool:
+    """Whether a tag says that its word has none."""
+    return named(tag) in (UNTAGGED, f"{UNTAGGED}.0")
+
+
 def count_pairs(rows: Iterable[Sequence[Any]]) -> Pairs:
     """What stands behind what in the tags of all rows; empty where they are no tags.
 
@@ -106,7 +119,7 @@ def count_pairs(rows: Iterable[Sequence[Any]]) -> Pairs:
     pairs: Pairs = Counter()
     seen: set[str] = set()
     for tags in rows:
-        names = [named(tag) for tag in tags]
+        names = [named(tag) for tag in tags if not is_untagged(tag)]
         pairs.update(zip([None, *names], names, strict=False))
         seen.update(names)
         if len(seen) > MOST_TAGS:

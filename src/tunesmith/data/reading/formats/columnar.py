@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tunesmith.data.reading.bounded.process import UnreadError, run
 from tunesmith.data.reading.formats.base import Content, Format
+from tunesmith.data.reading.label_names import named_by_schema
 from tunesmith.data.reading.rows import FileRows, number_rows
 from tunesmith.data.reading.width import check_columns
 from tunesmith.errors import DataError
@@ -45,7 +46,7 @@ class Columnar(Format):
                 format=self.label,
                 error=error,
             ) from error
-        return FileRows(numbered(table, content.path))
+        return FileRows(numbered(named_by_schema(table), content.path))
 
 
 def numbered(table: pa.Table, path: Path | str) -> pa.Table:

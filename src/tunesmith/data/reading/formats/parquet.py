@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from tunesmith.data.reading.bounded.types import plain
 from tunesmith.data.reading.compressed import check_unfolded, most_bytes
 from tunesmith.data.reading.formats.base import Content, Format
+from tunesmith.data.reading.label_names import named_by_schema
 from tunesmith.data.reading.rows import FileRows, number_rows
 from tunesmith.data.reading.width import check_columns
 from tunesmith.errors import DataError, first_line
@@ -42,7 +43,8 @@ class Parquet(Format):
     def read(self, content: Content) -> FileRows:
         """The table. Raises DataError as `read`."""
         source = content.read() if content.is_packed else content.path
-        return FileRows(number_rows(plain(read(source, content.path))))
+        table = plain(read(source, content.path))
+        return FileRows(number_rows(named_by_schema(table)))
 
 
 def read(source: Path | bytearray, path: Path) -> pa.Table:
