@@ -13,7 +13,9 @@ import pytest
 
 from tunesmith.config.schema import DataConfig
 from tunesmith.data import dataset
-from tunesmith.data.dataset import Dataset, load_dataset
+from tunesmith.data.checking.tokens import ByTokenizer
+from tunesmith.data.dataset import Dataset, Examination, examine, load_dataset
+from tunesmith.data.sources import read_data
 from tunesmith.experiments.datasets.importing import token_counter
 from tunesmith.models.locate import locate_model
 from tunesmith.tasks import TASKS
@@ -38,12 +40,20 @@ class Load:
         self.path, self.model, self.tokenized = path, locate_model(str(model), cache=path.parent), 0
 
     def __call__(self, **asked: Any) -> Dataset:
+        request, task, tokens = self._asked(**asked)
+        return load_dataset(request, task, tokens=tokens)
+
+    def check(self, **asked: Any) -> Examination:
+        request, task, tokens = self._asked(**asked)
+        return examine(request, task, read_data(request), tokens=tokens, tokenize_all=False)
+
+    def _asked(self, **asked: Any) -> tuple[DataConfig, Any, ByTokenizer]:
         kind = TASKS["text-classification"]
         task = kind(kind.Options())
-        request = DataConfig(dataset_name=str(self.path), **asked)
         counter = token_counter(task, self.model)
         assert counter is not None
-        return load_dataset(request, task, tokens=replace(counter, count=self._count))
+        request = DataConfig(dataset_name=str(self.path), **asked)
+        return request, task, replace(counter, count=self._count)
 
     def _count(self, rows: Sequence[Row]) -> list[int]:
         self.tokenized += len(rows)
@@ -84,3 +94,35 @@ def test_where_too_few_of_them_pass_the_rules_all_rows_are_looked_at(
     assert numbers(drawn.evaluation) == numbers(whole.evaluation)
     assert len(drawn.train) == 80
     assert not any("leaves out" in note for note in drawn.report.notes)
+
+
+def test_a_check_tokenizes_those_rows_alone_that_can_be_drawn_and_says_so(
+    reviews: Path, tiny_distilbert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Load(reviews, tiny_distilbert)
+    asked: dict[str, Any] = {"train_samples": 100, "eval_samples": 60, "max_length": 30}
+    whole = load.check(**asked)
+    assert load.tokenized == ROWS
+    monkeypatch.setattr(dataset, "LARGE", 500)
+    load.tokenized = 0
+    found = load.check(**asked)
+    assert load.tokenized == 200
+    assert found.checked.report.rows_in == found.checked.report.rows_out == ROWS
+    assert "in all rows but 200 of 2,000, those that data.train_samples can draw" in " ".join(
+        found.checked.report.notes
+    )
+    long = [find for find in found.checked.report.findings if find.rule == "cut_texts"]
+    assert len(long) == 200
+    assert {find.row for find in long} < {find.row for find in whole.checked.report.findings}
+    trained = load(**asked)
+    assert {*numbers(trained.train), *numbers(trained.evaluation)} <= {find.row for find in long}
+
+
+def test_what_the_tokenizer_drops_of_a_part_of_the_rows_is_gone(
+    reviews: Path, tiny_distilbert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "LARGE", 500)
+    strict = {"max_length": 30, "validation_rules": {"cut_texts": "drop"}}
+    found = Load(reviews, tiny_distilbert).check(train_samples=100, eval_samples=60, **strict)
+    assert found.checked.report.rows_out == ROWS - 200
+    assert found.checked.tables["train"].num_rows == ROWS - 200

@@ -101,10 +101,12 @@ def examine(
     tokens: ByTokenizer | None = None,
     compare: bool = True,
     spare: float | None = None,
+    tokenize_all: bool = True,
 ) -> Examination:
     """Choose the splits, filter, bind the task to its columns, hold every row against the rules.
 
-    With `spare`, of far more rows than `data.train_samples` asks for only so many times as many.
+    With `spare`, of far more rows than `data.train_samples` asks for only so many times as many;
+    without `tokenize_all`, the tokenizer looks at those alone that can be drawn of the rows left.
 
     Raises DataError when the data can't be used, ConfigError when a field of the request or an
     option of the task names what isn't there. Rules whose action is `fail` are only reported.
@@ -122,9 +124,12 @@ def examine(
     sides = {name: laid.tables[name] for name in (train_name, eval_name) if name is not None}
     if eval_name is not None and (same := same_targets(sides[eval_name], task)):
         notes.append(same)
-    looked, judging = _drawable(sides, task, request, spare)
+    judging = _judging(sides[train_name], request, alone=eval_name is None)
+    drawn = _drawable(sides[train_name], task, request, spare, judging)
+    if drawn is not None:
+        sides[train_name] = sides[train_name].take(pa.array(drawn))
     checked = check_tables(
-        looked,
+        sides,
         task,
         request.validation_rules,
         unreadable=source.unreadable,
@@ -135,18 +140,29 @@ def examine(
         tokens=tokens,
         max_length=request.max_length,
         compare=compare,
+        tokenized=lambda table: _drawable(
+            table, task, request, None if tokenize_all else SPARES[0], judging
+        ),
     )
-    if judging is not None:
+    if drawn is not None:
         note = say(
             "{n:,} of {total:,} rows, which data.train_samples leaves out (tunesmith data check "
             "looks at all)",
-            n=laid.tables[train_name].num_rows - looked[train_name].num_rows,
+            n=laid.tables[train_name].num_rows - len(drawn),
             total=laid.tables[train_name].num_rows,
         )
         report = replace(checked.report, notes=(*checked.report.notes, note))
         checked = replace(checked, report=report)
     layout = None if laid.layout is None else laid.layout.name
-    return Examination(source, task.columns, checked, train_name, eval_name, layout, judging)
+    return Examination(
+        source,
+        task.columns,
+        checked,
+        train_name,
+        eval_name,
+        layout,
+        None if drawn is None else judging,
+    )
 
 
 def _usage(
@@ -166,24 +182,25 @@ def _usage(
     return replace(usage, notes=said)
 
 
+def _judging(table: pa.Table, request: DataConfig, *, alone: bool) -> int:
+    """How many rows of `table` are to be held out; none where it is not `alone`."""
+    if not alone:
+        return 0
+    return request.eval_samples or max(1, round(table.num_rows * request.eval_fraction))
+
+
 def _drawable(
-    tables: dict[str, pa.Table], task: Task, request: DataConfig, spare: float | None
-) -> tuple[dict[str, pa.Table], int | None]:
-    """The rows that can be drawn, and how many of them are to be held out; None: all rows can."""
-    split, *others = tables
-    table, wanted = tables[split], request.train_samples
-    by_group = request.group_column is not None
+    table: pa.Table, task: Task, request: DataConfig, spare: float | None, judging: int
+) -> npt.NDArray[np.int64] | None:
+    """The rows of `table` that can be drawn to train on, and for `judging` ones; None: all can."""
+    wanted, by_group = request.train_samples, request.group_column is not None
     if spare is None or wanted is None or table.num_rows <= LARGE or by_group:
-        return tables, None
-    judging = 0
-    if not others:
-        judging = request.eval_samples or max(1, round(table.num_rows * request.eval_fraction))
+        return None
     if spare * (wanted + judging) >= table.num_rows:
-        return tables, None
+        return None
     texts = [as_series(table.column(name)) for name in task.text_columns()]
     drawn = Drawn(joined_texts(texts), _strata(table, task))
-    rows = drawable(drawn, round(spare * wanted), round(spare * judging), request.split_seed)
-    return {**tables, split: table.take(pa.array(rows))}, judging
+    return drawable(drawn, round(spare * wanted), round(spare * judging), request.split_seed)
 
 
 def bind(tables: Mapping[str, pa.Table], task: Task, request: DataConfig) -> LaidOut:

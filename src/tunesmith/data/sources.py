@@ -23,6 +23,7 @@ from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError, TunesmithError
 from tunesmith.messages import Message, say
 from tunesmith.names import Hub, Package, Query, Reference, Version, exists, parse
+from tunesmith.progress import doing
 from tunesmith.store.entities.experiments import DatasetVersion
 
 Kind = Literal["file", "package", "hub", "folder", "version", "query"]
@@ -264,7 +265,10 @@ def _of_files(
     by_split: Mapping[str, Path], name: str, kind: Kind, location: str, reading: ReadingOptions
 ) -> Source:
     """The source whose splits are a file each."""
-    read = {split: files.read_file(path, reading) for split, path in by_split.items()}
+    read = {}
+    for split, path in by_split.items():
+        doing(say("reading {path}", path=path))
+        read[split] = files.read_file(path, reading)
     source = _of_rows(read, name, kind, location)
     several = {split: path.name for split, path in by_split.items()} if len(by_split) > 1 else {}
     return replace(source, files=several)

@@ -53,7 +53,7 @@ class TerminalDisplay(Reporter):
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
         """Show that something is being done."""
-        with self.console.status(f"{what} …"):
+        with self.console.working(what):
             yield
 
     def begin(self, experiment: Experiment) -> None:

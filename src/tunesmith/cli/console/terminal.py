@@ -5,7 +5,9 @@ Tables keep each cell on its line: in a narrow terminal the less important colum
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,9 +17,10 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 
-from tunesmith.cli.console.output import gettext, localized, word
+from tunesmith.cli.console.output import echo, gettext, localized, word
 from tunesmith.errors import one_line, printable
-from tunesmith.messages import say
+from tunesmith.messages import Message, say
+from tunesmith.progress import heard_by
 
 
 class Text(rich_text.Text):
@@ -43,6 +46,10 @@ class Text(rich_text.Text):
         return made
 
 
+LINE_SECONDS = 10.0
+"""Between lines that say how far long work is, where there is no terminal."""
+
+
 class Terminal(Console):
     r"""A console that runs no escape sequence of what it prints; its own styles stay.
 
@@ -59,6 +66,23 @@ class Terminal(Console):
     ) -> None:
         """Print `template` with `values`, in the terminal's language and without markup."""
         self.print(Text(say(template, **values), style), soft_wrap=soft_wrap)
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """Show that `what` is done, and how far it is: beside it, or where this is no terminal, and
+        it takes long, on lines of stderr."""
+        begin = last = time.monotonic()
+
+        def hear(now: Message) -> None:
+            nonlocal last
+            if self.is_terminal:
+                status.update(Text.assemble(what, " … ", now))
+            elif time.monotonic() - last >= LINE_SECONDS:
+                last = time.monotonic()
+                echo("{seconds:.0f} s: {doing} …", seconds=last - begin, doing=now, err=True)
+
+        with self.status(f"{what} …") as status, heard_by(hear):
+            yield
 
     def render_str(self, text: str, **options: Any) -> rich_text.Text:
         """`text` with its markup, a message in the terminal's language."""

@@ -95,7 +95,7 @@ def check(named: Named, output: Path | None, rejected: Path | None, as_json: boo
     """
     settings = Settings.read()
     console = Terminal(stderr=as_json)
-    with console.status(gettext("reading and checking the data …")):
+    with console.working(gettext("reading and checking the data")):
         asked = named(settings)
         report, refusal = _checked(asked)
         folder = _report_folder(settings, asked)
@@ -142,7 +142,7 @@ def analyze(named: Named, output: Path | None, html: Path | None, as_json: bool)
     """
     settings = Settings.read()
     console = Terminal(stderr=as_json)
-    with console.status(gettext("reading and analyzing the data …")):
+    with console.working(gettext("reading and analyzing the data")):
         asked = named(settings)
         analysis = analyze_data(asked)
         folder = _report_folder(settings, asked)
@@ -191,7 +191,7 @@ def tokens(
     console = Terminal(stderr=as_json)
     given = [f"task.name={task}"] if task else []
     given += [f"model.name={model}"] if model else []
-    with console.status(gettext("reading the data and the model's tokenizer …")):
+    with console.working(gettext("reading the data and the model's tokenizer")):
         asked = named(settings, more=given)
         if asked.model is None and (usual := usual_model(asked.task.name)):
             given += [] if task else [f"task.name={asked.task.name}"]
@@ -218,7 +218,7 @@ def import_(named: Named, name: str, description: str) -> None:
     settings = Settings.read()
     console = Terminal()
     with (
-        console.status(gettext("reading, checking and storing the data …")),
+        console.working(gettext("reading, checking and storing the data")),
         Store(settings.store_url) as store,
     ):
         asked = named(settings, with_model=False)

@@ -22,6 +22,8 @@ import polars as pl
 import rensa
 
 from tunesmith.data.texts import normalised
+from tunesmith.messages import say
+from tunesmith.progress import doing
 
 Integers = npt.NDArray[np.int64]
 Signatures = npt.NDArray[np.uint16]
@@ -135,6 +137,7 @@ def _signatures(texts: pl.Series) -> Signatures:
     """
     signatures = np.zeros((len(texts), PERMUTATIONS), dtype=np.uint16)
     for start in range(0, len(texts), BATCH_ROWS):
+        doing(say("comparing texts: {done:,} of {total:,}", done=start, total=len(texts)))
         hashes, offsets = _word_hashes(texts.slice(start, BATCH_ROWS))
         rows = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
             hashes, offsets.astype(np.uint64), PERMUTATIONS, SEED

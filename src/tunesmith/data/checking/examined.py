@@ -53,6 +53,11 @@ class Examined:
         """Index of a row whose label was a text for a missing value → the text."""
         self._lengths: dict[str, Integers] = {}
 
+    def part(self, indices: Integers) -> Examined:
+        """Some of the rows, examined by themselves; findings go to the same place."""
+        table = self.table.take(pa.array(indices))
+        return Examined(self.split, table, self.task, self.rules, self.findings)
+
     @property
     def rows(self) -> Integers:
         """The number of each row in its source, 1-based."""

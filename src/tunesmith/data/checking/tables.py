@@ -7,7 +7,7 @@ has a finding for each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 from tunesmith.config.rules import RULES, ValidationRules
 from tunesmith.data.checking import label_rules, label_variants
 from tunesmith.data.checking.across_splits import Together
-from tunesmith.data.checking.examined import Examined, Mask
+from tunesmith.data.checking.examined import Examined, Integers, Mask
 from tunesmith.data.checking.form import check_form, find_form
 from tunesmith.data.checking.likeness import NO_PAIRS, Likeness
 from tunesmith.data.checking.report import CheckReport, Findings, NoRowsError
@@ -28,6 +28,7 @@ from tunesmith.data.layouts.laying import Excluded
 from tunesmith.data.layouts.usage import Usage
 from tunesmith.data.reading.rows import Unreadable
 from tunesmith.messages import Message, say
+from tunesmith.progress import doing
 from tunesmith.tasks.base import Task
 from tunesmith.tasks.forms import AnswerForm
 
@@ -57,10 +58,13 @@ def check_tables(
     tokens: ByTokenizer | None = None,
     max_length: int | None = None,
     compare: bool = True,
+    tokenized: Callable[[pa.Table], Integers | None] = lambda table: None,
 ) -> Checked:
     """Hold the rows of every split against `rules`; the first split is trained on.
 
-    Without `tokens` or `compare` the rules that need it are left out, with a note.
+    `tokenized` gives the rows of that split that the tokenizer is to look at; None: all. Without
+    `tokens` or `compare` the rules that need it are left out, with a note.
+
     Raises DataError when a column isn't there, NoRowsError when no row is left. What breaks a rule
     whose action is `fail` is only reported.
     """
@@ -70,6 +74,7 @@ def check_tables(
     lost += _note_excluded(excluded or {}, sides, findings)
     rows_in = sum(table.num_rows for table in tables.values()) + lost
     _require_rows(sides, rows_in, findings, usage)
+    doing(say("checking {n:,} rows", n=rows_in))
     form = find_form(sides)
     for examined in sides:
         _note_odd((odd or {}).get(examined.split, {}), examined, usage or Usage())
@@ -83,8 +88,14 @@ def check_tables(
             say("duplicates, conflicting_labels, leakage and the like (tunesmith data check does)")
         )
     if tokens is not None and max_length is not None:
-        kept = [_check_tokens(Counted(examined, tokens, max_length)) for examined in sides]
-        masks = dict(zip(tables, kept, strict=True))
+        drawn = tokenized(sides[0].table)
+        if drawn is not None:
+            notes.append(_tokenized_alone(sides[0], len(drawn), actions))
+        parts = [drawn, *(None for _ in sides[1:])]
+        masks = {
+            examined.split: _check_tokens(examined, part, tokens, max_length)
+            for examined, part in zip(sides, parts, strict=True)
+        }
         likeness = likeness.keep(masks)
         texts = {split: series.filter(masks[split]) for split, series in texts.items()}
         labels = {split: series.filter(masks[split]) for split, series in labels.items()}
@@ -218,15 +229,31 @@ def _check_together(
     )
 
 
-def _check_tokens(counted: Counted) -> Mask:
-    """The rules that the task has for texts as the tokenizer reads them; which rows are left."""
-    rows = counted.rows
-    for rule in _asked(rows):
-        if rule.name in rows.task.token_rules:
-            rule.check_tokens(rows, counted)
+def _check_tokens(
+    rows: Examined, part: Integers | None, tokens: ByTokenizer, max_length: int
+) -> Mask:
+    """The rules that the task has for texts as the tokenizer reads them, over all rows or a `part`
+    of them; which rows are left."""
+    looked = rows if part is None else rows.part(part)
+    counted = Counted(looked, tokens, max_length)
+    for rule in _asked(looked):
+        if rule.name in looked.task.token_rules:
+            rule.check_tokens(looked, counted)
+    if part is not None:
+        rows.alive[part] = looked.alive
     alive = rows.alive
     rows.settle()
     return alive
+
+
+def _tokenized_alone(rows: Examined, n: int, actions: Mapping[str, str]) -> Message:
+    """That the tokenizer looked at `n` of the rows alone."""
+    return say(
+        "{names} in all rows but {n:,} of {total:,}, those that data.train_samples can draw",
+        names=[rule for rule in rows.task.token_rules if actions[rule] != "ignore"],
+        n=n,
+        total=rows.table.num_rows,
+    )
 
 
 def _require_rows(

@@ -12,6 +12,7 @@ from tunesmith.data.checking.examined import Examined, Mask
 from tunesmith.data.texts import as_series
 from tunesmith.errors import DataError, RefusedChatError
 from tunesmith.messages import say
+from tunesmith.progress import doing
 from tunesmith.tasks.base import Row
 from tunesmith.tasks.results import Unwritten
 from tunesmith.tasks.tokens.unknown import Shares
@@ -83,7 +84,9 @@ class Counted:
     def _counted(self) -> tuple[list[int], dict[int, str]]:
         counts: list[int] = []
         refused: dict[int, str] = {}
+        total = self.rows.table.num_rows
         for batch in self._batches():
+            doing(say("counting tokens: {done:,} of {total:,}", done=len(counts), total=total))
             found, reasons = self.tokens.counted(batch)
             refused |= {len(counts) + index: reason for index, reason in reasons.items()}
             counts += found

@@ -17,6 +17,7 @@ from tunesmith.data.layouts.usage import Unused, Usage
 from tunesmith.data.reading.rows import ROW
 from tunesmith.errors import ConfigError, Problem, nearest
 from tunesmith.messages import Message, say
+from tunesmith.progress import doing
 from tunesmith.tasks.base import Row, Task
 from tunesmith.tasks.parts.columns import PLACEHOLDER
 from tunesmith.values import canonical, quoted
@@ -204,8 +205,12 @@ def _laid(
     types = layout.types()
     parts: list[pa.Table] = []
     texts: set[str] = set()
+    done = 0
     for batch in table.to_batches(max_chunksize=BATCH_ROWS):
         rows, kept = [], []
+        total = table.num_rows
+        doing(say("putting rows in columns: {done:,} of {total:,}", done=done, total=total))
+        done += len(batch)
         for number, row in enumerate(batch.to_pylist()):
             try:
                 rows.append(layout.convert(row))

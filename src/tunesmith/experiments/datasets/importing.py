@@ -27,9 +27,11 @@ from tunesmith.data.sources import Source, read_data
 from tunesmith.data.versions.store import Versions
 from tunesmith.errors import AccessError
 from tunesmith.files.environment import RESERVED, this_person
+from tunesmith.messages import say
 from tunesmith.models.load import load_tokenizer
 from tunesmith.models.locate import ModelSource, locate_model
 from tunesmith.names import last_part, name_of, shortened
+from tunesmith.progress import doing
 from tunesmith.settings import Settings
 from tunesmith.store.entities.experiments import DatasetVersion
 from tunesmith.store.store import Store
@@ -136,11 +138,15 @@ def token_counter(task: Task, model: ModelSource | None) -> ByTokenizer | None:
 def check_data(inquiry: Inquiry) -> Examination:
     """Hold every row against the rules, whatever samples a configuration asks for.
 
+    Of far more rows than `data.train_samples` asks for, the tokenizer looks at those alone that
+    can be drawn.
     Raises DataError when the data can't be used at all. Rules whose action is `fail` are reported
     like the others: `report.raise_failures` makes errors of them.
     """
     counter = token_counter(inquiry.task, inquiry.model)
-    return examine(inquiry.request, inquiry.task, inquiry.source, tokens=counter)
+    return examine(
+        inquiry.request, inquiry.task, inquiry.source, tokens=counter, tokenize_all=False
+    )
 
 
 @dataclass(frozen=True)
@@ -243,6 +249,7 @@ def record_version(
     """
     if source.version is not None and name is None:
         return source.version, False
+    doing(say("storing {n:,} rows", n=sum(table.num_rows for table in source.tables.values())))
     tables, split_by = _split(source, request, held_out)
     creator = sender.name if sender else owner or this_person()
     content: dict[str, Any] = {
