@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 from typing import Any
@@ -113,3 +114,14 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def from_python(text: str) -> Any:
+    """What Python's own writing of a list or an object says.
+
+    Raises ValueError, SyntaxError, TypeError, MemoryError or RecursionError for anything else, also
+    for what no column holds, such as half of a character.
+    """
+    found = ast.literal_eval(text)
+    json.dumps(found, ensure_ascii=False).encode()
+    return found

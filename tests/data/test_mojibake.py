@@ -11,6 +11,7 @@ import pytest
 
 from tunesmith.data import mojibake
 from tunesmith.data.mojibake import mend_encoding
+from tunesmith.data.rules.texts import BrokenEncoding
 
 WORDS = (
     *("é", "è à ü", "ß", "漢字", "“quoted”", "— …", "naïve", "€100", "½ ñ ø", "Привет", "café"),
@@ -81,3 +82,33 @@ def test_chinese_of_which_bytes_were_lost_stays_as_it_is_and_is_said(text: str) 
 def test_what_people_write_is_not_broken(text: str) -> None:
     assert mend_encoding(text) == text
     assert not mojibake.is_lost(text)
+
+
+SENTENCES = (
+    "這家店的服務很好我會再來",
+    "客服態度很差，等了三天都沒有回覆，不會再買了",
+    "物流很快，包装也不错，推荐给大家",
+)
+NAMES = "台灣積體電路製造股份，鴻海精密工業；臺北榮民總醫院、國立清華大學"
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [("utf-8", "gb18030"), ("cp950", "gb18030"), ("gb18030", "cp950"), ("utf-8", "cp950"),
+     ("utf-8", "cp932")],
+)  # fmt: skip
+def test_chinese_read_in_another_encoding_of_east_asia_is_mended_or_said(
+    text: str, written: str, read_as: str
+) -> None:
+    try:
+        wrong = text.encode(written).decode(read_as)
+    except UnicodeError:
+        return  # characters are lost, or weren't there
+    assert BrokenEncoding.clean(wrong) == text
+    assert mend_encoding(text) == text
+
+
+@pytest.mark.parametrize("text", [NAMES, "東京都千代田区丸の内", "서울특별시 강남구", "αβγδ εζηθ"])
+def test_rare_characters_alone_are_no_fault(text: str) -> None:
+    assert BrokenEncoding.clean(text) == text

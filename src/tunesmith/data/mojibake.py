@@ -17,12 +17,27 @@ import ftfy
 from ftfy.badness import is_bad
 from ftfy.chardata import UTF8_DETECTOR_RE
 
+from tunesmith.data.reading.likely_encoding import CHINESE
+
 WHOLE = ftfy.TextFixerConfig(decode_inconsistent_utf8=False)
 """Texts as a whole: as UTF-8 that was read in one other encoding."""
 
 MOST_ROUNDS = 10
 """Times that one text is mended: some went through a wrong decoding twice."""
 
+
+_CHINESE_PAIRS = (
+    ("gb18030", "utf-8"), ("cp950", "utf-8"), ("cp932", "utf-8"), ("gb18030", "cp950"),
+    ("cp950", "gb18030"),
+)  # fmt: skip
+"""The encoding as which a text was read, and the one in which it was written."""
+_FREQUENT = frozenset(CHINESE)
+_EAST_ASIAN = re.compile("[\u3400-\u9fff\ue000-\uf8ff]")
+FEWEST = 6
+"""Characters, Chinese or of nobody's, by which it can be told what was meant, at least."""
+MOST_BY_CHANCE, LEAST_MEANT = 0.05, 0.2
+"""Share of frequent characters: of what was read wrongly at most, of what was meant at least."""
+MOST_LOOKED_AT = 2_000
 
 _LEAD = "[\u00e3-\u00e9\u00ef]"
 _REST = (
@@ -50,6 +65,8 @@ def is_lost(text: str) -> bool:
 
 def mend_encoding(text: str) -> str:
     """`text` as it was meant where all of it can be mended, else as it is."""
+    if (chinese := _from_chinese(text)) is not None:
+        return chinese
     by_ftfy = _as_ftfy_does(text)
     candidates = (by_ftfy, _UTF8.sub(_from_utf8, by_ftfy), _BIG5.sub(_from_big5, text))
     return next((mended for mended in candidates if not _is_broken(mended)), text)
@@ -59,6 +76,27 @@ def _is_broken(text: str) -> bool:
     return (
         is_bad(text) or _PARTS.search(text) is not None or any(map(_is_big5, _BIG5.findall(text)))
     )
+
+
+def _from_chinese(text: str) -> str | None:
+    """What Chinese was meant by Chinese that was read in another's encoding; None where nothing
+    tells: frequent characters, of which a text has many, or hardly any where it is no text."""
+    if len(_EAST_ASIAN.findall(text)) < FEWEST or _frequent_share(text) > MOST_BY_CHANCE:
+        return None
+    for read_as, written in _CHINESE_PAIRS:
+        try:
+            meant = text.encode(read_as).decode(written)
+        except UnicodeError:
+            continue
+        if _frequent_share(meant) > LEAST_MEANT:
+            return meant
+    return None
+
+
+def _frequent_share(text: str) -> float:
+    """The share of Chinese's frequent characters among the first that aren't ASCII."""
+    others = [character for character in text[:MOST_LOOKED_AT] if character > "\x7f"]
+    return sum(map(_FREQUENT.__contains__, others)) / max(1, len(others))
 
 
 def _from_utf8(found: re.Match[str]) -> str:

@@ -176,8 +176,8 @@ class DirectPreferenceOptimization(ChatTask):
         )
         if self.options.prompt_template is not None:
             return [{"role": "user", "content": self.prompt(row)}], chosen, rejected
-        begins = {turns[0]["role"] for turns in (chosen, rejected) if turns}
-        if "prompt" in self.columns and "user" not in begins:
+        is_whole = any(turns and turns[0]["role"] == "user" for turns in (chosen, rejected))
+        if "prompt" in self.columns and not is_whole:
             return as_turns(row[self.columns["prompt"]], "user"), chosen, rejected
         return common_turns(chosen, rejected)  # the prompt stands in the answers, too
 

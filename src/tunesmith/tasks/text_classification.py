@@ -17,6 +17,7 @@ from tunesmith.tasks.parts.columns import require_columns, with_marks
 from tunesmith.tasks.parts.figures import Counts, confusion, labels_without_rows
 from tunesmith.tasks.parts.label_texts import as_list, clean, is_missing, marks
 from tunesmith.tasks.parts.labels import LabelTask, chosen, in_order, probabilities
+from tunesmith.tasks.parts.spans import read_document
 from tunesmith.tasks.parts.texts import TEXT_NAMES, TextTask
 from tunesmith.tasks.results import ACCURACY, LOSS, Answer, Metric, Prediction, Score
 from tunesmith.tasks.tokens.places import ModelPlace
@@ -208,13 +209,14 @@ class TextClassification(LabelTask, TextTask):
         elif found is None:
             found = [value]
         marked = marks(found, self._wanted)
-        return [self._named(item) for item in (found if marked is None else marked)
-                if not is_missing(item)]  # fmt: skip
+        items = found if marked is None else marked
+        _require_no_object(*items)
+        return [self._named(item) for item in items if not is_missing(item)]
 
     def _single(self, value: Any) -> Any:
         """The label of a value, also where it is the only one in a list; None where there is none.
 
-        Raises DataError where there are several.
+        Raises DataError where there are several, or an object.
         """
         while (found := as_list(value)) is not None:
             marked = marks(found, self._wanted)
@@ -224,6 +226,7 @@ class TextClassification(LabelTask, TextTask):
                     "there are several labels: set task.multi_label: true, or keep one of them"
                 )
             value = found[0] if found else None
+        _require_no_object(value)
         if is_missing(value) and canonical(value) not in (self._wanted or ()):
             return None
         named = self._named(value)
@@ -377,3 +380,11 @@ print(classify("A text of your own"{several}))"""
         if self.options.multi_label:
             return f"print([label for label, one in zip({self.labels!r}, logits[0]) if one > 0])"
         return f"print({self.labels!r}[logits[0].argmax()])"
+
+
+def _require_no_object(*values: Any) -> None:
+    """Raise DataError where a value is an object, or JSON text of one."""
+    for value in values:
+        is_text = isinstance(value, str) and value.lstrip().startswith("{")
+        if isinstance(read_document(value) if is_text else value, Mapping):
+            raise DataError("an object is no label: give a text or a number")

@@ -140,11 +140,13 @@ def _note_unreadable(
 def _note_odd(odd: Mapping[str, Mapping[int, str]], rows: Examined, usage: Usage) -> None:
     """Note the rows whose value in a column that is used is of another type than most there.
 
-    What a label is, whatever its type, its own rules say.
+    What a label is, whatever its type, its own rules say; an object is none.
     """
     for column, kinds in odd.items():
-        if column not in usage.uses or column == rows.label:
+        if column not in usage.uses:
             continue
+        if column == rows.label:
+            kinds = {row: kind for row, kind in kinds.items() if kind == say("an object")}
         found = np.flatnonzero(np.isin(rows.rows, list(kinds)))
         said = [kinds[number] for number in rows.rows[found].tolist()]
         values = None if column in rows.table.column_names else said

@@ -35,7 +35,13 @@ class _Annotations(Layout):
     @cached_property
     def _several(self) -> bool:
         """Whether a text has more than one label, as far as the first rows show."""
-        return any(len(self._first_labels(row)) > 1 for row in self.sample)
+        return any(self._count(row) > 1 for row in self.sample)
+
+    def _count(self, row: Row) -> int:
+        try:
+            return len(self._first_labels(row))
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return 0  # it is refused when it is converted
 
     def _first_labels(self, row: Row) -> list[str]:
         """The labels of a row of the sample."""
@@ -333,7 +339,7 @@ class Prodigy(_Annotations):
     def recognizes(cls, columns: Sequence[str], sample: Sequence[Row]) -> bool:
         """Whether every row has a text and one of Prodigy's three answers."""
         return {"text", "answer"} <= {*columns} and all(
-            row.get("answer") in cls._ANSWERS for row in sample
+            str(row.get("answer")) in cls._ANSWERS for row in sample
         )
 
     def used(self) -> Mapping[str, Message]:

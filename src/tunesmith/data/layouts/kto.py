@@ -109,6 +109,12 @@ class KtoPairs(Layout):
         return self.pairs.types()
 
     def gathered(self, table: pa.Table) -> pa.Table:
+        if not self.recognizes(self.columns, self.sample):
+            raise DataError(
+                "pairs of KTO need a question, an answer and a mark whether it is good, and the "
+                "data have {names}",
+                names=self.columns,
+            )
         asked = [name for name in self.pairs.used() if name in table.column_names]
         rows = table.select([*asked, self.tag]).to_pylist()
         places = sorted(_paired(rows, asked, self.tag), key=_first)

@@ -6,7 +6,6 @@ XTuner and Firefly. Whatever else stands in a turn is named as not used.
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ import pyarrow as pa
 from pydantic_core import from_json
 
 from tunesmith.tasks.base import Row
-from tunesmith.values import canonical
+from tunesmith.values import canonical, from_python
 
 ROLE_KEYS = ("role", "from", "speaker", "sender")
 CONTENT_KEYS = ("content", "value", "text", "message", "utterance")
@@ -87,7 +86,7 @@ def _literal(text: str) -> Any:
     if len(text) > LONGEST_LITERAL:
         return None
     try:
-        return ast.literal_eval(_ROWS_OF_NUMPY.sub("}, {", text))
+        return from_python(_ROWS_OF_NUMPY.sub("}, {", text))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.config.rule_field import MENDING, NEEDED, Action, bound
 from tunesmith.data.checking.rule import Rule
+from tunesmith.data.reading.likely_encoding import CHINESE
 from tunesmith.loading import load
 from tunesmith.messages import say
 
@@ -19,9 +21,20 @@ if TYPE_CHECKING:
     from tunesmith.data.checking.examined import Examined, Integers
 
 _LETTER = r"[\x{80}-\x{6ff}\x{2010}-\x{203a}\x{20ac}\x{2122}\x{2500}-\x{25ff}¬√]"
-WRONGLY_DECODED = rf"{_LETTER}{{2}}|[ÂÃ]\s|[\x{{80}}-\x{{9f}}]|�|¤|[ã-éï][\x{{80}}-\x{{bf}}]"
+_RARE = "".join(
+    rf"\x{{{ord(before) + 1:x}}}-\x{{{ord(after) - 1:x}}}"
+    for before, after in pairwise(["\u3400", *sorted({*CHINESE}), "\u9fff"])
+    if ord(after) - ord(before) > 1
+)
+"""A class of all Chinese characters but the frequent ones."""
+
+WRONGLY_DECODED = (
+    rf"{_LETTER}{{2}}|[ÂÃ]\s|[\x{{80}}-\x{{9f}}]|�|¤|[ã-éï][\x{{80}}-\x{{bf}}]"
+    rf"|[\x{{e000}}-\x{{f8ff}}]|[{_RARE}\x{{3105}}-\x{{3129}}]{{6}}"
+)
 """What wrongly decoded text is made of: letters of the old 8-bit encodings, two or more for each
-that was meant, or codes that no encoding of today uses."""
+that was meant, codes that no encoding of today uses, or Chinese without a frequent character
+(GBK's comma is ㄛ in Big5)."""
 
 LOST = "�|锟斤拷|嚙踝蕭"
 """What stands for characters that were lost, also as GBK and Big5 read it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from tunesmith.values import canonical
+from tunesmith.values import canonical, from_python
 
 LONGEST_LITERAL = 1 << 20
 """Characters of a list as Python writes it, at most: its parser takes much memory."""
@@ -226,7 +225,7 @@ def read_document(text: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of backslashes in its texts
             try:
-                return ast.literal_eval(written)
+                return from_python(written)
             except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
                 continue
     return None

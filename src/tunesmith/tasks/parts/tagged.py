@@ -130,7 +130,7 @@ class TaggedTask(Task):
             words = read_words(row[self.columns["tokens"]]) or []
             tags = [self.tag_name(answer) for answer in answers]
             fault = _too_few(tags, words) or tag_fault(tags)
-            if tags and {*tags} == {UNTAGGED}:
+            if tags and all(tag == UNTAGGED for tag in tags):
                 yield "missing_labels", say("no word of the row has a tag: give one of them one")
                 return
         if fault:

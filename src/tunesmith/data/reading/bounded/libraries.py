@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tunesmith.data.reading.bounded import databases
+from tunesmith.data.reading.bounded import databases, workbook_parts
 from tunesmith.data.reading.bounded.types import plain
 
 TABLE, ABOUT = "rows.arrow", "about"
@@ -43,7 +43,9 @@ def sheet(path: str, wanted: str | None) -> tuple[Batches, dict[str, Any]]:
     `wanted` is its name or its number from 1; None for the first visible one that isn't empty.
 
     Beside them: `sheets`, the names of all, and `sheet`, the name of this one; None, and no rows,
-    where there is none.
+    where there is none. `merged` has the column of cells that are one over several rows, the first
+    and the last of these, `spans` whether there are such where they aren't known, and `unsaid`
+    columns with how many of their formulas have no value.
     """
     from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
@@ -56,10 +58,22 @@ def sheet(path: str, wanted: str | None) -> tuple[Batches, dict[str, Any]]:
     for name in tried:
         found = workbook.get_sheet_by_name(name)
         if found.height and found.width:
-            rows = found.iter_rows()
-            return _cells(rows, found.width), {"sheet": name, "sheets": names}
+            about = {"sheet": name, "sheets": names, **_beside(path, found)}
+            return _cells(found.iter_rows(), found.width), about
     empty = tried[0] if wanted is not None and tried else None
     return iter([_batch([], 1)]), {"sheet": empty, "sheets": names}
+
+
+def _beside(path: str, found: Any) -> dict[str, Any]:
+    """What else is to be known of a sheet; columns count from its first one that isn't empty."""
+    shift = found.start[1]
+    tall = [(first, last) for first, last in found.merged_cell_ranges or () if last[0] > first[0]]
+    unsaid = workbook_parts.formulas_without_value(path, found.name)
+    return {
+        "merged": [(column - shift, row, last) for (row, column), (last, _) in tall],
+        "spans": found.merged_cell_ranges is None and workbook_parts.has_spans(path),
+        "unsaid": [(column - shift, count) for column, count in sorted(unsaid.items())],
+    }
 
 
 def _named(wanted: str, names: list[str]) -> list[str]:

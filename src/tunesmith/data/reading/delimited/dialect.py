@@ -41,6 +41,8 @@ class Dialect:
     """Whether quotes around a value are no part of it."""
     escaped: bool = False
     """Whether a backslash stands before a quote that is part of a value."""
+    spaced: bool = False
+    """Whether spaces may stand before a value."""
 
     def reader(self, lines: Iterable[str], *, strict: bool = True) -> Any:
         """Python's reader of `lines`."""
@@ -49,6 +51,7 @@ class Dialect:
             delimiter=self.delimiter,
             quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE,
             escapechar="\\" if self.escaped else None,
+            skipinitialspace=self.spaced,
             strict=strict,
         )
 
@@ -84,6 +87,20 @@ def take_sep_line(data: bytearray) -> str | None:
     return delimiter
 
 
+def without_spaces(data: bytearray, delimiter: str) -> bytearray:
+    """`data` without the spaces between delimiters and quoted values, as in `a, "b, c"`.
+
+    A space within quotes stays. `data` itself where there are none.
+    """
+    cut = re.escape(delimiter.encode())
+    if not re.search(rb"(?:[\n" + cut + rb']|^) +"', data):
+        return data
+    # Every quoted value is gone over whole, so that nothing in it is taken for the next one.
+    value = rb"(^|[\r\n" + cut + rb']) *("(?:[^"]++|"")*+")(?: +(?=[\r\n' + cut + rb"]|$))?"
+    tight = bytearray(re.sub(value, rb"\1\2", data))
+    return data if tight == data else tight
+
+
 def find_delimiter(head: str, usual: str) -> str:
     """What stands between values in the first rows of a text; `usual` where nothing tells."""
     fits = {delimiter: fit for delimiter in DELIMITERS if (fit := _fit(head, delimiter)) >= MOST}
@@ -114,7 +131,8 @@ def first_rows(head: str, dialect: Dialect) -> list[list[str]]:
 
 def _fit(head: str, delimiter: str) -> float:
     """The share of rows that have as many values as the header, 0 where that is a single one."""
-    return max(_share(first_rows(head, Dialect(delimiter, quoted))) for quoted in (True, False))
+    quotes = (Dialect(delimiter), Dialect(delimiter, quoted=False), Dialect(delimiter, spaced=True))
+    return max(_share(first_rows(head, dialect)) for dialect in quotes)
 
 
 def _share(rows: list[list[str]]) -> float:

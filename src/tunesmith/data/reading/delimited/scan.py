@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 
 from tunesmith.data.reading.delimited.dialect import Dialect, long_fields
@@ -13,6 +15,21 @@ from tunesmith.errors import DataError
 from tunesmith.messages import say, say_plural
 
 SCAN_BYTES = 1 << 20
+
+_LINE_END = re.compile(rb"[\r\n]")
+
+
+class OpenQuoteError(DataError):
+    """Raised for a quote that is never closed."""
+
+    def __init__(self, path: Path, line: int, text: str) -> None:
+        super().__init__(
+            "{path}:{line} a quote is out of place in the row that begins here: it is never "
+            "closed; close every quoted value, and write a quote inside one as two",
+            path=path,
+            line=line,
+        )
+        self.row = Unreadable.of(line, text, say("has a quote that is never closed"))
 
 
 @dataclass(frozen=True)
@@ -30,7 +47,7 @@ class CsvRow:
 def rows_of(data: bytearray, path: Path, dialect: Dialect) -> Iterator[CsvRow]:
     """Every row by Python's own reader, the header too; blank lines left out.
 
-    Raises DataError naming the line where a quote is opened that is never closed.
+    Raises OpenQuoteError naming the line where a quote is opened that is never closed.
     """
     taken: list[str] = []
     reader = dialect.reader(_lines(data, taken))
@@ -44,19 +61,21 @@ def rows_of(data: bytearray, path: Path, dialect: Dialect) -> Iterator[CsvRow]:
                 return
             except csv.Error as error:
                 if "unexpected end of data" in str(error):
-                    raise DataError(
-                        "{path}:{line} a quote is out of place in the row that begins here: "
-                        "it is never closed; close every quoted value, and write a quote "
-                        "inside one as two",
-                        path=path,
-                        line=line,
-                    ) from error
+                    raise OpenQuoteError(path, line, taken[0]) from error
                 is_misquoted = True
                 values = next(dialect.reader(taken, strict=False))  # as Arrow takes it
             if values:
                 yield CsvRow(line, values, "".join(taken), is_misquoted)
             line += len(taken)
             taken.clear()
+
+
+def blank_line(data: bytearray, number: int) -> bytearray:
+    """`data` without what stands on a line, by its number from 1; the other lines keep theirs."""
+    taken: list[str] = []
+    start = sum(len(line.encode()) for line in islice(_lines(data, taken), number - 1))
+    end = _LINE_END.search(data, start)
+    return data[:start] + (data[end.start() :] if end else b"")
 
 
 def _lines(data: bytearray, taken: list[str]) -> Iterator[str]:
@@ -86,14 +105,28 @@ class Scan:
 
 
 def scan_rows(
-    rows: Iterator[CsvRow], width: int, found: Mapping[int, str], stop_after: int | None
+    rows: Iterator[CsvRow],
+    width: int,
+    found: Mapping[int, str],
+    stop_after: int | None,
+    lost: Sequence[Unreadable] = (),
 ) -> Scan:
-    """Go over the rows after the header; `found` gives the reason for positions in Arrow's table.
+    """Go over the rows after the header; `found` gives the reason for positions in Arrow's table,
+    and `lost` are rows that are blank in the data by now.
 
-    Ends early once `stop_after` unreadable rows are known. Raises DataError for an open quote.
+    Ends early once `stop_after` unreadable rows are known. Raises OpenQuoteError.
     """
     scan = Scan()
-    for number, row in enumerate(rows, 1):
+    number = 0
+    left = sorted(lost, key=lambda each: each.line)
+    for row in chain(rows, [None]):
+        while left and (row is None or left[0].line < row.line):
+            number += 1
+            scan.unreadable.append(left.pop(0))
+            scan.numbers.append(number)
+        if row is None:
+            break
+        number += 1
         if len(row.values) != width:
             scan.width_faults += 1
             reason: str | None = say(

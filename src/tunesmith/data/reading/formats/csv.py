@@ -8,7 +8,8 @@ quotes and line ends in the same way.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,6 +25,7 @@ from tunesmith.data.reading.delimited.dialect import (
     first_rows,
     is_table,
     take_sep_line,
+    without_spaces,
 )
 from tunesmith.data.reading.delimited.header import (
     HEAD_CHARACTERS,
@@ -33,12 +35,20 @@ from tunesmith.data.reading.delimited.header import (
     read_header,
 )
 from tunesmith.data.reading.delimited.merged import suspects
-from tunesmith.data.reading.delimited.scan import Scan, rows_of, scan_rows
+from tunesmith.data.reading.delimited.scan import (
+    OpenQuoteError,
+    Scan,
+    blank_line,
+    rows_of,
+    scan_rows,
+)
+from tunesmith.data.reading.delimited.titles import above_note, take_title
 from tunesmith.data.reading.formats.base import Content, TextFormat
 from tunesmith.data.reading.options import ReadingOptions
 from tunesmith.data.reading.rows import (
     SHOWN_LINES,
     FileRows,
+    Unreadable,
     hopeless,
     is_hopeless,
     number_rows,
@@ -48,6 +58,9 @@ from tunesmith.errors import DataError
 from tunesmith.messages import say
 
 BLOCK_BYTES = 16 << 20
+
+MOST_OPEN = 5
+"""Rows whose quote is never closed, at most, where the rest of a file is read."""
 
 
 class Csv(TextFormat):
@@ -69,25 +82,29 @@ class Csv(TextFormat):
     def is_plain(cls, content: Content) -> bool:
         """Whether a file begins in UTF-8, with the usual delimiter and a name for each column."""
         try:
-            head = content.head[: content.head.rfind(b"\n") + 1].decode("utf-8-sig")
+            start = bytearray(content.head[: content.head.rfind(b"\n") + 1])
+            head = start.decode("utf-8-sig")
         except UnicodeDecodeError:
             return False
         names = next(iter(first_rows(head, Dialect(cls.usual))), [])
         is_usual = find_delimiter(head, cls.usual) == cls.usual and not head.startswith("sep=")
+        usual = cls.usual
+        if take_title(bytearray(), head, DELIMITERS) or without_spaces(start, usual) is not start:
+            return False
         return is_usual and all(name == tidy_name(name) != "" for name in names)
 
     def read_text(self, data: bytearray, path: Path, options: ReadingOptions) -> FileRows:
         """The rows. Raises DataError as `read`, ConfigError for a delimiter that can be none."""
         named = take_sep_line(data)
         head = bytes(data[:HEAD_CHARACTERS]).decode(errors="ignore")
-        asked = delimiter_asked_for(options)
-        return read(
-            data,
-            path,
-            asked or named or find_delimiter(head, self.usual),
-            self.usual,
-            options.header,
-        )
+        delimiter = delimiter_asked_for(options) or named
+        above = []
+        if options.header is None:
+            above = take_title(data, head, DELIMITERS if delimiter is None else [delimiter])
+            head = bytes(data[:HEAD_CHARACTERS]).decode(errors="ignore") if above else head
+        delimiter = delimiter or find_delimiter(head, self.usual)
+        rows = read(data, path, delimiter, self.usual, options.header)
+        return replace(rows, notes=(above_note(above), *rows.notes)) if above else rows
 
 
 class Tsv(Csv):
@@ -116,6 +133,11 @@ def read(
     most rows or the first ten are unreadable, or when a quote is never closed.
     """
     first = _attempt(data, path, Dialect(delimiter), is_named)
+    is_spaced = False
+    if (tight := without_spaces(data, delimiter)) is not data:
+        tried = _attempt(tight, path, Dialect(delimiter), is_named)
+        if is_spaced := tried.faults <= first.faults:
+            data, first = tight, tried
     best = first if first.is_clean else _best(first, data, path, is_named)
     if best.error is not None:
         raise best.error
@@ -127,6 +149,8 @@ def read(
     table, notes = name_columns(_without(best.table, scan.dropped), best.header)
     if not best.dialect.quoted:
         notes.append(say("quotes don't enclose values in it: they are read as part of the texts"))
+    elif is_spaced:
+        notes.append(say("spaces between delimiters and quotes are left out"))
     details = {} if delimiter == usual else {"delimiter": delimiter}
     return FileRows(
         number_rows(table, scan.numbers),
@@ -150,11 +174,13 @@ class _Attempt:
     """The second reading, where the first gave reason for it."""
     error: DataError | None = None
     """Why it can't be read so."""
+    lost: Sequence[Unreadable] = ()
+    """Rows whose quote is never closed; the others are read without them."""
 
     @property
     def total(self) -> int:
         """All rows, read or not."""
-        return int(self.table.num_rows) + self.ragged
+        return int(self.table.num_rows) + self.ragged + len(self.lost)
 
     @property
     def is_clean(self) -> bool:
@@ -181,19 +207,41 @@ class _Attempt:
 
 
 def _attempt(data: bytearray, path: Path, dialect: Dialect, is_named: bool | None) -> _Attempt:
-    """The file in this dialect. Raises DataError for its header."""
+    """The file in this dialect, without rows whose quote is never closed.
+
+    Raises DataError for its header.
+    """
+    lost: list[Unreadable] = []
+    while True:
+        attempt = _try(data, path, dialect, is_named, lost)
+        if not isinstance(attempt.error, OpenQuoteError) or len(lost) == MOST_OPEN:
+            return attempt
+        lost.append(attempt.error.row)
+        data = blank_line(data, attempt.error.row.line)
+
+
+def _try(
+    data: bytearray,
+    path: Path,
+    dialect: Dialect,
+    is_named: bool | None,
+    lost: Sequence[Unreadable],
+) -> _Attempt:
+    """The file in this dialect, where the rows in `lost` are blank. Raises as `_attempt`."""
     header = read_header(data, path, dialect, is_named)
     table, ragged = _parse(data, header, dialect, path)
-    attempt = _Attempt(dialect, header, table, ragged)
+    attempt = _Attempt(dialect, header, table, ragged, lost=lost)
     found = suspects(table, dialect.delimiter, header.first) if table.num_rows else {}
-    if not (ragged or found or (dialect.quoted and _quotes_need_a_look(data, table, dialect))):
+    if not (
+        ragged or found or lost or (dialect.quoted and _quotes_need_a_look(data, table, dialect))
+    ):
         return attempt
     stop_after = SHOWN_LINES if ragged * 2 > attempt.total else None
     rows = rows_of(data, path, dialect)
     if header.first is not None:
         next(rows)
     try:
-        attempt.scan = scan = scan_rows(rows, len(header.names), found, stop_after)
+        attempt.scan = scan = scan_rows(rows, len(header.names), found, stop_after, lost)
     except DataError as error:
         attempt.error = error
         return attempt

@@ -5,20 +5,24 @@ from __future__ import annotations
 import re
 import zipfile
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tunesmith.data.reading.bounded.process import Found, UnreadError, run
 from tunesmith.data.reading.compressed import check_unfolded, most_bytes
 from tunesmith.data.reading.delimited.header import UNNAMED, Header, name_columns
+from tunesmith.data.reading.delimited.titles import above_note
 from tunesmith.data.reading.formats.base import Content, Format
 from tunesmith.data.reading.options import ReadingOptions
 from tunesmith.data.reading.rows import FileRows, number_rows, tidy_name
 from tunesmith.data.reading.width import check_columns
-from tunesmith.errors import DataError, nearest, shorten
-from tunesmith.messages import say
+from tunesmith.errors import DataError, nearest
+from tunesmith.messages import say, say_plural
 
 HEAD_ROWS = 50
 """Rows at the beginning in which the names of the columns are looked for."""
@@ -74,7 +78,7 @@ class Spreadsheet(Format):
                     error=error,
                 ) from error
         _check_sheet(found, content.options, content.path)
-        table, notes = _with_header(found.table, content.path, content.options.header is not False)
+        table, notes = _with_header(found, content.path, content.options.header is not False)
         sheet, sheets = found.about["sheet"], found.about["sheets"]
         others = [name for name in sheets if name != sheet]
         if others and content.options.sheet is None:
@@ -116,12 +120,15 @@ def _check_sheet(found: Found, options: ReadingOptions, path: Path) -> None:
     raise DataError("{path} has no data rows: nothing stands in {names}", path=path, names=names)
 
 
-def _with_header(cells: pa.Table, path: Path, has_header: bool) -> tuple[pa.Table, list[str]]:
+def _with_header(found: Found, path: Path, has_header: bool) -> tuple[pa.Table, list[str]]:
     """The table below the names of its columns, and what is to be said. Raises DataError."""
+    cells = found.table
     is_filled = pc.not_equal(cells.column(0), "")
     for column in cells.columns[1:]:
         is_filled = pc.or_(is_filled, pc.not_equal(column, ""))
     cells = cells.filter(is_filled)
+    places = np.flatnonzero(is_filled.to_numpy())
+    at = -1
     notes: list[str] = []
     if has_header:
         head = [list(row.values()) for row in cells.slice(0, HEAD_ROWS).to_pylist()]
@@ -129,10 +136,7 @@ def _with_header(cells: pa.Table, path: Path, has_header: bool) -> tuple[pa.Tabl
         names = [name if tidy_name(name) else "" for name in head[at]] if head else []
         cells = cells.slice(at + 1)
         if above := [value for row in head[:at] for value in row if value]:
-            shown = [shorten(value, 40) for value in above[:3]]
-            notes = [
-                say("what stands above the names of the columns is not read ({above})", above=shown)
-            ]
+            notes = [above_note(above)]
     else:
         used = [n for n, column in enumerate(cells.columns) if pc.any(pc.not_equal(column, ""))]
         cells = cells.select(used)
@@ -142,9 +146,58 @@ def _with_header(cells: pa.Table, path: Path, has_header: bool) -> tuple[pa.Tabl
         raise DataError(
             "{path}: these columns stand more than once: {names}", path=path, names=doubled
         )
+    called = {n: name or str(n + 1) for n, name in enumerate(names)}
+    cells, merged = _filled(cells, places[at + 1 :], found.about["merged"], called)
     table, more = name_columns(cells, Header(names, None, 0))
     check_columns(table.num_columns, path)
-    return table, [*notes, *more]
+    return table, [*notes, *more, *merged, *_beside(found, called)]
+
+
+def _beside(found: Found, called: Mapping[int, str]) -> Iterator[str]:
+    """What is to be said of a sheet that its cells don't show."""
+    for column, count in found.about["unsaid"]:
+        yield say_plural(
+            "column {column}: {n:,} formula has no value, as no program has computed it: open the "
+            "file in a spreadsheet program, and save it",
+            "column {column}: {n:,} formulas have no value, as no program has computed them: open "
+            "the file in a spreadsheet program, and save it",
+            n=count,
+            column=called.get(column, str(column + 1)),
+        )
+    if found.about["spans"]:
+        yield say(
+            "it has cells that are merged over several rows, of which the first alone has the "
+            "value: split them, or save it as .xlsx"
+        )
+
+
+def _filled(
+    cells: pa.Table,
+    places: npt.NDArray[np.int64],
+    merged: Sequence[tuple[int, int, int]],
+    called: Mapping[int, str],
+) -> tuple[pa.Table, list[str]]:
+    """`cells`, rows of the sheet at `places`, with the value of merged ones in all of their rows,
+    and what is to be said of it; `called` are the names of columns."""
+    values: dict[int, list[str]] = {}
+    counts: Counter[int] = Counter()
+    for column, first, last in merged:
+        start, stop = np.searchsorted(places, (first, last + 1)).tolist()
+        if column not in called or start == len(places) or places[start] != first:
+            continue  # it begins among the names of the columns, or above them
+        values.setdefault(column, cells.column(column).to_pylist())
+        values[column][start:stop] = [values[column][start]] * (stop - start)
+        counts[column] += stop - start - 1
+    for column, filled in values.items():
+        cells = cells.set_column(column, cells.field(column), [pa.array(filled, pa.string())])
+    return cells, [
+        say(
+            "column {column}: {n:,} cells are merged with one above them, and have its value",
+            column=called[column],
+            n=count,
+        )
+        for column, count in counts.items()
+    ]
 
 
 def _header_at(head: list[list[str]]) -> int:
