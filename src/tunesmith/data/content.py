@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -134,3 +134,28 @@ def _float_strings(chunk: pa.Array) -> pa.Array:
         for value, is_whole, is_missing in zip(values, integral, missing, strict=True)
     ]
     return pc.coalesce(pa.array(rest, pa.large_string()), whole)
+
+
+def joined_tables(tables: Sequence[pa.Table]) -> tuple[pa.Table, list[str]]:
+    """The rows of all tables, and the columns whose types differ, which are canonical strings.
+
+    A column that a table lacks is null there.
+    """
+    differing: list[str] = []
+    for name in dict.fromkeys(name for table in tables for name in table.column_names):
+        columns = [table.select([name]) for table in tables if name in table.column_names]
+        try:
+            pa.concat_tables(columns, promote_options="permissive")
+        except pa.ArrowException:
+            differing.append(name)
+    written = [_as_strings(table, differing) for table in tables]
+    return pa.concat_tables(written, promote_options="permissive"), differing
+
+
+def _as_strings(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    for name in names:
+        if name in table.column_names:
+            column = table.column(name)
+            text = pc.if_else(column.is_valid(), canonical_strings(column), None)
+            table = table.set_column(table.column_names.index(name), name, text)
+    return table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tunesmith.config.schema import DataConfig
-from tunesmith.data.content import dataset_hash
+from tunesmith.data.content import dataset_hash, joined_tables
 from tunesmith.data.reading import files, folders, hub
 from tunesmith.data.reading.formats import FORMATS
 from tunesmith.data.reading.options import FOUND_OUT, ReadingOptions
 from tunesmith.data.reading.packages import find_in_package
 from tunesmith.data.reading.places import archives, brat, labelled, queries
-from tunesmith.data.reading.rows import FileRows, Unreadable, number_rows
+from tunesmith.data.reading.rows import ROW, FileRows, Unreadable, number_rows
 from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError, TunesmithError
 from tunesmith.messages import Message, say
@@ -241,6 +242,10 @@ def _read_path(
     if by_split:
         folders.check_links(path, by_split.values())
         return _of_files(by_split, name, kind, location, reading)
+    if config is None and (parts := folders.shards(path)):
+        folders.check_links(path, [file for each in parts.values() for file in each])
+        read = {split: _joined(each, reading) for split, each in parts.items()}
+        return _of_rows(read, name, kind, location)
     _no_file(reading)
     folders.check_contents(path)
     return _source(name, kind, hub.read_folder(path, config), location)
@@ -272,6 +277,36 @@ def _of_files(
     source = _of_rows(read, name, kind, location)
     several = {split: path.name for split, path in by_split.items()} if len(by_split) > 1 else {}
     return replace(source, files=several)
+
+
+def _joined(parts: Sequence[Path], reading: ReadingOptions) -> FileRows:
+    """The rows of several files as those of one; a column whose types differ is text.
+
+    Lines of rows that can't be read are those of their file, which is named.
+    """
+    read = [files.read_file(path, reading) for path in parts]
+    tables: list[pa.Table] = []
+    unreadable: list[Unreadable] = []
+    odd: dict[str, dict[int, str]] = {}
+    before = 0
+    for path, rows in zip(parts, read, strict=True):
+        numbers = pc.add(rows.table.column(ROW), before)
+        place = rows.table.column_names.index(ROW)
+        tables.append(rows.table.set_column(place, ROW, numbers))
+        unreadable += [
+            replace(row, reason=say("{reason} ({path})", reason=row.reason, path=path.name))
+            for row in rows.unreadable
+        ]
+        for column, kinds in rows.odd.items():
+            odd.setdefault(column, {}).update({row + before: kind for row, kind in kinds.items()})
+        before += rows.table.num_rows + len(rows.unreadable)
+    table, differing = joined_tables(tables)
+    notes = [*dict.fromkeys(note for rows in read for note in rows.notes)]
+    if differing:
+        notes.append(
+            say("columns of other types in other files are read as text: {names}", names=differing)
+        )
+    return replace(read[0], table=table, unreadable=tuple(unreadable), odd=odd, notes=tuple(notes))
 
 
 def _of_rows(found: Mapping[str, FileRows], name: str, kind: Kind, location: str) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +27,9 @@ SETTINGS = (CARD, ".huggingface.yaml")
 
 SAVED_TO_DISK = ("dataset_dict.json", "state.json")
 """One of these is in a folder that `datasets` wrote with `save_to_disk`."""
+
+_SHARD = re.compile(r"([a-z]+)-(\d{5})-of-(\d{5})")
+"""How a file is called that holds one of so many parts of a split."""
 
 SPLIT_OF_STEM = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -183,6 +187,31 @@ def split_files(folder: Path) -> dict[str, Path]:
         is_saved_to_disk = any(entry.name in SAVED_TO_DISK for entry in entries)
         by_split = {} if is_saved_to_disk else {"train": data[0]}
     return by_split
+
+
+def shards(folder: Path) -> dict[str, list[Path]]:
+    """Split → its files in order, for a folder whose tables are cut into numbered files.
+
+    So the hub writes them, in the folder or its `data`: `train-00000-of-00002.parquet`. Empty for
+    every other folder, where files are missing, and where a README.md says what is what.
+    """
+    if (folder / CARD).is_file() and is_dataset_card(folder / CARD):
+        return {}
+    inner = folder / "data"
+    place = inner if inner.is_dir() and not _data_files(folder.iterdir()) else folder
+    found: dict[str, list[tuple[int, int, Path]]] = {}
+    for file in sorted(_data_files(entry for entry in place.iterdir() if entry.is_file())):
+        match = _SHARD.fullmatch(files.stem(file.name).lower())
+        if match is None or match[1] not in SPLIT_OF_STEM:
+            return {}
+        shard = (int(match[2]), int(match[3]), file)
+        found.setdefault(SPLIT_OF_STEM[match[1]], []).append(shard)
+    for parts in found.values():
+        if [(number, of) for number, of, _ in parts] != [
+            (n, len(parts)) for n in range(len(parts))
+        ]:
+            return {}
+    return {split: [file for _, _, file in parts] for split, parts in found.items()}
 
 
 def _data_files(entries: Iterable[Path]) -> list[Path]:
