@@ -331,3 +331,21 @@ def test_rules_set_to_fail_stop_training_and_import_with_every_broken_rule_at_on
     assert open_versions(settings).list() == []
     report: CheckReport = check_data(inquire(str(path), None, assignments, settings)).checked.report
     assert set(report.failures) == {"html", "empty_texts", "short_texts", "personal_data"}
+
+
+def test_a_value_of_another_type_costs_its_row_in_a_version_too(
+    tmp_path: Path, settings: Settings, store: Store
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {"text": f"a film, number {n}, to see", "label": "ab"[n % 2]} for n in range(30)
+    ]
+    rows[4]["text"], rows[9]["label"] = 5, {"deep": 1}
+    path = tmp_path / "odd.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    imported(path, settings, store, name="odd")
+    for name in (str(path), "odd@1"):
+        asked = inquire(name, None, (), settings)
+        report = check_data(asked).checked.report
+        lost = {row["row"]: row["rule"] for row in report.table.to_dicts() if row["row"]}
+        assert (lost[5], lost[10]) == ("unreadable_rows", "unreadable_rows")
+        assert report.rows_out == 28

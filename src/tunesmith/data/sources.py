@@ -20,6 +20,7 @@ from tunesmith.data.reading.options import FOUND_OUT, ReadingOptions
 from tunesmith.data.reading.packages import find_in_package
 from tunesmith.data.reading.places import archives, brat, labelled, queries
 from tunesmith.data.reading.rows import ROW, FileRows, Unreadable, number_rows
+from tunesmith.data.versions.log import Odd
 from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError, TunesmithError
 from tunesmith.messages import Message, say
@@ -60,6 +61,14 @@ class ReadAs:
         return {"format": self.format, **self.details, "notes": list(map(str, self.notes))}
 
 
+KINDS: Mapping[str, str] = {
+    str(kind): kind
+    for kind in (
+        say("true/false"), say("a number"), say("text"), say("a list"), say("an object"),
+    )
+}  # fmt: skip
+"""The types of values, as versions keep them → as messages."""
+
 _SHOWN = {"\t": "tab", " ": "space"}
 
 
@@ -77,7 +86,7 @@ class Source:
     root of the dataset versions with `/name@number`."""
     unreadable: Mapping[str, tuple[Unreadable, ...]] = field(default_factory=dict)
     """Split → its rows that could not be read; a split without such rows may be missing."""
-    odd: Mapping[str, Mapping[str, Mapping[int, str]]] = field(default_factory=dict)
+    odd: Odd = field(default_factory=dict)
     """Split → column → number of a row with a value of another type than most → that type."""
     version: DatasetVersion | None = None
     """The dataset version that was read, where it was one."""
@@ -186,7 +195,19 @@ def _read_version(reference: str, versions: Versions | None) -> Source:
         )
     version = versions.get(reference)
     location = f"{versions.root}/{version.reference}"
-    return Source(reference, "version", versions.read(version), location, version=version)
+    tables, odd = versions.read(version), _said(versions.odd(version))
+    return Source(reference, "version", tables, location, odd=odd, version=version)
+
+
+def _said(odd: Odd) -> Odd:
+    """What a version keeps of types, which is plain text, as messages."""
+    return {
+        split: {
+            column: {row: KINDS.get(kind, kind) for row, kind in kinds.items()}
+            for column, kinds in columns.items()
+        }
+        for split, columns in odd.items()
+    }
 
 
 def _read_query(query: Query) -> Source:

@@ -50,6 +50,9 @@ class Conflict(Exception):
     """Raised when the commit was refused: as a rule because another process was faster."""
 
 
+Odd = Mapping[str, Mapping[str, Mapping[int, str]]]
+
+
 @dataclass(frozen=True)
 class Logged:
     """A version as its commit describes it."""
@@ -62,6 +65,8 @@ class Logged:
     """The Delta table's own version number."""
     token: str
     """What its maker drew at random: tells a commit of one's own from one of equal content."""
+    odd: Odd
+    """Split → column → number of a row with a value of another type than most → that type."""
 
 
 @dataclass
@@ -112,11 +117,14 @@ class VersionLog:
         columns: Mapping[str, Mapping[str, str]],
         token: str,
         rows: pa.RecordBatchReader,
+        odd: Odd,
     ) -> None:
         """Commit a version: its rows take the place of the table's present ones."""
         record = {name: getattr(version, name) for name in _RECORDED}
         record["created_at"] = version.created_at.isoformat()
         event = {"event": "version", "version": record, "columns": columns, "token": token}
+        if odd:
+            event["odd"] = odd
         exists = self.table is not None
         with self._committing():
             write_deltalake(
@@ -174,7 +182,14 @@ class VersionLog:
             record["columns"] = tuple(record["columns"])
             self.current = record["number"]
             version = DatasetVersion(**record)
-            logged = Logged(version, event["columns"], commit, event["token"])
+            odd = {
+                split: {
+                    column: {int(row): str(kind) for row, kind in kinds.items()}
+                    for column, kinds in columns.items()
+                }
+                for split, columns in event.get("odd", {}).items()
+            }
+            logged = Logged(version, event["columns"], commit, event["token"], odd)
             self.versions[self.current] = logged
         elif kind == "restore":
             self.current = int(event["number"])

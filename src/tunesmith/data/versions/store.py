@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -27,13 +28,16 @@ from tunesmith.data.versions.delta_types import (
     stored_columns,
     stored_schema,
 )
-from tunesmith.data.versions.log import Conflict, Logged, VersionLog
+from tunesmith.data.versions.log import Conflict, Logged, Odd, VersionLog
 from tunesmith.data.versions.names import check_name, check_tag, find_number, hint
 from tunesmith.data.versions.root import VersionRoot
 from tunesmith.errors import AccessError, DataError, NotFoundError, StorageError
 from tunesmith.messages import say
 from tunesmith.names import Version, canonical, is_name
 from tunesmith.store.entities.experiments import DatasetVersion, utc_now
+
+MOST_ODD = 10_000
+"""Rows of one column whose value is of another type than most that a version keeps, at most."""
 
 ATTEMPTS = 100
 """So often a commit is tried while other processes commit before it."""
@@ -60,15 +64,17 @@ class Versions:
         tables: Mapping[str, pa.Table],
         *,
         may_add: Callable[[str], bool] | None = None,
+        odd: Odd = MappingProxyType({}),
         **facts: Any,
     ) -> tuple[DatasetVersion, bool]:
         """Record the content of `tables` as a version of `name`; whether it is a new one.
 
         `tables` are split → rows, each with the int64 column `_row`; other columns whose name
-        begins with `_` are left out. `facts` are other fields of DatasetVersion. Their `hash` names
-        the content: where a version has it already, that one is returned and nothing changes. A new
-        version becomes the current one. With `may_add`, which gets who made the dataset's first
-        version, AccessError is raised where a new one would be made and it says no.
+        begins with `_` are left out. `odd` is as a source has it; where a column has more than
+        MOST_ODD such rows, they are not kept. `facts` are other fields of DatasetVersion. Their
+        `hash` names the content: where a version has it already, that one is returned and nothing
+        changes. A new version becomes the current one. With `may_add`, which gets who made the
+        dataset's first version, AccessError is raised where a new one would be made and it says no.
 
         Raises DataError when the name can't be used, there is no row, or the table of this name is
         none of Tunesmith's; StorageError when the version can't be written.
@@ -90,11 +96,15 @@ class Versions:
                 "{name}: the data have no rows, of which a version needs at least one", name=name
             )
         token = secrets.token_hex(8)
+        few = {
+            split: {name: kinds for name, kinds in columns.items() if len(kinds) <= MOST_ODD}
+            for split, columns in odd.items()
+        }
 
         def commit(log: VersionLog) -> int:
             if may_add is not None and log.with_hash(draft.hash) is None:
                 _require_owner(log, draft.created_by, may_add)
-            return _add(log, draft, tables, columns, token)
+            return _add(log, draft, tables, columns, token, few)
 
         log, number = self._commit(lambda: self._root.log(name), commit)
         return log.version(number), log.versions[number].token == token
@@ -130,6 +140,13 @@ class Versions:
         wanted = Version.of(reference)
         log = self._log(wanted.name)
         return log.version(find_number(log, wanted))
+
+    def odd(self, version: DatasetVersion) -> Odd:
+        """The rows of a version, by split and column, whose value was of another type than most.
+
+        The column is text in the version, and which type theirs was stands beside their number.
+        """
+        return self._log(version.name).versions[version.number].odd
 
     def read(self, version: DatasetVersion, most: int | None = None) -> dict[str, pa.Table]:
         """Split → the version's rows in the order of `_row`, which is their last column.
@@ -286,6 +303,7 @@ def _add(
     tables: Mapping[str, pa.Table],
     columns: list[StoredColumn],
     token: str,
+    odd: Odd,
 ) -> int:
     """Commit `draft` as the next version, unless its content is there; the content's number."""
     if log.table is not None and not log.versions:
@@ -305,7 +323,7 @@ def _add(
     rows = pa.RecordBatchReader.from_batches(
         stored_schema(columns), stored_batches(tables, columns)
     )
-    log.add(version, by_split, token, rows)
+    log.add(version, by_split, token, rows, odd)
     return version.number
 
 

@@ -254,6 +254,11 @@ def record_version(
     creator = sender.name if sender else owner or this_person()
     content: dict[str, Any] = {
         "tables": tables,
+        "odd": {
+            split: found
+            for split in tables
+            if (found := source.odd.get(held_out[0] if split not in source.tables else split))
+        },
         "hash": source.hash,
         "source": sender.file if sender else source.location,
         "split_by": split_by,
