@@ -11,23 +11,30 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.statistics.intervals import ratio_difference, share_difference
+from tunesmith.statistics.intervals import Groups, ratio_difference, share_difference
 from tunesmith.tasks import TASKS
+from tunesmith.tasks.base import Task
 from tunesmith.tasks.results import Prediction
 from tunesmith.training.evidence.evaluation import interval
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES, PAGE = ROOT / "benchmarks" / "figures" / "coverage.json", ROOT / "docs" / "statistics.md"
 MARKS = "<!-- coverage: made by python -m benchmarks.coverage --write -->", "<!-- end -->"
+GROUPS = "<!-- groups: made by python -m benchmarks.coverage --write -->"
 ROWS = (5, 10, 20, 50, 200)
+AUTHORS = (10, 30, 100)
+ALIKE = {"alone": math.inf, "somewhat alike": 9.0, "much alike": 1.5}
+"""How much the rows of an author go together: correlations of 0, 0.1 and 0.4."""
 LARGE = 200_000
 """Rows from which the truth is computed."""
 
@@ -97,6 +104,37 @@ def numbers(kind: str, errors: str) -> Callable[..., Drawn]:
     return draw
 
 
+TEXTS = 20
+"""Rows of a group, on average; one has from 1 to twice as many less one."""
+
+
+def by_author(right: float, alike: float) -> Callable[..., tuple[Floats, Groups]]:
+    """Rows of authors whose own shares of right rows are the more `alike` the lower that is."""
+
+    def draw(random: np.random.Generator, authors: int) -> tuple[Floats, Groups]:
+        shares = np.full(authors, right)
+        if alike < math.inf:
+            shares = random.beta(alike * right, alike * (1 - right), authors)
+        groups = np.repeat(np.arange(authors), random.integers(1, 2 * TEXTS, authors))
+        return (random.random(len(groups)) < shares[groups]).astype(float), groups
+
+    return draw
+
+
+def grouped(right: float, alike: float, authors: int, draws: int) -> dict[str, float]:
+    """How often the interval holds `right`, and that which takes every row by itself."""
+    random, task = np.random.default_rng(authors), _task("text-classification")
+    held = by_rows = 0
+    for _ in range(draws):
+        points, groups = by_author(right, alike)(random, authors)
+        rows = predictions(points, np.ones(len(points)), is_share=True)
+        named = [replace(row, group=str(group)) for row, group in zip(rows, groups, strict=True)]
+        found, alone = interval(named, task)["interval"], interval(rows, task)["interval"]
+        held += found["low"] <= right <= found["high"]
+        by_rows += alone["low"] <= right <= alone["high"]
+    return {"coverage": round(held / draws, 4), "by_rows": round(by_rows / draws, 4)}
+
+
 def cases() -> Iterator[Case]:
     """Every metric that has an interval, over populations of several kinds."""
     for accuracy in (0.5, 0.7, 0.8, 0.9, 0.95, 0.99):
@@ -109,6 +147,10 @@ def cases() -> Iterator[Case]:
         for errors in ("normal", "growing", "heavy-tailed"):
             label = f"{kind} numbers, {errors} errors"
             yield Case("r2", label, numbers(kind, errors), "regression")
+
+
+def _task(name: str) -> Task:
+    return TASKS[name](TASKS[name].Options())
 
 
 def predictions(points: Floats, weights: Floats, *, is_share: bool) -> list[Prediction]:
@@ -124,7 +166,7 @@ def predictions(points: Floats, weights: Floats, *, is_share: bool) -> list[Pred
 
 def coverage(case: Case, rows: int, draws: int, truth: float) -> dict[str, float]:
     """Share of `draws` whose interval holds `truth`, of those with one, and its median width."""
-    random, task = np.random.default_rng(rows), TASKS[case.task](TASKS[case.task].Options())
+    random, task = np.random.default_rng(rows), _task(case.task)
     held, widths, refused = 0, [], 0
     for _ in range(draws):
         drawn = predictions(*case.draw(random, rows), is_share=case.metric == "share")
@@ -182,7 +224,7 @@ def paired(kind: str, rows: int, draws: int) -> dict[str, float]:
 
 def measured(draws: int, rows: tuple[int, ...] = ROWS) -> dict[str, Any]:
     """The coverage of every case at every number of rows, and of differences."""
-    report: dict[str, Any] = {"draws": draws, "scores": [], "differences": []}
+    report: dict[str, Any] = {"draws": draws, "scores": [], "differences": [], "groups": []}
     for case in cases():
         truth = case.truth()
         found = {str(n): coverage(case, n, draws, truth) for n in rows}
@@ -192,7 +234,24 @@ def measured(draws: int, rows: tuple[int, ...] = ROWS) -> dict[str, Any]:
     for kind in ("share", "f1", "r2"):
         found = {str(n): paired(kind, n, draws) for n in rows}
         report["differences"].append({"metric": kind, "rows": found})
+    for right, (name, alike) in product((0.6, 0.8, 0.9, 0.97), ALIKE.items()):
+        of = {str(n): grouped(right, alike, n, draws // 4) for n in AUTHORS}
+        report["groups"].append({"case": f"{right:.0%} right, {name}", "authors": of})
     return report
+
+
+def table_of_groups(report: dict[str, Any]) -> str:
+    """The figures of grouped rows as Markdown."""
+    counts = list(report["groups"][0]["authors"])
+    lines = [
+        f"| rows of an author | {' | '.join(f'{n} authors' for n in counts)} |",
+        "|---|" + "---|" * len(counts),
+    ]
+    for each in report["groups"]:
+        found = [each["authors"][n] for n in counts]
+        cells = (f"{one['coverage']:.1%} ({one['by_rows']:.0%})" for one in found)
+        lines.append(f"| {each['case']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def table(report: dict[str, Any]) -> str:
@@ -221,15 +280,15 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the figures and the page")
     arguments = parser.parse_args()
     report = measured(arguments.draws)
-    print(table(report))
+    print(table(report), table_of_groups(report), sep="\n\n")
     if arguments.write:
         FIGURES.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         page = PAGE.read_text(encoding="utf-8")
-        before, rest = page.split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
-        PAGE.write_text(
-            f"{before}{MARKS[0]}\n\n{table(report)}\n\n{MARKS[1]}{after}", encoding="utf-8"
-        )
+        for mark, text in ((MARKS[0], table(report)), (GROUPS, table_of_groups(report))):
+            before, rest = page.split(mark)
+            after = rest.split(MARKS[1], 1)[1]
+            page = f"{before}{mark}\n\n{text}\n\n{MARKS[1]}{after}"
+        PAGE.write_text(page, encoding="utf-8")
     return 0
 
 

@@ -112,9 +112,11 @@ def test_answers_that_are_all_the_same_are_said(tmp_path: Path) -> None:
 def test_rows_of_a_group_stay_together_in_one_split_and_over_two(tmp_path: Path) -> None:
     found = load(tmp_path, train=rows(40), group_column="by")
     assert not {row["by"] for row in found.train} & {row["by"] for row in found.evaluation}
+    assert found.groups == [row["by"] for row in found.evaluation]
     test = rows(6, "test", by="3")
     found = load(tmp_path, train=rows(40), test=test, group_column="by")
     assert {row["by"] for row in found.train} == {"0", "1", "2", "4"}
+    assert found.groups == ["3"] * 6
     assert "8 rows are not trained on" in said(found)[0]
     with pytest.raises(ConfigError, match=r"data\.group_column: no such column.*did you mean by"):
         load(tmp_path, train=rows(40), group_column="byy")

@@ -120,3 +120,7 @@ def test_the_table_of_the_page_is_made_of_the_figures_and_they_hold() -> None:
     for each in figures["scores"]:
         for found in each["rows"].values():
             assert found["coverage"] >= 0.90, each
+    assert coverage.table_of_groups(figures) in coverage.PAGE.read_text(encoding="utf-8")
+    for each in figures["groups"]:
+        for found in each["authors"].values():
+            assert found["coverage"] >= 0.90, each

@@ -56,6 +56,8 @@ class Dataset:
     held_out: tuple[str, npt.NDArray[np.int64] | None]
     """The split that is trained on, and the numbers of the rows held out of it; None where the
     source has a split for evaluation."""
+    groups: list[str] | None = None
+    """The group of each row of `evaluation`, by `data.group_column`; "" for one without."""
     overlap: int = 0
     """Held-out rows whose text is trained on too: 0 unless that was allowed."""
     notes: tuple[str, ...] = ()
@@ -210,7 +212,11 @@ def bind(tables: Mapping[str, pa.Table], task: Task, request: DataConfig) -> Lai
     """
     laid = lay_out(tables, task, request.layout)
     train = next(iter(laid.tables.values()))
-    task.bind(task.find_columns(train.column_names, train.slice(0, 100).to_pylist()))
+    named = task.options.model_dump().values()
+    # A group that has a column of its own is neither text nor label, whatever it looks like.
+    apart = {request.group_column} - {name for name in named if isinstance(name, str)}
+    columns = [name for name in train.column_names if name not in apart]
+    task.bind(task.find_columns(columns, train.slice(0, 100).to_pylist()))
     marked = {split: with_marked_labels(table, task) for split, table in laid.tables.items()}
     return replace(laid, tables=marked)
 
@@ -251,6 +257,7 @@ def load_dataset(
         columns=examination.columns,
         report=report,
         held_out=examination.held_out(sides),
+        groups=_groups(source.tables[eval_split], eval_table, request.group_column),
         overlap=sides.overlap,
         notes=(*sides.notes, *([same] if same else [])),
         identity={

@@ -18,6 +18,9 @@ class IntervalState(ResponseModel):
     level: float = Field(description="0.95: such intervals hold the true value 95 times of 100.")
     method: str = Field(description="How it was made: docs/statistics.md has each.")
     rows: int = Field(description="Evaluation rows that it is made from.")
+    groups: int | None = Field(
+        None, description="Groups (data.group_column) that these rows are of; null: none."
+    )
 
 
 class ComparedExperiment(WithMessages, ResponseModel):

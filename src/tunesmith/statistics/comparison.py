@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from tunesmith.messages import joined, say
 from tunesmith.schemas.enums import ExperimentStatus, Obstacle, Verdict
+from tunesmith.statistics.answers import JudgedRows
 from tunesmith.statistics.differences import (
     Difference,
     RowDifferences,
@@ -28,6 +28,7 @@ from tunesmith.statistics.intervals import (
     LEVEL,
     OUTDATED,
     Interval,
+    by_group,
     interval_of,
     ratio_difference,
     share_difference,
@@ -40,7 +41,6 @@ from tunesmith.statistics.significance import (
     holm,
     mid_p_mcnemar,
     randomization,
-    ratio,
     ratio_gains,
     ratio_rows_needed,
     rows_needed,
@@ -50,30 +50,11 @@ from tunesmith.store.entities.experiments import Experiment
 TEST = "mid-p McNemar"
 RATIO_TEST = say("approximate randomization")
 """The test for metrics that aren't a share of right rows."""
+GROUP_TEST = say("approximate randomization of groups")
+"""The test where rows go together (`data.group_column`): a group's answers are exchanged as one."""
 
 SHOWN_ROWS = 20
 """Most row numbers that are named of each kind."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedRows:
-    """How one experiment did on each of its evaluation rows, in their order: shape (rows,)."""
-
-    rows: npt.NDArray[np.int64]
-    """Number of each row in its source, from 1."""
-    expected: npt.NDArray[np.uint64]
-    """A digest of each expected answer."""
-    correct: npt.NDArray[np.bool_]
-    parts: npt.NDArray[np.float64] | None = None
-    """What each row adds to the main metric's numerator and denominator, shape (rows, 2); None
-    where the metric is the share of rows that are correct."""
-    bounded: bool = True
-    """Whether each of them adds from nothing to its weight; else they explain a variance."""
-
-    @property
-    def score(self) -> float:
-        """The main metric of all rows."""
-        return float(self.correct.mean()) if self.parts is None else ratio(*self.parts.T)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +105,8 @@ class Pair:
     """Numbers of the first SHOWN_ROWS of them in the source."""
     lost_rows: tuple[int, ...] = ()
     coefficient_of_variation: float | None = None
-    """Of what each row adds to the difference; None for shares, and without a difference."""
+    """Of what each row adds to the difference, groups having as many rows as the mean; None for
+    shares, and without a difference."""
     rows_needed: int | None = None
     """Rows in all that would give a verdict with 80 % power; None with one, or no difference."""
 
@@ -228,8 +210,8 @@ def _interval(
             "No interval: {metric} doesn't follow from what its rows add to it.",
             metric=experiment.score_name,
         )
-    if answers.parts is not None:
-        found = interval_of(*answers.parts.T, bounded=answers.bounded)
+    if answers.parts is not None or answers.groups is not None:
+        found = interval_of(*answers.summed.T, bounded=answers.bounded, groups=answers.groups)
         why = None if found.reason is None else say("No interval: {why}.", why=found.reason)
         return found.interval, why
     return wilson(int(answers.correct.sum()), len(answers.correct)), None
@@ -303,32 +285,34 @@ def _counted(first: Experiment, other: Experiment, before: JudgedRows, after: Ju
     """Two experiments' answers to the same rows; the verdict waits for the other tests.
 
     The metric is the share of right answers, or a ratio of what rows add to it, as F1 and R².
+    Where either experiment knows of groups, the rows go together in both.
     """
-    gains = after.correct.astype(float) - before.correct
-    parts = None
-    if before.parts is not None and after.parts is not None:
-        parts = before.parts, after.parts
-        gains = ratio_gains(*parts)
+    groups = before.groups if after.groups is None else after.groups
+    by_share = groups is None and before.parts is None
+    parts = before.summed, after.summed
+    drawn = parts if groups is None else (by_group(parts[0], groups), by_group(parts[1], groups))
+    gains = parts[1][:, 0] - parts[0][:, 0] if by_share else ratio_gains(*parts)
     won, lost = gains > 0, gains < 0
     counts = int(lost.sum()), int(won.sum())
     rows = len(gains)
+    variation = None if by_share else coefficient_of_variation(ratio_gains(*drawn))
     return Pair(
         baseline_id=first.id,
         experiment_id=other.id,
         verdict=Verdict.NOT_DISTINGUISHABLE,
         explanation="",
-        difference=after.score - before.score if parts else (counts[1] - counts[0]) / rows,
-        interval=ratio_difference(*parts, bounded=after.bounded)
-        if parts
-        else share_difference(*counts, rows),
-        test=RATIO_TEST if parts else TEST,
-        p_value=randomization(*parts) if parts else float(mid_p_mcnemar(*counts)),
+        difference=(counts[1] - counts[0]) / rows if by_share else after.score - before.score,
+        interval=share_difference(*counts, rows)
+        if by_share
+        else ratio_difference(*parts, bounded=after.bounded, groups=groups),
+        test=TEST if by_share else RATIO_TEST if groups is None else GROUP_TEST,
+        p_value=float(mid_p_mcnemar(*counts)) if by_share else randomization(*drawn),
         rows=rows,
         won=counts[1],
         lost=counts[0],
         won_rows=tuple(after.rows[won][:SHOWN_ROWS].tolist()),
         lost_rows=tuple(after.rows[lost][:SHOWN_ROWS].tolist()),
-        coefficient_of_variation=coefficient_of_variation(gains) if parts else None,
+        coefficient_of_variation=variation and variation * math.sqrt(rows / len(drawn[0])),
     )
 
 

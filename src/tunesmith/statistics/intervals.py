@@ -8,13 +8,14 @@ percentiles of a bootstrap do; where none would be honest there is none, with th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaincinv, ndtri, stdtrit
 
-from tunesmith.messages import say
+from tunesmith.messages import say, say_plural
 
 LEVEL = 0.95
 """Confidence level of every interval; 1 less this is every test's significance level."""
@@ -25,10 +26,17 @@ FEWEST_ROWS = 2
 FEWEST_NUMBERS = 5
 """The same where rows add squares of errors, which vary more."""
 
+AS_GROUP = 0.7
+"""Share, on a scale of logarithms, of a whole group's weight in the rows that are added to the
+variance of groups: with 1 intervals of rows that go their own ways are too wide, with 0.5 those of
+groups that are nearly all right too narrow (`python -m benchmarks.coverage`)."""
+
 OUTDATED = frozenset({"bootstrap", say("paired bootstrap")})
 """Methods of earlier versions, which claim too much with few rows: [1, 1] where all are right."""
 
 Floats = npt.NDArray[np.float64]
+Groups = npt.NDArray[np.int64]
+"""The number of each row's group, from 0 on, shape (rows,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,8 @@ class Interval:
     level: float
     method: str
     rows: int
+    groups: int | None = None
+    """Groups of rows that go together, which the rows are drawn by; None: each by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,37 +88,72 @@ def _wilson(share: float, rows: float) -> tuple[float, float]:
     return max(low, 0.0), min(high, 1.0)
 
 
-def interval_of(points: Floats, weights: Floats, *, bounded: bool) -> Uncertainty:
+def interval_of(
+    points: Floats, weights: Floats, *, bounded: bool, groups: Groups | None = None
+) -> Uncertainty:
     """Interval of a metric that is the sum of `points` by that of `weights`, each of shape (rows,).
 
     `bounded`: each row adds from nothing to its weight, as to F1. Else it is a share of explained
     variance, as R²: weights are squared distances from the rows' mean, points those less squared
-    errors.
+    errors. `groups`: the rows of a group (an author, a document) were drawn together, so that the
+    groups' sums are what varies (cluster-robust; Miller 2024, "Adding Error Bars to Evals").
     """
-    return _ratio(points, weights) if bounded else _explained(points, weights)
+    if groups is None:
+        return _ratio(points, weights) if bounded else _explained(points, weights)
+    rows, answers = len(points), int((weights > 0).sum())
+    points, weights = by_group(np.column_stack((points, weights)), groups).T
+    found = _ratio(points, weights, answers) if bounded else _explained(points, weights)
+    if found.interval is None:
+        return Uncertainty(
+            None,
+            say_plural(
+                "{n:,} group of held-out rows is too few",
+                "{n:,} groups of held-out rows are too few",
+                n=len(points),
+            ),
+        )
+    return Uncertainty(replace(found.interval, rows=rows, groups=len(points)))
 
 
-def _ratio(points: Floats, weights: Floats) -> Uncertainty:
+def group_numbers(groups: Iterable[str]) -> Groups:
+    """A number from 0 on for each group, by its name; rows whose group has none stand alone."""
+    known: dict[str | int, int] = {}
+    return np.array([known.setdefault(name or row, len(known)) for row, name in enumerate(groups)])
+
+
+def by_group(parts: Floats, groups: Groups) -> Floats:
+    """The sums of `parts`, shape (rows, k), over the rows of each group: shape (groups, k)."""
+    return np.column_stack([np.bincount(groups, column) for column in parts.T])
+
+
+def _ratio(points: Floats, weights: Floats, answers: int | None = None) -> Uncertainty:
     """Wilson's interval with the effective number of rows, after Korn and Graubard (1998).
 
     That many independent answers would leave the score as unsure as these rows do, whose answers
     go together; Franco, Little, Louis and Slud (2019, "Comparative Study of Confidence Intervals
     for Proportions in Complex Sample Surveys") find it to cover best, with Student's t for the
     unsure variance. Two rows of mean weight, one all right and one all wrong, are added to the
-    variance, as Agresti and Coull (1998) do: rows that are all right don't make it 0.
+    variance, as Agresti and Coull (1998) do: rows that are all right don't make it 0. Where these
+    rows are groups of `answers` rows, a group's weight would be too much to add where its rows go
+    their own ways: it lies, by AS_GROUP, between that and the rows that weigh as one answer.
     """
     there = weights > 0
     rows, whole = int(there.sum()), float(weights.sum())
     if rows < FEWEST_ROWS:
         return Uncertainty(None, say("fewer than {n} held-out rows count for it", n=FEWEST_ROWS))
     score, mean = float(points.sum()) / whole, whole / rows
+    if answers is not None:
+        single, independent = whole / answers, score * (1 - score) * whole**2 / answers
+        squares = float(((points - score * weights)[there] ** 2).sum()) * rows / (rows - 1)
+        as_one = squares / independent if independent else math.inf
+        mean = min(max(single, single * as_one), mean) ** (1 - AS_GROUP) * mean**AS_GROUP
     smoothed = (float(points.sum()) + mean) / (whole + 2 * mean)
     squares = float(((points - smoothed * weights)[there] ** 2).sum())
     squares += mean**2 * ((1 - smoothed) ** 2 + smoothed**2)
     variance = squares * (rows + 2) / (rows + 1) / (whole + 2 * mean) ** 2
     effective = smoothed * (1 - smoothed) / variance
     # No more than there are answers, each of which F1 counts twice: as expected and predicted.
-    effective = min(effective, max(whole / 2, rows))
+    effective = min(effective, max(whole / 2, answers or rows))
     effective *= (normal(LEVEL) / _student(rows - 1)) ** 2
     low, high = _wilson(score, effective)
     return Uncertainty(Interval(low, high, LEVEL, "Wilson, effective rows", len(points)))
@@ -148,13 +193,18 @@ def share_difference(lost: int, won: int, rows: int) -> Interval:
     return Interval(low, high, LEVEL, "Bonett and Price", rows)
 
 
-def ratio_difference(first: Floats, second: Floats, *, bounded: bool) -> Interval | None:
+def ratio_difference(
+    first: Floats, second: Floats, *, bounded: bool, groups: Groups | None = None
+) -> Interval | None:
     """Interval of the difference of two such metrics of the same rows; None where none is honest.
 
-    Each is of shape (rows, 2), points and weights. Of bounded ones Bonett and Price's, from what
-    each row adds to the difference (delta method), with Student's t; of explained variances
-    Student's by leaving out one row each.
+    Each is of shape (rows, 2), points and weights; `groups` as for `interval_of`. Of bounded
+    ones Bonett and Price's, from what each row adds to the difference (delta method), with
+    Student's t; of explained variances Student's by leaving out one row each.
     """
+    if groups is not None:
+        found = ratio_difference(by_group(first, groups), by_group(second, groups), bounded=bounded)
+        return found and replace(found, rows=len(first), groups=found.rows)
     rows = len(first)
     if bounded:
         return _bounded_difference(first, second) if rows >= FEWEST_ROWS else None

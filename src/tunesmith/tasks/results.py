@@ -101,6 +101,8 @@ class Prediction:
     """What the row adds to the main metric's numerator; None: 1 where it is correct, else 0."""
     weight: float = 1.0
     """What the row adds to the main metric's denominator, 0 or more."""
+    group: str = ""
+    """The group of the row, by `data.group_column`; empty: it has none."""
 
     @property
     def earned(self) -> float:

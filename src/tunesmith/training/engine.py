@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,8 @@ def _judged(work: Fitted, model: Any, judge: Judge, untrained: Mapping[str, Any]
     reporter, progress = work.reporter, work.progress
     reporter.phase(Phase.EVALUATING, say("the held-out rows"))
     predictions = judge.predictions(model)
+    if groups := work.data.groups:
+        predictions = [replace(p, group=g) for p, g in zip(predictions, groups, strict=True)]
     score = work.task.score(predictions)
     reporter.metrics(
         work.ending.kept,

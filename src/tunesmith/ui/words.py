@@ -102,6 +102,7 @@ def method(name: str) -> str:
         "mid-p McNemar": _("McNemar's test (mid-p)"),
         "bootstrap": _("bootstrap"),
         "approximate randomization": _("approximate randomization"),
+        "approximate randomization of groups": _("approximate randomization of groups"),
         "Wilson, effective rows": _("Wilson's method, effective rows"),
         "jackknife": _("jackknife"),
         "Bonett and Price, by rows": _("Bonett and Price's method, by rows"),

@@ -96,6 +96,13 @@ def _scores(metrics: Mapping[str, Any], score: Mapping[str, Any]) -> Table:
     if interval:
         ends = between(interval["low"], interval["high"])
         sure = gettext("{ends}, {rows:,} held-out rows", ends=ends, rows=interval["rows"])
+        if groups := interval.get("groups"):
+            sure = gettext(
+                "{ends}, {rows:,} held-out rows of {n:,} groups",
+                ends=ends,
+                rows=interval["rows"],
+                n=groups,
+            )
     table.add_row(gettext("this adapter"), f"[bold]{value:.3f}[/bold]", sure)
     same = gettext("same rows")
     if name in score["untrained"]:

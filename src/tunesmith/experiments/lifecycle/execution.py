@@ -215,6 +215,7 @@ def _training_data(prepared: Prepared, experiment: Experiment) -> TrainingData:
             "overlap": dataset.overlap,
             "near_overlap": dataset.identity["near_overlap"],
         },
+        dataset.groups,
     )
 
 

@@ -24,8 +24,10 @@ from tunesmith.files.layout import PREDICTIONS
 from tunesmith.messages import say
 from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
-from tunesmith.statistics.comparison import Comparison, JudgedRows, compare
+from tunesmith.statistics.answers import JudgedRows
+from tunesmith.statistics.comparison import Comparison, compare
 from tunesmith.statistics.differences import ChangedRow, RowDifferences
+from tunesmith.statistics.intervals import group_numbers
 from tunesmith.store.entities.experiments import Experiment
 from tunesmith.tasks import TASKS
 
@@ -132,7 +134,7 @@ def read_answers(experiment: Experiment, settings: Settings) -> JudgedRows:
     Raises NotFoundError when there are none, DataError when they can't be read, StorageError when
     the object store doesn't answer.
     """
-    rows, expected, correct, parts, weighed = [], [], [], [], False
+    rows, expected, correct, parts, groups, weighed = [], [], [], [], [], False
     task = TASKS.get(experiment.task)
     lines = ExperimentFolder.of(experiment, settings).read_predictions()
     for number, line in enumerate(lines, 1):
@@ -143,6 +145,7 @@ def read_answers(experiment: Experiment, settings: Settings) -> JudgedRows:
             if not isinstance(answer["correct"], bool):
                 raise TypeError("correct must be true or false")
             correct.append(answer["correct"])
+            groups.append(str(answer.get("group", "")))
             points, weight = answer.get("points"), answer.get("weight", 1.0)
             weighed = weighed or points is not None or weight != 1.0
             parts.append((float(answer["correct"] if points is None else points), float(weight)))
@@ -159,6 +162,7 @@ def read_answers(experiment: Experiment, settings: Settings) -> JudgedRows:
         np.array(correct, dtype=np.bool_),
         np.array(parts, dtype=np.float64) if weighed else None,
         bounded=task is None or task.main_is_bounded(),
+        groups=group_numbers(groups) if any(groups) else None,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tunesmith.errors import VerificationError
-from tunesmith.statistics.intervals import Uncertainty, interval_of, wilson
+from tunesmith.statistics.intervals import Uncertainty, group_numbers, interval_of, wilson
 from tunesmith.tasks.base import Example, Task
 from tunesmith.tasks.results import Prediction, first_rows, same_answer
 from tunesmith.training.plan import Plan
@@ -52,12 +52,14 @@ def autocast(plan: Plan) -> torch.autocast:
 
 def interval(predictions: Sequence[Prediction], task: Task) -> dict[str, Any]:
     """95 % interval of the main metric as `interval`; None with an `interval_note` saying why."""
-    if all(p.points is None and p.weight == 1.0 for p in predictions):
+    grouped = any(p.group for p in predictions)
+    groups = group_numbers(p.group for p in predictions) if grouped else None
+    if groups is None and all(p.points is None and p.weight == 1.0 for p in predictions):
         found = Uncertainty(wilson(sum(p.correct for p in predictions), len(predictions)))
     else:
         points = np.array([p.earned for p in predictions])
         weights = np.array([p.weight for p in predictions])
-        found = interval_of(points, weights, bounded=task.main_is_bounded())
+        found = interval_of(points, weights, bounded=task.main_is_bounded(), groups=groups)
     if found.interval is not None:
         return {"interval": asdict(found.interval)}
     return {"interval": None, "interval_note": found.reason}

@@ -103,6 +103,7 @@ class Card:
         found, rows = score["interval"], f"{metrics['eval_samples']:,} held-out rows"
         interval = f"no 95 % interval: {score.get('interval_note')}; {rows}"
         if found is not None:
+            rows += f" of {found['groups']:,} groups" if found.get("groups") else ""
             ends = f"{found['low']:.3f} to {found['high']:.3f}"
             interval = f"95 % interval {ends}, {found['method']}, {rows}"
         untrained, data = score["untrained"].get(score["metric"]), metrics["dataset"]

@@ -78,6 +78,8 @@ class TrainingData:
     dataset: Mapping[str, Any]
     """What the results say of the data: name, version, hash, source, and `overlap`, the held-out
     rows whose text is trained on too."""
+    groups: Sequence[str] | None = None
+    """The group of each evaluation row, by `data.group_column`; "" for one without."""
 
 
 @dataclass(frozen=True)

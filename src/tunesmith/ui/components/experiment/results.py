@@ -79,11 +79,18 @@ def _interval(interval: Mapping[str, Any], note: str | None) -> tuple[str, str]:
     if not interval:
         return _("No interval: {why}.").format(why=localized.text(note or "")), formats.NOTHING
     low, high = formats.score(interval["low"]), formats.score(interval["high"])
-    how = _("95 % interval ({method}): {low} to {high}, over {rows} held-out rows.").format(
+    text = _("95 % interval ({method}): {low} to {high}, over {rows} held-out rows.")
+    if groups := interval.get("groups"):
+        text = _(
+            "95 % interval ({method}): {low} to {high}, over {rows} held-out rows of {groups} "
+            "groups."
+        )
+    how = text.format(
         method=words.method(interval["method"]),
         low=low,
         high=high,
         rows=formats.number(interval["rows"]),
+        groups=formats.number(groups or 0),
     )
     return how, formats.interval(interval["low"], interval["high"])
 
