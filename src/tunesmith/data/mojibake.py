@@ -34,7 +34,7 @@ _CHINESE_PAIRS = (
 _FREQUENT = frozenset(CHINESE)
 _EAST_ASIAN = re.compile("[\u3400-\u9fff\ue000-\uf8ff]")
 FEWEST = 6
-"""Characters, Chinese or of nobody's, by which it can be told what was meant, at least."""
+"""Chinese or private characters that show what was meant, at least."""
 MOST_BY_CHANCE, LEAST_MEANT = 0.05, 0.2
 """Share of frequent characters: of what was read wrongly at most, of what was meant at least."""
 MOST_LOOKED_AT = 2_000
@@ -67,6 +67,8 @@ def mend_encoding(text: str) -> str:
     """`text` as it was meant where all of it can be mended, else as it is."""
     if (chinese := _from_chinese(text)) is not None:
         return chinese
+    if not _is_broken(text):
+        return text
     by_ftfy = _as_ftfy_does(text)
     candidates = (by_ftfy, _UTF8.sub(_from_utf8, by_ftfy), _BIG5.sub(_from_big5, text))
     return next((mended for mended in candidates if not _is_broken(mended)), text)
