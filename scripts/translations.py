@@ -110,7 +110,9 @@ def marked(tree: ast.AST, bared: Sequence[str] = MESSAGES) -> Iterator[tuple[str
             continue  # click's own
         if isinstance(node.func, ast.Attribute) and node.func.attr == "say":
             name = "say"  # a terminal's
-        is_error = name in ERRORS
+        first = next((str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)), "")
+        is_parent = isinstance(node.func, ast.Attribute) and node.func.attr == "__init__"
+        is_error = name in ERRORS or (is_parent and "{" in first)  # an error's own template
         arguments = node.args if name == LISTS else node.args[: MARKS.get(name, int(is_error))]
         texts = tuple(
             str(arg.value)

@@ -345,3 +345,24 @@ def test_rows_of_a_version_are_shown_as_the_model_sees_them(
     assert rows[1]["target"] == "1"
     missing = uploaded.post("/configuration/tokens?row=999", json=config)
     assert "there is no row 999" in missing.text
+
+
+def test_a_look_at_a_file_says_how_it_was_read_and_reads_it_as_asked(api: Api) -> None:
+    content = "評論,標籤\n服務很好,正面\n等了很久,負面\n".encode("cp950")
+    found = api.post("/datasets/inspect", files={"file": ("a.csv", content)}).json()
+    assert "read as CSV (encoding cp950)" in found["reading"]
+    assert found["messages"]["/reading/0"]["template"] == "read as {format} ({details})"
+    assert [column["name"] for column in found["columns"]] == ["評論", "標籤"]
+    settings = ["data.delimiter=;", "data.header=false"]
+    other = api.post(
+        "/datasets/inspect", data={"set": settings}, files={"file": ("a.csv", b"a b;1\nc d;2\n")}
+    ).json()
+    assert other["reading"] == ["read as CSV (delimiter ;)"]
+    assert other["rows"] == {"train": 2}
+
+
+@pytest.mark.parametrize("setting", ["data.encoding=no-such", "data.layout=nothing", "lora.r=4"])
+def test_a_look_refuses_what_it_cannot_follow(api: Api, setting: str) -> None:
+    files = {"file": ("a.csv", CSV.encode())}
+    said = problem(api.post("/datasets/inspect", data={"set": [setting]}, files=files), 422)
+    assert setting.partition("=")[0] in json.dumps(said)

@@ -51,10 +51,20 @@ class Data(Connected):
             files = {"file": (sent_name, stream)}
             return self._ask(Imported, "POST", "/datasets", data=fields, files=files, long=True)
 
-    def inspect(self, file: BinaryIO, name: str) -> DataInspection:
-        """Look at a table before it is uploaded. Raises DataError, ConfigError."""
+    def inspect(
+        self, file: BinaryIO, name: str, *, settings: tuple[str, ...] = ()
+    ) -> DataInspection:
+        """Look at a table before it is uploaded, read as `settings` such as `data.delimiter=;` say.
+
+        Raises DataError, ConfigError.
+        """
         return self._ask(
-            DataInspection, "POST", "/datasets/inspect", files={"file": (name, file)}, long=True
+            DataInspection,
+            "POST",
+            "/datasets/inspect",
+            data={"set": list(settings)},
+            files={"file": (name, file)},
+            long=True,
         )
 
     def datasets(self) -> Datasets:

@@ -23,7 +23,7 @@ from tunesmith.data.reading.rows import ROW, FileRows, Unreadable, number_rows
 from tunesmith.data.versions.log import Odd
 from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError, TunesmithError
-from tunesmith.messages import Message, say
+from tunesmith.messages import Message, joined, say
 from tunesmith.names import Hub, Package, Query, Reference, Version, exists, parse
 from tunesmith.progress import doing
 from tunesmith.store.entities.experiments import DatasetVersion
@@ -53,8 +53,11 @@ class ReadAs:
         label = FORMATS[self.format].label if self.format in FORMATS else self.format
         if not self.details:
             return say("read as {format}", format=label)
-        shown = (f"{name} {_SHOWN.get(value, value)}" for name, value in self.details.items())
-        return say("read as {format} ({details})", format=label, details=", ".join(shown))
+        shown = (
+            say("{option} {value}", option=_DETAILS[name], value=_SHOWN.get(value, value))
+            for name, value in self.details.items()
+        )
+        return say("read as {format} ({details})", format=label, details=joined(shown, ", "))
 
     def to_json(self) -> dict[str, Any]:
         """It in types that JSON knows."""
@@ -68,6 +71,13 @@ KINDS: Mapping[str, str] = {
     )
 }  # fmt: skip
 """The types of values, as versions keep them → as messages."""
+
+_DETAILS = {
+    "delimiter": say("delimiter"),
+    "encoding": say("encoding"),
+    "sheet": say("sheet"),
+}
+"""What may have been found out of a file → its name for people."""
 
 _SHOWN = {"\t": "tab", " ": "space"}
 

@@ -15,12 +15,19 @@ _VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")
 
 
 def load_tokenizer(source: ModelSource) -> Any:
-    """The model's tokenizer. Raises ModelError when the folder holds none."""
+    """The model's tokenizer, also of a GGUF file that wasn't converted. Raises ModelError when
+    there is none."""
     with uncollected():
         from transformers import AutoTokenizer
+    place: dict[str, Any] = {"pretrained_model_name_or_path": source.folder}
+    if source.folder.is_file():
+        place = {
+            "pretrained_model_name_or_path": source.folder.parent,
+            "gguf_file": source.folder.name,
+        }
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            source.folder, trust_remote_code=source.trust_remote_code
+            **place, trust_remote_code=source.trust_remote_code
         )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(

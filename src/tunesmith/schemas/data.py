@@ -117,6 +117,9 @@ class DataInspection(WithMessages, ResponseModel):
 
     rows: dict[str, int] = Field(description="Split → rows.")
     unreadable: int = Field(description="Lines that are no row.")
+    reading: list[Said] = Field(
+        description="How it was read: format, encoding, delimiter, sheet, and what was odd."
+    )
     columns: list[ColumnState]
     task: str = Field(description="The task that fits best.")
     roles: dict[str, dict[str, str]] = Field(

@@ -10,7 +10,7 @@ from tests.chat_families import FAMILIES, chat_tokenizer
 from tests.tasks.chats.tool_templates import CALLING, TOOL_FAMILIES, TOOLS, tool_tokenizer
 
 from tunesmith.errors import DataError
-from tunesmith.tasks.chats.call_forms import FORMS
+from tunesmith.tasks.chats.call_forms import FORMS, call_form
 from tunesmith.tasks.chats.format import ChatFormat
 from tunesmith.tasks.chats.messages import (
     Message,
@@ -158,17 +158,69 @@ def test_calls_are_learned_as_the_template_writes_them_after_what_is_asked(name:
     assert '"20"' in (text := tokenizer.decode(answering.prompt)) or "\n20" in text
 
 
-@pytest.mark.parametrize("name", ["qwen-2.5", "llama-3.1", "mistral-v3"])
+@pytest.mark.parametrize("name", ["qwen-2.5", "llama-3.1", "mistral-v3", "arguments-as-text"])
 def test_calls_are_read_back_out_of_what_the_model_said(name: str) -> None:
     chat_format = ChatFormat(tool_tokenizer(TOOL_FAMILIES[name]))
     assert chat_format.meaning(chat_format.said(conversation()[:2])) == ("", [FUNCTION])
     assert chat_format.meaning("It is {20}.") == ("It is {20}.", [])
 
 
-def test_a_form_of_its_own_stays_text() -> None:
-    chat_format = ChatFormat(tool_tokenizer(TOOL_FAMILIES["arguments-as-text"]))
-    assert chat_format.tool_use.form is None
-    assert chat_format.meaning("<call>f</call>") == ("<call>f</call>", [])
+SEP = "<｜tool▁sep｜>"  # noqa: RUF001
+DEEPSEEK = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>"  # noqa: RUF001
+
+
+@pytest.mark.parametrize(
+    ("written", "said", "names"),
+    [
+        ("<|tool_call|>[{'name': 'zq', 'arguments': @}]<|/tool_call|>",  # Phi-4-mini, Granite 3
+         "<|tool_call|>[{'name': 'f', 'arguments': {'n': 1}},{'arguments':{},'name':'g'}]", "fg"),
+        ("<|START_ACTION|>[{'tool_call_id': '0', 'tool_name': 'zq', 'parameters': @}]",  # Command R
+         "<|START_ACTION|>[\n{'tool_name': 'f', 'parameters': {'n': 1}}]<|END_ACTION|>", "f"),
+        (f"{DEEPSEEK}function{SEP}zq\n```json\n@\n```", f"{DEEPSEEK}function{SEP}f\n```json\n"
+         f"{{'n': 1}}\n```<|x|>\n<|y|>function{SEP}g\n```json\n{{}}\n```", "fg"),
+        (f"{DEEPSEEK}zq{SEP}@", f"{DEEPSEEK}f{SEP}{{'n': 1}}", "f"),
+        ("<function=zq>@</function>", "<function=f>{'n': 1}</function><function=g>{}", "fg"),
+        (">>>zq\n@", ">>>f\n{'n': 1}", "f"),
+        ("<|tcs|><|tc|>functions.zq:0<|arg|>@<|e|>",
+         "<|tcs|><|tc|>functions.f:0<|arg|>{'n': 1}<|e|><|tc|>functions.g:12<|arg|>{}<|e|>", "fg"),
+        ("<tool_call>\n<function=zq>\n<parameter=zk>\nzv\n</parameter>\n</function>\n</tool_call>",
+         "<tool_call>\n<function=f>\n<parameter=n>\n1\n</parameter>\n</function>\n</tool_call>"
+         "\n<tool_call>\n<function=g>\n</function>\n</tool_call>", "fg"),  # Qwen3-Coder
+        ("<tool_call>zq\n<arg_key>zk</arg_key>\n<arg_value>zv</arg_value>\n</tool_call>",  # GLM-4.5
+         "<tool_call>f\n<arg_key>n</arg_key>\n<arg_value>1</arg_value>\n</tool_call>", "f"),
+        ("[zq(zk='zv')]", "[f(n=1), g()]", "fg"),
+        ("```tool_code\nzq(zk='zv')\n```", "```tool_code\nf(n=1)\ng()\n```", "fg"),
+    ],
+)  # fmt: skip
+def test_forms_nobody_wrote_down_are_learned_from_what_the_template_writes(
+    written: str, said: str, names: str
+) -> None:
+    call = {"type": "function", "function": {"name": "zq", "arguments": {"zk": "zv"}}}
+    form = call_form(written.replace("@", "{'zk': 'zv'}").replace("'", '"'), call)
+    assert form is not None
+    number = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    tools = parse_tools([{"name": name, "parameters": number} for name in "fg"])
+    text = "So.\n" if form.mark != "[" else ""
+    around, calls = form.parted(text + said.replace("'", '"'), tools)
+    assert around == text.strip()
+    assert "".join(each["function"]["name"] for each in calls) == names
+    assert calls[0]["function"]["arguments"] == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1] A list", "[f(__import__('os').remove('x'))]", "[f(n=open('x'))]", "[f(n=", "[g(1)]"],
+)
+def test_what_is_no_call_stays_text_and_nothing_is_executed(text: str) -> None:
+    call = {"type": "function", "function": {"name": "zq", "arguments": {"zk": "zv"}}}
+    form = call_form('[zq(zk="zv")]', call)
+    assert form is not None
+    assert form.parted(text, parse_tools([{"name": "f"}, {"name": "g"}])) == (text, [])
+
+
+def test_a_form_in_which_nothing_marks_calls_is_none() -> None:
+    call = {"type": "function", "function": {"name": "zq", "arguments": {"zk": "zv"}}}
+    assert call_form('zq\n{"zk": "zv"}', call) is None
 
 
 @pytest.mark.parametrize(
@@ -190,7 +242,7 @@ def test_what_models_say_is_parted_into_text_and_calls(
     form: str, text: str, around: str, names: str
 ) -> None:
     known = next(one for one in FORMS if one.name == form)
-    said, calls = known.parted(text, ["f", "g"])
+    said, calls = known.parted(text, parse_tools([{"name": "f"}, {"name": "g"}]))
     assert (said, "".join(call["function"]["name"] for call in calls)) == (around, names)
 
 

@@ -106,11 +106,11 @@ def import_file(
         return import_data(asked, name, description, settings, store, sender=sender)
 
 
-def inspect_file(sent: Sent, settings: Settings) -> dict[str, Any]:
-    """What a file is, as `inspect_data` finds; long values are cut. Raises DataError."""
+def inspect_file(sent: Sent, assignments: list[str], settings: Settings) -> dict[str, Any]:
+    """What a file is, as `inspect_data` finds; long values are cut. Raises as that does."""
     path = harmless_name(sent.path, sent.given)
     with _called(path, sent.shown):
-        found = inspect_data(str(path), settings)
+        found = inspect_data(str(path), settings, assignments)
     return {
         **to_json(found.model_dump(exclude={"first", "columns"})),
         "first": [{key: shown_value(value) for key, value in row.items()} for row in found.first],

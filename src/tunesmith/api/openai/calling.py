@@ -22,7 +22,7 @@ class Calling:
         Without `tools` nothing is a call. `most` bounds the calls of an answer.
         """
         self._form = form if tools else None
-        self._names = [tool["function"]["name"] for tool in tools]
+        self._tools = tools
         self._most = most
         self._said = ""
         self._given = 0
@@ -42,7 +42,7 @@ class Calling:
         """The text that was held back, and the calls."""
         if self._form is None:
             return "", []
-        text, calls = self._form.parted(self._said, self._names)
+        text, calls = self._form.parted(self._said, self._tools)
         if not calls:
             return self._said[self._given :], []
         return (

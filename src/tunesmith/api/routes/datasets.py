@@ -45,6 +45,7 @@ SETTABLE = (
     "data.delimiter=",
     "data.header=",
     "data.sheet=",
+    "data.layout=",
     "data.train_split=",
     "data.eval_split=",
     "data.eval_samples=",
@@ -62,14 +63,14 @@ _SET = {
     "maxItems": 50,
     "items": {"type": "string"},
     "description": "Settings such as task.text_column=review, as on the command line; of sections "
-    "task and data.validation_rules, and how rows are held out.",
+    "task and data.validation_rules, how the file is read, and how rows are held out.",
 }
 _NAMED = {"type": "string", "description": "Name of the dataset; its next version is made."}
 _TABLE = {
     "type": "string",
     "format": "binary",
-    "description": "CSV, TSV, JSON, JSON Lines or Parquet, plain or packed with gzip, bzip2 or "
-    "Zstandard; recognised by its content.",
+    "description": "A file of any format that is read, or an archive of them; recognised by its "
+    "content.",
 }
 
 
@@ -83,7 +84,7 @@ _FORM = _form(
     ["file", "name"],
     file=_TABLE, name=_NAMED, description={"type": "string", "maxLength": 2000}, set=_SET,
 )  # fmt: skip
-_ONLY_FILE = _form(["file"], file={"type": "string", "format": "binary"})
+_LOOK_FORM = _form(["file"], file=_TABLE, set=_SET)
 
 
 @router.post(
@@ -100,12 +101,7 @@ def upload(
     uploaded its first version: they and admins add versions to it.
     """
     name = canonical(received.text("name"))
-    assignments = received.fields["set"]
-    problems = [
-        Problem("set", say("can't be set for an upload"), text, ", ".join(SETTABLE))
-        for text in assignments
-        if not text.startswith(SETTABLE)
-    ]
+    assignments, problems = _assignments(received)
     if not name:
         problems.append(
             Problem("name", say("required, and not given"), accepted=say("such as reviews"))
@@ -132,16 +128,32 @@ def upload(
 
 
 @router.post(
-    "/inspect", responses=errors(*BODY), openapi_extra=_ONLY_FILE, summary="Look at a file"
+    "/inspect", responses=errors(*BODY), openapi_extra=_LOOK_FORM, summary="Look at a file"
 )
 def inspect(
     call: Member,
     _turn: TurnDep,
     received: Annotated[Upload, Depends(receive_upload, scope="function")],
 ) -> DataInspection:
-    """What a table is: columns, rows, the task that fits, the columns' roles. Nothing is kept."""
-    found = call.service.computing.run(computations.inspect_file, _sent(received), call.settings)
+    """What a table is: how it is read, columns, rows, the task that fits, the columns' roles.
+    Nothing is kept."""
+    assignments, problems = _assignments(received)
+    if problems:
+        raise ConfigError(problems)
+    found = call.service.computing.run(
+        computations.inspect_file, _sent(received), assignments, call.settings
+    )
     return DataInspection.model_validate(found)
+
+
+def _assignments(received: Upload) -> tuple[list[str], list[Problem]]:
+    """What a form sets of the configuration, and what is wrong with that."""
+    given = received.fields["set"]
+    wrong = say("can't be set for an upload")
+    accepted = ", ".join(SETTABLE)
+    return given, [
+        Problem("set", wrong, text, accepted) for text in given if not text.startswith(SETTABLE)
+    ]
 
 
 def _sent(received: Upload) -> Sent:

@@ -41,7 +41,7 @@ def print_report(console: Terminal, report: CheckReport, asked: Inquiry, columns
     console.print(Text.assemble((asked.source.name, "bold"), learned), soft_wrap=True)
     console.print(Text(f"  {asked.source.hash[:19]}…", "dim"))
     for line in (*report.reading, *report.usage.lines()):
-        console.say("  {line}", line=line)
+        console.say("  {line}", line=line, soft_wrap=True)  # Chinese has no spaces to break at
     dropped = report.rows_in - report.rows_out
     console.print(
         gettext(

@@ -105,7 +105,7 @@ class Together:
         several = frame.group_by("number").agg(pl.col("label").unique().sort())
         several = several.filter(pl.col("label").list.len() > 1)
         return {
-            number: joined(map(repr, found), " and ").replace("\\x1f", ", ")
+            number: joined([repr(label).replace("\\x1f", ", ") for label in found], " and ")
             for number, found in several.iter_rows()
         }
 

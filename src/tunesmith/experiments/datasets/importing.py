@@ -88,7 +88,7 @@ def inquire(
         asked = read_draft(base, None, assignments, fields).config()
     model = None
     if with_model and (config is not None or asked.model.name != NO_MODEL):
-        model = find_model(asked, settings)
+        model = find_model(asked, settings, convert=False)  # its tokenizer alone is read
     return Inquiry(asked.data, TASKS[asked.task_name](asked.task), source, model)
 
 

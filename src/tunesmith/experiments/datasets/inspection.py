@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,12 +12,12 @@ from tunesmith.config.yaml import Draft
 from tunesmith.data.checking.rejected import rejected_rows
 from tunesmith.data.dataset import Examination, bind
 from tunesmith.data.reading.rows import ROW
-from tunesmith.data.sources import read_data, read_source
+from tunesmith.data.sources import read_data
 from tunesmith.errors import ConfigError
 from tunesmith.experiments.datasets.importing import (
     Inquiry,
     check_data,
-    likely_task,
+    inquire,
     open_versions,
 )
 from tunesmith.messages import Message
@@ -36,20 +36,24 @@ SAMPLE = 100
 """Rows from which the columns' roles are guessed."""
 
 
-def inspect_data(name: str, settings: Settings) -> DataInspection:
-    """Look at the data called `name`. Raises DataError and NotFoundError."""
-    source = read_source(name, token=settings.token, versions=open_versions(settings))
+def inspect_data(name: str, settings: Settings, assignments: Sequence[str] = ()) -> DataInspection:
+    """Look at the data called `name`, which `assignments` such as `data.delimiter=;` say how to
+    read. Raises ConfigError, DataError and NotFoundError."""
+    asked = inquire(name, None, assignments, settings, with_model=False)
+    source = asked.source
     split = "train" if "train" in source.tables else next(iter(source.tables))
     table = source.tables[split]
     names = [name for name in table.column_names if name != ROW]
     sample = table.slice(0, SAMPLE).to_pylist()
-    task = likely_task(source)
-    laid = {name: _laid_out(name, table.slice(0, SAMPLE)) for name in TASKS}
+    laid = {name: _laid_out(name, table.slice(0, SAMPLE), asked.request) for name in TASKS}
+    if asked.request.layout and not any(laid.values()):
+        bind({"": table.slice(0, SAMPLE)}, asked.task, asked.request)  # which says what is wrong
     return DataInspection(
         rows={name: each.num_rows for name, each in source.tables.items()},
         unreadable=sum(len(lines) for lines in source.unreadable.values()),
+        reading=source.reading(),
         columns=[_column(table, name, sample) for name in names],
-        task=task,
+        task=asked.task.name,
         roles={name: dict(found[0]) for name, found in laid.items() if found},
         layouts={name: found[1] for name, found in laid.items() if found},
         first=[{name: row[name] for name in names} for row in sample[:FIRST]],
@@ -81,13 +85,15 @@ def _column(table: pa.Table, name: str, sample: list[Mapping[str, Any]]) -> Colu
     return ColumnState(name=name, type=kind, examples=different)
 
 
-def _laid_out(name: str, first: pa.Table) -> tuple[Columns, list[Message]] | None:
+def _laid_out(
+    name: str, first: pa.Table, request: DataConfig
+) -> tuple[Columns, list[Message]] | None:
     """Role → column under the task's defaults, and what is said of the layout and of what isn't
     used; None where columns can't be guessed."""
     kind = TASKS[name]
     task = kind(kind.Options())
     try:
-        laid = bind({"": first}, task, DataConfig(dataset_name=name))
+        laid = bind({"": first}, task, request)
     except ConfigError:
         return None
     return task.columns, laid.usage(task, first.column_names, {}).lines()

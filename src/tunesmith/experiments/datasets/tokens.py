@@ -63,7 +63,8 @@ def tokens_of_draft(draft: Draft, numbers: Sequence[int], settings: Settings) ->
     config = draft.config()
     task: Task = TASKS[config.task_name](config.task)
     source = read_data(config.data, token=settings.token, versions=open_versions(settings))
-    return rows_as_tokens(Inquiry(config.data, task, source, find_model(config, settings)), numbers)
+    model = find_model(config, settings, convert=False)  # its tokenizer alone is read
+    return rows_as_tokens(Inquiry(config.data, task, source, model), numbers)
 
 
 def rows_as_tokens(

@@ -250,6 +250,12 @@ class ChatTask(Task):
                 "the model's chat template writes {day} as today's date, in training and in use",
                 day=day,
             )
+        use = self.format(tokenizer).tool_use
+        if use.tools and use.form is None:
+            yield say(
+                "the model's chat template offers tools, but writes calls in no form that is known "
+                "here: in answers they stand as text"
+            )
 
     def longest_generated(self) -> int:
         """Most tokens of a generated answer, its end included."""

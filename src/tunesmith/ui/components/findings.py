@@ -10,7 +10,8 @@ import streamlit as st
 
 from tunesmith.ui import formats, localized
 from tunesmith.ui.components import figures
-from tunesmith.ui.language import _
+from tunesmith.ui.language import _, translate_number
+from tunesmith.ui.markdown import as_it_is
 from tunesmith.ui.visitor import session
 from tunesmith.values import readable
 
@@ -32,7 +33,7 @@ def report(name: str, number: int) -> None:
         (_("Findings"), formats.number(found.findings)),
         (_("Most to least frequent label"), uneven),
     )
-    usage(numbers.get("usage") or {})
+    reading(numbers)
     rules(numbers["rules"])
     rows(numbers.get("findings") or [], found.findings)
 
@@ -43,10 +44,15 @@ def usable(found: Mapping[str, Any]) -> str:
     return _("{good} of {all} rows can be used").format(good=good, all=every)
 
 
-def usage(found: Mapping[str, Any]) -> None:
-    """The layout that was recognized, and what of the data is not used."""
-    for line in found.get("lines", ()):
-        st.caption(localized.text(line))
+def reading(found: Mapping[str, Any]) -> None:
+    """How the data of a report were read, the layout that was recognized, and what isn't used."""
+    lines((*found.get("reading", ()), *(found.get("usage") or {}).get("lines", ())))
+
+
+def lines(said: Iterable[str]) -> None:
+    """What the service says of data, a line each."""
+    if shown := "  \n".join(map(localized.text, said)):
+        st.caption(shown)
 
 
 def rules(found: Mapping[str, Mapping[str, Any]]) -> None:
@@ -54,15 +60,20 @@ def rules(found: Mapping[str, Mapping[str, Any]]) -> None:
     if not found:
         st.success(_("No rule found anything."), icon=":material/check_circle:")
         return
-    table = {
-        _("rule"): [rule_name(rule) for rule in found],
-        _("done"): [action_name(str(each["action"])) for each in found.values()],
-        _("rows"): [each["findings"] for each in found.values()],
-        _("first rows"): [", ".join(map(str, each["first_rows"])) for each in found.values()],
-        _("advice"): [localized.plain(str(each.get("advice", ""))) for each in found.values()],
-    }
-    counted = st.column_config.NumberColumn(format="localized")
-    st.dataframe(pl.DataFrame(table), hide_index=True, column_config={_("rows"): counted})
+    for rule, each in found.items():
+        numbers = ", ".join(map(formats.number, each["first_rows"]))
+        facts = [
+            f"**{as_it_is(rule_name(rule))}**",
+            action_name(str(each["action"])),
+            translate_number("{n} row", "{n} rows", each["findings"]) if numbers else "",
+            _("first rows: {numbers}").format(numbers=numbers) if numbers else "",
+        ]
+        st.markdown(" · ".join(filter(None, facts)))
+        first = next(iter(each["first_rows"]), None)
+        value = _value({"value": "", **each, "rule": rule, "row": first})
+        advice = localized.plain(str(each.get("advice", "")))
+        example = _("{value}: {advice}").format(value=value, advice=advice) if value else advice
+        st.caption(as_it_is(example))
 
 
 def rows(found: list[Mapping[str, Any]], total: int) -> None:

@@ -10,7 +10,8 @@ import streamlit as st
 
 from tunesmith.schemas.data import DatasetVersionState
 from tunesmith.ui import formats, navigation, words
-from tunesmith.ui.components import charts, figures, findings
+from tunesmith.ui.components import charts, figures, findings, row_tokens
+from tunesmith.ui.components.new import schema_form as form
 from tunesmith.ui.language import _, translate_number
 from tunesmith.ui.markdown import as_it_is, code
 from tunesmith.ui.visitor import session
@@ -70,13 +71,15 @@ def _dataset(name: str) -> None:
     )
     facts = [code(version.reference), code(f"{version.hash[:19]}…"), as_it_is(version.source)]
     st.caption(" · ".join(facts))
-    names = [_("Labels"), _("Problems"), _("Rows"), _("Changes")]
+    findings.lines(version.report.get("reading", ()))
+    names = [_("Labels"), _("Problems"), _("Rows"), _("Tokens"), _("Changes")]
     tabs = st.tabs(names, on_change="rerun", key=f"data-tab-{name}")
     opened = [True, *(tab.open for tab in tabs[1:])]
     draws: tuple[Callable[[], None], ...] = (
         lambda: _labels(version),
         lambda: findings.report(name, version.number),
         lambda: _preview(version),
+        lambda: _tokens(version),
         lambda: _changes(name, numbers, version.number),
     )
     for tab, is_open, draw in zip(tabs, opened, draws, strict=True):
@@ -101,6 +104,38 @@ def _preview(version: DatasetVersionState) -> None:
     findings.show_rows(
         {_("split"): words.side(row.split), _("row"): row.row, **row.values} for row in found.rows
     )
+
+
+def _tokens(version: DatasetVersionState) -> None:
+    """A row as a base model sees it, for a task: the one that the version was kept for at first."""
+    tasks = words.tasks()
+    columns = version.report.get("columns", {})
+    kept_for = next((n for n, task in tasks.items() if columns.keys() <= task.columns.keys()), None)
+    left, right = st.columns(2)
+    names = list(tasks)
+    index = names.index(kept_for) if kept_for else 0
+    key = f"tokens-task-{version.reference}"
+    task = left.selectbox(
+        _("What shall be learned"), names, index=index, format_func=words.task, key=key
+    )
+    usual = [
+        str(each.config["model"]["name"])
+        for each in session.client().presets().items
+        if task in (each.config.get("task"), (each.config.get("task") or {}).get("name"))
+    ]
+    writes = form.writes_text(task)
+    fitting = [m.name for m in session.client().models().items if m.generates or not writes]
+    models = list(dict.fromkeys([*(name for name in usual if name in fitting), *fitting]))
+    model = right.selectbox(_("Base model"), models, format_func=words.model, key=f"{key}-{task}")
+    if model is None:
+        st.info(_("No base model that fits is at hand on the API's machine."))
+        return
+    data = {"dataset_name": version.reference}
+    roles = {}
+    if task == kept_for and columns:
+        data["layout"] = (version.report.get("usage") or {}).get("layout") or "none"
+        roles = {f"{role}_column": name for role, name in columns.items()}
+    row_tokens.panel({"model": {"name": model}, "data": data, "task": {"name": task, **roles}})
 
 
 def _changes(name: str, numbers: list[int], new: int) -> None:

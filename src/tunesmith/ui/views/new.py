@@ -12,12 +12,12 @@ from tunesmith.errors import ConfigError, Problem
 from tunesmith.schemas.data import Validation
 from tunesmith.schemas.enums import Role
 from tunesmith.ui import localized, navigation, trouble, words
+from tunesmith.ui.components import row_tokens
 from tunesmith.ui.components.new import (
     choose_data,
     choose_model,
     draft,
     estimates,
-    row_tokens,
     yaml_editor,
 )
 from tunesmith.ui.components.new import schema_form as form
@@ -34,13 +34,14 @@ def page() -> None:
         st.info(_("You may look at everything here, but not train."), icon=":material/lock:")
         return
     _begin()
+    problems, text = _look()
     left, right = st.columns([3, 2], gap="large")
     with left:
-        choose_data.panel()
+        choose_data.panel(problems)
         choose_model.panel()
-        row_tokens.panel()
-    problems, text = _look()
-    with left:
+        if draft.get(choose_model.FIELD) and draft.get(choose_data.FIELD):
+            with st.expander(_("Rows as the model sees them")):
+                row_tokens.panel(draft.current())
         _settings(problems)
     with right:
         _submit(problems)
@@ -109,7 +110,7 @@ def _settings(problems: Mapping[str, Sequence[Problem]]) -> None:
         form.widgets(chosen, problems)
         seen = {f.path for f in chosen} | _SHOWN_ABOVE
         hidden = [found for path, found in problems.items() if path not in seen]
-        form.show_problems(list(chain.from_iterable(hidden)))
+        form.show_problems(list(chain.from_iterable(hidden)), named=True)
         return
     titles = {
         "task": _("Task"),
@@ -125,7 +126,9 @@ def _settings(problems: Mapping[str, Sequence[Problem]]) -> None:
             form.widgets([f for f in found if f.path not in _SHOWN_ABOVE], problems)
 
 
-_SHOWN_ABOVE = {"experiment_name", "data.dataset_name", "model.name", "task.name"}
+_SHOWN_ABOVE = {
+    "experiment_name", choose_data.FIELD, choose_model.FIELD, "task.name", *choose_data.READING
+}  # fmt: skip
 
 
 def current_task() -> str:

@@ -98,7 +98,7 @@ def _report(whole: ExperimentWhole) -> None:
         return
     report = json.loads(text)
     st.markdown(f"**{findings.usable(report)}**")
-    findings.usage(report.get("usage") or {})
+    findings.reading(report)
     findings.rules(report["rules"])
     findings.rows(report["findings"][:FINDINGS], len(report["findings"]))
 

@@ -29,7 +29,7 @@ def panel() -> None:
         return
     numbers = found.report
     with st.expander(findings.usable(numbers), expanded=True):
-        findings.usage(numbers.get("usage") or {})
+        findings.reading(numbers)
         findings.rules(numbers["rules"])
         _mend(numbers["rules"])
         findings.rows(numbers.get("findings") or [], found.findings)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from tunesmith.errors import Problem
 from tunesmith.names import Version, name_of
 from tunesmith.schemas.data import DataInspection
-from tunesmith.ui import localized, trouble, words
+from tunesmith.ui import trouble, words
 from tunesmith.ui.components import findings
 from tunesmith.ui.components.new import bad_rows, draft
 from tunesmith.ui.components.new import schema_form as form
@@ -17,11 +20,20 @@ from tunesmith.ui.language import _, translate_number
 from tunesmith.ui.visitor import session
 
 FIELD = "data.dataset_name"
-TYPES = ["csv", "tsv", "json", "jsonl", "parquet", "gz", "bz2", "zst"]
+LAYOUT = "data.layout"
+READING = (
+    "data.format", "data.encoding", "data.delimiter", "data.header", "data.sheet", LAYOUT
+)  # fmt: skip
+"""Fields that say how data are read, where that isn't found out."""
+
+_OF_FILE = {*READING} - {LAYOUT}
+"""Those that only files have, not a version that was made of one."""
+
+Problems = Mapping[str, Sequence[Problem]]
 
 
-def panel() -> None:
-    """Draw it."""
+def panel(problems: Problems) -> None:
+    """Draw it; `problems` are those of the draft, by field."""
     st.subheader(_("Data"))
     ways = {"kept": _("Kept here"), "upload": _("Upload"), "name": _("By name")}
     name = str(draft.get(FIELD) or "")
@@ -36,10 +48,12 @@ def panel() -> None:
     )
     if way == "kept":
         _kept()
+        _reading(problems, {LAYOUT, *filter(draft.has, READING)})
     elif way == "upload":
-        _upload()
+        _upload(problems)
     else:
         _by_name()
+        _reading(problems, READING)
     if draft.get(FIELD):
         bad_rows.panel()
 
@@ -72,6 +86,14 @@ def _kept() -> None:
     )
 
 
+def _reading(problems: Problems, paths: Iterable[str]) -> None:
+    """These fields of `READING`, closed away unless one is set."""
+    found = [field for field in form.fields("data") if field.path in set(paths)]
+    is_set = any(draft.has(field.path) for field in found)
+    with st.expander(_("Read it otherwise"), expanded=is_set):
+        form.widgets(found, problems)
+
+
 def _by_name() -> None:
     draft.text_field(
         FIELD,
@@ -84,44 +106,57 @@ def _by_name() -> None:
     )
 
 
-def _upload() -> None:
+def _upload(problems: Problems) -> None:
     most = session.settings().max_upload_bytes
     file = st.file_uploader(
-        _("A table: CSV, TSV, JSON, JSON Lines or Parquet, also packed"),
-        TYPES,
+        _("A file: CSV, Excel, JSON, Parquet, SQLite, CoNLL, an annotation tool's, also packed"),
         max_upload_size=max(1, most // 2**20),
         key=f"upload:{draft.revision()}",
     )
     if file is None:
         _examples()
         return
-    mark = f"{file.file_id}"
+    # JSON is YAML, in which settings are written.
+    given = tuple(f"{p}={json.dumps(draft.get(p))}" for p in READING if draft.has(p))
+    mark = f"{file.file_id} {given}"
     looks: dict[str, DataInspection] = st.session_state.setdefault("_looks", {})
     if mark not in looks:
         with trouble.shown(), st.spinner(_("Reading …")):
-            looks[mark] = session.client().inspect(file, file.name)
+            file.seek(0)
+            looks[mark] = session.client().inspect(file, file.name, settings=given)
     if mark in looks:
-        _keep(file, looks[mark])
+        _first_rows(looks[mark])
+    _reading(problems, READING)
+    if mark in looks:
+        _keep(file, looks[mark], given)
 
 
-def _keep(file: UploadedFile, look: DataInspection) -> None:
-    """What an uploaded file is, what shall be learned from it, and a button that keeps it."""
+def _first_rows(look: DataInspection) -> None:
+    """How an uploaded file was read, and its first rows."""
     facts = [translate_number("{n} row", "{n} rows", sum(look.rows.values()))]
     if count := look.unreadable:
         facts.append(translate_number("{n} line can't be read", "{n} lines can't be read", count))
     st.caption(" · ".join(facts))
+    findings.lines(look.reading)
     findings.show_rows(look.first[:8])
+
+
+def _keep(file: UploadedFile, look: DataInspection, given: tuple[str, ...]) -> None:
+    """What shall be learned from an uploaded file, and a button that keeps it."""
     task, roles = _mapping(look)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input(_("Keep it as"), _dataset_name(file.name), width=300)
         if st.button(_("Keep these data"), type="primary", icon=":material/save:"):
             chosen = {"name": task, **{f"{role}_column": name for role, name in roles.items()}}
-            settings = tuple(f"task.{field}={value}" for field, value in chosen.items())
+            settings = (*given, *(f"task.{field}={value}" for field, value in chosen.items()))
             with trouble.shown():
                 file.seek(0)
                 kept = session.client().upload(file, name.strip(), settings=settings)
                 config = dict(draft.current())
-                config["data"] = {**config.get("data", {}), "dataset_name": kept.version.reference}
+                data = {
+                    n: v for n, v in config.get("data", {}).items() if f"data.{n}" not in _OF_FILE
+                }
+                config["data"] = {**data, "dataset_name": kept.version.reference}
                 config.setdefault("experiment_name", kept.version.name)
                 draft.replace(config | {"task": chosen})
                 st.rerun()
@@ -148,8 +183,7 @@ def _mapping(look: DataInspection) -> tuple[str, dict[str, str]]:
     )
     st.caption(_(tasks[task].summary))
     guess = look.roles.get(task, {})
-    for line in look.layouts.get(task, ()):
-        st.caption(localized.text(line))
+    findings.lines(look.layouts.get(task, ()))
     names = list(dict.fromkeys([*(column.name for column in look.columns), *guess.values()]))
     options = [f for f in form.fields("task", task) if f.name.endswith("_column")]
     chosen: dict[str, str] = {}

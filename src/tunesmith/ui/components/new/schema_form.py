@@ -106,10 +106,11 @@ def widgets(found: Sequence[Field], problems: Mapping[str, Sequence[Problem]]) -
                 show_problems(problems.get(field.path, ()))
 
 
-def show_problems(problems: Sequence[Problem]) -> None:
-    """What is wrong with one field."""
+def show_problems(problems: Sequence[Problem], *, named: bool = False) -> None:
+    """What is wrong with one field, or with `named` ones that stand elsewhere."""
     for problem in problems:
-        st.markdown(f":red[:material/error: {localized.problem(problem)}]")
+        field = f"`{problem.field}`: " if named and problem.field else ""
+        st.markdown(f":red[:material/error: {field}{localized.problem(problem)}]")
 
 
 def widget(field: Field) -> None:

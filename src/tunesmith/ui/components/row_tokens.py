@@ -1,15 +1,16 @@
-"""Rows of the draft's data as its model sees them: tokens, what is learned, cut off, unknown."""
+"""Rows as a configuration's model sees them: tokens, what is learned, cut off, unknown."""
 
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
 from tunesmith.schemas.row_tokens import RowsAsTokens, RowTokens, TokenState
 from tunesmith.ui import localized, trouble, words
-from tunesmith.ui.components.new import draft
 from tunesmith.ui.language import _
 from tunesmith.ui.markdown import as_it_is
 from tunesmith.ui.visitor import session
@@ -25,20 +26,18 @@ _COLOURS: Mapping[str, str] = {
 """What a token is → how it is drawn."""
 
 
-def panel() -> None:
-    """A row by its number, once it was asked for."""
-    if not draft.get("model.name") or not draft.get("data.dataset_name"):
-        return
-    with st.expander(_("Rows as the model sees them")):
-        row = st.number_input(_("Row"), min_value=1, value=1, step=1, width=200)
-        question = draft.current()
-        key = draft.pack({"config": question, "row": row})
-        kept: dict[str, RowsAsTokens] = st.session_state.setdefault(_KEPT, {})
-        if st.button(_("Show tokens"), icon=":material/token:"):
-            with st.spinner(_("Reading the data …")), trouble.shown():
-                kept[key] = session.client().row_tokens(question, [int(row)])
-        if key in kept:
-            _show(kept[key])
+def panel(config: Mapping[str, Any]) -> None:
+    """A row by its number, once it was asked for; `config` names data, task and base model."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        row = st.number_input(_("Row"), min_value=1, value=1, step=1, width=160)
+        asked = st.button(_("Show tokens"), icon=":material/token:")
+    key = json.dumps([config, row], sort_keys=True)
+    kept: dict[str, RowsAsTokens] = st.session_state.setdefault(_KEPT, {})
+    if asked:
+        with st.spinner(_("Reading the data …")), trouble.shown():
+            kept[key] = session.client().row_tokens(config, [int(row)])
+    if key in kept:
+        _show(kept[key])
 
 
 def _show(found: RowsAsTokens) -> None:
