@@ -20,6 +20,9 @@ OURS = N_(
     "hook", "hugging face", "packages", "ports", "python", "results", "services", "starter",
     "store", "threads", "torch", "webhooks", "workers", "checkpoint", "half-written", "never begun",
     "upload", "deleted", "cache", "unrecorded",
+    # What columns are for.
+    "text", "text pair", "target", "tokens", "spans", "messages", "prompt", "completion", "chosen",
+    "rejected",
     # Headings, and what is done to what.
     "listed", "read", "copied", "written", "datasets", "tags", "true", "answer", "rows", "row",
     "label", "model", "least", "median", "mean", "most", "rule", "done", "before", "after",

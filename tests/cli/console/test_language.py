@@ -90,9 +90,11 @@ def test_every_help_is_in_the_terminals_language(tmp_path: Path) -> None:
 def test_mistakes_are_said_in_the_terminals_language(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("lora: {rr: 1, r: -1}\ntask: text-clasification\n")
     (tmp_path / "bad.csv").write_bytes(b'text,label\n"a,0\nb,1\n')
+    (tmp_path / "none.csv").write_text("text,label\n,a\n,b\n")
     printed = run(
         tmp_path,
         ["trian"],
+        ["data", "check", "none.csv"],
         ["train", "--epoch", "3"],
         ["train", "--config", "missing.yaml"],
         ["train", "--resume", "x", "--seed", "1"],

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 
-from tunesmith.cli.console.output import gettext, word
+from tunesmith.cli.console.output import gettext, localized, word
 from tunesmith.cli.console.terminal import Column, FittedTable, Terminal, Text
 from tunesmith.cli.data.analysis import plain
 from tunesmith.data.checking.report import DONE, CheckReport
@@ -36,7 +36,9 @@ _STYLES = {"drop": "red", "fail": "bold red", "fix": "green", "warn": "yellow"}
 def print_report(console: Terminal, report: CheckReport, asked: Inquiry, columns: Columns) -> None:
     """What a check found: how many rows are left, each rule with its first rows, labels."""
     marks = {MARKED: ", ".join(getattr(asked.task.options, "label_columns", None) or ())}
-    roles = ", ".join(f"{word(role)} {marks.get(name, name)}" for role, name in columns.items())
+    roles = ", ".join(
+        f"{word(role.replace('_', ' '))} {marks.get(name, name)}" for role, name in columns.items()
+    )
     learned = gettext("  {name}: {roles}", name=asked.task.name, roles=roles)
     console.print(Text.assemble((asked.source.name, "bold"), learned), soft_wrap=True)
     console.print(Text(f"  {asked.source.hash[:19]}…", "dim"))
@@ -148,7 +150,7 @@ def print_version(
         say("columns"): ", ".join(version.columns),
         say("hash"): version.hash,
         say("from"): version.source,
-        say("reading"): "; ".join(version.report.get("reading", ())),
+        say("reading"): "; ".join(map(localized, version.report.get("reading", ()))),
         say("made"): gettext("{made} by {created_by}", made=made, created_by=version.created_by),
         say("parent"): "" if version.parent is None else f"{version.name}@{version.parent}",
         say("tags"): ", ".join(version.tags),

@@ -25,7 +25,7 @@ _NOUNS = {
     "experiments": say("experiments"),
     "metrics": say("values measured on the way"),
     "dataset_versions": say("dataset versions"),
-    "tokens": say("tokens"),
+    "tokens": say("access tokens"),
     "audit": say("entries of the audit trail"),
 }
 """Table → what people call its rows."""
