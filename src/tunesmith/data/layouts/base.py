@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from tunesmith.data.layouts.turns import LEARNED_KEYS, says_no, says_yes
 from tunesmith.errors import DataError
-from tunesmith.messages import Message
+from tunesmith.messages import Message, say
 from tunesmith.tasks.base import Row
 
 
@@ -91,6 +92,11 @@ class Layout(ABC):
         """Whether `table` needs no converting, as what `convert` gives is what it holds."""
         return False
 
+    def column(self, batch: pa.RecordBatch) -> pa.Array | None:
+        """The one column of `types` for all rows of `batch` at once, where that gives what
+        `convert` does and names all that isn't used; None where each row is to be looked at."""
+        return None
+
     def question(self, row: Row) -> Row:
         """What is asked in `row`, whether it has an answer or not, as the task's `question` takes
         it; a row that isn't laid out like this comes back as it is."""
@@ -99,3 +105,26 @@ class Layout(ABC):
     def ignore(self, key: str) -> None:
         """Note that what stands at `key`, such as `messages[].name`, is not used."""
         self.ignored[key] += 1
+
+
+# -- rows that say themselves whether they are learned ---------------------------------------------
+
+
+def mark_columns(columns: Sequence[str], sample: Sequence[Row]) -> dict[str, Message]:
+    """The columns that say yes or no, such as a `weight` of 0 or 1, as what they are used."""
+    return {
+        name: say("whether it is learned")
+        for name in columns
+        if name.casefold() in LEARNED_KEYS
+        and any(row.get(name) is not None for row in sample)
+        and all(
+            row.get(name) is None or says_no(row[name]) or says_yes(row[name]) for row in sample
+        )
+    }
+
+
+def require_learned(row: Row, marks: Iterable[str]) -> None:
+    """Raise LeftOut where a column of `marks` says that `row` is not to be learned."""
+    for name in marks:
+        if says_no(row.get(name)):
+            raise LeftOut("{name} is {value}: not to be learned", name=name, value=row[name])

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tunesmith.data.layouts.base import Layout, LeftOut
-from tunesmith.data.layouts.marks import mark_columns, require_learned
+from tunesmith.data.layouts.base import Layout, LeftOut, mark_columns, require_learned
 from tunesmith.data.layouts.names import CHATS, IN_PARTS, SYSTEMS, known_as, named
+from tunesmith.data.layouts.plain_turns import plain_turns
 from tunesmith.data.layouts.turns import (
     CONTENT_KEYS,
     PARTS,
@@ -65,6 +65,12 @@ class _Chats(Layout):
         if self.chats not in table.column_names:
             return True
         return self.gives == self.chats and _stands(table.column(self.chats))
+
+    def column(self, batch: pa.RecordBatch) -> pa.Array | None:
+        names = batch.schema.names
+        if self.chats not in names or self.system in names or set(self.marks) & set(names):
+            return None
+        return plain_turns(batch.column(self.chats))
 
     def convert(self, row: Row) -> dict[str, Any]:
         require_learned(row, self.marks)

@@ -211,6 +211,9 @@ def _laid(
         total = table.num_rows
         doing(say("putting rows in columns: {done:,} of {total:,}", done=done, total=total))
         done += len(batch)
+        if (whole := layout.column(batch)) is not None:
+            parts.append(_replaced(pa.Table.from_batches([batch]), layout, [whole]))
+            continue
         for number, row in enumerate(batch.to_pylist()):
             try:
                 rows.append(layout.convert(row))
@@ -224,15 +227,19 @@ def _laid(
                 found = Excluded(place, quoted(_shown(layout, row)), said)
                 excluded.setdefault(split, []).append(found)
         part = pa.Table.from_batches([batch]).take(pa.array(kept, pa.int64()))
-        gone = {*layout.used(), *types} & {*part.column_names}
-        part = part.drop_columns(sorted(gone))
-        for name, kind in types.items():
-            column = _array([row.get(name) for row in rows], kind)
-            if not column.type.equals(kind):
-                texts.add(name)
-            part = part.append_column(name, column)
-        parts.append(part)
+        given = [_array([row.get(name) for row in rows], kind) for name, kind in types.items()]
+        texts |= {name for name, each in zip(types, given, strict=True) if each.type != types[name]}
+        parts.append(_replaced(part, layout, given))
     return _together(parts, texts, [name for name in types if layout.optional], layout.optional)
+
+
+def _replaced(part: pa.Table, layout: Layout, given: Sequence[pa.Array]) -> pa.Table:
+    """`part` with the columns of `layout` in place of those that it uses."""
+    types = layout.types()
+    part = part.drop_columns(sorted({*layout.used(), *types} & {*part.column_names}))
+    for name, column in zip(types, given, strict=True):
+        part = part.append_column(name, column)
+    return part
 
 
 def _shown(layout: Layout, row: Row) -> Any:

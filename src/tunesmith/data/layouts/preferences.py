@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from tunesmith.data.layouts.base import Layout
-from tunesmith.data.layouts.marks import mark_columns, require_learned
+from tunesmith.data.layouts.base import Layout, mark_columns, require_learned
 from tunesmith.data.layouts.names import CHATS, HISTORIES, INPUTS, QUESTIONS, SYSTEMS, named
 from tunesmith.data.layouts.pairs import read_history, said_of
 from tunesmith.data.layouts.transcripts import (

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from tunesmith.data.layouts.base import LeftOut
-from tunesmith.data.layouts.marks import mark_columns, require_learned
+from tunesmith.data.layouts.base import LeftOut, mark_columns, require_learned
 from tunesmith.data.layouts.names import INPUTS, QUESTIONS, SYSTEMS, named
 from tunesmith.data.layouts.pairs import said_of
 from tunesmith.data.layouts.preferences import PairLayout

@@ -13,8 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tunesmith.data.layouts.base import Layout
-from tunesmith.data.layouts.marks import mark_columns, require_learned
+from tunesmith.data.layouts.base import Layout, mark_columns, require_learned
 from tunesmith.data.layouts.names import ANSWERS, SYSTEMS, named
 from tunesmith.data.layouts.turns import PARTS, TURN, with_system
 from tunesmith.messages import Message, say

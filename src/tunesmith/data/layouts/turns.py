@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import Any
 
 import pyarrow as pa
@@ -62,6 +63,16 @@ LONGEST_LITERAL = 200_000
 _ROWS_OF_NUMPY = re.compile(r"}\s*\n\s*{")
 """Where NumPy writes no comma between objects; within texts, line breaks are written \\n."""
 
+_IN_PYTHON = re.compile(
+    "|".join(rf"{q}([^{q}\\\n\r\0]*(?:\\.[^{q}\\\n\r\0]*)*){q}" for q in "'\"")
+    + r"|([^\W\d]\w*|['\"])",
+    re.DOTALL,
+)
+"""A text in quotes, or a word; a quote alone, so that no more is looked for."""
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "'": "'", '"': '"', "\\": "\\"}
+_WORDS = {"None": "null", "True": "true", "False": "false"}
+
 Ignore = Callable[[str], None]
 """Takes the key of what is not used."""
 
@@ -85,10 +96,26 @@ def _literal(text: str) -> Any:
         pass
     if len(text) > LONGEST_LITERAL:
         return None
+    text = _ROWS_OF_NUMPY.sub("}, {", text)
     try:
-        return from_python(_ROWS_OF_NUMPY.sub("}, {", text))
+        return from_json(_IN_PYTHON.sub(_in_json, text), allow_inf_nan=False)
+    except (ValueError, LookupError):
+        pass
+    try:
+        return from_python(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
+
+
+def _in_json(found: re.Match[str]) -> str:
+    """A text or word in Python's writing in that of JSON. Raises LookupError for rarer ones, which
+    `ast` reads, seven times as slowly."""
+    if word := found[3]:
+        return _WORDS[word]
+    said = found[1] or found[2] or ""
+    if "\\" in said:
+        said = _ESCAPED.sub(lambda escape: _ESCAPES[escape[1]], said)
+    return encode_basestring(said)
 
 
 def looks_like_turns(value: Any) -> bool:
