@@ -52,6 +52,9 @@ def test_every_scheme_is_read_as_iob2(name: str, rows: list[str]) -> None:
         (["PER LOC 0 0"], ["B-PER B-LOC O O"]),
         (["EVENT-B1 other other", "other other other"], ["B-EVENT-B1 O O", "O O O"]),
         (["E-MAIL O PHONE"], ["B-E-MAIL O B-PHONE"]),
+        (["U-PER O U-LOC"], ["B-PER O B-LOC"]),  # each entity is one word
+        (["PER_S O LOC_S"], ["B-PER O B-LOC"]),
+        (["U-BAHN O S-BAHN"], ["B-U-BAHN O B-S-BAHN"]),
         (["DET NOUN NOUN"], ["B-DET B-NOUN B-NOUN"]),  # no word is outside: parts of speech
         (["B I O"], ["B-ENTITY I-ENTITY O"]),
         (["B M E S"], ["B-ENTITY I-ENTITY I-ENTITY B-ENTITY"]),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,8 @@ class Examination:
     eval_split: str | None
     layout: str | None = None
     """The layout that the rows were in; None: their columns are the task's as they are."""
+    together: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    """Number of a row → those of all rows of the source that it was made of."""
     judging: int | None = None
     """Rows to hold out where only those were looked at that can be drawn; None: all were."""
 
@@ -91,8 +93,9 @@ class Examination:
         """The split that is trained on, and the numbers of the rows held out of it, if any."""
         if self.eval_split is not None:
             return self.train_split, None
-        numbers = self.checked.tables[self.train_split].column(ROW).to_numpy()
-        return self.train_split, np.asarray(numbers[sides.evaluation], dtype=np.int64)
+        numbers = self.checked.tables[self.train_split].column(ROW).to_numpy()[sides.evaluation]
+        every = [each for number in numbers for each in self.together.get(number, (number,))]
+        return self.train_split, np.asarray(every, dtype=np.int64)
 
 
 def examine(
@@ -155,7 +158,9 @@ def examine(
         )
         report = replace(checked.report, notes=(*checked.report.notes, note))
         checked = replace(checked, report=report)
-    layout = None if laid.layout is None else laid.layout.name
+    layout, together = (
+        (None, {}) if laid.layout is None else (laid.layout.name, laid.layout.together)
+    )
     return Examination(
         source,
         task.columns,
@@ -163,6 +168,7 @@ def examine(
         train_name,
         eval_name,
         layout,
+        together,
         None if drawn is None else judging,
     )
 

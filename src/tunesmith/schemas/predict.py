@@ -8,8 +8,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     StrictBool,
-    StrictFloat,
     StrictInt,
     StrictStr,
     model_validator,
@@ -48,8 +48,7 @@ class Conversation(BaseModel):
     )
 
 
-Value = StrictStr | StrictBool | StrictInt | StrictFloat | None
-Input = StrictStr | Conversation | dict[str, Value | list[StrictStr]]
+Input = StrictStr | Conversation | dict[str, JsonValue]
 
 
 class Questions(BaseModel):
@@ -63,7 +62,8 @@ class Questions(BaseModel):
     inputs: list[Input] = Field(
         min_length=1,
         max_length=MOST_INPUTS,
-        description="Each a text, the columns of a row by name, or a conversation, of at most "
+        description="Each a text, a row as it was trained on (its columns by name), or a "
+        "conversation, of at most "
         f"{MOST_CHARACTERS:,} characters together.",
     )
     base: StrictBool = Field(False, description="Whether the base model answers too.")

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+import pyarrow as pa
 from pydantic_core import from_json
 
-from tunesmith.data.reading import folders
-from tunesmith.data.reading.files import ending, is_plain, read_file
-from tunesmith.data.reading.places import archives, queries
-from tunesmith.data.reading.rows import ROW, FileRows
+from tunesmith.config.schema import DataConfig
+from tunesmith.data.reading.files import ending, is_plain, open_content, recognize
+from tunesmith.data.reading.formats.csv import Csv
+from tunesmith.data.reading.formats.jsonl import JsonLines
+from tunesmith.data.reading.formats.plain_text import PlainText
+from tunesmith.data.reading.options import ReadingOptions
+from tunesmith.data.reading.places import archives
+from tunesmith.data.reading.rows import ROW, Unreadable
+from tunesmith.data.sources import Source, parse_dataset, read_data
+from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError
 from tunesmith.messages import say
-from tunesmith.names import Query
+from tunesmith.names import Package, Query, Version
 from tunesmith.tasks.results import Answer
 
 LONGEST_LINE = 1_000_000
@@ -70,40 +77,72 @@ def read_stream(stream: BinaryIO, form: str) -> Iterator[Asked]:
         yield _from_json(number, text) if form == "jsonl" else Asked(number, text)
 
 
-def read_table(file: str) -> Iterator[Asked] | None:
-    """The rows of a file that must be read as a whole; None for one that can be streamed.
+def read_table(
+    request: DataConfig, *, token: str | None = None, versions: Versions | None = None
+) -> Iterator[Asked] | None:
+    """The rows of data that must be read as a whole, one split behind the other; None for a file
+    that can be streamed.
 
-    That are all tables but JSON Lines, texts a line, and CSV and TSV in UTF-8 with their usual
-    delimiter; and what a query asks of a database. Raises DataError as `read_file`.
+    That is JSON Lines, a text a line, or CSV or TSV with the usual delimiter, in UTF-8. All else is
+    read as for training: tables, folders, archives, versions, queries. Raises as `read_source`.
     """
-    if query := Query.of(file):
-        return _of_rows(queries.read(query))
-    path = Path(file)
-    if archives.is_archive(path):
-        with archives.unpacked(path) as folder:
-            return _of_rows(read_file(folders.only_file(folder)))
+    if not ReadingOptions.of(request).given() and _is_streamed(request.dataset_name):
+        return None
+    return _of_source(read_data(request, token=token, versions=versions))
+
+
+def _is_streamed(name: str) -> bool:
+    """Whether `name` is a stream, or a file whose rows are read one after the other."""
+    if isinstance(parse_dataset(name), Query | Package | Version):
+        return False
+    path = Path(name)
+    if not path.is_file():
+        return not path.is_dir()
     kind, compression = ending(path.name)
-    if not kind or not path.is_file():
-        return None
-    if not compression and kind in (".jsonl", ".ndjson", ".txt"):
-        return None
-    if not compression and kind in (".csv", ".tsv") and is_plain(path):
-        return None
-    found = read_file(path)
-    return _of_rows(found)
+    if compression or archives.is_archive(path):
+        return False
+    if not kind or not path.stat().st_size:
+        return True
+    content = open_content(path)
+    found = recognize(content)
+    if kind in (".csv", ".tsv"):
+        return is_plain(path)
+    # A table's commas may stand in any text; sentences of words with tags, and objects, don't.
+    expected = (PlainText, Csv) if kind == ".txt" else (JsonLines,)
+    return found is not None and issubclass(found, expected) and _begins_in_utf8(content.head)
 
 
-def _of_rows(found: FileRows) -> Iterator[Asked]:
-    broken, last = iter(found.unreadable), 0
-    for batch in found.table.to_batches(max_chunksize=1000):
+def _begins_in_utf8(head: bytes) -> bool:
+    """Whether the first line that isn't ASCII is UTF-8."""
+    line = next((each for each in head.splitlines() if not each.isascii()), b"")
+    try:
+        line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return len(line) - error.start < 4 and head.endswith(line)  # cut within a character
+    return b"\0" not in head
+
+
+def _of_source(source: Source) -> Iterator[Asked]:
+    number = 0
+    for split, table in source.tables.items():
+        broken = source.unreadable.get(split, ())
+        for asked in _of_rows(table, broken):
+            number += 1
+            yield replace(asked, row=number)
+
+
+def _of_rows(table: pa.Table, unreadable: Sequence[Unreadable]) -> Iterator[Asked]:
+    """The rows, and those that can't be read where they stand among them."""
+    broken, last = iter(unreadable), 0
+    for batch in table.to_batches(max_chunksize=1000):
         for values in batch.to_pylist():
             row = values.pop(ROW)
-            for number in range(last + 1, row):
-                yield Asked(number, None, next(broken).reason)
-            yield Asked(row, values)
+            for _, line in zip(range(last + 1, row), broken, strict=False):
+                yield Asked(0, None, line.reason)
+            yield Asked(0, values)
             last = row
-    for number, line in enumerate(broken, last + 1):
-        yield Asked(number, None, line.reason)
+    for line in broken:
+        yield Asked(0, None, line.reason)
 
 
 def _from_json(number: int, text: str) -> Asked:
@@ -174,7 +213,7 @@ def _is_broken(text: str) -> bool:
     return any("\udc80" <= character <= "\udcff" for character in text)
 
 
-class JsonLines:
+class ObjectLines:
     """Writes an object a line: row, input, answer, probabilities, cut, and base or error."""
 
     def __init__(self, stream: TextIO) -> None:

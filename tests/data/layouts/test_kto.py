@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from tunesmith.data.dataset import examine
 from tunesmith.data.layouts.laying import lay_out
 from tunesmith.data.sources import read_source
 from tunesmith.errors import ConfigError, DataError
+from tunesmith.experiments.datasets.importing import check_data, import_data, inquire
+from tunesmith.settings import Settings
+from tunesmith.store.store import Store
 
 CASE = Path(__file__).parents[1] / "cases" / "wrong-kto-bad-answers-learned" / "kto.jsonl"
 Row = Mapping[str, Any]
@@ -108,6 +112,19 @@ def test_for_dpo_good_and_bad_answers_to_one_prompt_are_pairs(asked: Any) -> Non
     assert left == [(2, why), (4, why)]
     lines = usage(*rows, name="dpo").lines()
     assert "4 rows of one answer each, read as 1 pairs of a good and a bad answer" in str(lines)
+
+
+def test_both_answers_of_a_pair_are_held_out_together(
+    settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "kto.jsonl"
+    rows = [kto(f"what is {n}?", f"{good} {n}", good) for n in range(12) for good in (True, False)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = inquire(str(path), None, ["task=dpo"], settings)
+    version, _ = import_data(asked, "kto", "", settings, store)
+    assert version.splits == {"train": 22, "validation": 2}
+    again = check_data(inquire("kto@1", None, ["task=dpo"], settings)).checked
+    assert [table.num_rows for table in again.tables.values()] == [11, 1]
 
 
 def test_for_dpo_a_row_without_a_mark_is_left_out_and_said() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -8,7 +9,10 @@ from tests.data.rules.checked import broken, classify, numbered
 from tests.tasks.samples import bound
 
 from tunesmith.config.rules import ValidationRules
+from tunesmith.config.schema import DataConfig
+from tunesmith.data.checking.report import NoRowsError
 from tunesmith.data.checking.tables import check_tables
+from tunesmith.data.dataset import examine
 from tunesmith.data.sources import read_source
 from tunesmith.errors import DataError
 from tunesmith.tasks import TASKS
@@ -90,6 +94,17 @@ def test_broken_encodings_and_invisible_characters_are_mended() -> None:
 def test_no_row_left_says_what_happened_to_them() -> None:
     with pytest.raises(DataError, match=r"no row is left after data.validation_rules:\n2 rows"):
         classify(numbered(text=["no", "on"]), min_text_length=5)
+
+
+def test_no_row_left_says_how_they_were_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text;label\n-;a\n-;b\n")
+    task = TASKS["text-classification"](TASKS["text-classification"].Options())
+    rules = ValidationRules(min_text_length=5)
+    request = DataConfig(dataset_name=str(path), validation_rules=rules)
+    with pytest.raises(NoRowsError) as raised:
+        examine(request, task, read_source(str(path)))
+    assert raised.value.report.reading == ["read as CSV (delimiter ;)"]
 
 
 def test_a_missing_text_column_and_one_that_is_no_text_are_named() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -17,11 +17,17 @@ from tunesmith.cli.console.once import OnceCommand
 from tunesmith.cli.console.output import gettext
 from tunesmith.cli.console.terminal import Terminal
 from tunesmith.cli.console.usable import USABLE, find_usable
-from tunesmith.errors import DataError, StorageError
+from tunesmith.config.schema import DataConfig
+from tunesmith.config.yaml import read_draft
+from tunesmith.data.reading.options import ReadingOptions
+from tunesmith.data.versions.store import Versions
+from tunesmith.errors import ConfigError, DataError, Problem, StorageError
+from tunesmith.experiments.datasets.importing import NO_MODEL
 from tunesmith.files.writing import written_whole
+from tunesmith.messages import say
 from tunesmith.serving.adapters import SavedAdapter, locate_adapter
 from tunesmith.serving.predictor import Answers, Predictor, Question
-from tunesmith.serving.streams import FORMATS, Asked, JsonLines, Table, read_stream, read_table
+from tunesmith.serving.streams import FORMATS, Asked, ObjectLines, Table, read_stream, read_table
 from tunesmith.settings import Settings
 from tunesmith.store.store import Store
 from tunesmith.tasks.results import Answer
@@ -40,6 +46,7 @@ _ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl",
 @click.command(cls=OnceCommand)
 @click.argument("reference", metavar=USABLE)
 @click.argument("file", metavar="[FILE|-]", required=False)
+@click.argument("assignments", metavar="[data.FIELD=VALUE]...", nargs=-1)
 @click.option(
     "--text", "texts", multiple=True, help="Ask this text; may be given again, for several."
 )
@@ -65,6 +72,7 @@ _ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl",
 def predict(
     reference: str,
     file: str | None,
+    assignments: tuple[str, ...],
     texts: tuple[str, ...],
     input_format: str | None,
     form: str,
@@ -75,9 +83,11 @@ def predict(
 ) -> None:
     """Ask the adapter of an experiment, or a version of a registered one.
 
-    FILE holds a text a line, or a CSV, TSV or JSON Lines with the columns that it was trained on
-    (for chats, a column messages); - is standard input. A row that can't be answered gets its
-    error, and the others their answers; then the exit code is 2.
+    FILE holds a text a line, or rows in any format, folder, archive, query or version (reviews@3)
+    that can be trained on, with the columns that it was trained on (for chats, a column messages);
+    - is standard input. What it was trained on is read as it was then; data.format, data.encoding,
+    data.delimiter, data.header and data.sheet say how another file is read. A row that can't be
+    answered gets its error, and the others their answers; then the exit code is 2.
     """
     if (file is None) == (not texts):
         raise click.UsageError(
@@ -90,7 +100,11 @@ def predict(
     weights = None if version is None else version.weights_hash
     adapter = locate_adapter(experiment, settings, weights)
     with ExitStack() as stack:
-        asked = _asked(file, texts, input_format, stack)
+        if file in (None, "-"):
+            asked = _stream(texts, sys.stdin.buffer, input_format)
+        else:
+            request = _request(str(file), assignments, adapter)
+            asked = _rows(request, input_format, settings, stack)
         predictor = Predictor(settings, device=device)
         writer, stream = _writer(stack, output, form, base=base)
         work = _Work(predictor, adapter, writer, stream, base, max_new_tokens, errors)
@@ -106,7 +120,7 @@ class _Work:
 
     _predictor: Predictor
     _adapter: SavedAdapter
-    _writer: JsonLines | Table
+    _writer: ObjectLines | Table
     _stream: TextIO
     _base: bool
     _limit: int | None
@@ -203,29 +217,48 @@ def _together(asked: Iterator[Asked]) -> Iterator[list[Asked]]:
         yield rows
 
 
-def _asked(
-    file: str | None, texts: tuple[str, ...], form: str | None, stack: ExitStack
+def _request(file: str, assignments: Sequence[str], adapter: SavedAdapter) -> DataConfig:
+    """What is asked, and how it is read: as in training, where it is what was learned from.
+
+    Raises ConfigError for what can't be set.
+    """
+    trained = adapter.read_config().data
+    same = Path(file).resolve() == Path(trained.dataset_name).resolve()
+    options = ReadingOptions.of(trained).given() if same else {}
+    known = [f"data.{field.name}" for field in fields(ReadingOptions)]
+    if wrong := [text for text in assignments if text.partition("=")[0] not in known]:
+        raise ConfigError(
+            Problem(text, say("can't be set here"), accepted=", ".join(known)) for text in wrong
+        )
+    base = {"model": {"name": NO_MODEL}, "data": options | {"dataset_name": file}}
+    return read_draft(base, None, assignments).config().data
+
+
+def _rows(
+    request: DataConfig, form: str | None, settings: Settings, stack: ExitStack
 ) -> Iterator[Asked]:
+    path = Path(request.dataset_name)
+    versions = Versions(settings.datasets_root)
+    if form is None and (rows := read_table(request, versions=versions)) is not None:
+        return rows
+    try:
+        stream = stack.enter_context(path.open("rb"))
+    except OSError as error:
+        raise DataError(
+            "{path} can't be read: {error}.", path=path, error=error.strerror
+        ) from error
+    return read_stream(stream, form or _ENDINGS.get(path.suffix.lower(), "text"))
+
+
+def _stream(texts: tuple[str, ...], stream: BinaryIO, form: str | None) -> Iterator[Asked]:
     if texts:
         return iter([Asked(row, text) for row, text in enumerate(texts, start=1)])
-    stream: BinaryIO = sys.stdin.buffer
-    if file not in (None, "-"):
-        if form is None and (rows := read_table(str(file))) is not None:
-            return rows
-        path = Path(str(file))
-        form = form or _ENDINGS.get(path.suffix.lower())
-        try:
-            stream = stack.enter_context(path.open("rb"))
-        except OSError as error:
-            raise DataError(
-                "{path} can't be read: {error}.", path=path, error=error.strerror
-            ) from error
     return read_stream(stream, form or "text")
 
 
 def _writer(
     stack: ExitStack, output: Path | None, form: str, *, base: bool
-) -> tuple[JsonLines | Table, TextIO]:
+) -> tuple[ObjectLines | Table, TextIO]:
     """What writes the answers, and the stream that it writes to."""
     stream: TextIO = sys.stdout
     if output is not None:
@@ -236,4 +269,4 @@ def _writer(
             raise StorageError(
                 "{target} can't be written: {error}.", target=output, error=error.strerror
             ) from error
-    return (Table(stream, base=base) if form == "csv" else JsonLines(stream)), stream
+    return (Table(stream, base=base) if form == "csv" else ObjectLines(stream)), stream

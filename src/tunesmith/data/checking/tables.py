@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -68,21 +69,22 @@ def check_tables(
     Raises DataError when a column isn't there, NoRowsError when no row is left. What breaks a rule
     whose action is `fail` is only reported.
     """
-    findings, actions = Findings(), rules.actions_for(task)
+    findings, actions, usage = Findings(), rules.actions_for(task), usage or Usage()
     sides = [Examined(split, table, task, rules, findings) for split, table in tables.items()]
     lost = _note_unreadable(unreadable or {}, sides, findings)
     lost += _note_excluded(excluded or {}, sides, findings)
     rows_in = sum(table.num_rows for table in tables.values()) + lost
-    _require_rows(sides, rows_in, findings, usage)
+    require_rows = partial(_require_rows, sides, rows_in, findings, usage, reading)
+    require_rows()
     doing(say("checking {n:,} rows", n=rows_in))
     form = find_form(sides)
     for examined in sides:
-        _note_odd((odd or {}).get(examined.split, {}), examined, usage or Usage())
+        _note_odd((odd or {}).get(examined.split, {}), examined, usage)
         _check_rows(examined, form)
     notes: list[str] = []
-    _require_rows(sides, rows_in, findings, usage)
+    require_rows()
     likeness, texts, labels = _check_together(sides, notes, compare=compare)
-    _require_rows(sides, rows_in, findings, usage)
+    require_rows()
     if not compare:
         notes.append(
             say("duplicates, conflicting_labels, leakage and the like (tunesmith data check does)")
@@ -99,10 +101,9 @@ def check_tables(
         likeness = likeness.keep(masks)
         texts = {split: series.filter(masks[split]) for split, series in texts.items()}
         labels = {split: series.filter(masks[split]) for split, series in labels.items()}
-        _require_rows(sides, rows_in, findings, usage)
+        require_rows()
     elif skipped := [rule for rule in task.token_rules if actions[rule] != "ignore"]:
         notes.append(say("{names} (needs the model's tokenizer)", names=list(skipped)))
-    usage = usage or Usage()
     report = CheckReport(
         rows_in=rows_in,
         rows_out=sum(examined.table.num_rows for examined in sides),
@@ -259,13 +260,19 @@ def _tokenized_alone(rows: Examined, n: int, actions: Mapping[str, str]) -> Mess
 
 
 def _require_rows(
-    sides: Sequence[Examined], rows_in: int, findings: Findings, usage: Usage | None
+    sides: Sequence[Examined],
+    rows_in: int,
+    findings: Findings,
+    usage: Usage,
+    reading: Sequence[Message],
 ) -> None:
     """Raises NoRowsError when a split has no row left."""
     for examined in sides:
         if examined.table.num_rows == 0:
             left = sum(other.table.num_rows for other in sides)
             table, messages = findings.table(), findings.messages
-            report = CheckReport(rows_in, left, table, messages=messages, usage=usage or Usage())
+            report = CheckReport(
+                rows_in, left, table, messages=messages, usage=usage, reading=reading
+            )
             of = say(" of {split}", split=examined.split) if len(sides) > 1 else ""
             raise NoRowsError(of, report)

@@ -56,6 +56,8 @@ class Layout(ABC):
         """Key inside a column, as `messages[].name` → how many times it was not used."""
         self.notes: list[Message] = []
         """What is to be said of what was put together."""
+        self.together: dict[int, list[int]] = {}
+        """Number of a row of the table that is trained on → those of all that it was made of."""
 
     @classmethod
     @abstractmethod

@@ -17,6 +17,7 @@ from tunesmith.data.layouts.names import ANSWERS, CHATS, QUESTIONS, named
 from tunesmith.data.layouts.pairs import Alpaca, QuestionAndAnswer, Swift
 from tunesmith.data.layouts.preferences import CHOSEN, REJECTED, Preferences
 from tunesmith.data.layouts.turns import PARTS, holds_chats, says_no, says_yes
+from tunesmith.data.reading.rows import ROW
 from tunesmith.errors import DataError
 from tunesmith.messages import Message, say
 from tunesmith.tasks.base import Row
@@ -136,6 +137,10 @@ class KtoPairs(Layout):
                 prompt=str(self.pairs.asked),
             )
         )
+        numbers = table.column(ROW).to_pylist()
+        for pair in places:
+            of_pair = [numbers[place] for place in pair if place is not None]
+            self.together.setdefault(min(of_pair), of_pair)
         answers = table.column(self.answer)
         kept = table.take(pa.array([_first(pair) for pair in places]))
         for name, chosen in zip(_PAIR, zip(*places, strict=True), strict=True):

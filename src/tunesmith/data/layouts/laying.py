@@ -15,7 +15,7 @@ from tunesmith.data.layouts.base import Layout, LeftOut
 from tunesmith.data.layouts.keys import unused_keys
 from tunesmith.data.layouts.usage import Unused, Usage
 from tunesmith.data.reading.rows import ROW
-from tunesmith.errors import ConfigError, Problem, nearest
+from tunesmith.errors import ConfigError, DataError, Problem, nearest
 from tunesmith.messages import Message, say
 from tunesmith.progress import doing
 from tunesmith.tasks.base import Row, Task
@@ -26,6 +26,9 @@ SAMPLE = 100
 """Rows by which a layout is recognized."""
 
 BATCH_ROWS = 10_000
+
+_ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a layout raises at a value of another kind than it has there, which is its row's fault."""
 
 OURS = frozenset((ROW, "_split", "_rule", "_reason", "_unreadable"))
 """Columns that are not the data's: the row's number, and those of rejected rows."""
@@ -149,10 +152,20 @@ def likely_tasks(table: pa.Table) -> Iterator[str]:
 
 
 def laid_question(given: str | Row, task: Task, layout: str | None) -> str | Row:
-    """What is asked, as `task.question` takes it, where rows are laid out as in training."""
-    if isinstance(given, str) or layout is None or layout not in LAYOUTS:
+    """What is asked, as `task.question` takes it, where rows are laid out as in training.
+
+    Raises DataError for a row that is written as no row of the layout.
+    """
+    if layout is None or layout not in LAYOUTS:
         return given
-    return LAYOUTS[layout](list(given), [given], task.name).question(given)
+    kind = LAYOUTS[layout]
+    row = {"text": given} if isinstance(given, str) else given
+    if isinstance(given, str) and not kind.recognizes(["text"], [row]):
+        return given
+    try:
+        return kind(list(row), [row], task.name).question(row)
+    except _ODD as error:
+        raise DataError("is not written as {layout} is", layout=kind.label) from error
 
 
 def _called(
@@ -218,9 +231,7 @@ def _laid(
             try:
                 rows.append(layout.convert(row))
                 kept.append(number)
-            except (LeftOut, ArithmeticError, AttributeError, LookupError, TypeError,
-                    ValueError) as error:  # fmt: skip
-                # A value of another kind than the layout has there is its row's fault.
+            except (LeftOut, *_ODD) as error:
                 why = error if isinstance(error, LeftOut) else None
                 said = str(why or say("is not written as {layout} is", layout=layout.label))
                 place = int(row.get(ROW, number + 1))

@@ -34,11 +34,10 @@ def gather_words(rows: FileRows) -> FileRows:
     sentence may be said in the first of its rows alone. Other columns become lists too. `_row` is
     the number of a sentence's first row.
     """
-    table = rows.table
-    names = [_named(usual, table.column_names) for usual in (SENTENCES, WORDS, TAGS)]
-    if None in names or not table.num_rows:
+    table, names = rows.table, word_columns(rows.table.column_names)
+    if names is None or not table.num_rows:
         return rows
-    sentence, word, tag = map(str, names)
+    sentence, word, tag = names
     if not all(_are_words(table.column(name)) for name in (word, tag)):
         return rows
     if pa.types.is_nested(table.column(sentence).type):
@@ -61,6 +60,12 @@ def gather_words(rows: FileRows) -> FileRows:
         column=sentence,
     )
     return replace(rows, table=pa.table(columns), notes=(*rows.notes, note))
+
+
+def word_columns(names: Sequence[str]) -> tuple[str, str, str] | None:
+    """The columns that say sentence, word and tag by their names; None where one is missing."""
+    sentence, word, tag = (_named(usual, names) for usual in (SENTENCES, WORDS, TAGS))
+    return (sentence, word, tag) if sentence and word and tag else None
 
 
 def _named(usual: Sequence[str], names: Sequence[str]) -> str | None:

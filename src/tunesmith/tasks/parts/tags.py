@@ -30,6 +30,8 @@ MOST_TAGS = 5_000
 _LETTERS = "BIESLUMW"
 _BEGINS = frozenset("BSUW")
 _ENDS = frozenset("ELSUW")
+_ALONE = ({"S"}, {"U"}, {"W"})
+"""The letters of a column in which each entity is one word."""
 _SEPARATORS = r"[-_:/.| =~]"
 _PREFIXED = re.compile(rf"([{_LETTERS}])({_SEPARATORS})(.+)", re.DOTALL)
 _SUFFIXED = re.compile(rf"(.+)({_SEPARATORS})([{_LETTERS}])", re.DOTALL)
@@ -202,7 +204,9 @@ def _written(inside: dict[str, int]) -> tuple[str, bool, bool] | None:
                     found[match[2]] += times
                     letters_of.setdefault(match[2], set()).add(match[3 if suffixed else 1])
             for separator, times in found.most_common(1):
-                if times * 2 > total and letters_of[separator] & {"B", "I"}:
+                letters = letters_of[separator]
+                are_single = letters in _ALONE and times == total and len(inside) > 1
+                if times * 2 > total and (letters & {"B", "I"} or are_single):
                     return separator, suffixed, folded
     return None
 

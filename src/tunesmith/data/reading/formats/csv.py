@@ -44,6 +44,7 @@ from tunesmith.data.reading.delimited.scan import (
 )
 from tunesmith.data.reading.delimited.titles import above_note, take_title
 from tunesmith.data.reading.formats.base import Content, TextFormat
+from tunesmith.data.reading.gathered import word_columns
 from tunesmith.data.reading.options import ReadingOptions
 from tunesmith.data.reading.rows import (
     SHOWN_LINES,
@@ -80,7 +81,8 @@ class Csv(TextFormat):
 
     @classmethod
     def is_plain(cls, content: Content) -> bool:
-        """Whether a file begins in UTF-8, with the usual delimiter and a name for each column."""
+        """Whether a file begins in UTF-8, with the usual delimiter and a name for each column, and
+        each of its rows is one."""
         try:
             start = bytearray(content.head[: content.head.rfind(b"\n") + 1])
             head = start.decode("utf-8-sig")
@@ -91,7 +93,8 @@ class Csv(TextFormat):
         usual = cls.usual
         if take_title(bytearray(), head, DELIMITERS) or without_spaces(start, usual) is not start:
             return False
-        return is_usual and all(name == tidy_name(name) != "" for name in names)
+        are_plain = all(name == tidy_name(name) != "" for name in names)
+        return is_usual and are_plain and word_columns(names) is None
 
     def read_text(self, data: bytearray, path: Path, options: ReadingOptions) -> FileRows:
         """The rows. Raises DataError as `read`, ConfigError for a delimiter that can be none."""
