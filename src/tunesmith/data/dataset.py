@@ -24,7 +24,7 @@ from tunesmith.data.layouts.laying import LaidOut, lay_out
 from tunesmith.data.layouts.usage import Usage
 from tunesmith.data.reading.rows import ROW
 from tunesmith.data.rules.comparisons import NEAR_LEAKAGE
-from tunesmith.data.sides import choose_splits, judging_split, naming, same_targets
+from tunesmith.data.sides import Chosen, choose_splits, judging_split, naming, same_targets
 from tunesmith.data.sources import Source, read_data
 from tunesmith.data.splits import Drawn, Splits, drawable, make_splits
 from tunesmith.data.texts import as_series, joined_texts
@@ -118,12 +118,7 @@ def examine(
     """
     chosen = choose_splits(request, source)
     train_name = chosen.train
-    tables = {}
-    for name in (train_name, *chosen.judging):
-        with naming(source.place(name)) if len(source.tables) > 1 else nullcontext():
-            tables[name] = keep_where(source.tables[name], request.where)
-    if not tables[train_name].num_rows:
-        raise DataError("the data have no rows.")
+    tables = _filtered(source, request, chosen)
     laid = bind(tables, task, request)
     eval_name, notes = judging_split(laid.tables, chosen, task, request, source)
     sides = {name: laid.tables[name] for name in (train_name, eval_name) if name is not None}
@@ -150,27 +145,39 @@ def examine(
         ),
     )
     if drawn is not None:
-        note = say(
-            "{n:,} of {total:,} rows, which data.train_samples leaves out (tunesmith data check "
-            "looks at all)",
-            n=laid.tables[train_name].num_rows - len(drawn),
-            total=laid.tables[train_name].num_rows,
-        )
-        report = replace(checked.report, notes=(*checked.report.notes, note))
-        checked = replace(checked, report=report)
-    layout, together = (
-        (None, {}) if laid.layout is None else (laid.layout.name, laid.layout.together)
-    )
+        checked = _noting_rows_left_out(checked, len(drawn), laid.tables[train_name].num_rows)
+    layout = laid.layout
     return Examination(
         source,
         task.columns,
         checked,
         train_name,
         eval_name,
-        layout,
-        together,
+        None if layout is None else layout.name,
+        {} if layout is None else layout.together,
         None if drawn is None else judging,
     )
+
+
+def _filtered(source: Source, request: DataConfig, chosen: Chosen) -> dict[str, pa.Table]:
+    """The rows of the chosen splits that `data.where` keeps. Raises DataError when none trains."""
+    tables = {}
+    for name in (chosen.train, *chosen.judging):
+        with naming(source.place(name)) if len(source.tables) > 1 else nullcontext():
+            tables[name] = keep_where(source.tables[name], request.where)
+    if not tables[chosen.train].num_rows:
+        raise DataError("the data have no rows.")
+    return tables
+
+
+def _noting_rows_left_out(checked: Checked, drawn: int, total: int) -> Checked:
+    note = say(
+        "{n:,} of {total:,} rows, which data.train_samples leaves out (tunesmith data check "
+        "looks at all)",
+        n=total - drawn,
+        total=total,
+    )
+    return replace(checked, report=replace(checked.report, notes=(*checked.report.notes, note)))
 
 
 def _usage(

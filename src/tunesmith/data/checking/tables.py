@@ -65,7 +65,6 @@ def check_tables(
 
     `tokenized` gives the rows of that split that the tokenizer is to look at; None: all. Without
     `tokens` or `compare` the rules that need it are left out, with a note.
-
     Raises DataError when a column isn't there, NoRowsError when no row is left. What breaks a rule
     whose action is `fail` is only reported.
     """
@@ -85,19 +84,10 @@ def check_tables(
     require_rows()
     likeness, texts, labels = _check_together(sides, notes, compare=compare)
     require_rows()
-    if not compare:
-        notes.append(
-            say("duplicates, conflicting_labels, leakage and the like (tunesmith data check does)")
-        )
     if tokens is not None and max_length is not None:
-        drawn = tokenized(sides[0].table)
-        if drawn is not None:
+        if (drawn := tokenized(sides[0].table)) is not None:
             notes.append(_tokenized_alone(sides[0], len(drawn), actions))
-        parts = [drawn, *(None for _ in sides[1:])]
-        masks = {
-            examined.split: _check_tokens(examined, part, tokens, max_length)
-            for examined, part in zip(sides, parts, strict=True)
-        }
+        masks = _check_all_tokens(sides, drawn, tokens, max_length)
         likeness = likeness.keep(masks)
         texts = {split: series.filter(masks[split]) for split, series in texts.items()}
         labels = {split: series.filter(masks[split]) for split, series in labels.items()}
@@ -225,11 +215,26 @@ def _check_together(
     alive = {rows.split: rows.alive for rows in sides}
     for rows in sides:
         rows.settle()
+    if not compare:
+        notes.append(
+            say("duplicates, conflicting_labels, leakage and the like (tunesmith data check does)")
+        )
     return (
         likeness.keep(alive),
         {split: text.asked.filter(alive[split]) for split, text in texts.items()},
         {split: own.filter(alive[split]) for split, own in labels.items()},
     )
+
+
+def _check_all_tokens(
+    sides: Sequence[Examined], drawn: Integers | None, tokens: ByTokenizer, max_length: int
+) -> dict[str, Mask]:
+    """Split → which rows are left by the rules for tokens; of the first, those `drawn` alone."""
+    parts = [drawn, *(None for _ in sides[1:])]
+    return {
+        side.split: _check_tokens(side, part, tokens, max_length)
+        for side, part in zip(sides, parts, strict=True)
+    }
 
 
 def _check_tokens(
