@@ -132,13 +132,13 @@ class _Rows:
         """16 bytes of the hash of seed and text: they stand for the text, and order the drawing."""
         begin = f"{seed}\n".encode()
         for start in range(0, len(drawn.texts), BATCH_ROWS):
-            batch = normalised(drawn.texts.slice(start, BATCH_ROWS))
-            self.texts += [sha256(begin + text.encode()).digest()[:16] for text in batch]
+            batch = normalised(drawn.texts.slice(start, BATCH_ROWS)).cast(pl.Binary).to_list()
+            self.texts += [sha256(begin + text).digest()[:16] for text in batch]
         strata = list(drawn.strata)
         numbers = {name: number for number, name in enumerate(sorted(set(strata)))}
         self.strata: _Integers = np.array([numbers[name] for name in strata], dtype=np.int64)
         words = _words(self.texts)
-        self.drawing: _Integers = np.lexsort((words[:, 1], words[:, 0]))
+        self.drawing: _Integers = _in_order(words)
         """The rows in the drawing's order; rows that stay together in the table's order."""
         ordered = words[self.drawing]
         changes = np.any(ordered[1:] != ordered[:-1], axis=1)
@@ -173,6 +173,20 @@ class _Rows:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+
+def _in_order(words: npt.NDArray[np.uint64]) -> _Integers:
+    """The rows by their two numbers, equal ones in their own order.
+
+    A sort by the first number alone is many times faster, and leaves few rows to be sorted.
+    """
+    first, second = words.T
+    order = np.argsort(first)
+    same = first[order[1:]] == first[order[:-1]]
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same)) if len(order) else order
+    rows = order[tied]
+    order[tied] = rows[np.lexsort((rows, second[rows], first[rows]))]
+    return order
 
 
 def _words(hashes: Sequence[bytes]) -> npt.NDArray[np.uint64]:

@@ -87,12 +87,21 @@ def take_sep_line(data: bytearray) -> str | None:
     return delimiter
 
 
+_HEAD_BYTES = 1 << 20
+
+
 def without_spaces(data: bytearray, delimiter: str) -> bytearray:
     """`data` without the spaces between delimiters and quoted values, as in `a, "b, c"`.
 
     A space within quotes stays. `data` itself where there are none.
     """
     cut = re.escape(delimiter.encode())
+    # Nearly every file has none, and that is found out much sooner than by a pattern; more than
+    # one space is looked for in the first rows.
+    before, head = (b"\n", delimiter.encode()), data[:_HEAD_BYTES]
+    one = any(each + b' "' in data for each in before)
+    if not one and not head.startswith(b" ") and not any(each + b"  " in head for each in before):
+        return data
     if not re.search(rb"(?:[\n" + cut + rb']|^) +"', data):
         return data
     # Every quoted value is gone over whole, so that nothing in it is taken for the next one.

@@ -61,8 +61,16 @@ def _headers(table: pa.Table, names: Sequence[str]) -> list[int]:
 
 
 def _with_nul(table: pa.Table) -> list[int]:
-    masks = [pc.match_substring(column, "\0") for column in table.columns]
+    masks = [pc.match_substring(column, "\0") for column in table.columns if _may_hold_nul(column)]
     return sorted({position for mask in masks for position in _positions(mask)})
+
+
+def _may_hold_nul(column: pa.ChunkedArray) -> bool:
+    """False where the bytes of all texts hold none, which is known many times sooner."""
+    if column.type not in (pa.string(), pa.large_string()):
+        return True
+    held = (chunk.buffers()[2] for chunk in column.chunks)
+    return any(data and not np.frombuffer(data, np.uint8).all() for data in held)
 
 
 def _merged(table: pa.Table, delimiter: str) -> list[int]:
