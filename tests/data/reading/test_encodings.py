@@ -12,6 +12,7 @@ import polars
 import pytest
 
 from tunesmith.data.reading.files import read_file
+from tunesmith.data.reading.likely_encoding import likely_encodings
 from tunesmith.data.reading.options import ReadingOptions
 from tunesmith.errors import ConfigError, DataError
 
@@ -86,6 +87,14 @@ def test_a_sample_of_each_is_shown_where_two_encodings_fit(tmp_path: Path) -> No
     assert "its encoding is not sure: as cp1252 it reads: voilà,a; as " in note
     assert note.endswith("Set data.encoding if that is wrong")
     assert texts_of(tmp_path / "a.csv", encoding="cp1250") == ["voilŕ", "mańana"]
+
+
+def test_a_sample_is_of_lines_that_are_not_ascii_and_of_what_stands_near_in_a_long_one() -> None:
+    assert likely_encodings(b"plain\n" + "Größe\n".encode("cp1252") * 3)[0].encoding == "cp1252"
+    far = (
+        b"[" * 1_000_000 + "schöne Grüße aus Köln, größere Töpfe".encode("cp1252") + b"]" * 100_000
+    )
+    assert likely_encodings(far)[0].encoding == "cp1252"
 
 
 def test_a_lone_sign_of_a_currency_is_no_letter_of_an_old_system(tmp_path: Path) -> None:

@@ -92,7 +92,9 @@ _FIRST_LEVEL = {
 
 CANDIDATES = (*_RANGES, *_ALPHABETS)
 
-_NO_ASCII_LINE = re.compile(rb"[^\n]{0,4000}[\x80-\xff][^\n]{0,4000}")
+_NO_ASCII = re.compile(rb"[\x80-\xff]")
+_REACH = 4000
+"""Bytes of a line that are looked at to each side of one that isn't ASCII."""
 _RUN = re.compile(r"[^\x00-\x7f\s]{3,}")
 _MIXED = re.compile(r"[a-zA-Z][^\x00-\x7f]|[^\x00-\x7f][a-zA-Z]")
 _AT_NUMBER = re.compile(r"[^\W\d\x00-\x7f]\d")
@@ -149,12 +151,16 @@ def is_sure(found: list[Likely], data: bytes | bytearray) -> bool:
 
 def _informative(data: bytes | bytearray) -> Iterator[bytes]:
     """Lines of `data` that hold more than ASCII, a bounded number of bytes."""
-    left = SAMPLE_BYTES
-    for found in _NO_ASCII_LINE.finditer(data):
-        yield bytes(found[0][:left])
-        left -= len(found[0])
-        if left <= 0:
-            return
+    # Not by one pattern for the line: it would try each byte of a long line as its beginning.
+    left, end = SAMPLE_BYTES, 0
+    while left > 0 and (found := _NO_ASCII.search(data, end)):
+        at = found.start()
+        start = max(end, at - _REACH)
+        start = max(start, data.rfind(b"\n", start, at) + 1)
+        stop = data.find(b"\n", at, at + _REACH)
+        end = stop if stop >= 0 else min(at + _REACH, len(data))
+        yield bytes(data[start:end][:left])
+        left -= end - start
 
 
 def _shown(text: str) -> str:
