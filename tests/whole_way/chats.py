@@ -172,66 +172,76 @@ def questions(path: Path) -> None:
     pd.DataFrame(PAIRS, columns=["問題", "回答"]).to_excel(path, index=False)
 
 
-def _sft() -> Iterator[Case]:
-    def case(name: str, write: Callable[[Path], object], layout: str | None, first: Any = PLAIN,
-             form: str = "jsonl", **more: Any) -> Case:  # fmt: skip
-        return Case(name, write, "sft", first, form, layout, **more)
+def _sft(
+    name: str,
+    write: Callable[[Path], object],
+    layout: str | None,
+    first: Any = PLAIN,
+    form: str = "jsonl",
+    **more: Any,
+) -> Case:
+    return Case(name, write, "sft", first, form, layout, **more)
 
+
+def _conversations() -> Iterator[Case]:
     turns = ("human", "gpt", "from", "value")
-    yield case("messages.jsonl", jsonl(openai), "openai")
-    yield case("parts.jsonl", jsonl(openai_parts), "openai", WITH_SYSTEM)
-    yield case(
+    yield _sft("messages.jsonl", jsonl(openai), "openai")
+    yield _sft("parts.jsonl", jsonl(openai_parts), "openai", WITH_SYSTEM)
+    yield _sft(
         "weights.jsonl", jsonl(openai_weights), "openai",
         [*asks(TEXTS[0], OTHER[VERDICTS[0]]), *asks("not it", VERDICTS[0])],
     )  # fmt: skip
     called = [(turn["role"], turn.get("content") or "") for turn in CALLING]
-    yield case(
+    yield _sft(
         "calls.jsonl", calls, "openai",
         [("user", f"{CALLING[0]['content']} 0"), *called[1:]], model="calling_chat",
     )  # fmt: skip
-    yield case("cells.csv", cells, "openai", form="csv")
-    yield case(
+    yield _sft("cells.csv", cells, "openai", form="csv")
+    yield _sft(
         "claude.jsonl",
         jsonl(lambda text, answer: {"system": SYSTEM, "messages": chat(text, answer)}),
         "anthropic", WITH_SYSTEM,
     )  # fmt: skip
-    yield case(
+    yield _sft(
         "sharegpt.jsonl",
         jsonl(lambda text, answer: {"id": text, "conversations": chat(text, answer, *turns)}),
         "sharegpt",
     )
-    yield case(
+    yield _sft(
         "lines.jsonl",
         jsonl(lambda text, answer: {"conversation": [{"human": text, "assistant": answer}]}),
         "sharegpt",
     )
-    yield case("ultrachat.jsonl", jsonl(ultrachat), "texts-in-turn")
-    yield case("alpaca.json", alpaca, "alpaca", WITH_ASK, "json")
-    yield case(
+    yield _sft("ultrachat.jsonl", jsonl(ultrachat), "texts-in-turn")
+
+
+def _questions_and_transcripts() -> Iterator[Case]:
+    yield _sft("alpaca.json", alpaca, "alpaca", WITH_ASK, "json")
+    yield _sft(
         "history.jsonl", jsonl(llama_factory), "alpaca",
         [("system", SYSTEM), *asks("a film", "fine"), *WITH_ASK],
     )  # fmt: skip
-    yield case(
+    yield _sft(
         "swift.jsonl",
         jsonl(lambda text, answer: {"system": SYSTEM, "query": text, "response": answer,
                                     "history": [["a film", "fine"]]}),
         "swift", [("system", SYSTEM), *asks("a film", "fine"), *PLAIN],
     )  # fmt: skip
-    yield case(
+    yield _sft(
         "squad.jsonl",
         jsonl(lambda text, answer: {"question": ASK, "context": text, "answer": answer}),
         "pairs", WITH_ASK,
     )  # fmt: skip
-    yield case("questions.xlsx", questions, None, form="spreadsheet")
-    yield case(
+    yield _sft("questions.xlsx", questions, None, form="spreadsheet")
+    yield _sft(
         "prompts.jsonl",
         jsonl(lambda text, answer: {"prompt": text, "completion": answer}), None,
     )  # fmt: skip
-    yield case("kto.parquet", kto, "kto", form="parquet", learned=ROWS - (ROWS - 1) // 4)
-    yield case("guanaco.jsonl", jsonl(guanaco), "transcripts")
-    yield case("plain.txt", plain_lines, "transcripts", form="text")
+    yield _sft("kto.parquet", kto, "kto", form="parquet", learned=ROWS - (ROWS - 1) // 4)
+    yield _sft("guanaco.jsonl", jsonl(guanaco), "transcripts")
+    yield _sft("plain.txt", plain_lines, "transcripts", form="text")
     before = "Below is an instruction that describes a task, paired with an input."
-    yield case(
+    yield _sft(
         "template.jsonl", jsonl(filled_template), "transcripts", [("system", before), *WITH_ASK]
     )  # fmt: skip
 
@@ -267,4 +277,4 @@ def _dpo() -> Iterator[Case]:
     yield Case("hh chosen.jsonl", jsonl(hh), "sft", PLAIN, "jsonl", "implicit-prompt")
 
 
-CHATS = [*_sft(), *_dpo()]
+CHATS = [*_conversations(), *_questions_and_transcripts(), *_dpo()]
