@@ -8,25 +8,33 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from tunesmith.data.drawing import Drawn
 from tunesmith.data.filtering import keep_where
 from tunesmith.data.sources import read_source
-from tunesmith.data.splits import Drawn, make_splits
+from tunesmith.data.splits import make_splits, validation_size
 from tunesmith.data.texts import normalise
 from tunesmith.errors import DataError
 
 
 class Sides(NamedTuple):
-    """The two sides as tables."""
+    """The sides as tables."""
 
     train: pa.Table
+    validation: pa.Table
     evaluation: pa.Table
     overlap: int
     notes: tuple[str, ...]
 
 
-def split(train: pa.Table, evaluation: pa.Table | None = None, **changes: Any) -> Sides:
+def split(
+    train: pa.Table,
+    evaluation: pa.Table | None = None,
+    validation: pa.Table | None = None,
+    **changes: Any,
+) -> Sides:
     arguments: dict[str, Any] = {
         "train_samples": None,
+        "validation_samples": 0,
         "eval_samples": None,
         "eval_fraction": 0.2,
         "seed": 7,
@@ -35,11 +43,14 @@ def split(train: pa.Table, evaluation: pa.Table | None = None, **changes: Any) -
     splits = make_splits(
         drawn(train, label),
         None if evaluation is None else drawn(evaluation, label),
+        None if validation is None else drawn(validation, label),
         **(arguments | changes),
     )
     other = train if evaluation is None else evaluation
+    stopping = train if validation is None else validation
     return Sides(
         train.take(pa.array(splits.train)),
+        stopping.take(pa.array(splits.validation)),
         other.take(pa.array(splits.evaluation)),
         splits.overlap,
         splits.notes,
@@ -79,12 +90,13 @@ def test_the_starters_reviews_are_split_exactly_with_no_text_on_both_sides(
     assert (splits.train.num_rows, splits.evaluation.num_rows) == (4_000, 1_200)
     assert Counter(splits.evaluation["label"].to_pylist()) == {"fresh": 694, "rotten": 506}
     assert Counter(splits.train["label"].to_pylist()) == {"fresh": 2_312, "rotten": 1_688}
-    everything = split(reviews)
-    assert everything.train.num_rows + everything.evaluation.num_rows == reviews.num_rows
-    train, evaluation = (
-        {normalise(text) for text in table["text"].to_pylist()}
-        for table in (everything.train, everything.evaluation)
+    everything = split(reviews, validation_samples=None)
+    sides = (everything.train, everything.validation, everything.evaluation)
+    assert sum(side.num_rows for side in sides) == reviews.num_rows
+    train, validation, evaluation = (
+        {normalise(text) for text in table["text"].to_pylist()} for table in sides
     )
+    assert not validation & (train | evaluation)
     assert not train & evaluation
     assert everything.overlap == 0
     assert everything.notes == ()
@@ -242,3 +254,75 @@ def test_one_group_cannot_stand_on_two_sides() -> None:
     drawn = Drawn(pl.Series(["a", "b", "c"]), ["l"] * 3, ["x"] * 3)
     with pytest.raises(DataError, match="single group"):
         make_splits(drawn, None, **SIZES)
+
+
+def test_validation_is_held_out_beside_the_test_side_and_takes_none_of_its_rows() -> None:
+    table = numbered(1_000, labels=2)
+    two, three = split(table), split(table, validation_samples=None)
+    assert three.evaluation.equals(two.evaluation)
+    assert three.validation.num_rows == 80
+    assert Counter(three.validation["label"].to_pylist()) == {0: 40, 1: 40}
+    assert texts(three.train) | texts(three.validation) == texts(two.train)
+    assert not texts(three.train) & texts(three.validation)
+
+
+@pytest.mark.parametrize(
+    ("rows", "train_samples", "validate"),
+    [
+        (199, None, 0),  # 30 would be more than 15 %
+        (200, None, 30),
+        (1_000, None, 100),
+        (100_000, None, 500),
+        (1_000, 980, 0),  # the rows asked for are trained on
+        (1_000, 970, 0),
+        (1_000, 900, 90),
+        (50_000, 100, 30),
+        (50_000, 4_000, 400),
+    ],
+)
+def test_validation_is_sized_with_the_data(
+    rows: int, train_samples: int | None, validate: int
+) -> None:
+    assert validation_size(rows, train_samples) == validate
+
+
+def test_the_rows_that_train_stay_the_same_whether_others_validate() -> None:
+    table = numbered(1_000)
+    drawn_alone = split(table, train_samples=300)
+    beside = split(table, train_samples=300, validation_samples=200)
+    assert beside.train.equals(drawn_alone.train)
+    assert beside.validation.num_rows == 200
+
+
+def test_splits_of_their_own_validate_and_test() -> None:
+    train, validation, test = numbered(300), numbered(60, first=400), numbered(90, first=500)
+    found = split(train, test, validation, validation_samples=None)
+    assert found.train.equals(train)
+    assert found.validation.equals(validation)
+    assert found.evaluation.equals(test)
+    assert split(train, test, validation, validation_samples=20).validation.num_rows == 20
+
+
+def test_a_group_stands_on_one_of_three_sides() -> None:
+    names = [f"author {number % 60}" for number in range(600)]
+    drawn_rows = Drawn(pl.Series([f"review {number}" for number in range(600)]), [""] * 600, names)
+    found = make_splits(drawn_rows, None, **{**SIZES, "validation_samples": 60})
+    sides = [
+        {names[row] for row in side} for side in (found.train, found.validation, found.evaluation)
+    ]
+    assert len(found.validation) == 60
+    assert sum(map(len, sides)) == len(set[str]().union(*sides)) == 60
+
+
+def test_what_validates_keeps_nearly_equal_rows_from_training_too() -> None:
+    asked = []
+
+    def leaking(held_out: Any) -> Any:
+        asked.append(int(held_out.sum()))
+        return ~held_out & (held_out.cumsum() == 1)
+
+    texts_of = pl.Series([f"review {number}" for number in range(400)])
+    found = make_splits(
+        Drawn(texts_of, [""] * 400), None, **SIZES, validation_samples=50, leaking=leaking
+    )
+    assert asked == [len(found.validation) + len(found.evaluation)]

@@ -178,7 +178,13 @@ class DataConfig(Section):
     train_split: str | None = Field(None, description="Split to train on; null means train.")
     eval_split: str | None = Field(
         None,
-        description="Split to evaluate on; null: validation or test, else one is split off.",
+        description="Split that judges, once, at the end; null: test, else validation, else rows "
+        "are held out.",
+    )
+    validation_split: str | None = Field(
+        None,
+        description="Split that stops and picks; null: validation beside test, else rows are held "
+        "out.",
     )
     where: dict[str, list[str | int | float | bool]] = Field(
         default_factory=dict, description="Column → values: only rows with one of them are used."
@@ -187,7 +193,13 @@ class DataConfig(Section):
         None, ge=1, description="Most rows to train on, balanced as the data are; null for all."
     )
     eval_samples: int | None = Field(
-        None, ge=1, description="Most rows to evaluate on, never trained on; null for all."
+        None, ge=1, description="Most rows to judge by, never trained on; null for all."
+    )
+    validation_samples: int | None = Field(
+        None,
+        ge=0,
+        description="Rows that stop and pick, never trained on; null: a tenth of the rows, 30 to "
+        "500; 0: none.",
     )
     eval_fraction: float = Field(
         0.1, gt=0.0, lt=1.0, description="Share split off for evaluation where data have no split."

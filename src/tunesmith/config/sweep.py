@@ -35,6 +35,7 @@ from tunesmith.errors import (
 from tunesmith.messages import marked, say
 from tunesmith.messages.foreign import of_pydantic
 from tunesmith.tasks import TASKS
+from tunesmith.tasks.results import bare_metric
 
 MOST_TRIALS = 1000
 MOST_PARAMETERS = 50
@@ -281,7 +282,7 @@ def _completed(sweep: SweepConfig, base: ExperimentConfig) -> SweepConfig:
     task = TASKS[base.task_name]
     asked = sweep.metric or base.training.metric_for_best_model
     live = sweep.pruner == "none" or task.main_metric in task.quick_metrics()
-    metric = (asked or (task.main_metric if live else task.best_metric)).removeprefix("eval_")
+    metric = bare_metric(asked or (task.main_metric if live else task.best_metric))
     falls = task.prefers_lower(metric)
     if sweep.metric is None and asked and base.training.greater_is_better is not None:
         falls = not base.training.greater_is_better

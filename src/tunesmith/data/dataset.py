@@ -13,20 +13,28 @@ import polars as pl
 import pyarrow as pa
 
 from tunesmith.config.schema import DataConfig
-from tunesmith.data.checking.label_rules import as_text, row_labels
-from tunesmith.data.checking.label_values import parsed, with_marked_labels
+from tunesmith.data.checking.label_values import with_marked_labels
 from tunesmith.data.checking.report import CheckReport, Findings
 from tunesmith.data.checking.tables import Checked, check_tables
 from tunesmith.data.checking.tokens import ByTokenizer
-from tunesmith.data.content import canonical_strings, content_hash
+from tunesmith.data.content import content_hash
+from tunesmith.data.drawing import Drawn
 from tunesmith.data.filtering import keep_where
 from tunesmith.data.layouts.laying import LaidOut, lay_out
 from tunesmith.data.layouts.usage import Usage
 from tunesmith.data.reading.rows import ROW
 from tunesmith.data.rules.comparisons import NEAR_LEAKAGE
-from tunesmith.data.sides import Chosen, choose_splits, judging_split, naming, same_targets
+from tunesmith.data.sides import (
+    Chosen,
+    choose_splits,
+    groups_of,
+    naming,
+    same_targets,
+    sides_of,
+    strata,
+)
 from tunesmith.data.sources import Source, read_data
-from tunesmith.data.splits import Drawn, Splits, drawable, make_splits
+from tunesmith.data.splits import Splits, drawable, make_splits, validation_size
 from tunesmith.data.texts import as_series, joined_texts
 from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError, shorten
@@ -37,6 +45,9 @@ from tunesmith.tasks.parts.columns import guessed, require_columns
 LARGE = 100_000
 """Rows of which a training with `data.train_samples` looks at those alone that it can draw."""
 
+SIDES = ("train", "validation", "evaluation")
+"""What an experiment's record calls the sides; the last is the test side, which judges."""
+
 SPARES = (1.25, 5.0, None)
 """How many times the rows asked for may be drawn, as rules drop some: the next where they drop too
 many, and at last all rows."""
@@ -44,11 +55,14 @@ many, and at last all rows."""
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows to train on and rows to judge by, and where they come from."""
+    """The rows that train, validate and judge, and where they come from."""
 
     source: Source
     train: list[Row]
+    validation: list[Row]
+    """Those that stop and pick; none where there are too few rows for that."""
     evaluation: list[Row]
+    """The test side: those that judge, once, at the end."""
     columns: Columns
     report: CheckReport
     identity: dict[str, Any]
@@ -74,6 +88,14 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class _Sizes:
+    """How many rows are held out of the split that is trained on."""
+
+    judging: int
+    validating: int
+
+
+@dataclass(frozen=True)
 class Examination:
     """A source as it was checked, before anything is held out."""
 
@@ -82,11 +104,13 @@ class Examination:
     checked: Checked
     train_split: str
     eval_split: str | None
+    """The split that judges; None: rows are held out of `train_split`. The same of the next."""
+    validation_split: str | None = None
     layout: str | None = None
     """The layout that the rows were in; None: their columns are the task's as they are."""
     together: Mapping[int, Sequence[int]] = field(default_factory=dict)
     """Number of a row → those of all rows of the source that it was made of."""
-    judging: int | None = None
+    sizes: _Sizes | None = None
     """Rows to hold out where only those were looked at that can be drawn; None: all were."""
 
     def held_out(self, sides: Splits) -> tuple[str, npt.NDArray[np.int64] | None]:
@@ -120,12 +144,13 @@ def examine(
     train_name = chosen.train
     tables = _filtered(source, request, chosen)
     laid = bind(tables, task, request)
-    eval_name, notes = judging_split(laid.tables, chosen, task, request, source)
-    sides = {name: laid.tables[name] for name in (train_name, eval_name) if name is not None}
+    eval_name, validation_name, notes = sides_of(laid.tables, chosen, task, request, source)
+    names = (train_name, eval_name, validation_name)
+    sides = {name: laid.tables[name] for name in names if name is not None}
     if eval_name is not None and (same := same_targets(sides[eval_name], task)):
         notes.append(same)
-    judging = _judging(sides[train_name], request, alone=eval_name is None)
-    drawn = _drawable(sides[train_name], task, request, spare, judging)
+    sizes = _sizes(sides[train_name].num_rows, request, eval_name, validation_name)
+    drawn = _drawable(sides[train_name], task, request, spare, sizes)
     if drawn is not None:
         sides[train_name] = sides[train_name].take(pa.array(drawn))
     checked = check_tables(
@@ -141,7 +166,7 @@ def examine(
         max_length=request.max_length,
         compare=compare,
         tokenized=lambda table: _drawable(
-            table, task, request, None if tokenize_all else SPARES[0], judging
+            table, task, request, None if tokenize_all else SPARES[0], sizes
         ),
     )
     if drawn is not None:
@@ -153,16 +178,17 @@ def examine(
         checked,
         train_name,
         eval_name,
+        validation_name,
         None if layout is None else layout.name,
         {} if layout is None else layout.together,
-        None if drawn is None else judging,
+        None if drawn is None else sizes,
     )
 
 
 def _filtered(source: Source, request: DataConfig, chosen: Chosen) -> dict[str, pa.Table]:
     """The rows of the chosen splits that `data.where` keeps. Raises DataError when none trains."""
     tables = {}
-    for name in (chosen.train, *chosen.judging):
+    for name in chosen.names:
         with naming(source.place(name)) if len(source.tables) > 1 else nullcontext():
             tables[name] = keep_where(source.tables[name], request.where)
     if not tables[chosen.train].num_rows:
@@ -197,25 +223,29 @@ def _usage(
     return replace(usage, notes=said)
 
 
-def _judging(table: pa.Table, request: DataConfig, *, alone: bool) -> int:
-    """How many rows of `table` are to be held out; none where it is not `alone`."""
-    if not alone:
-        return 0
-    return request.eval_samples or max(1, round(table.num_rows * request.eval_fraction))
+def _sizes(rows: int, request: DataConfig, judging: str | None, validating: str | None) -> _Sizes:
+    """How many of the `rows` of the split that is trained on are to be held out of it."""
+    held_out = request.eval_samples or max(1, round(rows * request.eval_fraction))
+    held_out = 0 if judging is not None else held_out
+    wanted = request.validation_samples
+    if wanted is None:
+        wanted = validation_size(rows - held_out, request.train_samples)
+    return _Sizes(held_out, 0 if validating is not None else wanted)
 
 
 def _drawable(
-    table: pa.Table, task: Task, request: DataConfig, spare: float | None, judging: int
+    table: pa.Table, task: Task, request: DataConfig, spare: float | None, sizes: _Sizes
 ) -> npt.NDArray[np.int64] | None:
-    """The rows of `table` that can be drawn to train on, and for `judging` ones; None: all can."""
+    """The rows of `table` that can be drawn for sides of these `sizes`; None: all can."""
     wanted, by_group = request.train_samples, request.group_column is not None
     if spare is None or wanted is None or table.num_rows <= LARGE or by_group:
         return None
-    if spare * (wanted + judging) >= table.num_rows:
+    held_out = sizes.judging + sizes.validating
+    if spare * (wanted + held_out) >= table.num_rows:
         return None
     texts = [as_series(table.column(name)) for name in task.text_columns()]
-    drawn = Drawn(joined_texts(texts), _strata(table, task))
-    return drawable(drawn, round(spare * wanted), round(spare * judging), request.split_seed)
+    drawn = Drawn(joined_texts(texts), strata(table, task))
+    return drawable(drawn, round(spare * wanted), round(spare * held_out), request.split_seed)
 
 
 def bind(tables: Mapping[str, pa.Table], task: Task, request: DataConfig) -> LaidOut:
@@ -252,25 +282,32 @@ def load_dataset(
     for spare in SPARES:
         examination = examine(request, task, source, tokens=tokens, spare=spare)
         sides, report = hold_out(request, task, examination)
-        if examination.judging is None or len(sides.train) >= (request.train_samples or 0):
+        if examination.sizes is None or len(sides.train) >= (request.train_samples or 0):
             break
     report.raise_failures()
-    train, evaluation = sides.train, sides.evaluation
-    tables = examination.checked.tables
-    train_table = tables[examination.train_split].take(pa.array(train))
-    eval_split = examination.eval_split or examination.train_split
-    eval_table = tables[eval_split].take(pa.array(evaluation))
-    train_rows, eval_rows = train_table.to_pylist(), eval_table.to_pylist()
-    task.fit(train_rows, eval_rows)
-    same = None if examination.eval_split else same_targets(eval_table, task)
+    splits = (
+        examination.train_split,
+        examination.validation_split or examination.train_split,
+        examination.eval_split or examination.train_split,
+    )
+    tables = [
+        examination.checked.tables[split].take(pa.array(rows))
+        for split, rows in zip(
+            splits, (sides.train, sides.validation, sides.evaluation), strict=True
+        )
+    ]
+    train_rows, validation_rows, eval_rows = (table.to_pylist() for table in tables)
+    task.fit(train_rows, [*validation_rows, *eval_rows])
+    same = None if examination.eval_split else same_targets(tables[-1], task)
     return Dataset(
         source=source,
         train=train_rows,
+        validation=validation_rows,
         evaluation=eval_rows,
         columns=examination.columns,
         report=report,
         held_out=examination.held_out(sides),
-        groups=_groups(source.tables[eval_split], eval_table, request.group_column),
+        groups=groups_of(source.tables[splits[-1]], tables[-1], request.group_column),
         overlap=sides.overlap,
         notes=(*sides.notes, *([same] if same else [])),
         identity={
@@ -281,8 +318,9 @@ def load_dataset(
             "columns": dict(examination.columns),
             "layout": examination.layout,
             "splits": {
-                "train": _side(examination.train_split, train_table),
-                "evaluation": _side(eval_split, eval_table),
+                name: _side(split, table)
+                for name, split, table in zip(SIDES, splits, tables, strict=True)
+                if table.num_rows
             },
             "checks": report.totals(),
             "overlap": sides.overlap,
@@ -294,7 +332,7 @@ def load_dataset(
 def hold_out(
     request: DataConfig, task: Task, examination: Examination
 ) -> tuple[Splits, CheckReport]:
-    """The rows of both sides, and the report with the training rows that leak.
+    """The rows of all sides, and the report with the training rows that leak.
 
     Raises DataError when there are too few different texts for two sides.
     """
@@ -319,15 +357,17 @@ def hold_out(
 
     def drawn(split: str) -> Drawn:
         table = checked.tables[split]
-        groups = _groups(examination.source.tables[split], table, request.group_column)
-        return Drawn(checked.texts[split], _strata(table, task), groups)
+        groups = groups_of(examination.source.tables[split], table, request.group_column)
+        return Drawn(checked.texts[split], strata(table, task), groups)
 
-    compared = name in checked.likeness.numbers
+    compared, sizes = name in checked.likeness.numbers, examination.sizes
+    others = (examination.eval_split, examination.validation_split)
     sides = make_splits(
         drawn(name),
-        None if examination.eval_split is None else drawn(examination.eval_split),
+        *(None if split is None else drawn(split) for split in others),
         train_samples=request.train_samples,
-        eval_samples=examination.judging or request.eval_samples,
+        eval_samples=request.eval_samples if sizes is None else sizes.judging or None,
+        validation_samples=request.validation_samples if sizes is None else sizes.validating,
         eval_fraction=request.eval_fraction,
         seed=request.split_seed,
         leaking=leaking if compared and action != "ignore" else None,
@@ -346,28 +386,6 @@ def _near_overlap(examination: Examination, sides: Splits) -> int:
         return 0
     judged = likeness.numbers[examination.eval_split or train][sides.evaluation]
     return int(likeness.near(judged, likeness.numbers[train][sides.train]).sum())
-
-
-def _groups(source: pa.Table, table: pa.Table, column: str | None) -> list[str] | None:
-    """The group of each row of `table`, which are rows of `source`; "" where it has none."""
-    if column is None or column not in source.column_names:
-        return None
-    places = np.searchsorted(source.column(ROW).to_numpy(), table.column(ROW).to_numpy())
-    groups: list[str] = canonical_strings(source.column(column).take(pa.array(places))).to_pylist()
-    return [group.strip() for group in groups]
-
-
-def _strata(table: pa.Table, task: Task) -> list[str]:
-    """The group of each row whose share a split keeps equal on both sides."""
-    label = task.label_column()
-    if label is not None:
-        return list(as_text(row_labels(parsed(table.column(label), task.parse_label).column)))
-    answers = task.answer_columns()
-    if not answers:
-        return [""] * table.num_rows
-    # What both answers of a preference pair begin with stands in a column that is read, too.
-    columns = [*dict.fromkeys([*answers, *task.chat_columns()])]
-    return [task.stratum(row) for row in table.select(columns).to_pylist()]
 
 
 def _side(split: str, table: pa.Table) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which split of a source is trained on and which judges; one without labels judges nothing."""
+"""Which split of a source trains, validates and judges: one without labels only trains."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tunesmith.config.schema import DataConfig
+from tunesmith.data.checking.label_rules import as_text, row_labels
+from tunesmith.data.checking.label_values import parsed
 from tunesmith.data.content import canonical_strings
+from tunesmith.data.reading.rows import ROW
 from tunesmith.data.sources import Source
 from tunesmith.errors import ConfigError, DataError, Problem, nearest
 from tunesmith.messages import Message, say
 from tunesmith.tasks.base import Task
 from tunesmith.tasks.parts.label_texts import MISSING, certain_key, clean
 
-EVALUATION_SPLITS = ("validation", "valid", "dev", "eval", "test")
-"""Splits that are taken for evaluation where none is named: the first that is there."""
+VALIDATION_SPLITS = ("validation", "valid", "dev", "eval")
+"""Splits that validate where a test split judges, and judge where there is none."""
+
+TEST_SPLIT = "test"
+"""The split that judges where none is named."""
 
 NO_LABEL = frozenset({"-1", "-100"})
 """What datasets of the hub, and PyTorch, write where a row's label is kept secret."""
@@ -31,63 +38,90 @@ class Chosen:
     train: str
     judging: Sequence[str]
     """Those that may judge, the likeliest first; none: rows are held out of `train`."""
+    validating: Sequence[str] = ()
+    """Those that may validate beside the one that judges, the likeliest first."""
+
+    @property
+    def names(self) -> list[str]:
+        """All of them, each once."""
+        return [*dict.fromkeys((self.train, *self.judging, *self.validating))]
 
 
 def choose_splits(request: DataConfig, source: Source) -> Chosen:
-    """The split to train on and those that may judge.
+    """The split to train on, those that may judge and those that may validate.
 
     Raises ConfigError where the request names one that isn't there, or nothing says which one is
     trained on.
     """
     names = list(source.tables)
     problems = []
-    for field, wanted in (("train_split", request.train_split), ("eval_split", request.eval_split)):
+    for field in ("train_split", "eval_split", "validation_split"):
+        wanted = getattr(request, field)
         if wanted is not None and wanted not in names:
             near = nearest(wanted, names)
             message = say("no such split")
             problems.append(Problem(f"data.{field}", message, wanted, ", ".join(names), near))
+    if request.validation_split is not None and request.validation_split == request.eval_split:
+        message = say("judges, and can't validate too: what it picks by it must not judge")
+        others = ", ".join(name for name in names if name != request.eval_split)
+        problems.append(Problem("data.validation_split", message, request.eval_split, others))
     if problems:
         raise ConfigError(problems)
     train = request.train_split or ("train" if "train" in names else names[0])
     if request.train_split is None and "train" not in names and len(names) > 1:
         message = say("there is no split called train: name one")
         raise ConfigError([Problem("data.train_split", message, accepted=", ".join(names))])
-    judging = EVALUATION_SPLITS if request.eval_split is None else (request.eval_split,)
-    return Chosen(train, [name for name in judging if name in names and name != train])
+    judging: Sequence[str] = (TEST_SPLIT, *VALIDATION_SPLITS)
+    judging = judging if request.eval_split is None else (request.eval_split,)
+    asked = request.validation_split
+    validating = VALIDATION_SPLITS if asked is None else (asked,)
+
+    def there(wanted: Sequence[str], *others: str | None) -> list[str]:
+        return [name for name in wanted if name in names and name not in (train, *others)]
+
+    return Chosen(train, there(judging, asked), there(validating, request.eval_split))
 
 
-def judging_split(
+def sides_of(
     tables: Mapping[str, pa.Table], chosen: Chosen, task: Task, request: DataConfig, source: Source
-) -> tuple[str | None, list[Message]]:
-    """The first of the splits that may judge and has labels, and what is said of the others.
+) -> tuple[str | None, str | None, list[Message]]:
+    """The splits that judge and validate, and what is said of others.
 
-    None: rows are held out of the split that is trained on. Raises DataError where the split that
-    the request names has no labels, or one has labels and no text.
+    Each is the first of those that may and has labels; None: rows are held out of the split that is
+    trained on. Raises DataError where a split that the request names has no labels, or one has
+    labels and no text.
     """
-    notes = []
-    if request.eval_split == chosen.train:
-        notes.append(
-            say("data.eval_split names the split that is trained on: rows are held out of it")
-        )
-    train = tables[chosen.train]
-    for split in chosen.judging:
+    asked = {f"data.{name}": getattr(request, name) for name in ("eval_split", "validation_split")}
+    notes = [
+        say("{field} names the split that is trained on: rows are held out of it", field=field)
+        for field, split in asked.items()
+        if split == chosen.train
+    ]
+    named = {split: field for field, split in asked.items()}
+    judging = validating = None
+    for split in dict.fromkeys((*chosen.judging, *chosen.validating)):
+        judges = judging is None and split in chosen.judging
+        if not judges and (validating is not None or split not in chosen.validating):
+            continue
+        train, place = tables[chosen.train], source.place(split)
         reason = _why_unlabelled(tables[split], train, task)
-        place = source.place(split)
         if reason is None:
             _require_texts(tables[split], train, task, chosen.train, place)
-            return split, notes
-        if request.eval_split is not None:
+            judging, validating = (split, validating) if judges else (judging, split)
+        elif split in named:
             raise DataError(
-                "data.eval_split names {split}, which can judge nothing: {reason}. Without "
-                "data.eval_split, rows are held out of {train}",
+                "{field} names {split}, which can judge nothing: {reason}. Without "
+                "{field}, rows are held out of {train}",
+                field=named[split],
                 split=place,
                 reason=reason,
                 train=chosen.train,
             )
-        notes.append(say("{split} is left out: {reason}", split=place, reason=reason))
-    if notes and chosen.judging:
+        else:
+            notes.append(say("{split} is left out: {reason}", split=place, reason=reason))
+    if judging is None and notes and chosen.judging:
         notes.append(say("rows are held out of {split} instead", split=chosen.train))
-    return None, notes
+    return judging, validating, notes
 
 
 @contextmanager
@@ -168,3 +202,25 @@ def _require_texts(
             names=[name for name in table.column_names if not name.startswith("_")],
             train=train_split,
         )
+
+
+def groups_of(source: pa.Table, table: pa.Table, column: str | None) -> list[str] | None:
+    """The group of each row of `table`, which are rows of `source`; "" where it has none."""
+    if column is None or column not in source.column_names:
+        return None
+    places = np.searchsorted(source.column(ROW).to_numpy(), table.column(ROW).to_numpy())
+    groups: list[str] = canonical_strings(source.column(column).take(pa.array(places))).to_pylist()
+    return [group.strip() for group in groups]
+
+
+def strata(table: pa.Table, task: Task) -> list[str]:
+    """The group of each row whose share a split keeps equal on both sides."""
+    label = task.label_column()
+    if label is not None:
+        return list(as_text(row_labels(parsed(table.column(label), task.parse_label).column)))
+    answers = task.answer_columns()
+    if not answers:
+        return [""] * table.num_rows
+    # What both answers of a preference pair begin with stands in a column that is read, too.
+    columns = [*dict.fromkeys([*answers, *task.chat_columns()])]
+    return [task.stratum(row) for row in table.select(columns).to_pylist()]

@@ -19,7 +19,8 @@ class SweepTrial(WithMessages, ResponseModel):
     is_baseline: bool = Field(description="Whether it is the base configuration's own setting.")
     parameters: dict[str, Any] = Field(description="Dotted field → value.")
     value: FiniteOrNull = Field(
-        description="Mean of the metric over its seeds; of a pruned one the last one known."
+        description="Mean of the metric over its seeds, on the rows that pick; of a pruned one the "
+        "last one known."
     )
     low: FiniteOrNull = Field(description="Lower end of its 95 % interval.")
     high: FiniteOrNull = Field(description="Upper end of its 95 % interval.")
@@ -60,8 +61,24 @@ class SweepState(WithMessages, ResponseModel):
     )
 
 
+class TestScore(ResponseModel):
+    """What the rows of the test side, which picked nothing, say of the best trial."""
+
+    metric: str
+    value: float
+    low: FiniteOrNull = Field(description="Lower end of its 95 % interval.")
+    high: FiniteOrNull = Field(description="Upper end of its 95 % interval.")
+    method: str | None = Field(description="How the interval is made.")
+
+
 class SweepWhole(SweepState):
     """A sweep with what it found."""
+
+    test: TestScore | None = Field(
+        None,
+        description="The best trial's score on the test side; null where there were too few rows "
+        "for a side that picks, so that the values of the trials are those of the test side.",
+    )
 
     importance: dict[str, float] = Field(
         description="Parameter → share of what made trials good (PED-ANOVA); empty for few trials."

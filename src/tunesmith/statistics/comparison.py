@@ -129,10 +129,14 @@ def compare(
     experiments: Sequence[Experiment],
     answers: Mapping[str, JudgedRows],
     missing: Mapping[str, str],
+    *,
+    family: int = 0,
 ) -> Comparison:
     """Hold each experiment against the first.
 
-    `answers` are by experiment id; `missing` says, in words, why an experiment has none.
+    `answers` are by experiment id; `missing` says, in words, why an experiment has none. `family`
+    is the number of comparisons by the same rows that these were picked from: the verdicts allow
+    for as many, also where fewer are made.
     """
     lines = tuple(_compared(e, answers.get(e.id), missing.get(e.id)) for e in experiments)
     first = experiments[0]
@@ -144,9 +148,10 @@ def compare(
             pair = _counted(first, other, answers[first.id], answers[other.id])
         found.append(pair)
     tested = [pair for pair in found if pair.p_value is not None]
-    adjusted = holm([pair.p_value or 0.0 for pair in tested])
+    tests = max(len(tested), family)
+    adjusted = holm([pair.p_value or 0.0 for pair in tested], tests)
     judged = {
-        pair.experiment_id: _judged(pair, p, len(tested))
+        pair.experiment_id: _judged(pair, p, tests)
         for pair, p in zip(tested, adjusted, strict=True)
     }
     return Comparison(

@@ -126,11 +126,16 @@ def _ratios(points: Floats, weights: Floats) -> Floats:
     return np.divide(points, weights, out=np.zeros_like(points), where=weights > 0)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values adjusted for being several, in their order (Holm 1979)."""
+def holm(p_values: Sequence[float], tests: int | None = None) -> list[float]:
+    """The p-values adjusted for being several, in their order (Holm 1979).
+
+    `tests` is how many there are, with those whose p-values aren't here: these are taken to be the
+    smallest of all, which errs on the safe side. None: there are no others.
+    """
+    tests = len(p_values) if tests is None else tests
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted, largest = [0.0] * len(p_values), 0.0
     for place, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
+        largest = max(largest, min(1.0, (tests - place) * p_values[index]))
         adjusted[index] = largest
     return adjusted

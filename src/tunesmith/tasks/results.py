@@ -6,6 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+OF_SIDES = ("validation_", "eval_")
+"""What names of metrics begin with: of the side that stops and picks, of the one that judges."""
+
+
+def bare_metric(name: str) -> str:
+    """A metric's own name, without its side's."""
+    for side in OF_SIDES:
+        if name.startswith(side):
+            return name.removeprefix(side)
+    return name
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -45,14 +56,14 @@ class Judged:
 
     @classmethod
     def prefers_lower(cls, metric: str) -> bool:
-        """Whether a lower value of `metric` is better, also where it is named with `eval_`."""
+        """Whether a lower value of `metric` is better, also where its name begins with a side's."""
         known = cls.metric(metric)
         return known is not None and known.lower_is_better
 
     @classmethod
     def metric(cls, name: str) -> Metric | None:
-        """The metric of this name, also where it is named with `eval_`; None: the task has none."""
-        bare = name.removeprefix("eval_")
+        """The metric of this name, with a side's before it or not; None: the task has none."""
+        bare = bare_metric(name)
         return next((metric for metric in cls.metrics if metric.name == bare), None)
 
     @classmethod

@@ -11,6 +11,7 @@ import transformers
 
 from tunesmith.config.schema import TrainingConfig
 from tunesmith.tasks.base import Task
+from tunesmith.tasks.results import bare_metric
 from tunesmith.training.plan import Plan
 from tunesmith.training.reporting.trackers import PROJECT
 
@@ -19,7 +20,7 @@ def training_arguments(
     training: TrainingConfig, *, plan: Plan, task: Task, folder: Path
 ) -> transformers.TrainingArguments:
     """`training` as transformers says it, for the plan's device; checkpoints go into `folder`."""
-    metric = (training.metric_for_best_model or task.best_metric).removeprefix("eval_")
+    metric = bare_metric(training.metric_for_best_model or task.best_metric)
     best = training.load_best_model_at_end or training.early_stopping_patience is not None
     higher = training.greater_is_better
     if higher is None:

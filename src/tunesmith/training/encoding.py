@@ -39,10 +39,11 @@ def encode(work: Training, tokenizer: Any) -> Encoded:
     for said in _losses(work, "train", train, encoded):
         work.reporter.warning(said)
     kept = [(r, e) for r, e in zip(train, encoded, strict=True) if _learned(e)]
-    held_out = list(work.data.evaluation)
-    judged = _encoded(work, held_out, tokenizer, fingerprint)
-    for said in _losses(work, "evaluation", held_out, judged):
-        work.reporter.warning(said)
+    others = {"validation": list(work.data.validation), "evaluation": list(work.data.evaluation)}
+    judged = {side: _encoded(work, rows, tokenizer, fingerprint) for side, rows in others.items()}
+    for side, rows in others.items():
+        for said in _losses(work, side, rows, judged[side]):
+            work.reporter.warning(said)
     if not kept:
         raise DataError(
             "every row is longer than data.max_length={limit} tokens before its "
@@ -54,7 +55,8 @@ def encode(work: Training, tokenizer: Any) -> Encoded:
         tokenizer=tokenizer,
         train_rows=[row for row, _ in kept],
         train_examples=_numbered(work, kept),
-        eval_examples=judged,
+        validation_examples=judged["validation"],
+        eval_examples=judged["evaluation"],
     )
 
 
@@ -127,7 +129,7 @@ def _losses(
 
 def _without_ends(work: Training, side: str, examples: Sequence[Example]) -> str:
     """What it means that answers lose their end."""
-    if side == "evaluation":
+    if side != "train":
         if work.task.judged_by_text:
             return say("they are judged by the whole answer")
         return say("they are judged by what is left of it")

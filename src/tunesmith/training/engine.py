@@ -35,7 +35,7 @@ from tunesmith.models.reader_files import framed, write_settings
 from tunesmith.statistics.differences import flat
 from tunesmith.statistics.label_errors import LabelErrors, find_label_errors
 from tunesmith.tasks.base import Task
-from tunesmith.tasks.results import Score
+from tunesmith.tasks.results import Prediction, Score
 from tunesmith.training.checkpoints import hide, newest
 from tunesmith.training.distributed.meeting import Meeting
 from tunesmith.training.distributed.nodes import Nodes
@@ -116,16 +116,16 @@ def _train(
             reporter.message(note)
         placed = fit_into_memory(encode(work, tokenizer))
         reporter.plan(placed.plan)
-        judge, model = Judge(placed), adapted_model(placed)
+        judge, stopping, model = Judge(placed), Judge.while_training(placed), adapted_model(placed)
         reporter.stop_if_asked()
         untrained = trainable_weights(model)
         reporter.phase(Phase.TRAINING)
         checkpoint = _newest_checkpoint(placed) if resume else None
         with others.together(placed.train_examples, checkpoint) as group:
-            fitted = fit(placed, model, group, judge, checkpoint=checkpoint, trackers=watching)
+            fitted = fit(placed, model, group, stopping, checkpoint=checkpoint, trackers=watching)
     for note in fitted.ending.notes():
         reporter.message(note)
-    judged = _judged(fitted, model, judge, untrained)
+    judged = _judged(fitted, model, judge, stopping, untrained)
     metrics = _metrics(judged, model)
     for caution in metrics["cautions"]:
         reporter.warning(caution)
@@ -148,23 +148,44 @@ def _train(
     )
 
 
-def _judged(work: Fitted, model: Any, judge: Judge, untrained: Mapping[str, Any]) -> Judged:
-    """What the held-out rows say of `model`, and of it with its `untrained` weights."""
-    reporter, progress = work.reporter, work.progress
+def _judged(
+    work: Fitted, model: Any, judge: Judge, stopping: Judge, untrained: Mapping[str, Any]
+) -> Judged:
+    """What the test side says of `model`, and of it with its `untrained` weights.
+
+    The rows that stopped and picked are asked once more, of the weights that are kept.
+    """
+    reporter = work.reporter
+    validation, validation_score = list[Prediction](), None
+    if work.data.validation:
+        reporter.phase(Phase.EVALUATING, say("the rows that validate"))
+        validation = stopping.predictions(model)
+        validation_score = work.task.score(validation)
+        _report_score(work, stopping, validation_score)
     reporter.phase(Phase.EVALUATING, say("the held-out rows"))
     predictions = judge.predictions(model)
     if groups := work.data.groups:
         predictions = [replace(p, group=g) for p, g in zip(predictions, groups, strict=True)]
     score = work.task.score(predictions)
-    reporter.metrics(
-        work.ending.kept,
-        progress.epoch * work.ending.kept / max(progress.steps, 1),
-        {f"eval_{name}": value for name, value in score.metrics.items()},
-    )
+    _report_score(work, judge, score)
     reporter.phase(Phase.EVALUATING, say("the untrained model, for comparison"))
     with with_weights(model, untrained):
         of_untrained = _untrained(work, model, judge)
-    return Judged.after(work, predictions=predictions, score=score, untrained=of_untrained)
+    return Judged.after(
+        work,
+        predictions=predictions,
+        score=score,
+        validation=validation,
+        validation_score=validation_score,
+        untrained=of_untrained,
+    )
+
+
+def _report_score(work: Fitted, judge: Judge, score: Score) -> None:
+    """Tell of a side's metrics at the step whose weights are kept."""
+    kept, progress = work.ending.kept, work.progress
+    values = {f"{judge.prefix}_{name}": value for name, value in score.metrics.items()}
+    work.reporter.metrics(kept, progress.epoch * kept / max(progress.steps, 1), values)
 
 
 def _untrained(work: Fitted, model: Any, judge: Judge) -> Score:
@@ -199,6 +220,7 @@ def _metrics(work: Judged, model: Any) -> dict[str, Any]:
         },
         **{f"eval_{name}": value for name, value in score.metrics.items()},
         "eval_samples": len(predictions),
+        **_of_validation(work),
         "score": {
             "metric": score.main,
             "value": score.metrics[score.main],
@@ -206,7 +228,7 @@ def _metrics(work: Judged, model: Any) -> dict[str, Any]:
             "baseline": work.task.baseline(work.train_rows, work.data.evaluation),
             "untrained": dict(work.untrained.metrics),
         },
-        "cautions": work.task.cautions(score),
+        "cautions": [*work.task.cautions(score), *_flattered(work)],
         **dict(score.details),
         "worst_mistakes": worst_mistakes(predictions),
         "surest_answers": surest_answers(predictions),
@@ -217,13 +239,41 @@ def _metrics(work: Judged, model: Any) -> dict[str, Any]:
     }
 
 
+def _of_validation(work: Judged) -> dict[str, Any]:
+    """The metrics of the rows that stopped and picked, under names of their own."""
+    metrics = work.validation_score.metrics if work.validation_score else {}
+    values = {f"validation_{name}": value for name, value in metrics.items()}
+    found: dict[str, Any] = {**values, "validation_samples": len(work.validation)}
+    if score := work.validation_score:
+        found["validation"] = {
+            "metric": score.main,
+            "value": score.metrics[score.main],
+            **interval(work.validation, work.task),
+        }
+    return found
+
+
+def _flattered(work: Judged) -> list[str]:
+    """What is said where the rows that judge have picked, too, for want of others."""
+    if work.data.validation or work.ending.metric is None:
+        return []
+    return [
+        say(
+            "The {n:,} rows that judge have also chosen when training stopped, or which checkpoint "
+            "is kept: the score flatters the adapter. There were too few rows for a side of their "
+            "own (data.validation_samples).",
+            n=len(work.predictions),
+        )
+    ]
+
+
 def _log_score(watching: Sequence[Tracker], metrics: dict[str, Any]) -> None:
     """Tell trackers of others how good the adapter is."""
     score = metrics["score"]
     values = {
         name: value
         for name, value in metrics.items()
-        if isinstance(value, float) and name.startswith(("train_", "eval_"))
+        if isinstance(value, float) and name.startswith(("train_", "validation_", "eval_"))
     }
     values["score"] = score["value"]
     if score["interval"] is not None:

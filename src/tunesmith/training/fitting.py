@@ -63,7 +63,8 @@ def fit(
 ) -> Fitted:
     """Train `model` in place; what was summed meanwhile, and how it ended, is added to `work`.
 
-    `checkpoint` is where to go on from; `trackers`, of the first process alone, hear of each step.
+    `judge` stops it and picks its checkpoint (`Judge.while_training`). `checkpoint` is where to go
+    on from; `trackers`, of the first process alone, hear of each step.
     Raises Interrupted when the reporter asked to stop.
     """
     training = work.config.training
@@ -94,7 +95,7 @@ def fit(
             step=trainer.state.global_step,
             steps=trainer.state.max_steps,
         )
-    return Fitted.after(work, progress=progress, ending=_ending(training, trainer))
+    return Fitted.after(work, progress=progress, ending=_ending(training, trainer, judge))
 
 
 def _progress(work: Placed, checkpoint: Path | None) -> Progress:
@@ -107,7 +108,7 @@ def _progress(work: Placed, checkpoint: Path | None) -> Progress:
     return progress
 
 
-def _ending(training: TrainingConfig, trainer: LoraTrainer) -> Ending:
+def _ending(training: TrainingConfig, trainer: LoraTrainer, judge: Judge) -> Ending:
     state, metric = trainer.state, trainer.args.metric_for_best_model
     best = state.best_global_step
     return Ending(
@@ -116,7 +117,7 @@ def _ending(training: TrainingConfig, trainer: LoraTrainer) -> Ending:
         kept=(best if training.load_best_model_at_end else None) or state.global_step,
         keeps_best=training.load_best_model_at_end,
         patience=training.early_stopping_patience,
-        metric=None if metric is None else f"eval_{metric}",
+        metric=None if metric is None else f"{judge.prefix}_{metric}",
         best_step=best,
         best_value=None if best is None else state.best_metric,
     )
@@ -155,7 +156,8 @@ def _ask_base_model(work: Placed, model: Any, group: Group, judge: Judge) -> Non
 
     ask_together(work.train_examples, group, ask)
     if group.leads:
-        judge.add_references(model, work.eval_examples, should_stop, training=False)
+        held_out = [*work.validation_examples, *work.eval_examples]
+        judge.add_references(model, held_out, should_stop, training=False)
 
 
 def _trainer(
@@ -166,6 +168,7 @@ def _trainer(
         task=work.task,
         train_examples=Examples(work.train_examples),
         evaluator=_evaluator(judge, model, group),
+        evaluated_as=judge.prefix,
         pad_token_id=work.tokenizer.pad_token_id,
         widths=Widths(work.plan.length_multiple, work.config.data.max_length),
         progress=progress,

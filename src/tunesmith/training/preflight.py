@@ -36,9 +36,8 @@ def fit_into_memory(work: Encoded) -> Placed:
     """
     check = _Check(work)
     batch, judged = work.config.training.per_device_train_batch_size, work.config.eval_batch_size
-    load = Load(
-        Rows.of_examples(batch, work.train_examples), Rows.of_examples(judged, work.eval_examples)
-    )
+    held_out = [*work.validation_examples, *work.eval_examples]
+    load = Load(Rows.of_examples(batch, work.train_examples), Rows.of_examples(judged, held_out))
     if check.estimate(load) is None:
         reason = say("{name} doesn't tell its sizes", name=check.facts.model_type)
         plan = work.plan.with_line(say("memory"), say("not estimated"), reason)

@@ -44,6 +44,7 @@ class Encoded(Training):
     tokenizer: Any
     train_rows: list[Row]
     train_examples: list[Example]
+    validation_examples: list[Example]
     eval_examples: list[Example]
 
     @property
@@ -71,6 +72,7 @@ class Placed(Encoded):
             tokenizer=tokenizer,
             train_rows=[],
             train_examples=examples,
+            validation_examples=[],
             eval_examples=[],
             rows_judged=training.config.eval_batch_size,
         )
@@ -86,9 +88,12 @@ class Fitted(Placed):
 
 @dataclass(frozen=True, kw_only=True)
 class Judged(Fitted):
-    """The held-out rows have judged it."""
+    """The test side has judged it."""
 
     predictions: list[Prediction]
     score: Score
+    validation: list[Prediction]
+    """Of the rows that stopped and picked; none where there are none."""
+    validation_score: Score | None
     untrained: Score
     """That of the model as it began."""

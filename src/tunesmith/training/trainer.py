@@ -65,6 +65,7 @@ class LoraTrainer(transformers.Trainer):
         task: Task,
         train_examples: Examples,
         evaluator: Callable[[], dict[str, float]],
+        evaluated_as: str,
         pad_token_id: int,
         widths: Widths,
         progress: Progress,
@@ -76,6 +77,8 @@ class LoraTrainer(transformers.Trainer):
         self.lengths = [len(example["input_ids"]) for example in train_examples.examples]
         self.strata = [int(example.get("stratum", 0)) for example in train_examples.examples]
         self.evaluator = evaluator
+        self.evaluated_as = evaluated_as
+        """What the names of logged evaluations begin with."""
         self.progress = progress
         self.group = group
         self.pad_token_id = pad_token_id
@@ -238,10 +241,13 @@ class LoraTrainer(transformers.Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """The task's quick metrics on the held-out rows, logged and passed to the callbacks."""
+        """The task's quick metrics on the rows that stop and pick, logged under their side's name.
+
+        The callbacks get them under the name that transformers knows.
+        """
         values = self.group.first(self.evaluator() if self.group.leads else None)
+        self.log({f"{self.evaluated_as}_{name}": value for name, value in values.items()})
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in values.items()}
-        self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )

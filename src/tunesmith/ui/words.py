@@ -48,9 +48,9 @@ def side(name: str) -> str:
     """What rows of a split are for."""
     return {
         "train": _("to train on"),
-        "validation": _("held out"),
-        "evaluation": _("held out"),
-        "test": _("held out (test)"),
+        "validation": _("to validate"),
+        "evaluation": _("to test"),
+        "test": _("to test"),
     }.get(name, name)
 
 
@@ -67,7 +67,9 @@ def task(name: str) -> str:
 
 def metric(name: str | None) -> str:
     """A metric; names of the field stay as they are."""
-    bare = (name or "").removeprefix("eval_")
+    side, _mark, bare = (name or "").partition("_")
+    if side not in ("validation", "eval"):
+        side, bare = "", name or ""
     known = {
         "loss": _("loss"),
         "learning_rate": _("learning rate"),
@@ -89,8 +91,9 @@ def metric(name: str | None) -> str:
         label = next((metric.label for metric in of_tasks if metric.name == bare), None)
         known[bare] = _(label) if label else bare.replace("_", " ")
     text = known[bare]
-    held_out = (name or "").startswith("eval_") and bare == "loss"
-    return _("{metric}, held-out rows").format(metric=text) if held_out else text
+    if side == "validation":
+        return _("{metric}, validation").format(metric=text)
+    return _("{metric}, test").format(metric=text) if side and bare == "loss" else text
 
 
 def method(name: str) -> str:

@@ -124,14 +124,21 @@ class Together:
             for split, text in self.texts.items()
         }
 
+    @property
+    def near_held_out(self) -> Mask:
+        """Which rows of the first split have nearly a text that another has."""
+        train, *others = (self.likeness.numbers[rows.split] for rows in self.sides)
+        return self.likeness.near(train, np.concatenate(others))
+
     @cached_property
     def leaking(self) -> Mask:
-        """Which rows of the first split have a text that the second has too.
+        """Which rows of the first split have a text that another has too.
 
         Another answer to the same question gives the question away too.
         """
-        train, held_out = (rows.split for rows in self.sides[:2])
+        train, *others = (rows.split for rows in self.sides)
         equal = self.likeness
         if self.texts[train].asked is not self.texts[train].written:
             equal = compare({split: text.asked for split, text in self.texts.items()}, None)
-        return np.asarray(np.isin(equal.numbers[train], equal.numbers[held_out]))
+        held_out = np.concatenate([equal.numbers[other] for other in others])
+        return np.asarray(np.isin(equal.numbers[train], held_out))

@@ -88,6 +88,5 @@ class NearLeakage(Rule):
 
     def check_together(self, data: Together) -> None:
         if len(data.sides) > 1:
-            train, held_out = (data.likeness.numbers[rows.split] for rows in data.sides[:2])
-            near = data.likeness.near(train, held_out) & ~data.leaking
+            near = data.near_held_out & ~data.leaking
             data.sides[0].note(self.name, near, data.column, NEAR_LEAKAGE)

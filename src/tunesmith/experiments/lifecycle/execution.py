@@ -206,6 +206,7 @@ def _training_data(prepared: Prepared, experiment: Experiment) -> TrainingData:
     dataset = prepared.dataset
     return TrainingData(
         dataset.train,
+        dataset.validation,
         dataset.evaluation,
         {
             "name": experiment.data.get("dataset", dataset.name),

@@ -29,6 +29,7 @@ from tunesmith.settings import Settings
 from tunesmith.tasks import TASKS
 from tunesmith.tasks.base import Task
 from tunesmith.tasks.chats.template import writes_date
+from tunesmith.tasks.results import bare_metric
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def _choosing_problems(training: TrainingConfig, task: type[Task]) -> Iterator[P
         why = say("{names} need evaluations", names=joined(needs, " and "))
         yield Problem("training.eval_strategy", why, "no", "epoch, steps")
     quick = task.quick_metrics()
-    metric = (training.metric_for_best_model or task.best_metric).removeprefix("eval_")
+    metric = bare_metric(training.metric_for_best_model or task.best_metric)
     if metric not in quick:
         yield Problem(
             "training.metric_for_best_model",

@@ -41,12 +41,14 @@ FEWEST, MOST = 2, 20
 """How many experiments can stand beside each other."""
 
 
-def compare_experiments(experiments: Sequence[Experiment], settings: Settings) -> Comparison:
+def compare_experiments(
+    experiments: Sequence[Experiment], settings: Settings, *, family: int | None = None
+) -> Comparison:
     """Hold each experiment against the first.
 
-    What keeps a pair from being compared is said in the comparison. Raises ConfigError for too few
-    experiments, too many, or one that is named twice; StorageError when the object store doesn't
-    answer.
+    `family` is the number of comparisons that these were picked from. What keeps a pair from being
+    compared is said in the comparison. Raises ConfigError for too few experiments, too many, or one
+    that is named twice; StorageError when the object store doesn't answer.
     """
     ids = [experiment.id for experiment in experiments]
     if problem := _wrong_ids(ids):
@@ -60,7 +62,7 @@ def compare_experiments(experiments: Sequence[Experiment], settings: Settings) -
             answers[experiment.id] = read_answers(experiment, settings)
         except (NotFoundError, DataError) as error:
             missing[experiment.id] = str(error)
-    found = compare(experiments, answers, missing)
+    found = compare(experiments, answers, missing, family=family or 0)
     return replace(found, rows=tuple(_row_differences(experiments, settings)))
 
 

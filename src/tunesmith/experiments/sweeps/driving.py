@@ -30,7 +30,7 @@ from tunesmith.experiments.sweeps.search import (
 from tunesmith.messages import say
 from tunesmith.schemas.enums import ExperimentStatus, SweepStatus, TrialState
 from tunesmith.settings import Settings
-from tunesmith.store.entities.experiments import Experiment, Filters, new_experiment_id
+from tunesmith.store.entities.experiments import Experiment, Filters, Metric, new_experiment_id
 from tunesmith.store.entities.sweeps import Sweep, Trial
 from tunesmith.store.store import Store
 
@@ -114,15 +114,18 @@ def resume_sweep(sweep_id: str, store: Store) -> Sweep:
     return store.sweeps.reopen(sweep_id)
 
 
-def metric_name(asked: SweepConfig) -> str:
-    """The name under which the sweep's metric is recorded."""
-    return f"eval_{asked.metric}"
+def metric_names(asked: SweepConfig) -> tuple[str, str]:
+    """The names under which the sweep's metric is recorded: of the rows that pick, else that judge.
+
+    Data with too few rows for three sides have the second alone.
+    """
+    return f"validation_{asked.metric}", f"eval_{asked.metric}"
 
 
 def value_of(experiment: Experiment, asked: SweepConfig) -> float | None:
-    """The sweep's metric of an experiment that succeeded; None where it has none."""
-    value = experiment.metrics.get(metric_name(asked))
-    return float(value) if isinstance(value, int | float) else None
+    """What an experiment that succeeded is picked by; None where it has nothing."""
+    values = (experiment.metrics.get(name) for name in metric_names(asked))
+    return next((float(value) for value in values if isinstance(value, int | float)), None)
 
 
 def experiments_of(trials: Sequence[Trial], store: Store) -> dict[str, Experiment]:
@@ -205,20 +208,22 @@ class _Step:
         values = [value_of(each, self.asked) for each in ended]
         numbers = [value for value in values if value is not None]
         if len(numbers) < len(values):
-            reason = say("Its results have no {metric}.", metric=metric_name(self.asked))
+            reason = say("Its results have no {metric}.", metric=self.asked.metric)
             return self.store.sweeps.end_trial(trial, T.FAILED, reason=reason)
         return self.store.sweeps.end_trial(trial, T.SUCCEEDED, value=statistics.fmean(numbers))
 
     def _seen(self, trials: Sequence[Trial]) -> dict[int, list[Evaluated]]:
         if self.asked.pruner == "none":
             return {}
-        name = metric_name(self.asked)
         return {
-            trial.number: evaluations(
-                [self.store.metrics(each, name) for each in trial.experiments]
-            )
+            trial.number: evaluations([self._history(each) for each in trial.experiments])
             for trial in trials
         }
+
+    def _history(self, experiment_id: str) -> Sequence[Metric]:
+        """What an experiment was evaluated to be while it trains."""
+        picks, judges = metric_names(self.asked)
+        return self.store.metrics(experiment_id, picks) or self.store.metrics(experiment_id, judges)
 
     def _prune(self, trials: Sequence[Trial], seen: Mapping[int, Sequence[Evaluated]]) -> bool:
         doomed = to_prune(self.asked, trials, seen)

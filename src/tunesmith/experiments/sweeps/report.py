@@ -9,11 +9,11 @@ import numpy as np
 
 from tunesmith.config.sweep import SweepConfig
 from tunesmith.experiments.questions.comparison import compare_experiments
-from tunesmith.experiments.sweeps.driving import experiments_of, metric_name, value_of
+from tunesmith.experiments.sweeps.driving import experiments_of, metric_names, value_of
 from tunesmith.experiments.sweeps.search import importance
 from tunesmith.messages import say
 from tunesmith.schemas.enums import ExperimentStatus, TrialState
-from tunesmith.schemas.sweeps import SweepTrial, SweepWhole
+from tunesmith.schemas.sweeps import SweepTrial, SweepWhole, TestScore
 from tunesmith.settings import Settings
 from tunesmith.statistics.intervals import mean_interval
 from tunesmith.store.entities.experiments import Experiment
@@ -40,13 +40,16 @@ def sweep_report(
     sign = -1.0 if asked.direction == "minimize" else 1.0
     best, so_far = _best(reports, sign)
     baseline = next((t.number for t in reports if t.is_baseline and _counts(t)), None)
-    verdict = None
+    verdict = hint = test = None
+    ended = [e for e in found.values() if e.status is ExperimentStatus.SUCCEEDED]
+    validated = all(metric_names(asked)[0] in each.metrics for each in ended)
     if whole and best is not None and baseline is not None and best != baseline:
-        verdict = _verdict(reports[baseline], reports[best], asked, found, settings)
-    hint = None
+        looks = None if validated else sum(map(_counts, reports)) - 1
+        verdict = _verdict(reports[baseline], reports[best], found, settings, looks)
+    if whole and best is not None and validated:
+        test = _test_score(reports[best], found)
     if whole:
-        succeeded = [e for e in found.values() if e.status is ExperimentStatus.SUCCEEDED]
-        hint = same_value_hint(str(asked.metric), metric_name(asked), succeeded)
+        hint = same_value_hint(str(asked.metric), metric_names(asked)[not validated], ended)
     return SweepWhole(
         **{name: getattr(sweep, name) for name in _OF_SWEEP},
         metric=str(asked.metric),
@@ -64,6 +67,7 @@ def sweep_report(
         baseline=baseline,
         best_so_far=so_far,
         importance=importance(asked, trials) if whole else {},
+        test=test,
         verdict=verdict,
         hint=hint,
     )
@@ -108,11 +112,33 @@ def _interval(
     """
     if spread is not None:
         return *mean_interval(np.array(values)), say("Student's t over seeds")
-    score = ended[0].metrics.get("score") if ended else None
+    found = ended[0].metrics if ended else {}
+    score = found.get("validation" if metric_names(asked)[0] in found else "score")
     if not isinstance(score, Mapping) or score.get("metric") != asked.metric:
         return None, None, None
-    interval = ended[0].interval
+    interval = score.get("interval") or {}
     return interval.get("low"), interval.get("high"), interval.get("method")
+
+
+def _test_score(best: SweepTrial, known: Mapping[str, Experiment]) -> TestScore | None:
+    """The score of the best trial by the rows that picked nothing; of several seeds, their mean."""
+    mine = [known[each] for each in best.experiments if each in known]
+    scores = [each.score for each in mine if each.score is not None]
+    if not scores or len(scores) < len(best.experiments):
+        return None
+    low = high = method = None
+    if len(scores) > 1:
+        low, high = mean_interval(np.array(scores))
+        method = say("Student's t over seeds")
+    elif interval := mine[0].interval:
+        low, high, method = interval["low"], interval["high"], interval["method"]
+    return TestScore(
+        metric=str(mine[0].score_name),
+        value=statistics.fmean(scores),
+        low=low,
+        high=high,
+        method=method,
+    )
 
 
 def _counts(trial: SweepTrial) -> bool:
@@ -135,17 +161,24 @@ def _best(trials: Sequence[SweepTrial], sign: float) -> tuple[int | None, list[t
 def _verdict(
     baseline: SweepTrial,
     best: SweepTrial,
-    asked: SweepConfig,
     known: Mapping[str, Experiment],
     settings: Settings,
+    looks: int | None,
 ) -> str | None:
-    """The best held against the baseline, row by row where each was trained once."""
-    if asked.seeds > 1:
+    """The best held against the baseline, row by row where each was trained once.
+
+    `looks`: in how many trials the same rows were looked at to pick it; None: other rows were.
+    """
+    if len(best.experiments) > 1:
         return None
     pair = [known.get(each.experiments[0]) for each in (baseline, best)]
     if None in pair:
         return None
-    return compare_experiments([each for each in pair if each], settings).pairs[0].explanation
+    return (
+        compare_experiments([each for each in pair if each], settings, family=looks)
+        .pairs[0]
+        .explanation
+    )
 
 
 def same_value_hint(metric: str, field: str, ended: Sequence[Experiment]) -> str | None:

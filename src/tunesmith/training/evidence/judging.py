@@ -10,7 +10,7 @@ import torch
 
 from tunesmith.errors import Interrupted
 from tunesmith.messages import say
-from tunesmith.tasks.base import Batches, Example, Task
+from tunesmith.tasks.base import Batches, Example, Row, Task
 from tunesmith.tasks.chats.messages import as_base_model
 from tunesmith.tasks.parts.packing import shares
 from tunesmith.tasks.results import Prediction
@@ -24,16 +24,28 @@ T = TypeVar("T")
 
 
 class Judge:
-    """Asks models about the rows of `work`.
+    """Asks models about the rows of one side of `work`: the test side, or the one that validates.
 
     Where memory runs out, all are asked again in batches of half the rows, from then on: the same
     batches, the same scores.
     """
 
-    def __init__(self, work: Placed) -> None:
+    def __init__(self, work: Placed, *, validates: bool = False) -> None:
         self.work = work
+        self.side: Sequence[Row] = work.data.validation if validates else work.data.evaluation
+        self.examples = work.validation_examples if validates else work.eval_examples
+        self.prefix = "validation" if validates else "eval"
+        """What the names of these rows' metrics begin with."""
         self.rows = work.rows_judged
         """Rows in one batch."""
+
+    @classmethod
+    def while_training(cls, work: Placed) -> Judge:
+        """The one that stops a training and picks its checkpoint.
+
+        Where there are too few rows for a side of their own, the test side does.
+        """
+        return cls(work, validates=bool(work.data.validation))
 
     def predictions(
         self,
@@ -44,16 +56,16 @@ class Judge:
         task: Task | None = None,
         examples: Sequence[Example] | None = None,
     ) -> list[Prediction]:
-        """`model`'s predictions for the held-out rows; `reporter` hears of it instead of ours.
+        """`model`'s predictions for the rows; `reporter` hears of it instead of ours.
 
         `task` judges instead of ours: the same, with its labels in another order. `examples` are
         the rows as another tokenizer reads them. Raises Interrupted when the reporter says so.
         """
         work, own = self.work, task or self.work.task
-        rows, listener = work.data.evaluation, reporter or work.reporter
+        rows, listener = self.side, reporter or work.reporter
         if task is not None:
             examples = task.encode(rows, work.tokenizer, work.config.data.max_length)
-        judged = work.eval_examples if examples is None else examples
+        judged = self.examples if examples is None else examples
 
         def encoded(batches: Sequence[Sequence[int]]) -> Batches:
             done = 0

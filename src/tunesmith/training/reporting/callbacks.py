@@ -11,6 +11,7 @@ import psutil
 from pydantic import TypeAdapter
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from tunesmith.tasks.results import OF_SIDES
 from tunesmith.training.ranks.group import Group
 from tunesmith.training.reporting.monitor import Part, PerformanceMonitor, Usage, is_due
 from tunesmith.training.reporting.reporter import Reporter
@@ -149,7 +150,7 @@ class Report(TrainerCallback):
 
 def is_measured(logged: Mapping[str, Any]) -> bool:
     """Whether what was logged is a loss or an evaluation."""
-    return "loss" in logged or any(name.startswith("eval_") for name in logged)
+    return "loss" in logged or any(name.startswith(OF_SIDES) for name in logged)
 
 
 def _ends_epoch(state: TrainerState) -> bool:

@@ -71,9 +71,10 @@ class Reporter:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What is learned from and what is judged by."""
+    """What is learned from, what stops and picks, and what is judged by."""
 
     train: Sequence[Row]
+    validation: Sequence[Row]
     evaluation: Sequence[Row]
     dataset: Mapping[str, Any]
     """What the results say of the data: name, version, hash, source, and `overlap`, the held-out

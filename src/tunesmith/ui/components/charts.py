@@ -70,15 +70,21 @@ def metrics(histories: Mapping[str, Sequence[MetricPoint]]) -> None:
     """The metrics of one experiment, two charts a row: what was learned, then what it cost."""
     left = {name: points for name, points in histories.items() if name not in RESOURCES}
     charts: list[_Chart] = []
-    losses = {words.metric(n): left.pop(n) for n in ("loss", "eval_loss") if n in left}
-    if losses:
-        charts.append((_("loss"), losses))
-    for name in sorted(left, key=lambda n: (not n.startswith("eval_"), n)):
-        charts.append((words.metric(name), {words.metric(name): left[name]}))
+    for bare in dict.fromkeys(["loss", *(name.split("_", 1)[1] for name in left if _side(name))]):
+        names = [name for name in (bare, f"validation_{bare}", f"eval_{bare}") if name in left]
+        curves = {words.metric(name): left.pop(name) for name in names}
+        if curves:
+            charts.append((words.metric(bare), curves))
+    charts += [(words.metric(name), {words.metric(name): left[name]}) for name in sorted(left)]
     _two_a_row(charts)
     if costs := _costs(histories):
         st.subheader(_("Speed and resources"))
         _two_a_row(costs)
+
+
+def _side(name: str) -> bool:
+    """Whether a metric is of the rows that validate, or of the test."""
+    return name.startswith(("validation_", "eval_"))
 
 
 def _costs(histories: Mapping[str, Sequence[MetricPoint]]) -> list[_Chart]:

@@ -189,7 +189,7 @@ def _curves(found: ExperimentComparison, names: dict[str, str]) -> None:
     histories = {one.id: client.metrics(one.id, points=400).metrics for one in found.experiments}
     metrics = sorted(
         {name for each in histories.values() for name in each if name not in RESOURCES},
-        key=lambda name: (name not in ("loss", "eval_loss"), name),
+        key=lambda name: (name not in ("loss", "validation_loss", "eval_loss"), name),
     )
     if not metrics:
         st.caption(_("Nothing was measured yet."))
