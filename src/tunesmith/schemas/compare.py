@@ -110,7 +110,7 @@ class SeedGroupState(ResponseModel):
     standard_deviation: float = Field(description="Of one score, from this sample.")
 
 
-class ExperimentComparison(ResponseModel):
+class ExperimentComparison(WithMessages, ResponseModel):
     """A comparison of experiments; the first is the baseline."""
 
     experiments: list[ComparedExperiment] = Field(description="In the order that was asked for.")
@@ -119,6 +119,11 @@ class ExperimentComparison(ResponseModel):
     environment: list[FieldDifference] = Field(description="Packages, hardware, base model, plan.")
     data: list[FieldDifference] = Field(description="Version, hash, and rows of each side.")
     seeds: list[SeedGroupState] = Field(description="Groups of at least two seeds.")
+    looks: int = Field(
+        description="How many experiments the rows that judge the first have judged: the adjusted "
+        "p-values allow for them."
+    )
+    note: Said | None = Field(description="That these rows have been looked at too often.")
     rows: list[RowDifferencesState] = Field(
         description="Of each experiment whose data are another version than the baseline's."
     )

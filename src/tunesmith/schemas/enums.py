@@ -96,6 +96,7 @@ class Obstacle(StrEnum):
 
     NO_SCORE = "no_score"
     OTHER_METRIC = "other_metric"
+    PICKED_BY_TEST = "picked_by_test"
     OTHER_ROWS = "other_rows"
     NO_PREDICTIONS = "no_predictions"
     NOT_A_SHARE = "not_a_share"

@@ -34,6 +34,7 @@ from tunesmith.statistics.intervals import (
     share_difference,
     wilson,
 )
+from tunesmith.statistics.looks import worn_out
 from tunesmith.statistics.significance import (
     POWER,
     coefficient_of_variation,
@@ -121,6 +122,10 @@ class Comparison:
     environment: tuple[Difference, ...]
     data: tuple[Difference, ...]
     seeds: tuple[SeedGroup, ...]
+    looks: int = 0
+    """How many experiments the rows that judge the first have judged, it among them."""
+    note: str | None = None
+    """That these rows have been looked at too often."""
     rows: tuple[RowDifferences, ...] = ()
     """Of each experiment whose data are another version than the first one's."""
 
@@ -130,13 +135,13 @@ def compare(
     answers: Mapping[str, JudgedRows],
     missing: Mapping[str, str],
     *,
-    family: int = 0,
+    looks: int = 0,
 ) -> Comparison:
     """Hold each experiment against the first.
 
-    `answers` are by experiment id; `missing` says, in words, why an experiment has none. `family`
-    is the number of comparisons by the same rows that these were picked from: the verdicts allow
-    for as many, also where fewer are made.
+    `answers` are by experiment id; `missing` says, in words, why an experiment has none. `looks`
+    is how many experiments these rows have judged: the verdicts allow for the comparisons that
+    could be made with them, of which these may be the best.
     """
     lines = tuple(_compared(e, answers.get(e.id), missing.get(e.id)) for e in experiments)
     first = experiments[0]
@@ -148,7 +153,7 @@ def compare(
             pair = _counted(first, other, answers[first.id], answers[other.id])
         found.append(pair)
     tested = [pair for pair in found if pair.p_value is not None]
-    tests = max(len(tested), family)
+    tests = max(len(tested), looks - 1)
     adjusted = holm([pair.p_value or 0.0 for pair in tested], tests)
     judged = {
         pair.experiment_id: _judged(pair, p, tests)
@@ -161,6 +166,8 @@ def compare(
         environment=environment_differences(experiments),
         data=data_differences(experiments),
         seeds=seed_groups(experiments),
+        looks=looks,
+        note=worn_out(looks),
     )
 
 
@@ -169,6 +176,8 @@ def compare(
 
 def _compared(experiment: Experiment, answers: JudgedRows | None, missing: str | None) -> Compared:
     interval, note = _interval(experiment, answers, missing)
+    if note is None and experiment.picked_by_test:
+        note = say("The rows that judge it have also picked its checkpoint: its score flatters it.")
     sides = experiment.data.get("splits", {})
     evaluation = sides.get("evaluation", {})
     return Compared(
@@ -254,6 +263,13 @@ def _obstacle(
             "Their scores are different metrics: {first} and {second}.",
             first=first.score_name,
             second=other.score_name,
+        )
+    if first.picked_by_test is not other.picked_by_test:
+        return Obstacle.PICKED_BY_TEST, say(
+            "The rows that judge both have also picked the checkpoint of {who}, and not that of "
+            "the other: its score flatters it. Train it again, with rows that validate "
+            "(data.validation_samples).",
+            who=first.id if first.picked_by_test else other.id,
         )
     sides = [e.data.get("splits", {}).get("evaluation", {}) for e in (first, other)]
     if sides[0].get("hash") is None or sides[0].get("hash") != sides[1].get("hash"):

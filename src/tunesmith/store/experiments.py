@@ -16,6 +16,7 @@ from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.schemas.experiments import ExperimentStats
 from tunesmith.store.database.connection import Part
 from tunesmith.store.database.tables import experiments, metrics
+from tunesmith.store.datasets import note_look
 from tunesmith.store.deliveries import note_ending
 from tunesmith.store.entities.experiments import Experiment, Filters, Metric
 from tunesmith.store.metric_points import parts, write
@@ -157,6 +158,8 @@ class Experiments(Part):
                 if under is not None and experiment.lease != under:
                     raise lease_lost(connection, experiment_id)
                 raise other_status(experiment, expected, to)
+            if to is ExperimentStatus.SUCCEEDED:
+                note_look(connection, experiment)
             if to.is_finished:
                 note_ending(connection, experiment)
             return experiment

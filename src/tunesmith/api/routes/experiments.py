@@ -199,7 +199,9 @@ def compare(
     what differs in configuration, environment and data, and seeds grouped. Curves are in
     GET /experiments/{experiment_id}/metrics."""
     found = [find_experiment(id_, call.store) for id_ in ids]
-    compared = call.service.computing.run(compare_experiments, found, call.settings)
+    compared = call.service.computing.run(
+        compare_experiments, found, call.settings, call.store.looks(found[0].test_side)
+    )
     return ExperimentComparison.model_validate(compared)
 
 

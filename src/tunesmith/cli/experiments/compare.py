@@ -45,7 +45,8 @@ def compare(references: tuple[str, ...], as_json: bool) -> None:
     """
     with opened() as (store, settings):
         reconcile(store, settings)
-        found = compare_experiments([store.find(reference) for reference in references], settings)
+        asked = [store.find(reference) for reference in references]
+        found = compare_experiments(asked, settings, store.looks(asked[0].test_side))
     if as_json:
         echo(ExperimentComparison.model_validate(found).model_dump_json(indent=2))
         return
@@ -59,6 +60,8 @@ def _print(console: Terminal, found: Comparison) -> None:
     for line in found.experiments:
         if line.note and line.note not in said:
             console.say("{letters}: {note}", "dim", letters=letters[line.id], note=line.note)
+    if found.note is not None:
+        console.print(found.note, style="yellow")
     for pair in found.pairs:
         console.print()
         console.print(_sentence(pair, letters))

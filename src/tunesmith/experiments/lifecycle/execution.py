@@ -31,6 +31,7 @@ from tunesmith.files.writing import write_json, write_lines, write_text
 from tunesmith.loading import load
 from tunesmith.messages import say
 from tunesmith.settings import Settings
+from tunesmith.statistics.looks import worn_out
 from tunesmith.store.entities.experiments import Experiment
 from tunesmith.store.store import Store
 from tunesmith.tasks.results import Prediction
@@ -181,11 +182,16 @@ class _Run:
         if result.label_errors is not None and result.label_errors.found:
             write_text(folder.label_errors, result.label_errors.to_csv())
         write_lines(folder.predictions, map(_as_line, result.predictions))
+        looks = self.held.patiently(lambda: self.held.store.looks(experiment.test_side))
         metrics = {
             "experiment_id": experiment.id,
             "experiment_name": experiment.name,
             **result.metrics,
+            "looks": looks + 1,
         }
+        if said := worn_out(looks + 1):
+            self.recorder.warning(said)
+            metrics["cautions"] = [*metrics["cautions"], said]
         write_json(folder.metrics, metrics)
         self.held.patiently(self.recorder.flush)
         return metrics

@@ -42,12 +42,12 @@ FEWEST, MOST = 2, 20
 
 
 def compare_experiments(
-    experiments: Sequence[Experiment], settings: Settings, *, family: int | None = None
+    experiments: Sequence[Experiment], settings: Settings, looks: int
 ) -> Comparison:
     """Hold each experiment against the first.
 
-    `family` is the number of comparisons that these were picked from. What keeps a pair from being
-    compared is said in the comparison. Raises ConfigError for too few experiments, too many, or one
+    `looks` is how many were judged by the rows that judge the first (`Store.looks`): the verdicts
+    allow for all of them, from which these may have been picked. What keeps a pair from being compared is said in the comparison. Raises ConfigError for too few experiments, too many, or one
     that is named twice; StorageError when the object store doesn't answer.
     """
     ids = [experiment.id for experiment in experiments]
@@ -62,7 +62,7 @@ def compare_experiments(
             answers[experiment.id] = read_answers(experiment, settings)
         except (NotFoundError, DataError) as error:
             missing[experiment.id] = str(error)
-    found = compare(experiments, answers, missing, family=family or 0)
+    found = compare(experiments, answers, missing, looks=looks)
     return replace(found, rows=tuple(_row_differences(experiments, settings)))
 
 

@@ -270,7 +270,8 @@ def _not_better(
         pair_of = [store.get(each.experiment_id) for each in (standing, version)]
     except NotFoundError as error:
         return say("better_than_production: {why}", why=error)
-    (pair,) = compare_experiments(pair_of, settings).pairs
+    looks = store.looks(pair_of[0].test_side)
+    (pair,) = compare_experiments(pair_of, settings, looks).pairs
     if pair.verdict is Verdict.BETTER:
         return None
     return say(

@@ -44,8 +44,7 @@ def sweep_report(
     ended = [e for e in found.values() if e.status is ExperimentStatus.SUCCEEDED]
     validated = all(metric_names(asked)[0] in each.metrics for each in ended)
     if whole and best is not None and baseline is not None and best != baseline:
-        looks = None if validated else sum(map(_counts, reports)) - 1
-        verdict = _verdict(reports[baseline], reports[best], found, settings, looks)
+        verdict = _verdict(reports[baseline], reports[best], found, settings, store)
     if whole and best is not None and validated:
         test = _test_score(reports[best], found)
     if whole:
@@ -163,22 +162,17 @@ def _verdict(
     best: SweepTrial,
     known: Mapping[str, Experiment],
     settings: Settings,
-    looks: int | None,
+    store: Store,
 ) -> str | None:
-    """The best held against the baseline, row by row where each was trained once.
-
-    `looks`: in how many trials the same rows were looked at to pick it; None: other rows were.
-    """
+    """The best held against the baseline, row by row where each was trained once."""
     if len(best.experiments) > 1:
         return None
     pair = [known.get(each.experiments[0]) for each in (baseline, best)]
     if None in pair:
         return None
-    return (
-        compare_experiments([each for each in pair if each], settings, family=looks)
-        .pairs[0]
-        .explanation
-    )
+    both = [each for each in pair if each]
+    compared = compare_experiments(both, settings, store.looks(both[0].test_side))
+    return compared.pairs[0].explanation
 
 
 def same_value_hint(metric: str, field: str, ended: Sequence[Experiment]) -> str | None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from tunesmith.errors import StorageError
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest migration. A constant, because asking Alembic costs half a second at every start."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

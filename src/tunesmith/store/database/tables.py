@@ -139,6 +139,15 @@ dataset_versions = sa.Table(
 )
 """Their tags can change, and are kept with the data alone."""
 
+looks = sa.Table(
+    "looks",
+    metadata,
+    sa.Column("evaluation_hash", Text, primary_key=True),
+    sa.Column("looked_by", Text, primary_key=True),
+)
+"""Who looked at a test side, by the hash of its rows: an experiment, or a sweep whose trials were
+picked by other rows. The experiment may be deleted: that it looked stays true."""
+
 sweeps = sa.Table(
     "sweeps", metadata, *columns_of(Sweep, ["id"]), sa.Index(None, "status", "created_at", "id")
 )

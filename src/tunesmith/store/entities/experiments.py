@@ -125,6 +125,19 @@ class Experiment:
         return name if self.dataset_version is None else f"{name}@{self.dataset_version}"
 
     @property
+    def test_side(self) -> str | None:
+        """The hash of the rows that judge it; None before they are known."""
+        found = ((self.data.get("splits") or {}).get("evaluation") or {}).get("hash")
+        return found if isinstance(found, str) else None
+
+    @property
+    def picked_by_test(self) -> bool:
+        """Whether the rows that judge it also stopped it or picked its checkpoint."""
+        ending = self.metrics.get("ending")
+        metric = ending.get("metric") if isinstance(ending, Mapping) else None
+        return isinstance(metric, str) and metric.startswith("eval_")
+
+    @property
     def interval(self) -> Mapping[str, Any]:
         """The interval of its score as it was recorded; empty where there is none."""
         score = self.metrics.get("score")
