@@ -47,7 +47,8 @@ def compare_experiments(
     """Hold each experiment against the first.
 
     `looks` is how many were judged by the rows that judge the first (`Store.looks`): the verdicts
-    allow for all of them, from which these may have been picked. What keeps a pair from being compared is said in the comparison. Raises ConfigError for too few experiments, too many, or one
+    allow for all of them, from which these may have been picked. What keeps a pair from being
+    compared is said in the comparison. Raises ConfigError for too few experiments, too many, or one
     that is named twice; StorageError when the object store doesn't answer.
     """
     ids = [experiment.id for experiment in experiments]

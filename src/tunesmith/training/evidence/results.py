@@ -1,4 +1,4 @@
-"""What is said of a trained adapter: each side's predictions and score, and all of it as metrics."""
+"""What is said of a trained adapter: predictions and score of each side, and all as metrics."""
 
 from __future__ import annotations
 
