@@ -177,7 +177,7 @@ def test_data_are_uploaded_looked_into_and_compared(
     assert not client.upload(io.BytesIO(file.read_bytes()), "reviews").new
     assert client.datasets().items[0].versions == 2
     assert [v.number for v in client.dataset("reviews").items] == [2, 1]
-    assert client.dataset_version("reviews", 1).splits["validation"] == 4
+    assert client.dataset_version("reviews", 1).splits["held_out"] == 4
     assert len(client.preview("reviews", 1, rows=1).rows) == 2
     assert client.check_report("reviews", 1).report["rows_in"] == 40
     assert client.compare("reviews", 1, 2).changes["added"] == 1

@@ -216,7 +216,7 @@ def test_columns_and_rules_can_be_set(api: Api) -> None:
     assert response.status_code == 201, response.text
     version = response.json()["version"]
     assert version["description"] == "<b>bold</b>"
-    assert version["splits"] == {"train": 40 - 8, "validation": 8}
+    assert version["splits"] == {"train": 40 - 8, "held_out": 8}
     report = api.get("/datasets/reviews/1/report").json()
     assert report["report"]["counts"] == {"short_texts": 40}
 
@@ -279,7 +279,7 @@ def test_a_form_that_is_none_is_one_clear_problem(api: Api, body: bytes) -> None
 def test_a_version_has_a_preview_and_a_report(uploaded: Api) -> None:
     preview = uploaded.get("/datasets/reviews/1/preview", params={"rows": 2}).json()
     assert preview["columns"] == ["text", "label"]
-    assert {row["split"] for row in preview["rows"]} == {"train", "validation"}
+    assert {row["split"] for row in preview["rows"]} == {"train", "held_out"}
     assert preview["rows"][0]["values"]["text"].startswith("this is review")
     text = "x" * 1900
     rows = "".join(f"{text} {n},{n % 2},{text},{text}\n" for n in range(900))

@@ -13,7 +13,7 @@ from tunesmith.data.filtering import keep_where
 from tunesmith.data.sources import read_source
 from tunesmith.data.splits import make_splits, validation_size
 from tunesmith.data.texts import normalise
-from tunesmith.errors import DataError
+from tunesmith.errors import ConfigError, DataError
 
 
 class Sides(NamedTuple):
@@ -326,3 +326,16 @@ def test_what_validates_keeps_nearly_equal_rows_from_training_too() -> None:
         Drawn(texts_of, [""] * 400), None, **SIZES, validation_samples=50, leaking=leaking
     )
     assert asked == [len(found.validation) + len(found.evaluation)]
+
+
+def test_each_draw_holds_out_other_rows_until_all_have_judged() -> None:
+    table = numbered(100)
+    drawn_before: set[str] = set()
+    for number in range(4):
+        found = split(table, test_draw=number)
+        assert found.evaluation.num_rows == 20
+        assert not texts(found.evaluation) & drawn_before
+        assert texts(found.train) | texts(found.evaluation) == texts(table)
+        drawn_before |= texts(found.evaluation)
+    with pytest.raises(ConfigError, match="all rows have judged before"):
+        split(table, test_draw=9)

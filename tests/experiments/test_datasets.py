@@ -205,7 +205,7 @@ def test_training_from_a_file_records_a_version_which_record_and_metrics_name(
     trained = tunesmith.train(classification, settings=settings, epochs=1)
     (version,) = open_versions(settings).list()
     assert version.reference == "reviews@1"
-    assert dict(version.splits) == {"train": 200, "validation": 40}
+    assert dict(version.splits) == {"train": 200, "held_out": 40}
     written = json.loads((trained.path / "metrics.json").read_text())["dataset"]
     named = {"name": "reviews", "version": 1, "hash": version.hash, "source": str(reviews)}
     assert named.items() <= written.items()

@@ -207,6 +207,13 @@ class DataConfig(Section):
     split_seed: int = Field(
         42, ge=0, description="Seed of the split; keep it, so that experiments stay comparable."
     )
+    test_draw: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="How often other rows were drawn to judge by: tunesmith data refresh-test says "
+        "the next.",
+    )
     group_column: str | None = Field(
         None,
         description="Column such as author, document or conversation: rows with the same value "

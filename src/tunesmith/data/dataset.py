@@ -33,7 +33,7 @@ from tunesmith.data.sides import (
     sides_of,
     strata,
 )
-from tunesmith.data.sources import Source, read_data
+from tunesmith.data.sources import Source, as_before_the_draw, read_data
 from tunesmith.data.splits import Splits, drawable, make_splits, validation_size
 from tunesmith.data.texts import as_series, joined_texts
 from tunesmith.data.versions.store import Versions
@@ -140,6 +140,8 @@ def examine(
     Raises DataError when the data can't be used, ConfigError when a field of the request or an
     option of the task names what isn't there. Rules whose action is `fail` are only reported.
     """
+    if request.test_draw:
+        source = as_before_the_draw(source)
     chosen = choose_splits(request, source)
     train_name = chosen.train
     tables = _filtered(source, request, chosen)
@@ -370,6 +372,7 @@ def hold_out(
         validation_samples=request.validation_samples if sizes is None else sizes.validating,
         eval_fraction=request.eval_fraction,
         seed=request.split_seed,
+        test_draw=request.test_draw,
         leaking=leaking if compared and action != "ignore" else None,
     )
     report = checked.report

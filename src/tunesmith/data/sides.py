@@ -16,6 +16,7 @@ from tunesmith.data.checking.label_values import parsed
 from tunesmith.data.content import canonical_strings
 from tunesmith.data.reading.rows import ROW
 from tunesmith.data.sources import Source
+from tunesmith.data.versions.held_out import HELD_OUT
 from tunesmith.errors import ConfigError, DataError, Problem, nearest
 from tunesmith.messages import Message, say
 from tunesmith.tasks.base import Task
@@ -24,8 +25,8 @@ from tunesmith.tasks.parts.label_texts import MISSING, certain_key, clean
 VALIDATION_SPLITS = ("validation", "valid", "dev", "eval")
 """Splits that validate where a test split judges, and judge where there is none."""
 
-TEST_SPLIT = "test"
-"""The split that judges where none is named."""
+TEST_SPLITS = (HELD_OUT, "test")
+"""Splits that judge where none is named."""
 
 NO_LABEL = frozenset({"-1", "-100"})
 """What datasets of the hub, and PyTorch, write where a row's label is kept secret."""
@@ -71,7 +72,7 @@ def choose_splits(request: DataConfig, source: Source) -> Chosen:
     if request.train_split is None and "train" not in names and len(names) > 1:
         message = say("there is no split called train: name one")
         raise ConfigError([Problem("data.train_split", message, accepted=", ".join(names))])
-    judging: Sequence[str] = (TEST_SPLIT, *VALIDATION_SPLITS)
+    judging: Sequence[str] = (*TEST_SPLITS, *VALIDATION_SPLITS)
     judging = judging if request.eval_split is None else (request.eval_split,)
     asked = request.validation_split
     validating = VALIDATION_SPLITS if asked is None else (asked,)
@@ -121,6 +122,14 @@ def sides_of(
             notes.append(say("{split} is left out: {reason}", split=place, reason=reason))
     if judging is None and notes and chosen.judging:
         notes.append(say("rows are held out of {split} instead", split=chosen.train))
+    if request.test_draw and judging is not None:
+        message = say(
+            "the data have a split that judges, {split}: data.eval_split: {train} holds rows out "
+            "instead",
+            split=judging,
+            train=chosen.train,
+        )
+        raise ConfigError([Problem("data.test_draw", message, request.test_draw, "0")])
     return judging, validating, notes
 
 

@@ -20,6 +20,7 @@ from tunesmith.data.reading.options import FOUND_OUT, ReadingOptions
 from tunesmith.data.reading.packages import find_in_package
 from tunesmith.data.reading.places import archives, brat, labelled, queries
 from tunesmith.data.reading.rows import ROW, FileRows, Unreadable, number_rows
+from tunesmith.data.versions.held_out import whole_tables
 from tunesmith.data.versions.log import Odd
 from tunesmith.data.versions.store import Versions
 from tunesmith.errors import DataError, TunesmithError
@@ -207,6 +208,13 @@ def _read_version(reference: str, versions: Versions | None) -> Source:
     location = f"{versions.root}/{version.reference}"
     tables, odd = versions.read(version), _said(versions.odd(version))
     return Source(reference, "version", tables, location, odd=odd, version=version)
+
+
+def as_before_the_draw(source: Source) -> Source:
+    """`source` with the rows that its version holds out back where they were."""
+    if source.version is None or not source.version.split_by:
+        return source
+    return replace(source, tables=whole_tables(source.tables, source.version.split_by))
 
 
 def _said(odd: Odd) -> Odd:

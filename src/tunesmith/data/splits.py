@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tunesmith.data.drawing import Drawn, Integers, Mask, Rows, draw, rows_of, sample, strata_of
-from tunesmith.errors import DataError
+from tunesmith.errors import ConfigError, DataError, Problem
 from tunesmith.messages import say, say_plural
 
 VALIDATION_SHARE = 0.1
@@ -52,12 +52,14 @@ def make_splits(
     eval_fraction: float,
     seed: int,
     validation_samples: int | None = None,
+    test_draw: int = 0,
     leaking: Callable[[Mask], Mask] | None = None,
 ) -> Splits:
     """Choose the rows to train on, to validate and to test by.
 
     Without `evaluation`, `eval_samples` rows are held out, or `eval_fraction` of all; with it,
-    `eval_samples` of its rows are taken, or all. Then `validation_samples` rows are taken of
+    `eval_samples` of its rows are taken, or all; `test_draw` counts the times before that rows were
+    held out, and none of these is held out again. Then `validation_samples` rows are taken of
     `validation`, or held out (None: as `validation_size` says). `train_samples` of the remaining
     rows are trained on, or all. `leaking` gets the rows held out, and says which rows must then not
     be trained on. Asking for more than there is takes what there is, with a note.
@@ -68,7 +70,7 @@ def make_splits(
     notes: list[str] = []
     nobody = np.zeros(len(rows), dtype=bool)
     if evaluation is None:
-        judging = _hold_out(rows, eval_samples, eval_fraction, notes)
+        judging = _hold_out(rows, eval_samples, eval_fraction, test_draw, notes)
         asked, others = np.flatnonzero(judging), None
         free = ~judging
     else:
@@ -152,7 +154,9 @@ def _apart(rows: Rows, others: Rows, notes: list[str]) -> Mask:
     return kept
 
 
-def _hold_out(rows: Rows, eval_samples: int | None, eval_fraction: float, notes: list[str]) -> Mask:
+def _hold_out(
+    rows: Rows, eval_samples: int | None, eval_fraction: float, test_draw: int, notes: list[str]
+) -> Mask:
     """Which rows are for evaluation: every text's rows are all in or all out."""
     total = len(rows)
     sizes = np.bincount(rows.text_of)
@@ -178,7 +182,12 @@ def _hold_out(rows: Rows, eval_samples: int | None, eval_fraction: float, notes:
                 wanted=wanted,
             )
         )
-    texts = draw(strata_of(rows, np.arange(len(sizes)), sizes, wanted), sizes, wanted)
+    left = np.arange(len(sizes))
+    for number in range(test_draw + 1):
+        texts = draw(strata_of(rows, left, sizes, wanted), sizes, wanted)
+        left = np.setdiff1d(left, texts)
+        if number < test_draw and sizes[left].sum() <= wanted:
+            raise ConfigError([_no_rows_left(number, test_draw)])
     found = int(sizes[texts].sum())
     if found < wanted and wanted == eval_samples:
         notes.append(
@@ -190,6 +199,11 @@ def _hold_out(rows: Rows, eval_samples: int | None, eval_fraction: float, notes:
             )
         )
     return rows_of(rows, texts)
+
+
+def _no_rows_left(draws: int, asked: int) -> Problem:
+    message = say("all rows have judged before: bring new ones, or set data.eval_samples to fewer")
+    return Problem("data.test_draw", message, asked, say("at most {n}", n=draws))
 
 
 def _also_hold_out(

@@ -50,6 +50,7 @@ def side(name: str) -> str:
         "train": _("to train on"),
         "validation": _("to validate"),
         "evaluation": _("to test"),
+        "held_out": _("to test"),
         "test": _("to test"),
     }.get(name, name)
 

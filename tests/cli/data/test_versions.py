@@ -73,9 +73,21 @@ def test_export_and_import_lead_back_to_the_same_version(
     assert "--force overwrites it" in again.err
     ok("export", "reviews@2", "old.jsonl", "--force")
     assert len((tmp_path / "old.jsonl").read_text().splitlines()) == 41
-    said = ok("export", "reviews@2", "held-out.csv", "--split", "validation").err
+    said = ok("export", "reviews@2", "held-out.csv", "--split", "held_out").err
     assert "with a byte-order mark, so that Excel reads it as UTF-8" in said
     assert (tmp_path / "held-out.csv").read_bytes().startswith(b"\xef\xbb\xbf")
-    said = ok("export", "reviews@2", "b.csv", "--split", "validation", "--no-bom").err
+    said = ok("export", "reviews@2", "b.csv", "--split", "held_out", "--no-bom").err
     assert ("mark" in said, (tmp_path / "b.csv").read_bytes()[:1]) == (False, b"r")
     assert len((tmp_path / "held-out.csv").read_text().splitlines()) == 5
+
+
+def test_fresh_rows_to_judge_by_are_drawn_and_never_those_that_have_judged(
+    ok: Run, run: Run, two_versions: Path
+) -> None:
+    said = ok("refresh-test", "reviews@2", "data.test_draw=1").out
+    assert "data.test_draw: 1 holds out 4 rows that have judged no experiment here" in said
+    assert "those of now have judged 0" in said
+    refused = run("refresh-test", "reviews@2", "data.test_draw=40")
+    assert refused.exit_code == 1
+    assert "data.test_draw" in refused.err
+    assert "all rows have judged before" in refused.err

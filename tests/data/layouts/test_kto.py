@@ -122,7 +122,7 @@ def test_both_answers_of_a_pair_are_held_out_together(
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     asked = inquire(str(path), None, ["task=dpo"], settings)
     version, _ = import_data(asked, "kto", "", settings, store)
-    assert version.splits == {"train": 22, "validation": 2}
+    assert version.splits == {"train": 22, "held_out": 2}
     again = check_data(inquire("kto@1", None, ["task=dpo"], settings)).checked
     assert [table.num_rows for table in again.tables.values()] == [11, 1]
 

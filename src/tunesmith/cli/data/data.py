@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tunesmith.cli.console.flags import DEFAULT_CONFIG
 from tunesmith.cli.console.once import OnceGroup
 from tunesmith.cli.console.output import echo, echo_json, gettext
 from tunesmith.cli.console.records import record
 from tunesmith.cli.console.terminal import Terminal
 from tunesmith.cli.data.analysis import print_analysis
 from tunesmith.cli.data.display import print_diff, print_report, print_version, versions_table
+from tunesmith.cli.data.naming import Named, inquiry
 from tunesmith.cli.data.tokens import print_tokens
 from tunesmith.data.analysis.page import render_page
 from tunesmith.data.checking.rejected import rejected_rows
 from tunesmith.data.checking.report import CheckReport, NoRowsError
 from tunesmith.data.writing import has_mark, write_table
-from tunesmith.errors import DataError, invalid
+from tunesmith.errors import DataError
 from tunesmith.experiments.datasets.importing import (
     Inquiry,
     analyze_data,
     check_data,
     import_data,
-    inquire,
     open_versions,
     version_name,
 )
+from tunesmith.experiments.datasets.refreshing import refresh_test
 from tunesmith.experiments.datasets.tokens import rows_as_tokens, usual_model
 from tunesmith.experiments.datasets.versions import compare_versions, export_version
 from tunesmith.files.writing import write_json, write_text
-from tunesmith.names import exists
 from tunesmith.settings import Settings
 from tunesmith.store.entities.experiments import DatasetVersion
 from tunesmith.store.store import Store
@@ -47,9 +43,6 @@ from tunesmith.store.store import Store
 REPORTS = ("check.json", "analysis.json")
 LOOKED_AT = 1 << 14
 """Characters of a report in which it says what it is about."""
-
-Named = Callable[..., Inquiry]
-"""The data that a command line names, found with the settings."""
 
 
 @click.group(cls=OnceGroup)
@@ -59,24 +52,6 @@ def data() -> None:
     SOURCE is what `data.dataset_name` of a configuration may be: a file, a folder, a dataset of the
     hub, package:NAME/path, or a version such as reviews@3. Without it, the configuration's.
     """
-
-
-def inquiry(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `command` the data and rules that are `named` by its arguments and `--config`."""
-
-    @functools.wraps(command)
-    def gather(arguments: tuple[str, ...], config: Path | None, **values: Any) -> Any:
-        return command(**values, named=partial(_inquire, arguments, config))
-
-    config = click.option(
-        "--config",
-        "-c",
-        type=click.Path(path_type=Path),
-        help="Configuration with the rules, the task and its columns, and the model's tokenizer. "
-        f"Without SOURCE: {DEFAULT_CONFIG}.",
-    )
-    names = click.argument("arguments", nargs=-1, metavar="[SOURCE] [SECTION.FIELD=VALUE]...")
-    return names(config(gather))
 
 
 @data.command()
@@ -233,6 +208,31 @@ def import_(named: Named, name: str, description: str) -> None:
     print_version(console, version, settings)
 
 
+@data.command("refresh-test")
+@inquiry
+def refresh_test_(named: Named) -> None:
+    """Draw other rows to judge by, where experiments have looked at those of now too often.
+
+    Nothing is changed: experiments with the printed field are judged by rows that have judged
+    none before. They can be compared with each other, and not with earlier ones.
+    """
+    settings = Settings.read()
+    console = Terminal()
+    with (
+        console.working(gettext("reading the data")),
+        Store(settings.store_url) as store,
+    ):
+        found = refresh_test(named(settings, with_model=False), store)
+    console.say(
+        "data.test_draw: {draw} holds out {rows:,} rows that have judged no "
+        "experiment here; those of now have judged {looks:,}",
+        draw=found.draw,
+        rows=found.rows,
+        looks=found.looks,
+    )
+    console.say("tunesmith train --config FILE data.test_draw={draw}", draw=found.draw)
+
+
 @data.command()
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="JSON, one version a line.")
@@ -337,26 +337,6 @@ def export(reference: str, target: Path, split: str | None, force: bool, bom: bo
             ),
             err=True,
         )
-
-
-def _inquire(
-    arguments: tuple[str, ...],
-    config: Path | None,
-    settings: Settings,
-    *,
-    with_model: bool = True,
-    more: Sequence[str] = (),
-) -> Inquiry:
-    """The data that the arguments name; what has no `=` is the source. `more` are assignments."""
-    sources = [text for text in arguments if "=" not in text or exists(Path(text))]
-    if len(sources) > 1:
-        where = gettext("command line")
-        raise invalid("SOURCE", gettext("only one at a time"), ", ".join(sources), place=where)
-    if not sources and config is None:
-        config = DEFAULT_CONFIG
-    assignments = [*(text for text in arguments if text not in sources), *more]
-    name = sources[0] if sources else None
-    return inquire(name, config, assignments, settings, with_model=with_model)
 
 
 def _report_folder(settings: Settings, asked: Inquiry) -> Path:

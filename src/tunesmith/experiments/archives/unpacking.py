@@ -26,6 +26,7 @@ from pydantic_core import from_json
 from tunesmith.config.yaml import read_draft, to_yaml
 from tunesmith.data.content import dataset_hash
 from tunesmith.data.reading.formats import parquet
+from tunesmith.data.versions.held_out import whole_tables
 from tunesmith.errors import ConfigError, DataError, StorageError
 from tunesmith.experiments.archives.importing import import_folder
 from tunesmith.experiments.archives.manifest import (
@@ -37,7 +38,6 @@ from tunesmith.experiments.archives.manifest import (
     untrusted,
 )
 from tunesmith.experiments.datasets.importing import record_beside
-from tunesmith.experiments.datasets.versions import whole_tables
 from tunesmith.files.environment import this_person
 from tunesmith.files.folder import ExperimentFolder
 from tunesmith.files.permissions import settle

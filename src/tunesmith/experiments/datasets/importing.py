@@ -24,6 +24,7 @@ from tunesmith.data.reading.files import stem
 from tunesmith.data.reading.folders import SPLIT_OF_STEM
 from tunesmith.data.reading.rows import ROW
 from tunesmith.data.sources import Source, read_data
+from tunesmith.data.versions.held_out import HELD_OUT
 from tunesmith.data.versions.store import Versions
 from tunesmith.errors import AccessError
 from tunesmith.files.environment import RESERVED, this_person
@@ -38,9 +39,6 @@ from tunesmith.store.store import Store
 from tunesmith.tasks import TASKS, default_task
 from tunesmith.tasks.base import Columns, Task
 from tunesmith.tasks.tokens.unknown import Vocabulary
-
-HELD_OUT = "validation"
-"""The split of a version's held-out rows where the source had no split for evaluation."""
 
 _NAMES_TASK = ("task=", "task.name=")
 
@@ -298,6 +296,7 @@ def _split(
         "seed": request.split_seed,
         "eval_fraction": request.eval_fraction,
         "eval_samples": request.eval_samples,
+        **({"test_draw": request.test_draw} if request.test_draw else {}),
         **({"group_column": request.group_column} if request.group_column else {}),
     }
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from tunesmith.data.reading.files import UNREAD, ending
-from tunesmith.data.reading.rows import ROW
 from tunesmith.data.versions.diff import VersionDiff, diff
+from tunesmith.data.versions.held_out import whole_tables
 from tunesmith.data.writing import write_table
 from tunesmith.errors import DataError, NotFoundError, nearest
-from tunesmith.experiments.datasets.importing import HELD_OUT, open_versions
+from tunesmith.experiments.datasets.importing import open_versions
 from tunesmith.messages import say
 from tunesmith.settings import Settings
 from tunesmith.store.entities.experiments import DatasetVersion
@@ -88,15 +84,3 @@ def export_version(
     for path, table in files.items():
         write_table(table, path, mark=mark)
     return list(files)
-
-
-def whole_tables(
-    tables: Mapping[str, pa.Table], split_by: Mapping[str, Any]
-) -> dict[str, pa.Table]:
-    """A version's splits as its source had them: held-out rows where they were."""
-    tables = dict(tables)
-    if not split_by:
-        return tables
-    split = split_by.get("split", "train")
-    together = pa.concat_tables([tables.pop(split), tables.pop(HELD_OUT)])
-    return {split: together.sort_by(ROW), **tables}
