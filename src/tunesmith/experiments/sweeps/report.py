@@ -38,7 +38,7 @@ def sweep_report(
     found = experiments_of(trials, store)
     reports = [_trial(trial, asked, found) for trial in trials]
     sign = -1.0 if asked.direction == "minimize" else 1.0
-    best, so_far = _best(reports, sign)
+    best, so_far = best_trial(reports, sign)
     baseline = next((t.number for t in reports if t.is_baseline and _counts(t)), None)
     verdict = hint = test = None
     ended = [e for e in found.values() if e.status is ExperimentStatus.SUCCEEDED]
@@ -144,7 +144,9 @@ def _counts(trial: SweepTrial) -> bool:
     return trial.state is TrialState.SUCCEEDED and trial.value is not None
 
 
-def _best(trials: Sequence[SweepTrial], sign: float) -> tuple[int | None, list[tuple[int, float]]]:
+def best_trial(
+    trials: Sequence[SweepTrial], sign: float
+) -> tuple[int | None, list[tuple[int, float]]]:
     """The best trial, the first of equals, and how it became so."""
     best: SweepTrial | None = None
     so_far: list[tuple[int, float]] = []
