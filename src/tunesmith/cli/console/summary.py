@@ -104,6 +104,9 @@ def _scores(metrics: Mapping[str, Any], score: Mapping[str, Any]) -> Table:
                 n=groups,
             )
     table.add_row(gettext("this adapter"), f"[bold]{value:.3f}[/bold]", sure)
+    if validation := metrics.get("validation"):
+        rows = gettext("{n:,} rows, which picked", n=metrics["validation_samples"])
+        table.add_row(gettext("validation"), f"{validation['value']:.3f}", rows)
     same = gettext("same rows")
     if name in score["untrained"]:
         untrained = f"{score['untrained'][name]:.3f}"

@@ -62,6 +62,14 @@ def print_findings(console: Terminal, report: SweepWhole) -> None:
     for title, trial in shown.items():
         table.add_row(title, _value(trial), interval(trial.low, trial.high))
     console.print(table)
+    if report.test is not None:
+        console.say(
+            "These are the rows that pick. By the test side, which picked nothing, the best has "
+            "{metric} {value:.3f} ({ends}).",
+            metric=report.test.metric,
+            value=report.test.value,
+            ends=interval(report.test.low, report.test.high),
+        )
     if report.baseline == report.best:
         console.say("No trial was better than the base configuration.")
     if report.hint is not None:
@@ -70,7 +78,7 @@ def print_findings(console: Terminal, report: SweepWhole) -> None:
         console.print(report.verdict)
         console.say("“The first” is the base configuration.")
     ended = sum(trial.state is TrialState.SUCCEEDED for trial in report.trials)
-    if ended > 1 and report.best != report.baseline:
+    if ended > 1 and report.best != report.baseline and report.test is None:
         console.say(
             "The best of {ended} was chosen by the same rows that judge it here: on "
             "new rows expect a little less.",

@@ -230,9 +230,10 @@ def _describe_data(prepared: Prepared, recorder: Recorder) -> None:
     dataset = prepared.dataset
     recorder.message(
         say(
-            "data: {name}, {n:,} rows to train on, {n2:,} held out, {hash}…",
+            "data: {name}, {n:,} rows to train on, {n3:,} to validate, {n2:,} to test, {hash}…",
             name=dataset.name,
             n=len(dataset.train),
+            n3=len(dataset.validation),
             n2=len(dataset.evaluation),
             hash=dataset.hash[:19],
         )

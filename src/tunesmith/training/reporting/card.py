@@ -131,7 +131,8 @@ A {form.name.format(base=f"`{self.source.name}`")}, trained with Tunesmith for {
 ## Data
 
 `{data["name"]}@{data["version"]}`, content hash `{data["hash"]}`;
-{data_seen(metrics)} trained on, {metrics["eval_samples"]:,} held out.
+{data_seen(metrics)} trained on, {metrics.get("validation_samples") or 0:,} to validate,
+{metrics["eval_samples"]:,} to test.
 {_overlap(metrics)}
 
 ## Training

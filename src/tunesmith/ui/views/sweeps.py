@@ -121,14 +121,22 @@ def _verdict(found: SweepWhole) -> None:
     if interval != formats.NOTHING:
         text += " · " + _("95 % interval {interval}").format(interval=interval)
     st.markdown(text)
+    if (test := found.test) is not None:
+        said = _("By the test side, which picked nothing: **{value}**, 95 % interval {interval}")
+        ends = formats.interval(test.low, test.high)
+        st.markdown(said.format(value=formats.score(test.value), interval=ends))
     if found.hint is not None:
         st.warning(localized.text(found.hint))
     if found.baseline == found.best:
         st.caption(_("No trial was better than the base configuration."))
     elif found.verdict is not None:
         st.caption(localized.text(found.verdict))
-        st.caption(_("“The first” is the base configuration. The best was chosen by the same rows "
-                     "that judge it: on new rows expect a little less."))  # fmt: skip
+        st.caption(_("“The first” is the base configuration."))
+        if test is None:
+            said = _(
+                "The best was chosen by the rows that judge it: on new rows expect a little less."
+            )
+            st.caption(said)
     navigation.link(
         "experiment", _("Open the best experiment"), icon=":material/science:",
         id=best.experiments[0],
