@@ -139,8 +139,9 @@ def examined(prepared: Prepared, seed: int, folder: Path, settings: Settings) ->
     config = prepared.config.model_copy(update={"training": training})
     data = prepared.dataset
     work = Training(
-        config, prepared.task, TrainingData(data.train, data.evaluation, {}),
-        prepared.source, make_plan(config), folder, Reporter(), settings.cache_dir,
+        config, prepared.task,
+        TrainingData(data.train, data.evaluation, {}, validation=data.validation), prepared.source,
+        make_plan(config), folder, Reporter(), settings.cache_dir,
     )  # fmt: skip
     return Placed.after(encode(work, begin(work)), rows_judged=work.config.eval_batch_size)
 

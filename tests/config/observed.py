@@ -52,7 +52,9 @@ def configured(asked: Asked) -> ExperimentConfig:
 
 def started(asked: Asked, settings: Settings) -> tuple[Prepared, Training]:
     found = prepare(read_draft(asked), settings)
-    data = TrainingData(found.dataset.train, found.dataset.evaluation, {})
+    data = TrainingData(
+        found.dataset.train, found.dataset.evaluation, {}, validation=found.dataset.validation
+    )
     folder = settings.results_dir / "one"
     plan = make_plan(found.config)
     return found, Training(found.config, found.task, data, found.source, plan, folder, Reporter())
@@ -72,14 +74,15 @@ def plan(asked: Asked, settings: Settings) -> Any:
 
 
 def data(asked: Asked, settings: Settings) -> Any:
-    """Rows of both sides, their columns, what the task learned of them, and the report."""
+    """Rows of all sides, their columns, what the task learned of them, and the report."""
     try:
         found = prepare(read_draft(asked), settings)
     except UserError as error:
         return str(error)
     rows, report = found.dataset, found.dataset.report
     return (
-        rows.train, rows.evaluation, rows.columns, found.task.facts(), report.table.rows(),
+        rows.train, rows.validation, rows.evaluation, rows.columns, found.task.facts(),
+        report.table.rows(),
         report.notes, report.is_balanced, rows.source.location,
     )  # fmt: skip
 

@@ -54,7 +54,7 @@ def test_changes_between_two_versions_are_counted_by_kind(
         )
         for version in (before, after)
     )
-    (found,) = compare_experiments([one, two], settings).rows
+    (found,) = compare_experiments([one, two], settings, 0).rows
     assert (found.experiment_id, found.old, found.new) == (two.id, "reviews@1", "reviews@2")
     assert found.counts is not None
     assert found.counts["added"] == found.counts["relabelled"] == 1
@@ -62,9 +62,9 @@ def test_changes_between_two_versions_are_counted_by_kind(
     assert relabelled.old is not None
     assert relabelled.new is not None
     assert (relabelled.old["label"], relabelled.new["label"]) == ("good", "bad")
-    assert compare_experiments([one, replace(one, id="0" * 12)], settings).rows == ()
+    assert compare_experiments([one, replace(one, id="0" * 12)], settings, 0).rows == ()
     shutil.rmtree(settings.datasets_root)
-    (gone,) = compare_experiments([one, two], settings).rows
+    (gone,) = compare_experiments([one, two], settings, 0).rows
     assert gone.counts is None
     assert str(gone.note).startswith("Their rows are not here any more")
 

@@ -314,3 +314,36 @@ def test_a_metric_that_differs_needs_no_hint() -> None:
     assert same_value_hint("f1", "eval_f1", trained[:1]) is None
     alike = [experiment("a", metrics={"eval_f1": 0.5}) for _ in range(2)]
     assert str(same_value_hint("f1", "eval_f1", alike)).endswith("it can't tell them apart.")
+
+
+def test_trials_are_picked_by_validation_and_the_best_is_judged_by_the_test_side(
+    classification: dict[str, Any], store: Store, settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    change = Store.change_status
+
+    def ended(self: Store, id_: str, to: ExperimentStatus, *more: Any, **values: Any) -> Any:
+        if "metrics" in values:
+            real = values["metrics"]["eval_accuracy"]
+            values["metrics"] = {
+                "eval_accuracy": 1 - real, "validation_accuracy": real,
+                "validation": {"metric": "accuracy", "value": real, "interval": {
+                    "low": real - 0.1, "high": real + 0.1, "method": "Wilson"}},
+            }  # fmt: skip
+            values["score"] = 1 - real
+        return change(self, id_, to, *more, **values)
+
+    monkeypatch.setattr(Store, "change_status", ended)
+    sweep = sweeps.begin(asked(classification, trials=4), store, settings)
+    report = run(sweep, store, settings)
+    assert report.best is not None
+    best = report.trials[report.best]
+    assert best.value == max(trial.value or 0.0 for trial in report.trials)
+    assert (best.low, best.method) == (pytest.approx((best.value or 0.0) - 0.1), "Wilson")
+    assert report.test is not None
+    assert report.test.value == pytest.approx(1 - (best.value or 0.0))
+    shown = Terminal(file=StringIO(), width=300)
+    print_findings(shown, report)
+    said = shown.file.getvalue()  # type: ignore[attr-defined]
+    assert "By the test side, which picked nothing, the best has" in said
+    assert "chosen by the same rows" not in said

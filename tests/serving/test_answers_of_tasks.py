@@ -148,7 +148,7 @@ def test_one_that_learned_less_is_told_apart(
         trained_settings,
         **{"training.num_train_epochs": 1, "training.learning_rate": 1e-6},
     )
-    found = compare_experiments([trained[name].record, worse.record], trained_settings)
+    found = compare_experiments([trained[name].record, worse.record], trained_settings, 0)
     assert [line.note for line in found.experiments] == [None, None]
     assert found.experiments[0].interval is not None
     recorded = trained[name].metrics["score"]["interval"]

@@ -27,6 +27,7 @@ METRICS: dict[str, Any] = {
     },
     "train_epochs": 2.5, "train_samples": 4000, "ending": {"notes": []},
     "eval_samples": 1200,
+    "validation_samples": 400,
     "dataset": {
         "name": "reviews", "version": 3, "hash": "sha256:abc123", "overlap": 0, "near_overlap": 0,
     },
@@ -96,7 +97,7 @@ def test_the_numbers_are_those_of_the_metrics(tmp_path: Path) -> None:
     )
     assert row(card, "| the same model untrained") == "| the same model untrained | 0.498 |"
     assert row(card, "| always") == "| always 'fresh', the most frequent label | 0.578 |"
-    assert "4,000 rows trained on, 1,200 held out." in card.text
+    assert "4,000 rows trained on, 400 to validate,\n1,200 to test." in card.text
     assert "content hash `sha256:abc123`" in card.text
     assert "The base model is identified by `sha256:feed`." in card.text
 

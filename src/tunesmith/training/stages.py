@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,8 +44,8 @@ class Encoded(Training):
     tokenizer: Any
     train_rows: list[Row]
     train_examples: list[Example]
-    validation_examples: list[Example]
     eval_examples: list[Example]
+    validation_examples: list[Example] = field(default_factory=list)
 
     @property
     def rows_per_example(self) -> float:
@@ -72,7 +72,6 @@ class Placed(Encoded):
             tokenizer=tokenizer,
             train_rows=[],
             train_examples=examples,
-            validation_examples=[],
             eval_examples=[],
             rows_judged=training.config.eval_batch_size,
         )

@@ -23,7 +23,7 @@ def test_versions_and_show_tell_what_is_in_them(ok: Run, two_versions: Path) -> 
     listed = ok("versions", "reviews").out
     assert listed.index("reviews@2") < listed.index("reviews@1")
     shown = ok("show", "reviews@1", "--rows", "2").out
-    for part in ("40 (train 36, validation 4)", "review, verdict", "sha256:", "as it came"):
+    for part in ("40 (train 36, held_out 4)", "review, verdict", "sha256:", "as it came"):
         assert part in shown
     record = json.loads(ok("show", "reviews@2", "--json").out)
     assert (record["number"], record["parent"], record["rows"]) == (2, 1, 41)
@@ -88,6 +88,6 @@ def test_fresh_rows_to_judge_by_are_drawn_and_never_those_that_have_judged(
     assert "data.test_draw: 1 holds out 4 rows that have judged no experiment here" in said
     assert "those of now have judged 0" in said
     refused = run("refresh-test", "reviews@2", "data.test_draw=40")
-    assert refused.exit_code == 1
+    assert refused.code == 2
     assert "data.test_draw" in refused.err
     assert "all rows have judged before" in refused.err

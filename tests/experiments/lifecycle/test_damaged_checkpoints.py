@@ -52,7 +52,8 @@ def stopped(asked: Any, store: Store, settings: Settings, **training: Any) -> Ex
     """An experiment that was stopped after its 12th step, with checkpoints of steps 10 and 12."""
     chosen = {"save_strategy": "steps", "save_steps": 5, "max_steps": 20, **training}
     training = {**asked["training"], **chosen}
-    prepared = prepare(read_draft({**asked, "training": training}), settings)
+    data = {**asked["data"], "validation_samples": 0}
+    prepared = prepare(read_draft({**asked, "data": data, "training": training}), settings)
     experiment = submit(prepared, store, settings)
     with pytest.raises(Interrupted):
         execute(experiment.id, store, settings, prepared=prepared, listener=_StopsAfter(12))

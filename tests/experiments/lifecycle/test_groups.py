@@ -47,7 +47,7 @@ def test_the_score_and_the_comparison_count_groups(
     shown = Terminal(file=StringIO(), width=100)
     print_summary(shown, first.record)
     assert f"{len(lines)} held-out rows of {len(groups)} groups" in shown.file.getvalue()  # type: ignore[attr-defined]
-    found = compare_experiments([store.get(one.id) for one in trained], settings)
+    found = compare_experiments([store.get(one.id) for one in trained], settings, 0)
     assert found.pairs[0].test == GROUP_TEST
     assert found.experiments[0].interval is not None
     assert found.experiments[0].interval.groups == len(groups)

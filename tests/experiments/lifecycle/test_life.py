@@ -80,14 +80,17 @@ def test_the_store_holds_configuration_data_environment_and_the_metrics_over_ste
     assert experiment.environment["base_model"]["identity"].startswith("sha256:")
     assert experiment.plan["device"] == "cpu"
     losses = store.metrics(experiment.id, "loss")
-    assert losses[-1].step == 125
+    assert losses[-1].step == 110  # 170 rows in batches of 8, five times
     assert losses[-1].value < losses[0].value
-    assert store.metrics(experiment.id, "eval_accuracy")[-1].step == 125
+    assert store.metrics(experiment.id, "eval_accuracy")[-1].step == 110
     assert [version.hash for version in store.datasets()] == [experiment.dataset_hash]
     # What it cost stands beside each loss, and in the results; the log is about what was learned.
     for name in ("cpu_percent", "memory_mb", "train_tokens_per_second", "time_share_forward"):
         points = store.metrics(experiment.id, name)
-        assert [point.step for point in points] == [loss.step for loss in losses], name
+        # An epoch that ends between two logs has a loss of its own.
+        every = experiment.config["training"]["logging_steps"]
+        steps = [loss.step for loss in losses if not loss.step % every or loss is losses[-1]]
+        assert [point.step for point in points] == steps, name
         assert all(point.value and point.value > 0 for point in points), name
     resources = experiment.metrics["resources"]
     assert sum(resources["time_shares"].values()) == pytest.approx(1.0)
@@ -185,16 +188,21 @@ def test_the_best_checkpoint_is_kept_and_patience_ends_training(
         "training.save_total_limit": 1,
     }
     experiment = tunesmith.train(classification, settings=settings, epochs=30, **chosen)
-    seen = [m.value for m in store.metrics(experiment.id, "eval_accuracy")]
-    assert experiment.metrics["train_steps"] < 30 * 25
-    assert experiment.metrics["eval_accuracy"] == max(seen)
+    seen = [m.value for m in store.metrics(experiment.id, "validation_accuracy")]
+    assert experiment.metrics["train_steps"] < 30 * 22
+    assert experiment.metrics["validation_accuracy"] == max(seen)
+    assert experiment.metrics["validation"]["interval"]["rows"] == 30
+    # The rows that judge are asked once, at the end.
+    assert len(store.metrics(experiment.id, "eval_accuracy")) == 1
+    assert not experiment.record.picked_by_test
+    assert experiment.metrics["cautions"] == []
     ending = experiment.metrics["ending"]
     assert ending["stopped_early"]
-    assert ending["planned"] == 30 * 25 > ending["step"] == experiment.metrics["train_steps"]
+    assert ending["planned"] == 30 * 22 > ending["step"] == experiment.metrics["train_steps"]
     assert ending["kept"] == ending["best_step"] < ending["step"]
     early, kept = ending["notes"]
-    assert f"ended training at step {ending['step']} of 750" in early
-    assert f"step {ending['kept']}, the best checkpoint (eval_" in kept
+    assert f"ended training at step {ending['step']} of 660" in early
+    assert f"step {ending['kept']}, the best checkpoint (validation_" in kept
     log = (experiment.path / "logs.txt").read_text()
     card = (experiment.path / "artifacts" / "final_model" / "README.md").read_text()
     shown = Terminal(file=StringIO(), width=300)

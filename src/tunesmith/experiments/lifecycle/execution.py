@@ -212,7 +212,6 @@ def _training_data(prepared: Prepared, experiment: Experiment) -> TrainingData:
     dataset = prepared.dataset
     return TrainingData(
         dataset.train,
-        dataset.validation,
         dataset.evaluation,
         {
             "name": experiment.data.get("dataset", dataset.name),
@@ -223,6 +222,7 @@ def _training_data(prepared: Prepared, experiment: Experiment) -> TrainingData:
             "near_overlap": dataset.identity["near_overlap"],
         },
         dataset.groups,
+        dataset.validation,
     )
 
 

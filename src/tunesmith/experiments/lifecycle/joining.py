@@ -42,7 +42,9 @@ def join(meeting: Meeting, draft: Draft | None, settings: Settings) -> None:
         _compare(prepared, plan, theirs, meeting.called(0, first))
         with tempfile.TemporaryDirectory(prefix="tunesmith-training-") as folder:
             dataset = prepared.dataset
-            data = TrainingData(dataset.train, dataset.validation, dataset.evaluation, {})
+            data = TrainingData(
+                dataset.train, dataset.evaluation, {}, validation=dataset.validation
+            )
             work = Training(
                 prepared.config, prepared.task, data, prepared.source, plan, Path(folder), wish,
                 settings.cache_dir,

@@ -74,13 +74,14 @@ class TrainingData:
     """What is learned from, what stops and picks, and what is judged by."""
 
     train: Sequence[Row]
-    validation: Sequence[Row]
     evaluation: Sequence[Row]
     dataset: Mapping[str, Any]
     """What the results say of the data: name, version, hash, source, and `overlap`, the held-out
     rows whose text is trained on too."""
     groups: Sequence[str] | None = None
     """The group of each evaluation row, by `data.group_column`; "" for one without."""
+    validation: Sequence[Row] = ()
+    """The rows that stop and pick; where there are none, the evaluation rows do."""
 
 
 @dataclass(frozen=True)

@@ -257,11 +257,10 @@ def begin(
     longest_answer = task.facts()
     examples = task.encode(given.rows, tokenizer, config.data.max_length)
     task.restore(longest_answer)  # the rows must not change how long an answer may be
-    data = TrainingData([], [], given.rows, {})
+    data = TrainingData([], given.rows, {})
     judged = Encoded(
         config, task, data, source, plan, adapter.folder, Reporter(),
-        tokenizer=tokenizer, train_rows=[], train_examples=[], validation_examples=[],
-        eval_examples=examples,
+        tokenizer=tokenizer, train_rows=[], train_examples=[], eval_examples=examples,
     )  # fmt: skip
     judge = Judge(Placed.after(judged, rows_judged=config.eval_batch_size))
     work = Work(
