@@ -108,8 +108,10 @@ def _experiment(right: Right) -> Experiment:
 
 
 def _trial(number: int, right: Right) -> SweepTrial:
-    return SweepTrial.model_construct(
-        number=number, state=TrialState.SUCCEEDED, value=float(right.mean()),
+    return SweepTrial(
+        number=number, state=TrialState.SUCCEEDED, is_baseline=not number, parameters={},
+        value=float(right.mean()), low=None, high=None, method=None, spread=None, epoch=None,
+        progress=1.0, runtime=0.0, reason=None, experiments=[],
         finished_at=datetime.fromtimestamp(number, UTC),
     )  # fmt: skip
 

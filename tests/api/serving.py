@@ -19,17 +19,11 @@ from tunesmith.api.app import create_app
 from tunesmith.api.server import configured
 from tunesmith.api.service import Service
 from tunesmith.files.folder import ExperimentFolder
+from tunesmith.jobs.services.ports import free_port as free_port
 from tunesmith.schemas.enums import ExperimentStatus, Role
 from tunesmith.settings import Settings
 from tunesmith.store.entities.experiments import Experiment, utc_now
 from tunesmith.store.store import Store
-
-
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Api(httpx2.Client):

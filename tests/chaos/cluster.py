@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from tunesmith.experiments.lifecycle import control
 from tunesmith.experiments.lifecycle.submission import enqueue
 from tunesmith.files.folder import ExperimentFolder
 from tunesmith.jobs.queue import send_once
+from tunesmith.jobs.services.ports import free_port as free_port
 from tunesmith.schemas.enums import ExperimentStatus
 from tunesmith.settings import Settings
 from tunesmith.store.entities.experiments import Experiment
@@ -47,13 +47,6 @@ def on(database: str) -> pytest.MarkDecorator:
     """The `database` of a single round; more rounds are made on both."""
     both = ("sqlite", "postgresql")
     return pytest.mark.parametrize("cluster", both if ROUNDS > 1 else (database,), indirect=True)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 class Cluster:

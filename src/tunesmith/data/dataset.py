@@ -113,6 +113,12 @@ class Examination:
     sizes: _Sizes | None = None
     """Rows to hold out where only those were looked at that can be drawn; None: all were."""
 
+    @property
+    def splits(self) -> tuple[str, str, str]:
+        """The splits that the rows of the sides are of, in the order of SIDES."""
+        train = self.train_split
+        return train, self.validation_split or train, self.eval_split or train
+
     def held_out(self, sides: Splits) -> tuple[str, npt.NDArray[np.int64] | None]:
         """The split that is trained on, and the numbers of the rows held out of it, if any."""
         if self.eval_split is not None:
@@ -140,8 +146,7 @@ def examine(
     Raises DataError when the data can't be used, ConfigError when a field of the request or an
     option of the task names what isn't there. Rules whose action is `fail` are only reported.
     """
-    if request.test_draw:
-        source = as_before_the_draw(source)
+    source = as_before_the_draw(source) if request.test_draw else source
     chosen = choose_splits(request, source)
     train_name = chosen.train
     tables = _filtered(source, request, chosen)
@@ -149,8 +154,6 @@ def examine(
     eval_name, validation_name, notes = sides_of(laid.tables, chosen, task, request, source)
     names = (train_name, eval_name, validation_name)
     sides = {name: laid.tables[name] for name in names if name is not None}
-    if eval_name is not None and (same := same_targets(sides[eval_name], task)):
-        notes.append(same)
     sizes = _sizes(sides[train_name].num_rows, request, eval_name, validation_name)
     drawn = _drawable(sides[train_name], task, request, spare, sizes)
     if drawn is not None:
@@ -287,16 +290,10 @@ def load_dataset(
         if examination.sizes is None or len(sides.train) >= (request.train_samples or 0):
             break
     report.raise_failures()
-    splits = (
-        examination.train_split,
-        examination.validation_split or examination.train_split,
-        examination.eval_split or examination.train_split,
-    )
+    source, splits = examination.source, examination.splits
     tables = [
         examination.checked.tables[split].take(pa.array(rows))
-        for split, rows in zip(
-            splits, (sides.train, sides.validation, sides.evaluation), strict=True
-        )
+        for split, rows in zip(splits, sides.rows, strict=True)
     ]
     train_rows, validation_rows, eval_rows = (table.to_pylist() for table in tables)
     task.fit(train_rows, [*validation_rows, *eval_rows])

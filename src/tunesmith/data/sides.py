@@ -122,6 +122,8 @@ def sides_of(
             notes.append(say("{split} is left out: {reason}", split=place, reason=reason))
     if judging is None and notes and chosen.judging:
         notes.append(say("rows are held out of {split} instead", split=chosen.train))
+    if judging is not None and (same := same_targets(tables[judging], task)):
+        notes.append(same)
     if request.test_draw and judging is not None:
         message = say(
             "the data have a split that judges, {split}: data.eval_split: {train} holds rows out "

@@ -41,6 +41,11 @@ class Splits:
     notes: tuple[str, ...] = ()
     """Where less was there than was asked for: one sentence each, for people."""
 
+    @property
+    def rows(self) -> tuple[Integers, Integers, Integers]:
+        """The rows of all sides: of training, validation and the test."""
+        return self.train, self.validation, self.evaluation
+
 
 def make_splits(
     train: Drawn,
@@ -68,11 +73,10 @@ def make_splits(
     """
     rows = Rows(train, seed)
     notes: list[str] = []
-    nobody = np.zeros(len(rows), dtype=bool)
+    nobody, others = np.zeros(len(rows), dtype=bool), None
     if evaluation is None:
         judging = _hold_out(rows, eval_samples, eval_fraction, test_draw, notes)
-        asked, others = np.flatnonzero(judging), None
-        free = ~judging
+        asked, free = np.flatnonzero(judging), ~judging
     else:
         others = Rows(evaluation, seed)
         if not len(rows) or not len(others):
@@ -90,9 +94,7 @@ def make_splits(
             rows, Rows(validation, seed), others, validation_samples, notes
         )
         free, held_out = free & kept, judging
-    barred = nobody
-    if leaking is not None and held_out.any():
-        barred = leaking(held_out)
+    barred = leaking(held_out) if leaking is not None and held_out.any() else nobody
     rest = np.flatnonzero(free & ~held_out & ~barred)
     if not len(rest):
         raise DataError(

@@ -10,6 +10,9 @@ import psutil
 from tunesmith.errors import ServiceError
 from tunesmith.messages import say
 
+_GIVEN: set[int] = set()
+"""Ports that `free_port` gave: whoever asks for several gets different ones."""
+
 
 def port_is_free(host: str, port: int) -> bool:
     """Whether a server could listen there. Raises ServiceError where this machine never may."""
@@ -67,8 +70,11 @@ def port_taken(what: str, port: int, variable: str) -> ServiceError:
 
 
 def free_port() -> int:
-    """A port of this machine that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of this machine that is free now, and that wasn't given here before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
