@@ -28,6 +28,8 @@ def print_summary(console: Terminal, experiment: Experiment) -> None:
     console.print(_scores(metrics, score))
     for caution in metrics.get("cautions") or []:
         console.print(Text(capitalized(caution), "yellow"))
+    if (looks := metrics.get("looks") or 0) > 1:
+        console.say("These rows have judged {looks:,} experiments by now.", "dim", looks=looks)
     matrix = metrics.get("confusion_matrix")
     if matrix and len(matrix["labels"]) <= 12:
         console.print(

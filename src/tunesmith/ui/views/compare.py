@@ -46,6 +46,8 @@ def page() -> None:
     _scores(found, names)
     for pair in found.pairs:
         _verdict(pair, names)
+    if found.note is not None:
+        st.warning(localized.text(found.note), icon=":material/visibility:")
     tabs = st.tabs([_("Curves"), _("Differences"), _("Seeds")])
     with tabs[0]:
         _curves(found, names)

@@ -38,6 +38,7 @@ def verdict(whole: ExperimentWhole) -> None:
     )
     for caution in whole.metrics.get("cautions") or []:
         st.warning(localized.text(caution), icon=":material/warning:")
+    _about_sides(whole.metrics)
     if score["value"] <= baseline["value"]:
         st.error(
             _("No better than the simplest answer: it has not learned the task."),
@@ -56,6 +57,20 @@ def verdict(whole: ExperimentWhole) -> None:
             ),
             icon=":material/verified:",
         )
+
+
+def _about_sides(metrics: Mapping[str, Any]) -> None:
+    """What the rows that picked say, and how many experiments the rows that judge have judged."""
+    said = []
+    if validation := metrics.get("validation"):
+        text = _("Validation, which picked: {value} by {rows} rows")
+        rows = formats.number(metrics["validation_samples"])
+        said.append(text.format(value=formats.score(validation["value"]), rows=rows))
+    if (looks := metrics.get("looks") or 0) > 1:
+        text = _("the test rows have judged {looks} experiments by now")
+        said.append(text.format(looks=formats.number(looks)))
+    if said:
+        st.caption(" · ".join(said))
 
 
 def _rows_seen(metrics: Mapping[str, Any]) -> str:
