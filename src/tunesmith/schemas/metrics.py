@@ -111,3 +111,35 @@ def confusions_of(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
             for predicted, rows in zip(labels, line, strict=True)
         }
     )
+
+
+def calibration_said(metrics: Mapping[str, Any]) -> str | None:
+    """How far the probabilities of answers can be taken at their word; None where nothing says."""
+    found = metrics.get("calibration")
+    if not found:
+        return None
+    after, before = found["after"], found["before"]
+    error = say(
+        "expected calibration error {ece:.3f} on {rows:,} test rows (95 % interval {low:.3f} to "
+        "{high:.3f}), Brier score {brier:.3f}",
+        ece=after["ece"],
+        rows=found["test_rows"],
+        low=after["interval"]["low"],
+        high=after["interval"]["high"],
+        brier=after["brier"],
+    )
+    if found["reason"] is not None:
+        return say(
+            "Probabilities have no temperature: {reason}; {error}.",
+            reason=found["reason"],
+            error=error,
+        )
+    return say(
+        "Probabilities are calibrated by the temperature {temperature:.2f} of {n:,} validation "
+        "rows: {error}; without it {ece:.3f} and {brier:.3f}.",
+        temperature=found["temperature"],
+        n=found["rows"],
+        error=error,
+        ece=before["ece"],
+        brier=before["brier"],
+    )

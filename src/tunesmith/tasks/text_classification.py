@@ -13,10 +13,11 @@ from tunesmith.errors import ConfigError, DataError
 from tunesmith.messages import say
 from tunesmith.tasks.base import Batch, Batches, Columns, Example, Row
 from tunesmith.tasks.options import TaskOptions, column
+from tunesmith.tasks.parts.calibrated import CalibratedTask
 from tunesmith.tasks.parts.columns import require_columns, with_marks
 from tunesmith.tasks.parts.figures import Counts, confusion, labels_without_rows
 from tunesmith.tasks.parts.label_texts import as_list, clean, is_missing, marks
-from tunesmith.tasks.parts.labels import LabelTask, chosen, in_order, probabilities
+from tunesmith.tasks.parts.labels import in_order
 from tunesmith.tasks.parts.spans import read_document
 from tunesmith.tasks.parts.texts import TEXT_NAMES, TextTask
 from tunesmith.tasks.results import ACCURACY, LOSS, Answer, Metric, Prediction, Score
@@ -72,7 +73,7 @@ class TextClassificationOptions(TaskOptions):
         return self
 
 
-class TextClassification(LabelTask, TextTask):
+class TextClassification(CalibratedTask, TextTask):
     """Learn the label of a text."""
 
     name = "text-classification"
@@ -104,6 +105,7 @@ class TextClassification(LabelTask, TextTask):
 
     def __init__(self, options: TaskOptions) -> None:
         super().__init__(options)
+        self.several = self.options.multi_label
         self.weights: list[float] | None = None
         wanted = self.labels_wanted()
         self._wanted = None if wanted is None else list(wanted)
@@ -285,22 +287,19 @@ class TextClassification(LabelTask, TextTask):
         for rows, batch in batches:
             logits = self.logits(model, batch)
             losses = self._losses(logits, batch["labels"]).tolist()
-            likely = probabilities(logits, several=self.options.multi_label)
-            for row, scores, chances, loss in zip(
-                rows, logits.tolist(), likely, losses, strict=True
-            ):
+            found = zip(rows, logits.tolist(), self.chances(logits), losses, strict=True)
+            for row, scores, chances, loss in found:
                 yield self._prediction(row, scores, chances, loss)
 
     def _prediction(
         self, row: Row, scores: list[float], chances: list[float], loss: float
     ) -> Prediction:
         expected: Any = self._labels_of(row)
-        predicted = chosen(chances, self.labels, several=self.options.multi_label)
-        if self.options.multi_label:
+        predicted = self.chosen(scores)
+        if self.several:
             expected = [label for label in self.labels if label in expected]
-            confidence = min(max(p, 1 - p) for p in chances)
         else:
-            expected, confidence = expected[0], max(chances)
+            expected = expected[0]
         correct = predicted == expected
         return Prediction(
             row=int(row.get("_row", 0)),
@@ -308,7 +307,7 @@ class TextClassification(LabelTask, TextTask):
             expected=expected,
             predicted=predicted,
             correct=correct,
-            confidence=confidence,
+            confidence=self.confidence(chances),
             loss=loss,
             tokens_correct=int(correct),
             scores=tuple(scores),
@@ -320,7 +319,7 @@ class TextClassification(LabelTask, TextTask):
             "accuracy": sum(p.correct for p in predictions) / total,
             "loss": sum(p.loss or 0.0 for p in predictions) / total,
         }
-        several, counts = self.options.multi_label, Counts()
+        several, counts = self.several, Counts()
         for p in predictions:
             counts.add(*((p.expected, p.predicted) if several else ([p.expected], [p.predicted])))
         metrics["f1_macro"] = counts.macro(self.labels)
@@ -349,10 +348,9 @@ class TextClassification(LabelTask, TextTask):
         self, model: Any, examples: Sequence[Example], tokenizer: Any, max_new_tokens: int | None
     ) -> list[Answer]:
         logits = self.asked_logits(model, examples, tokenizer)
-        labels, several = self.labels, self.options.multi_label
         return [
-            Answer(chosen(found, labels, several=several), dict(zip(labels, found, strict=True)))
-            for found in probabilities(logits, several=several)
+            Answer(self.chosen(scores), dict(zip(self.labels, chances, strict=True)))
+            for scores, chances in zip(logits.tolist(), self.chances(logits), strict=True)
         ]
 
     def with_labels_of(self, names: Mapping[str, Any]) -> Self | None:
@@ -372,7 +370,7 @@ class TextClassification(LabelTask, TextTask):
         return f"""{place.imports(*names)}
 
 {loading}
-classify = pipeline("text-classification", model=model,
+{self.calibrating_code()}classify = pipeline("text-classification", model=model,
                     tokenizer=AutoTokenizer.from_pretrained({place.folder}))
 print(classify("A text of your own"{several}))"""
 

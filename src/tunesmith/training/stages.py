@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.models.locate import ModelSource
+from tunesmith.statistics.calibration import Temperature
 from tunesmith.tasks.base import Example, Row, Task
 from tunesmith.tasks.results import Prediction, Score
 from tunesmith.training.plan import Plan
@@ -96,3 +97,5 @@ class Judged(Fitted):
     validation_score: Score | None
     untrained: Score
     """That of the model as it began."""
+    temperature: Temperature | None
+    """What scores are divided by; None where answers have no probabilities."""

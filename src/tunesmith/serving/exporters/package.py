@@ -15,6 +15,7 @@ from tunesmith.files.writing import placed
 from tunesmith.messages import joined, say
 from tunesmith.serving.exporters.base import Exported, Exporter, Option
 from tunesmith.settings import Settings
+from tunesmith.tasks.parts.calibrated import CalibratedTask
 from tunesmith.tasks.tokens.places import ModelPlace
 from tunesmith.training.reporting.card import ADAPTER, imports_for
 
@@ -31,7 +32,7 @@ tokenizer = transformers.AutoTokenizer.from_pretrained(HERE)
 base = transformers.{auto_class}.from_pretrained(
     {base}, ignore_mismatched_sizes=True{arguments})
 {settings}model = peft.PeftModel.from_pretrained(base, HERE).eval()
-"""
+{calibrating}"""
 """load.py: `model` and `tokenizer`, ready to answer."""
 
 
@@ -69,6 +70,7 @@ class Package(Exporter):
             (content / "load.py").write_text(loader, encoding="utf-8")
             _pack(content, staging, place.stem)
             shutil.rmtree(content)
+            work.take_temperature()
             work.progress(say("unpacking it, and asking what its loader loads the same"))
             with zipfile.ZipFile(staging) as archive:
                 archive.extractall(content)
@@ -82,6 +84,9 @@ class Package(Exporter):
 
 def _loader(work: Work, *, base: bool) -> str:
     where = 'HERE.parent / "base"' if base else work.source.expression
+    calibrating = ""
+    if isinstance(work.task, CalibratedTask):
+        calibrating = work.task.calibrating_code()
     arguments = "".join(f", {k}={v!r}" for k, v in work.task.model_arguments().items())
     return LOADER.format(
         imports=imports_for(where).strip(),
@@ -89,6 +94,7 @@ def _loader(work: Work, *, base: bool) -> str:
         base=where,
         arguments=arguments,
         settings=SETTINGS if work.chats else "",
+        calibrating=calibrating,
     ).replace("\n\nimport peft", "\nimport peft")
 
 

@@ -1,18 +1,14 @@
-"""What tasks share that answer with labels: their names and order, what logits say of them."""
+"""What tasks share that answer with labels: their names and order."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from tunesmith.tasks.base import Task
 from tunesmith.tasks.parts.label_texts import certain_key, clean
 from tunesmith.values import canonical
-
-if TYPE_CHECKING:
-    import torch
-
 
 MOST_NAMES = 10_000
 """Texts whose label is remembered."""
@@ -94,16 +90,3 @@ def in_order(labels: Iterable[str]) -> list[str]:
     if any(map(math.isnan, numbers)):
         return by_name
     return [label for _, label in sorted(zip(numbers, by_name, strict=True))]
-
-
-def probabilities(logits: torch.Tensor, *, several: bool) -> list[list[float]]:
-    """Probability of each label, (rows, labels): each by itself where there may be several."""
-    found: list[list[float]] = (logits.sigmoid() if several else logits.softmax(dim=1)).tolist()
-    return found
-
-
-def chosen(chances: Sequence[float], labels: Sequence[str], *, several: bool) -> Any:
-    """The likeliest label; or all that are likelier than not, in order."""
-    if several:
-        return [label for label, chance in zip(labels, chances, strict=True) if chance > 0.5]
-    return labels[max(range(len(chances)), key=chances.__getitem__)]

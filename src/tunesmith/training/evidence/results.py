@@ -10,6 +10,7 @@ from typing import Any
 from tunesmith.messages import say
 from tunesmith.models.adapter import adapted_layers, count_parameters, with_weights
 from tunesmith.tasks.results import Prediction, Score
+from tunesmith.training.evidence.calibration import calibrate, calibration_of
 from tunesmith.training.evidence.evaluation import interval, surest_answers, worst_mistakes
 from tunesmith.training.evidence.judging import Judge
 from tunesmith.training.reporting.reporter import Phase
@@ -30,6 +31,7 @@ def judged_by_both(
         validation = stopping.predictions(model)
         validation_score = work.task.score(validation)
         _report_score(work, stopping, validation_score)
+    temperature, validation = calibrate(work.task, validation)
     reporter.phase(Phase.EVALUATING, say("the held-out rows"))
     predictions = judge.predictions(model)
     if groups := work.data.groups:
@@ -46,6 +48,7 @@ def judged_by_both(
         validation=validation,
         validation_score=validation_score,
         untrained=of_untrained,
+        temperature=temperature,
     )
 
 
@@ -89,6 +92,7 @@ def metrics_of(work: Judged, model: Any) -> dict[str, Any]:
         **{f"eval_{name}": value for name, value in score.metrics.items()},
         "eval_samples": len(predictions),
         **_of_validation(work),
+        **calibration_of(work.task, work.temperature, predictions),
         "score": {
             "metric": score.main,
             "value": score.metrics[score.main],

@@ -10,7 +10,7 @@ from typing import Any
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.messages import say
 from tunesmith.models.locate import ModelSource
-from tunesmith.schemas.metrics import data_seen
+from tunesmith.schemas.metrics import calibration_said, data_seen
 from tunesmith.tasks.base import Task
 from tunesmith.tasks.tokens.places import ModelPlace
 
@@ -100,6 +100,7 @@ class Card:
 
     def _text(self, form: Form, code: str) -> str:
         score, metrics = self.metrics["score"], self.metrics
+        said = [*(metrics.get("cautions") or ()), calibration_said(metrics)]
         found, rows = score["interval"], f"{metrics['eval_samples']:,} held-out rows"
         interval = f"no 95 % interval: {score.get('interval_note')}; {rows}"
         if found is not None:
@@ -121,7 +122,7 @@ A {form.name.format(base=f"`{self.source.name}`")}, trained with Tunesmith for {
 | this adapter | **{score["value"]:.3f}** ({interval}) |
 | the same model untrained | {"not measured" if untrained is None else f"{untrained:.3f}"} |
 | {score["baseline"]["name"]} | {score["baseline"]["value"]:.3f} |
-{_paragraphs(metrics.get("cautions") or ())}
+{_paragraphs(filter(None, said))}
 ## Use
 
 ```python

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -30,12 +29,14 @@ from tunesmith.serving.exporters.parts.agreement import (
     check_record,
     compare,
 )
+from tunesmith.serving.exporters.parts.calibrated import divide_scores
 from tunesmith.serving.exporters.parts.held_out import HeldOut, held_out
 from tunesmith.settings import Settings
 from tunesmith.store.entities.experiments import Experiment
 from tunesmith.tasks.base import Example, Task
 from tunesmith.tasks.chats.messages import Message, tools_of
 from tunesmith.tasks.chats.task import ChatTask
+from tunesmith.tasks.parts.calibrated import CalibratedTask
 from tunesmith.tasks.parts.columns import pad
 from tunesmith.tasks.results import Prediction
 from tunesmith.training.evidence.evaluation import in_batches
@@ -80,6 +81,8 @@ class Work:
     """The held-out rows' chats by the rows' positions, as somebody else asks them."""
     answers: Mapping[int, str] = field(default_factory=dict)
     """What the adapter answers to these, once `adapted` gave it."""
+    divided: float = 1.0
+    """What the export divides the adapter's scores by itself, so that nobody else has to."""
 
     free = staticmethod(free_memory)
     """Let go of models that nothing names any more."""
@@ -118,7 +121,15 @@ class Work:
     def merged(self) -> Any:
         """The base model with the adapter's weights added to its own, in the export's format."""
         model = self.adapted().merge_and_unload()
+        task = self.task
+        if isinstance(task, CalibratedTask) and divide_scores(model, task):
+            self.take_temperature()
         return model.to(getattr(torch, self.plan.weights)).eval()
+
+    def take_temperature(self) -> None:
+        """From now on the export's own scores are divided by the adapter's temperature."""
+        if isinstance(self.task, CalibratedTask):
+            self.divided, self.task.temperature = self.task.temperature, 1.0
 
     def reload(self, folder: Path) -> Any:
         """The model in `folder`, as anybody would load it.
@@ -155,6 +166,11 @@ class Work:
         """
         text = self.task.judged_by_text
         exported = known or self.judge.predictions(model, generate=not text, examples=examples)
+        if self.divided != 1.0:
+            exported = [
+                replace(one, scores=tuple(score * self.divided for score in one.scores))
+                for one in exported
+            ]
         chats: dict[int, str] = {}
         if isinstance(self.task, ChatTask):
             self.progress(say("asking it by its own chat template"))
@@ -189,7 +205,10 @@ class Work:
             self.tokenizer.save_pretrained(folder)
         write_settings(folder, self.task, self.tokenizer)
         if (self.adapter.folder / DESCRIBED).resolve() != (folder / DESCRIBED).resolve():
-            shutil.copyfile(self.adapter.folder / DESCRIBED, folder / DESCRIBED)
+            described = json.loads((self.adapter.folder / DESCRIBED).read_text(encoding="utf-8"))
+            if self.divided != 1.0:
+                described["facts"]["temperature"] = 1.0
+            write_json(folder / DESCRIBED, described)
         self.card.write(folder, form, code)
 
     def note(self) -> str:
@@ -213,6 +232,7 @@ class Work:
                 "base_model": {"name": self.source.name, "identity": self.source.identity},
                 "weights": self.plan.weights,
                 "mended": list(self.adapter.read_mended()),
+                "scores_divided_by": self.divided,
                 **({"chats": framing.to_json()} if framing else {}),
                 "verified": asdict(agreement),
                 "packages": {name: version(name) for name in packages},

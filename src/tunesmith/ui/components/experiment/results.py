@@ -10,7 +10,7 @@ import polars as pl
 import streamlit as st
 
 from tunesmith.schemas.experiments import ExperimentWhole
-from tunesmith.schemas.metrics import confusions_of, trained_on
+from tunesmith.schemas.metrics import calibration_said, confusions_of, trained_on
 from tunesmith.ui import formats, localized, words
 from tunesmith.ui.components import figures
 from tunesmith.ui.language import _
@@ -133,6 +133,8 @@ def details(whole: ExperimentWhole) -> None:
         )
         for note in (metrics.get("ending") or {}).get("notes", []):
             st.caption(localized.text(note))
+        if metrics.get("calibration"):
+            _reliability(metrics)
     answers = {"expected": _("expected"), "predicted": _("answer")}
     for name, title in (
         ("worst_mistakes", _("Worst mistakes")),
@@ -200,3 +202,32 @@ def _confusion(matrix: Mapping[str, Any]) -> None:
     )
     st.markdown(f"**{_('Confusion')}**")
     st.altair_chart(cells + numbers)
+
+
+def _reliability(metrics: Mapping[str, Any]) -> None:
+    """How often answers are right that are so sure: on the diagonal, where they say the truth."""
+    found = metrics["calibration"]
+    names = {"after": _("as answered"), "before": _("without temperature")}
+    if found["reason"] is not None:
+        del names["before"]
+    rows = [
+        {"name": title, **point} for side, title in names.items() for point in found[side]["points"]
+    ]
+    scale = alt.Scale(domain=[min(row["confidence"] for row in rows) - 0.05, 1.0], clamp=True)
+    base = alt.Chart(pl.DataFrame(rows), height=220).encode(
+        x=alt.X("confidence:Q", title=_("confidence"), scale=scale, axis=alt.Axis(format="%")),
+        y=alt.Y("accuracy:Q", title=_("right"), scale=alt.Scale(domain=[0, 1]),
+                axis=alt.Axis(format="%")),
+    )  # fmt: skip
+    lines = base.mark_line(point=True).encode(
+        color=alt.Color("name:N", title=None, legend=alt.Legend(orient="bottom")),
+        tooltip=[
+            alt.Tooltip("confidence:Q", title=_("confidence"), format=".1%"),
+            alt.Tooltip("accuracy:Q", title=_("right"), format=".1%"),
+            alt.Tooltip("rows:Q", title=_("rows"), format=","),
+        ],
+    )
+    ideal = base.mark_line(strokeDash=[4, 4], color="#94a3b8").encode(y="confidence:Q")
+    st.markdown(f"**{_('Reliability')}**")
+    st.altair_chart(ideal + lines)
+    st.caption(localized.text(calibration_said(metrics) or ""))
