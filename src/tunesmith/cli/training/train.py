@@ -48,7 +48,8 @@ if TYPE_CHECKING:  # it brings torch with it
 def train(context: click.Context, asked: Asked, resume: str | None) -> None:
     """Train an experiment here and now.
 
-    Settings come from the file, then the flags, then SECTION.FIELD=VALUE, the last one winning.
+    DATA is a file of your own: task, columns, base model and recipe are chosen for it, and shown.
+    Settings come from them or a file, then flags, then SECTION.FIELD=VALUE, the last one winning.
     Started by torchrun, its processes train one experiment together.
     """
     settings = Settings.read()
