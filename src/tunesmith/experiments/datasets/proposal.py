@@ -63,8 +63,8 @@ def propose(name: str, assignments: Sequence[str], settings: Settings) -> Propos
     Raises DataError when the data can't be read, ConfigError for a field that names what isn't
     there.
     """
-    told = [text for text in assignments if text.startswith(("task", "data."))]
-    inquiry = inquire(name, None, told, settings, with_model=False)
+    of_data = [text for text in assignments if text.startswith(("task", "data."))]
+    inquiry = inquire(name, None, of_data, settings, with_model=False)
     task, source = inquiry.task, inquiry.source
     chosen = choose_splits(inquiry.request, source)
     laid = bind({chosen.train: source.tables[chosen.train]}, task, inquiry.request)
