@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,26 @@ END = "<!-- end of settings -->\n"
 def table() -> str:
     """Variable, default and meaning of every setting, as Markdown."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for field in Settings.model_fields.values():
-        meaning = " ".join(str(field.description).split())
+    meanings = _meanings()
+    for name, field in Settings.model_fields.items():
+        meaning = " ".join(meanings[name].split())
         rows.append(f"| `{field.validation_alias}` | {_shown(field.default)} | {meaning} |")
     return "\n".join(rows) + "\n"
+
+
+def _meanings() -> dict[str, str]:
+    """Field of the settings → the text below it in the code."""
+    bodies = [
+        ast.parse(inspect.getsource(kind)).body[0].body
+        for kind in Settings.__mro__
+        if kind.__module__.startswith("tunesmith.")
+    ]
+    return {
+        field.target.id: ast.literal_eval(text.value)
+        for body in bodies
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
 
 
 def with_table(page: str) -> str:

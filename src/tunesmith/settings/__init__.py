@@ -34,6 +34,7 @@ class Settings(  # type: ignore[pydantic-alias]  # no field is required
         extra="ignore",
         frozen=True,
         env_ignore_empty=True,
+        defer_build=False,
     )
 
     language: str | None = None

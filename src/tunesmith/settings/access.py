@@ -14,7 +14,7 @@ from tunesmith.messages import say
 class AccessSettings(BaseModel):
     """Who is let in, and as whom the hub is asked."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(defer_build=True)  # Settings is built of it
 
     require_tokens: bool = False
     """Whether the API asks for access tokens on this machine's own address too."""

@@ -20,7 +20,7 @@ ENDS = ("succeeded", "failed", "cancelled")
 class AnnouncementSettings(BaseModel):
     """Where the ends of experiments are posted to, and what they start."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(defer_build=True)  # Settings is built of it
 
     webhook_secret: SecretStr | None = None
     """Secret with which webhooks are signed, as Standard Webhooks has it; `tunesmith webhooks

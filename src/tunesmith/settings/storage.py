@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 class StorageSettings(BaseModel):
     """Where files lie, and who may read them."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(defer_build=True)  # Settings is built of it
 
     results_dir: Path = Path("results")
     """Folder that holds every experiment's folder and the default store."""

@@ -6,14 +6,14 @@ import builtins
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tunesmith.errors import StateError
+from tunesmith.loading import load
 from tunesmith.schemas.enums import ExperimentStatus
-from tunesmith.schemas.experiments import ExperimentStats
 from tunesmith.store.database.connection import Part
 from tunesmith.store.database.tables import experiments, metrics
 from tunesmith.store.datasets import note_look
@@ -40,6 +40,9 @@ from tunesmith.store.queries.rows import (
     with_tags,
 )
 from tunesmith.store.queries.tags import EXPERIMENT_TAGS
+
+if TYPE_CHECKING:
+    from tunesmith.schemas.experiments import ExperimentStats
 
 ALL = Filters()
 
@@ -88,8 +91,15 @@ class Experiments(Part):
 
     def ended(self, since: datetime) -> builtins.list[Experiment]:
         """The experiments that ended at `since` or later, unordered; no JSON fields, no tags."""
-        query = select(*LIGHT).where(experiments.c.finished_at >= since)
-        return [Experiment(**row, **NO_DETAILS) for row in self._rows(query)]
+        return self._light(experiments.c.finished_at >= since)
+
+    def running(self) -> builtins.list[Experiment]:
+        """The experiments that run, unordered; no JSON fields, no tags."""
+        return self._light(experiments.c.status == ExperimentStatus.RUNNING)
+
+    def _light(self, condition: ColumnElement[bool]) -> builtins.list[Experiment]:
+        rows = self._rows(select(*LIGHT).where(condition))
+        return [Experiment(**row, **NO_DETAILS) for row in rows]
 
     def count(self, filters: Filters = ALL) -> int:
         """How many experiments pass `filters`, whatever their limit and offset."""
@@ -227,7 +237,7 @@ class Experiments(Part):
         timed = sum(row.timed for row in rows)
         accuracy = sum(row.accuracy or 0.0 for row in rows)
         runtime = sum((row.runtime or 0.0 for row in rows), 0.0)
-        return ExperimentStats(
+        found: ExperimentStats = load("tunesmith.schemas.experiments").ExperimentStats(
             total=sum(by_status.values()),
             by_status=by_status,
             best_accuracy=max((row.best for row in rows if row.best is not None), default=None),
@@ -235,3 +245,4 @@ class Experiments(Part):
             total_runtime=runtime,
             mean_runtime=runtime / timed if timed else None,
         )
+        return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -19,7 +20,6 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -140,19 +140,17 @@ def write(connection: Connection, points: Iterable[Metric]) -> None:
     rows = [last[key] for key in sorted(last)]
     if len(rows) >= _COPIED_FROM and connection.dialect.driver == "psycopg":
         _copy(connection, rows)
-        connection.execute(_REPLACE_BY_INCOMING)
+        connection.execute(_replace_by_incoming())
     elif rows:
         values = [dict(zip(_FIELDS, row, strict=True)) for row in rows]
         statement = replacing(insert_into(metrics, connection.dialect.name), metrics)
         connection.execute(statement, values)
 
 
-_REPLACE_BY_INCOMING = replacing(
-    postgresql.insert(metrics).from_select(
-        _FIELDS, select(*(column(name) for name in _FIELDS)).select_from(table(_INCOMING))
-    ),
-    metrics,
-)
+@cache
+def _replace_by_incoming() -> Any:
+    incoming = select(*(column(name) for name in _FIELDS)).select_from(table(_INCOMING))
+    return replacing(insert_into(metrics, "postgresql").from_select(_FIELDS, incoming), metrics)
 
 
 def _copy(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

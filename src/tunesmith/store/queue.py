@@ -13,15 +13,15 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Subquery, func, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tunesmith.errors import NotFoundError, StateError, nearest, shorten
+from tunesmith.loading import load
 from tunesmith.messages import joined, say
 from tunesmith.schemas.enums import ExperimentStatus
-from tunesmith.schemas.service import Queue
 from tunesmith.store.database.column_types import UTCDateTime
 from tunesmith.store.database.tables import experiments, queues
 from tunesmith.store.entities.experiments import QUEUES, Experiment, utc_now
@@ -37,6 +37,9 @@ from tunesmith.store.queries.rows import (
     with_tags,
 )
 from tunesmith.store.workers import Workers
+
+if TYPE_CHECKING:
+    from tunesmith.schemas.service import Queue
 
 _QUEUED, _RUNNING = ExperimentStatus.QUEUED, ExperimentStatus.RUNNING
 
@@ -248,8 +251,9 @@ class ExperimentQueue(Workers):
         with self._database.reading() as connection:
             totals = {(row.queue, row.status): row.total for row in connection.execute(counts)}
             paused = {row.name: row.paused_by for row in connection.execute(paused_by)}
+        state = load("tunesmith.schemas.service").Queue
         return [
-            Queue(
+            state(
                 name=name,
                 paused=name in paused,
                 paused_by=paused.get(name, ""),

@@ -11,7 +11,6 @@ from tunesmith.cli.console.lazy import LazyCommand
 from tunesmith.cli.console.once import OnceGroup
 from tunesmith.cli.console.output import echo_json, gettext, localized, word
 from tunesmith.cli.console.records import opened
-from tunesmith.cli.console.summary import print_summary
 from tunesmith.cli.console.terminal import Column, FittedTable, Terminal, Text
 from tunesmith.cli.console.waiting import standing
 from tunesmith.experiments.lifecycle.reconcile import reconcile
@@ -80,7 +79,7 @@ def list_(status: str | None, asc: bool, as_json: bool, **asked: Any) -> None:
         reconcile(store, settings)
         wanted = ExperimentStatus(status) if status else None
         filters = Filters(status=wanted, desc=not asc, **asked)
-        found, total = store.list(filters), store.count(filters)
+        found, total = store.list(filters, details=as_json), store.count(filters)
     if as_json:
         for experiment in found:
             echo_json(experiment)
@@ -115,7 +114,7 @@ def show(reference: str, as_json: bool) -> None:
         experiment = replace(experiment, directory=str(folder))
     console.print(_head(experiment, settings, waits))
     if experiment.status is ExperimentStatus.SUCCEEDED:
-        print_summary(console, experiment)
+        load("tunesmith.cli.console.summary").print_summary(console, experiment)
 
 
 @experiments.command()

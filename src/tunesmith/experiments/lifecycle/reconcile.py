@@ -17,7 +17,7 @@ from tunesmith.experiments.lifecycle.states import S, end, job_of, queue_again, 
 from tunesmith.files.machine import is_this_machine
 from tunesmith.messages import say
 from tunesmith.settings import Settings
-from tunesmith.store.entities.experiments import Experiment, Filters
+from tunesmith.store.entities.experiments import Experiment
 from tunesmith.store.store import Store
 
 LONG_WAIT = 0.5
@@ -46,7 +46,7 @@ class Reconciler:
     def round(self) -> list[Experiment]:
         """Take up what nobody runs; returns what changed its status. Raises StorageError."""
         now = time.monotonic()
-        running = self._store.list(Filters(status=S.RUNNING), details=False)
+        running = self._store.running()
         before, self._seen = self._seen, {}
         changed = []
         for experiment in running:

@@ -34,12 +34,12 @@ from sqlalchemy import (
     event,
     make_url,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from tunesmith.errors import BusyError, StorageError, UserError
+from tunesmith.loading import load
 from tunesmith.messages import say
 from tunesmith.store.database.schema import bring_to_head, current_revision, migrate
 
@@ -216,7 +216,9 @@ class Part:
 
 def insert_into(table: Table, dialect: str) -> Insert:
     """An INSERT that knows `on_conflict_do_update`."""
-    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    # Loaded when needed: a command that opens SQLite has no use for PostgreSQL's.
+    statement: Insert = load(f"sqlalchemy.dialects.{dialect}").insert(table)
+    return statement
 
 
 def replacing(insert: Any, table: Table) -> Any:

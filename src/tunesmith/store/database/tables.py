@@ -168,21 +168,19 @@ adapter_tags = sa.Table(
     sa.Column("tag", Text, nullable=False),
 )
 
-_PRODUCTION = sa.text("stage = 'production'")
-
 adapter_versions = sa.Table(
     "adapter_versions",
     metadata,
     *columns_of(AdapterVersion, ["name", "number"], _belonging_to("adapters.name", "name")),
     sa.Index(None, "name", "experiment_id", unique=True),
     sa.Index(None, "experiment_id"),
-    # The database itself keeps to one version in production, whatever a program forgets.
+    # The database itself keeps to one version in production, whatever a program forgets. On
+    # PostgreSQL too, by its migration: to say so here would load its dialect at every start.
     sa.Index(
         "ix_adapter_versions_production",
         "name",
         unique=True,
-        sqlite_where=_PRODUCTION,
-        postgresql_where=_PRODUCTION,
+        sqlite_where=sa.text("stage = 'production'"),
     ),
 )
 """The experiment of a version may be gone, once it is archived."""
