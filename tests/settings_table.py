@@ -27,15 +27,13 @@ def table() -> str:
 
 def _meanings() -> dict[str, str]:
     """Field of the settings → the text below it in the code."""
-    bodies = [
-        ast.parse(inspect.getsource(kind)).body[0].body
-        for kind in Settings.__mro__
-        if kind.__module__.startswith("tunesmith.")
-    ]
+    kinds = [kind for kind in Settings.__mro__ if kind.__module__.startswith("tunesmith.")]
+    classes = [ast.parse(inspect.getsource(kind)).body[0] for kind in kinds]
     return {
-        field.target.id: ast.literal_eval(text.value)
-        for body in bodies
-        for field, text in pairwise(body)
+        ast.unparse(field.target): ast.literal_eval(text.value)
+        for found in classes
+        if isinstance(found, ast.ClassDef)
+        for field, text in pairwise(found.body)
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
     }
 

@@ -235,7 +235,11 @@ def test_help_and_config_check_load_no_heavy_library(config: Path, environment: 
     for heavy, arguments in (
         ("torch,transformers,peft,datasets,sqlalchemy,pyarrow,pydantic,rich", ["--help"]),
         ("torch,transformers,peft,datasets", ["config", "validate", "--config", str(config)]),
-        ("torch,transformers,peft,datasets,polars,celery,scipy", ["experiments", "list"]),
+        (
+            "torch,transformers,peft,datasets,polars,celery,scipy,sqlalchemy.dialects.postgresql,"
+            "tunesmith.schemas.experiments",
+            ["experiments", "list"],
+        ),
     ):
         done = subprocess.run(
             [sys.executable, "-c", script, heavy, *arguments], env=environment, text=True,

@@ -58,7 +58,8 @@ def split(
 
 
 def drawn(table: pa.Table, label: str) -> Drawn:
-    return Drawn(pl.Series(table["text"].to_pylist()), list(map(str, table[label].to_pylist())))
+    labels = pl.Series([*map(str, table[label].to_pylist())], dtype=pl.String)
+    return Drawn(pl.Series(table["text"].to_pylist()), labels)
 
 
 def numbered(count: int, *, first: int = 0, labels: int = 3) -> pa.Table:
@@ -215,7 +216,7 @@ def grouped(count: int, groups: int) -> tuple[Drawn, list[str]]:
     """Rows of as many groups; every tenth has none."""
     names = [f"author {number % groups}" if number % 10 else "" for number in range(count)]
     texts = pl.Series([f"review {number}" for number in range(count)])
-    return Drawn(texts, [f"{number % 3}" for number in range(count)], names), names
+    return Drawn(texts, pl.Series([f"{number % 3}" for number in range(count)]), names), names
 
 
 SIZES: dict[str, Any] = {
@@ -237,21 +238,21 @@ def test_a_text_that_two_groups_share_keeps_both_on_one_side() -> None:
     texts = pl.Series(["same", "a", "same", "b", *(f"text {n}" for n in range(20))])
     groups = ["x", "x", "y", "y", *(f"g{n}" for n in range(20))]
     for seed in range(20):
-        drawn = Drawn(texts, ["l"] * 24, groups)
+        drawn = Drawn(texts, pl.Series(["l"] * 24), groups)
         splits = make_splits(drawn, None, **{**SIZES, "seed": seed, "eval_fraction": 0.5})
         assert len({*splits.train} & {0, 1, 2, 3}) in (0, 4)
 
 
 def test_groups_that_judge_are_not_trained_on() -> None:
     drawn, names = grouped(100, 5)
-    judging = Drawn(pl.Series(["new", "newer"]), ["0", "1"], ["author 3", ""])
+    judging = Drawn(pl.Series(["new", "newer"]), pl.Series(["0", "1"]), ["author 3", ""])
     splits = make_splits(drawn, judging, **SIZES)
     assert {names[row] for row in splits.train} == {*names} - {"author 3"}
     assert splits.notes == ("20 rows are not trained on: their groups (data.group_column) judge",)
 
 
 def test_one_group_cannot_stand_on_two_sides() -> None:
-    drawn = Drawn(pl.Series(["a", "b", "c"]), ["l"] * 3, ["x"] * 3)
+    drawn = Drawn(pl.Series(["a", "b", "c"]), pl.Series(["l"] * 3), ["x"] * 3)
     with pytest.raises(DataError, match="single group"):
         make_splits(drawn, None, **SIZES)
 
@@ -305,7 +306,9 @@ def test_splits_of_their_own_validate_and_test() -> None:
 
 def test_a_group_stands_on_one_of_three_sides() -> None:
     names = [f"author {number % 60}" for number in range(600)]
-    drawn_rows = Drawn(pl.Series([f"review {number}" for number in range(600)]), [""] * 600, names)
+    drawn_rows = Drawn(
+        pl.Series([f"review {number}" for number in range(600)]), pl.Series([""] * 600), names
+    )
     found = make_splits(drawn_rows, None, **{**SIZES, "validation_samples": 60})
     sides = [
         {names[row] for row in side} for side in (found.train, found.validation, found.evaluation)
@@ -323,7 +326,11 @@ def test_what_validates_keeps_nearly_equal_rows_from_training_too() -> None:
 
     texts_of = pl.Series([f"review {number}" for number in range(400)])
     found = make_splits(
-        Drawn(texts_of, [""] * 400), None, **SIZES, validation_samples=50, leaking=leaking
+        Drawn(texts_of, pl.Series([""] * 400)),
+        None,
+        **SIZES,
+        validation_samples=50,
+        leaking=leaking,
     )
     assert asked == [len(found.validation) + len(found.evaluation)]
 

@@ -6,7 +6,7 @@ groups) are drawn as one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -30,7 +30,7 @@ class Drawn:
 
     texts: pl.Series
     """Rows whose texts are equal but for capitals, width and white space go to the same side."""
-    strata: Iterable[str]
+    strata: pl.Series
     """The label, or the like, whose share both sides keep."""
     groups: Sequence[str] | None = None
     """Rows of one group (an author, a document) go to the same side; "" is a row's own group."""
@@ -46,9 +46,8 @@ class Rows:
         for start in range(0, len(drawn.texts), BATCH_ROWS):
             batch = normalised(drawn.texts.slice(start, BATCH_ROWS)).cast(pl.Binary).to_list()
             self.texts += [sha256(begin + text).digest()[:16] for text in batch]
-        strata = list(drawn.strata)
-        numbers = {name: number for number, name in enumerate(sorted(set(strata)))}
-        self.strata: Integers = np.array([numbers[name] for name in strata], dtype=np.int64)
+        names = pl.Enum(drawn.strata.unique().sort())
+        self.strata: Integers = drawn.strata.cast(names).to_physical().to_numpy().astype(np.int64)
         words = _words(self.texts)
         self.drawing: Integers = _in_order(words)
         """The rows in the drawing's order; rows that stay together in the table's order."""
@@ -213,12 +212,15 @@ def draw(strata: Sequence[_Stratum], sizes: Integers, wanted: int) -> Integers:
 
 def _fill(texts: Integers, sizes: Integers, room: int) -> list[int]:
     """The first of `texts` that together fill `room` rows, passing over those too large for it."""
-    taken = []
-    for text in texts:
+    filled = np.cumsum(sizes[texts])
+    whole = int(np.searchsorted(filled, room, side="right"))
+    taken: list[int] = texts[:whole].tolist()
+    room -= int(filled[whole - 1]) if whole else 0
+    for text in texts[whole:].tolist():
         if not room:
             break
         if sizes[text] <= room:
-            taken.append(int(text))
+            taken.append(text)
             room -= int(sizes[text])
     return taken
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -224,14 +225,15 @@ def groups_of(source: pa.Table, table: pa.Table, column: str | None) -> list[str
     return [group.strip() for group in groups]
 
 
-def strata(table: pa.Table, task: Task) -> list[str]:
+def strata(table: pa.Table, task: Task) -> pl.Series:
     """The group of each row whose share a split keeps equal on both sides."""
     label = task.label_column()
     if label is not None:
-        return list(as_text(row_labels(parsed(table.column(label), task.parse_label).column)))
+        return as_text(row_labels(parsed(table.column(label), task.parse_label).column))
     answers = task.answer_columns()
     if not answers:
-        return [""] * table.num_rows
+        return pl.repeat("", table.num_rows, eager=True)
     # What both answers of a preference pair begin with stands in a column that is read, too.
     columns = [*dict.fromkeys([*answers, *task.chat_columns()])]
-    return [task.stratum(row) for row in table.select(columns).to_pylist()]
+    rows = table.select(columns).to_pylist()
+    return pl.Series([task.stratum(row) for row in rows], dtype=pl.String)

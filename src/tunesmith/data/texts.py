@@ -14,6 +14,9 @@ import pyarrow.compute as pc
 
 from tunesmith.data.content import canonical_strings, is_list
 
+LEAST_ROWS = 10_000
+"""Texts for which another core is asked, at least."""
+
 
 def is_chat(kind: pa.DataType) -> bool:
     """Whether a column of this type holds chats: lists of `{role, content}`."""
@@ -69,8 +72,17 @@ def normalised(texts: pl.Series) -> pl.Series:
     indices = plain["odd"].arg_true()
     if indices.is_empty():
         return plain["text"]
-    mended = [normalise(text) for text in texts.gather(indices)]
+    mended = [normalise(text) for text in texts.gather(indices).to_list()]
     return plain["text"].scatter(indices, mended)
+
+
+def matching(texts: pl.Series, pattern: str) -> pl.Series:
+    """Which of the texts match `pattern` (Rust's syntax), found out on all cores."""
+    match = pl.col("text").str.contains(pattern).fill_null(False)
+    size = max(-(-len(texts) // (4 * pl.thread_pool_size())), LEAST_ROWS)
+    parts = [texts.slice(start, size) for start in range(0, max(len(texts), 1), size)]
+    frames = [pl.DataFrame({"text": part}).lazy().select(match) for part in parts]
+    return pl.concat(pl.collect_all(frames)).to_series()
 
 
 def joined_texts(parts: Sequence[pl.Series]) -> pl.Series:
@@ -149,8 +161,12 @@ def _suspects(column: pa.ChunkedArray, pattern: str) -> npt.NDArray[np.int64]:
         elif pa.types.is_dictionary(chunk.type):
             texts = chunk.dictionary_decode()
         if is_text(texts.type):
-            looks = pl.Series(pl.from_arrow(texts)).str.contains(pattern).fill_null(False)
-            rows = looks.arg_true().to_numpy().astype(np.int64)
+            rows = (
+                matching(pl.Series(pl.from_arrow(texts)), pattern)
+                .arg_true()
+                .to_numpy()
+                .astype(np.int64)
+            )
             found.append(start + (rows if parents is None else np.unique(parents[rows])))
         start += len(chunk)
     return np.concatenate(found)

@@ -149,7 +149,9 @@ def write(connection: Connection, points: Iterable[Metric]) -> None:
 
 @cache
 def _replace_by_incoming() -> Any:
-    incoming = select(*(column(name) for name in _FIELDS)).select_from(table(_INCOMING))
+    incoming: Select[Any] = select(*(column(name) for name in _FIELDS)).select_from(
+        table(_INCOMING)
+    )
     return replacing(insert_into(metrics, "postgresql").from_select(_FIELDS, incoming), metrics)
 
 

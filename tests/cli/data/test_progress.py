@@ -14,7 +14,15 @@ from tunesmith.cli.console import terminal
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["check"], ["reading ", "checking 40 rows", "comparing texts: 0 of 40"]),
+        (
+            ["check"],
+            [
+                "reading ",
+                "checking 40 rows",
+                "comparing texts: 0 of 40",
+                "looking for nearly equal texts: 0 of ",
+            ],
+        ),
         (["import", "--name", "kept"], ["reading ", "checking 40 rows", "storing 40 rows"]),
     ],
 )

@@ -40,11 +40,10 @@ def parsed(column: pa.ChunkedArray, parse: Callable[[Any], Any]) -> Parsed:
     """Every value of `column` as `parse` reads it; what it raises DataError for stays, as text."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    codes: list[int | None] | None = None
-    values = column
+    encoded, values = None, column
     if not pa.types.is_nested(column.type):
         encoded = column.unify_dictionaries().combine_chunks().dictionary_encode()
-        values, codes = encoded.dictionary, encoded.indices.to_pylist()
+        values = encoded.dictionary
     given = values.to_pylist()
     found: list[Any] = []
     faults: dict[int, str] = {}
@@ -57,11 +56,12 @@ def parsed(column: pa.ChunkedArray, parse: Callable[[Any], Any]) -> Parsed:
     if found == given and not faults:
         return Parsed(column)
     labels = pa.array(_of_one_type(found))
-    if codes is None:
+    if encoded is None:
         return Parsed(pa.chunked_array([labels]), faults)
     texts = [(n, before) for n, before in enumerate(given) if isinstance(before, str)]
     changed = {n: found[n] for n, text in texts if isinstance(found[n], str) and found[n] != text}
     blank = {n: text for n, text in texts if found[n] is None and text.strip()}
+    codes = encoded.indices.to_pylist()
     whole = pa.chunked_array([labels.take(encoded.indices)])
     return Parsed(whole, *(_by_row(codes, of) for of in (faults, changed, blank)))
 

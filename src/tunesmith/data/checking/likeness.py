@@ -9,11 +9,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from tunesmith.data.checking.duplicates import Integers, Pairs, near_pairs, numbered, row_hashes
 from tunesmith.data.texts import normalised
+from tunesmith.loading import load
 
 Mask = npt.NDArray[np.bool_]
 
@@ -53,7 +52,9 @@ class Likeness:
         numbers = [own.max(initial=-1) for own in self.numbers.values()]
         size = int(max([*numbers, self.pairs.second.max(initial=-1)])) + 1
         links = (np.ones(len(self.pairs.first)), (self.pairs.first, self.pairs.second))
-        _, groups = connected_components(coo_array(links, shape=(size, size)), directed=False)
+        graph = load("scipy.sparse").coo_array(links, shape=(size, size))
+        components = load("scipy.sparse.csgraph").connected_components
+        _, groups = components(graph, directed=False)
         return np.asarray(groups, dtype=np.int64)
 
     def repeated(self, split: str) -> tuple[Integers, Integers]:

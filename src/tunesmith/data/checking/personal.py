@@ -21,6 +21,7 @@ import polars as pl
 from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 from detect_secrets.plugins.base import RegexBasedDetector
 
+from tunesmith.data.texts import matching
 from tunesmith.messages import say
 
 EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24}"
@@ -91,7 +92,7 @@ _AROUND_A_MATCH = (
 
 def find_secrets(texts: pl.Series) -> dict[int, str]:
     """Index of a text → the kind of secret that it seems to hold, and its first characters."""
-    indices = texts.str.contains(SECRET).fill_null(False).arg_true()
+    indices = matching(texts, SECRET).arg_true()
     left = pl.DataFrame({"index": indices, "text": texts.gather(indices)})
     found: dict[int, str] = {}
     for kind, pattern in _secret_patterns():
@@ -155,11 +156,11 @@ def find_personal_data(texts: pl.Series, most: int | None = None) -> tuple[dict[
         for index, address in zip(indices.to_list(), addresses.to_list(), strict=True)
         if address is not None
     }
-    likely = texts.str.contains(IDENTITY).fill_null(False).arg_true()
+    likely = matching(texts, IDENTITY).arg_true()
     for index, text in zip(likely.to_list(), texts.gather(likely).to_list(), strict=True):
         if index not in found and (number := _identity_number(text)):
             found[index] = number
-    likely = texts.str.contains(PHONE).fill_null(False).arg_true()
+    likely = matching(texts, PHONE).arg_true()
     left = math.inf if most is None else most
     passed_over = 0
     for index, text in zip(likely.to_list(), texts.gather(likely).to_list(), strict=True):
@@ -181,7 +182,7 @@ def find_personal_data(texts: pl.Series, most: int | None = None) -> tuple[dict[
 
 def _narrowed(texts: pl.Series) -> pl.Series:
     """`texts` with ASCII for full-width digits and signs, where a number or an address may be."""
-    wide = texts.str.contains(WIDE).fill_null(False).arg_true()
+    wide = matching(texts, WIDE).arg_true()
     if wide.is_empty():
         return texts
     narrow = [text.translate(_NARROW) for text in texts.gather(wide).to_list()]

@@ -103,10 +103,11 @@ class LabelMarks(Rule):
     label = "marks of no label"
 
     def check_together(self, data: Together) -> None:
-        labels = {split: {*own.explode().drop_nulls()} for split, own in data.labels.items()}
-        marks = load("tunesmith.data.checking.label_rules").marks_of_none(labels)
+        label_rules = load("tunesmith.data.checking.label_rules")
+        labels = {split: {*label_rules.count([own])} for split, own in data.labels.items()}
+        marks = label_rules.marks_of_none(labels)
         for rows in data.sides if marks else ():
-            texts = load("tunesmith.data.checking.label_rules").as_text(data.labels[rows.split])
+            texts = label_rules.as_text(data.labels[rows.split])
             learned = labels[data.sides[0].split]
             for mark in marks:
                 is_none = mark not in learned

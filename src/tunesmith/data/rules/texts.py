@@ -83,7 +83,7 @@ class BrokenEncoding(Rule):
     def mend(self, rows: Examined) -> None:
         """Mend what can be; where characters were lost, nothing can."""
         mojibake = load("tunesmith.data.mojibake")
-        as_series = load("tunesmith.data.texts").as_series
+        rows_texts = load("tunesmith.data.texts")
         what = say("text that was decoded in the wrong way")
         mended = say("nothing to do: {what} was mended", what=what)
         for column in rows.written:
@@ -96,9 +96,9 @@ class BrokenEncoding(Rule):
                 mended,
                 answers=True,
             )
-            texts = as_series(rows.table.column(column), answers=True)
-            replaced = texts.str.contains(LOST)
-            odd = (texts.str.contains(WRONGLY_DECODED) & ~replaced).arg_true()
+            texts = rows_texts.as_series(rows.table.column(column), answers=True)
+            replaced = rows_texts.matching(texts, LOST)
+            odd = (rows_texts.matching(texts, WRONGLY_DECODED) & ~replaced).arg_true()
             lost = [i for i in odd.to_list() if mojibake.is_lost(texts[i])]
             action: Action | None = "warn" if rows.actions[self.name] == "fix" else None
             again = say("characters were lost (�): take the text from where it came from again")

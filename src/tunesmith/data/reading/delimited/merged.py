@@ -61,16 +61,18 @@ def _headers(table: pa.Table, names: Sequence[str]) -> list[int]:
 
 
 def _with_nul(table: pa.Table) -> list[int]:
-    masks = [pc.match_substring(column, "\0") for column in table.columns if _may_hold_nul(column)]
+    masks = [
+        pc.match_substring(column, "\0") for column in table.columns if _may_hold(column, "\0")
+    ]
     return sorted({position for mask in masks for position in _positions(mask)})
 
 
-def _may_hold_nul(column: pa.ChunkedArray) -> bool:
+def _may_hold(column: pa.ChunkedArray, character: str) -> bool:
     """False where the bytes of all texts hold none, which is known many times sooner."""
     if column.type not in (pa.string(), pa.large_string()):
         return True
     held = (chunk.buffers()[2] for chunk in column.chunks)
-    return any(data and not np.frombuffer(data, np.uint8).all() for data in held)
+    return any(data and (np.frombuffer(data, np.uint8) == ord(character)).any() for data in held)
 
 
 def _merged(table: pa.Table, delimiter: str) -> list[int]:
@@ -89,7 +91,7 @@ def _merged(table: pa.Table, delimiter: str) -> list[int]:
     known: dict[int, frozenset[str]] = {}
     for index in range(width):
         column = table.column(index)
-        if not pc.any(pc.match_substring(column, "\n")).as_py():
+        if not _may_hold(column, "\n"):
             continue
         # With the values before and after it, each line has as many values as the header.
         first, between, last = (
