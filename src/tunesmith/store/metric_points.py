@@ -149,9 +149,7 @@ def write(connection: Connection, points: Iterable[Metric]) -> None:
 
 @cache
 def _replace_by_incoming() -> Any:
-    incoming: Select[Any] = select(*(column(name) for name in _FIELDS)).select_from(
-        table(_INCOMING)
-    )
+    incoming: Any = select(*(column(name) for name in _FIELDS)).select_from(table(_INCOMING))
     return replacing(insert_into(metrics, "postgresql").from_select(_FIELDS, incoming), metrics)
 
 

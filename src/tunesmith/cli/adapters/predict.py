@@ -178,7 +178,7 @@ class _Work:
             base = found.base or itertools.repeat(None, len(found.answers))
             return dict(zip(questions, zip(found.answers, base, strict=True), strict=True))
         except DataError:
-            pass  # one of them can't be asked: each by itself tells which
+            pass  # one of them can't be asked: asking each alone shows which
         finally:
             self._seconds += time.monotonic() - begun
         fine: dict[int, Question] = {}

@@ -140,7 +140,7 @@ def _own_worker(
     slots = SweepConfig.model_validate(found.asked).parallel or 1
     output = settings.results_dir / f"sweep-{found.id}.txt"
     console.say(
-        "No worker runs: this command trains by itself, {slots} at once ({output})",
+        "No worker is running: this command trains the trials, {slots} at once ({output})",
         "dim",
         slots=slots,
         output=output,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -70,8 +70,8 @@ def check_tables(
     """
     findings, actions, usage = Findings(), rules.actions_for(task), usage or Usage()
     sides = [Examined(split, table, task, rules, findings) for split, table in tables.items()]
-    lost = _note_unreadable(unreadable or {}, sides, findings)
-    lost += _note_excluded(excluded or {}, sides, findings)
+    lost = _note_lost("unreadable_rows", unreadable or {}, sides, findings, _unreadable)
+    lost += _note_lost("marked_rows", excluded or {}, sides, findings, _marked)
     rows_in = sum(table.num_rows for table in tables.values()) + lost
     require_rows = partial(_require_rows, sides, rows_in, findings, usage, reading)
     require_rows()
@@ -108,24 +108,29 @@ def check_tables(
     return Checked({e.split: e.table for e in sides}, texts, likeness, report)
 
 
-def _note_unreadable(
-    unreadable: Mapping[str, Sequence[Unreadable]], sides: Sequence[Examined], findings: Findings
+def _note_lost(
+    rule: str,
+    lost: Mapping[str, Sequence[Any]],
+    sides: Sequence[Examined],
+    findings: Findings,
+    said: Callable[[Any], tuple[int, str, str]],
 ) -> int:
-    """Note the lines that could not be read; how many they were."""
-    lost = 0
+    """Note the rows that are gone before any rule looks, each with its number, its value and why,
+    as `said` gives them; how many they are."""
     for examined in sides:
-        broken = unreadable.get(examined.split, ())
-        lost += len(broken)
-        findings.add(
-            examined.split,
-            [line.line for line in broken],
-            "",
-            "unreadable_rows",
-            examined.actions["unreadable_rows"],
-            [line.text for line in broken],
-            [say("line {line}: {reason}", line=line.line, reason=line.reason) for line in broken],
-        )
-    return lost
+        found = [said(each) for each in lost.get(examined.split, ())]
+        rows, values = [row for row, _, _ in found], [value for _, value, _ in found]
+        advice = [why for _, _, why in found]
+        findings.add(examined.split, rows, "", rule, examined.actions[rule], values, advice)
+    return sum(len(lost.get(examined.split, ())) for examined in sides)
+
+
+def _unreadable(line: Unreadable) -> tuple[int, str, str]:
+    return line.line, line.text, say("line {line}: {reason}", line=line.line, reason=line.reason)
+
+
+def _marked(row: Excluded) -> tuple[int, str, str]:
+    return row.row, row.value, row.reason
 
 
 def _note_odd(odd: Mapping[str, Mapping[int, str]], rows: Examined, usage: Usage) -> None:
@@ -153,26 +158,6 @@ def _note_odd(odd: Mapping[str, Mapping[int, str]], rows: Examined, usage: Usage
             values,
         )
     rows.settle()
-
-
-def _note_excluded(
-    excluded: Mapping[str, Sequence[Excluded]], sides: Sequence[Examined], findings: Findings
-) -> int:
-    """Note the rows that their own marks left out already; how many they were."""
-    lost = 0
-    for examined in sides:
-        marked = excluded.get(examined.split, ())
-        lost += len(marked)
-        findings.add(
-            examined.split,
-            [each.row for each in marked],
-            "",
-            "marked_rows",
-            examined.actions["marked_rows"],
-            [each.value for each in marked],
-            [each.reason for each in marked],
-        )
-    return lost
 
 
 def _asked(rows: Examined) -> Iterator[Rule]:

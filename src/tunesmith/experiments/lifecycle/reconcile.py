@@ -25,7 +25,7 @@ LONG_WAIT = 0.5
 
 
 class Restart(Enum):
-    """Whether an experiment whose process is gone may go on by itself."""
+    """Whether an experiment whose process is gone may be restarted without anybody asking."""
 
     NEVER = auto()
     COUNTED = auto()

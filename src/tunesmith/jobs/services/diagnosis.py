@@ -151,7 +151,8 @@ def _store(settings: Settings) -> Iterator[Diagnosis]:
             seconds=timedelta(seconds=round(worker.silence.total_seconds())),
         )
         advice = say(
-            "it was killed, its machine is gone, or their clocks differ; it is forgotten by itself"
+            "it was killed, its machine is gone, or their clocks differ; it is removed "
+            "automatically"
         )
         yield Diagnosis("workers", WARNING, message, advice)
 

@@ -111,7 +111,7 @@ class Maintenance:
             try:
                 announce(self.store, self.settings, patience=INTERVAL)
             except Exception:  # noqa: BLE001 - as for a round
-                log.exception("telling of experiments that ended failed; it is tried again")
+                log.exception("announcing experiments that ended failed; it is tried again")
             if self._done.wait(INTERVAL):
                 return
 

@@ -314,7 +314,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
             if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                 return  # A file system without shared memory: slower, and right all the same.
         except sqlite3.OperationalError as error:
-            # The change to WAL doesn't wait by itself while another process opens the new file.
+            # The change to WAL doesn't wait while another process opens the new file.
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)

@@ -128,7 +128,7 @@ def widget(field: Field) -> None:
             value=value,
             step=1,
             min_value=None if least is None else int(least),
-            placeholder=_("by itself"),
+            placeholder=_("automatic"),
             **_tied(field),
         )
     elif kind in ("integer", "number"):
@@ -164,7 +164,7 @@ def _tied(field: Field, read: Callable[[Any], Any] = lambda value: value) -> dic
 
 def _choice(field: Field, value: Any, options: Sequence[Any]) -> None:
     index = options.index(value) if value in options else None
-    st.selectbox(field.name, options, index=index, placeholder=_("by itself"), **_tied(field))
+    st.selectbox(field.name, options, index=index, placeholder=_("automatic"), **_tied(field))
 
 
 def _text(field: Field, value: Any) -> None:
@@ -172,7 +172,7 @@ def _text(field: Field, value: Any) -> None:
     (st.text_area if long else st.text_input)(
         field.name,
         "" if value is None else str(value),
-        placeholder=_("by itself") if field.nullable else "",
+        placeholder=_("automatic") if field.nullable else "",
         **_tied(field, lambda text: text or (None if field.nullable else text)),
     )
 
@@ -182,7 +182,7 @@ def _number(field: Field, value: Any, number: Callable[[str], Any]) -> None:
     shown = "" if value is None else (f"{value:g}" if isinstance(value, float) else str(value))
     empty = None if field.nullable else field.default
     tied = _tied(field, lambda text: number(text) if text.strip() else empty)
-    hint = _("by itself") if field.nullable else ""
+    hint = _("automatic") if field.nullable else ""
     st.text_input(field.name, shown, placeholder=hint, **tied)
 
 
@@ -191,4 +191,4 @@ def _yaml(field: Field, value: Any) -> None:
     shown = "" if value is None else yaml.safe_dump(value, default_flow_style=True, width=1000)
     shown = shown.removesuffix("\n...\n").strip()
     tied = _tied(field, lambda text: yaml.safe_load(text) if text.strip() else field.default)
-    st.text_input(field.name, shown, placeholder=_("by itself"), **tied)
+    st.text_input(field.name, shown, placeholder=_("automatic"), **tied)
