@@ -258,7 +258,7 @@ def _others() -> Iterator[Case]:
         ("folder.zip", zipped(parts, "all")),
         ("folder.tgz", tarred(parts, "all", "w:gz")),
     ):
-        yield _table(name, write, None, learned=20)
+        yield _table(name, write, None)
     yield _table("saved_to_disk", saved_to_disk, None)
     yield _table("reviews.ft", fast_text, "fasttext")
     yield _table("reviews.txt", fast_text, "fasttext")
