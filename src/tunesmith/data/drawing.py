@@ -204,8 +204,11 @@ def draw(strata: Sequence[_Stratum], sizes: Integers, wanted: int) -> Integers:
     short = wanted - int(sizes[taken].sum())
     if short:
         # A text of several rows may not have fitted what its own label had left to take.
-        drawable = np.concatenate([stratum.drawable for stratum in strata if stratum.capacity])
-        left = np.setdiff1d(drawable, taken)
+        is_left = np.zeros(len(sizes), dtype=bool)
+        for stratum in strata:
+            is_left[stratum.drawable] = stratum.capacity > 0
+        is_left[taken] = False
+        left = np.flatnonzero(is_left)
         taken += _fill(left, sizes, short) or ([] if taken else [left[np.argmin(sizes[left])]])
     return np.array(taken, dtype=np.int64)
 
