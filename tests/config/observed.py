@@ -174,3 +174,8 @@ def ended(asked: Asked, settings: Settings) -> Any:
     except TunesmithError as error:
         return str(error)
     return found.status, sorted(path.name for path in found.path.iterdir())
+
+
+def measured(asked: Asked, settings: Settings) -> list[str]:
+    """What is measured of a training."""
+    return sorted(train(asked, settings=settings).metrics)

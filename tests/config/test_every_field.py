@@ -122,6 +122,7 @@ ROWS: dict[str, Row] = {
     "training.dataloader_num_workers": learned(1),
     "training.report_to": Row(observed.ended, ["tensorboard"]),
     "training.processes": Row(observed.plan, 2),
+    "training.forgetting": Row(observed.measured, False, "chats"),
     "job.queue": Row(observed.waiting, "gpu"),
     "job.priority": Row(observed.waiting, 3),
     "job.max_restarts": Row(observed.restarted, 0),

@@ -330,6 +330,10 @@ class TrainingConfig(Section):
     processes: int = Field(
         1, ge=1, le=64, description="Processes that train together; each takes a batch per step."
     )
+    forgetting: bool = Field(
+        True,
+        description="Measure what a model that writes text forgets beside its task.",
+    )
 
 
 class JobConfig(Section):

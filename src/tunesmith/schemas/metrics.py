@@ -143,3 +143,42 @@ def calibration_said(metrics: Mapping[str, Any]) -> str | None:
         ece=before["ece"],
         brier=before["brier"],
     )
+
+
+GENERAL = ("text", "chat", "questions")
+"""The parts of what a model could do before it was trained: what it is asked beside its task."""
+
+
+def forgetting_of(metrics: Mapping[str, Any]) -> list[str]:
+    """What `metrics` say of each part of what the model could do before, in a sentence.
+
+    Of tasks that write no text, and of early versions, they say nothing.
+    """
+    found = metrics.get("forgetting") or {}
+    return [_kept(part, found[part]) for part in GENERAL if part in found]
+
+
+def _kept(part: str, found: Mapping[str, Any]) -> str:
+    every = {**(found.get("interval") or {}), **found}
+    names = ("before", "after", "difference", "rows", "low", "high", "level")
+    values = {name: every.get(name) for name in names}
+    if None in values.values():
+        return say("general texts: the model's answers are no numbers any more")
+    values["level"] = f"{values['level']:.0%}"
+    if part == "questions":
+        return say(
+            "general questions: {before:.1%} right before and {after:.1%} after "
+            "({difference:+.1%}, {level} interval {low:+.1%} to {high:+.1%}, {rows:,} questions)",
+            **values,
+        )
+    if part == "chat":
+        return say(
+            "general chats: a loss of {before:.3f} nats per token before and {after:.3f} after "
+            "({difference:+.3f}, {level} interval {low:+.3f} to {high:+.3f}, {rows:,} answers)",
+            **values,
+        )
+    return say(
+        "general text: a loss of {before:.3f} nats per token before and {after:.3f} after "
+        "({difference:+.3f}, {level} interval {low:+.3f} to {high:+.3f}, {rows:,} passages)",
+        **values,
+    )

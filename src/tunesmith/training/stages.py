@@ -99,3 +99,5 @@ class Judged(Fitted):
     """That of the model as it began."""
     temperature: Temperature | None
     """What scores are divided by; None where answers have no probabilities."""
+    forgetting: dict[str, Any] | None
+    """What it lost of what it could do before, as `metrics.json` has it; None: not asked."""

@@ -15,7 +15,13 @@ from tunesmith.cli.console.output import capitalized, gettext, ngettext, word
 from tunesmith.cli.console.terminal import Terminal, Text
 from tunesmith.cli.console.terminal import interval as between
 from tunesmith.messages import say
-from tunesmith.schemas.metrics import Resource, calibration_said, confusions_of, data_seen
+from tunesmith.schemas.metrics import (
+    Resource,
+    calibration_said,
+    confusions_of,
+    data_seen,
+    forgetting_of,
+)
 from tunesmith.store.entities.experiments import Experiment
 from tunesmith.values import readable
 
@@ -32,6 +38,8 @@ def print_summary(console: Terminal, experiment: Experiment) -> None:
         console.say("These rows have judged {looks:,} experiments by now.", "dim", looks=looks)
     if said := calibration_said(metrics):
         console.print(Text(said, "dim"))
+    for kept in forgetting_of(metrics):
+        console.print(Text(capitalized(kept), "dim"))
     matrix = metrics.get("confusion_matrix")
     if matrix and len(matrix["labels"]) <= 12:
         console.print(

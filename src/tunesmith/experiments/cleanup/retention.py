@@ -192,7 +192,7 @@ def _remove_unknown(path: Path, store: Store) -> bool:
 def _in_cache(
     experiments: Iterable[Experiment], settings: Settings, policy: Policy
 ) -> Iterator[Leftover]:
-    """What was not used for long: fetched adapters, converted models, encoded rows.
+    """What was not used for long: fetched adapters, converted models, encoded rows, base answers.
 
     All are marked as used.
 
@@ -202,7 +202,7 @@ def _in_cache(
     converted = any(
         one.status.is_live and one.model_name.lower().endswith(".gguf") for one in experiments
     )
-    for folder in ("adapters", "models", "encoded"):
+    for folder in ("adapters", "models", "encoded", "general"):
         for path in children(settings.cache_dir / folder):
             if path.name.startswith("."):
                 if _is_stale(path):

@@ -87,7 +87,7 @@ class Judge:
             finally:
                 model.train(training)
 
-        found = self._in_batches(predicted)
+        found = self.fitting(predicted)
         listener.progress(len(rows), len(rows))
         return found
 
@@ -121,10 +121,10 @@ class Judge:
                 model.train(training and shares(model))
                 return in_batches(examples, size, asked)
 
-        for example, reference in zip(examples, self._in_batches(found), strict=True):
+        for example, reference in zip(examples, self.fitting(found), strict=True):
             example.update(reference)
 
-    def _in_batches(self, compute: Callable[[int], T]) -> T:
+    def fitting(self, compute: Callable[[int], T]) -> T:
         """What `compute` gives with batches of as many rows as fit into memory."""
         while True:
             rows = self.rows

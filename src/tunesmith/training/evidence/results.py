@@ -9,9 +9,11 @@ from typing import Any
 
 from tunesmith.messages import say
 from tunesmith.models.adapter import adapted_layers, count_parameters, with_weights
+from tunesmith.statistics.forgetting import cautions
 from tunesmith.tasks.results import Prediction, Score
 from tunesmith.training.evidence.calibration import calibrate, calibration_of
 from tunesmith.training.evidence.evaluation import interval, surest_answers, worst_mistakes
+from tunesmith.training.evidence.forgetting import forgetting
 from tunesmith.training.evidence.judging import Judge
 from tunesmith.training.reporting.reporter import Phase
 from tunesmith.training.stages import Fitted, Judged
@@ -49,6 +51,7 @@ def judged_by_both(
         validation_score=validation_score,
         untrained=of_untrained,
         temperature=temperature,
+        forgetting=forgetting(work, model, judge, untrained),
     )
 
 
@@ -71,6 +74,7 @@ def metrics_of(work: Judged, model: Any) -> dict[str, Any]:
     """The results as `metrics.json` holds them; durations in seconds."""
     progress, score, predictions = work.progress, work.score, work.predictions
     trainable, total = count_parameters(model)
+    forgotten = {} if work.forgetting is None else {"forgetting": work.forgetting}
     return {
         "train_runtime": progress.seconds,
         "train_loss": progress.mean_loss,
@@ -100,7 +104,8 @@ def metrics_of(work: Judged, model: Any) -> dict[str, Any]:
             "baseline": work.task.baseline(work.train_rows, work.data.evaluation),
             "untrained": dict(work.untrained.metrics),
         },
-        "cautions": [*work.task.cautions(score), *_flattered(work)],
+        **forgotten,
+        "cautions": [*work.task.cautions(score), *_flattered(work), *cautions(forgotten)],
         **dict(score.details),
         "worst_mistakes": worst_mistakes(predictions),
         "surest_answers": surest_answers(predictions),

@@ -10,7 +10,7 @@ from typing import Any
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.messages import say
 from tunesmith.models.locate import ModelSource
-from tunesmith.schemas.metrics import calibration_said, data_seen
+from tunesmith.schemas.metrics import calibration_said, data_seen, forgetting_of
 from tunesmith.tasks.base import Task
 from tunesmith.tasks.tokens.places import ModelPlace
 
@@ -101,6 +101,7 @@ class Card:
     def _text(self, form: Form, code: str) -> str:
         score, metrics = self.metrics["score"], self.metrics
         said = [*(metrics.get("cautions") or ()), calibration_said(metrics)]
+        said += forgetting_of(metrics)
         found, rows = score["interval"], f"{metrics['eval_samples']:,} held-out rows"
         interval = f"no 95 % interval: {score.get('interval_note')}; {rows}"
         if found is not None:

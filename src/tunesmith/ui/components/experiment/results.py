@@ -10,7 +10,12 @@ import polars as pl
 import streamlit as st
 
 from tunesmith.schemas.experiments import ExperimentWhole
-from tunesmith.schemas.metrics import calibration_said, confusions_of, trained_on
+from tunesmith.schemas.metrics import (
+    calibration_said,
+    confusions_of,
+    forgetting_of,
+    trained_on,
+)
 from tunesmith.ui import formats, localized, words
 from tunesmith.ui.components import figures
 from tunesmith.ui.language import _
@@ -135,6 +140,10 @@ def details(whole: ExperimentWhole) -> None:
             st.caption(localized.text(note))
         if metrics.get("calibration"):
             _reliability(metrics)
+        if kept := forgetting_of(metrics):
+            st.markdown(f"**{_('What it still knows beside its task')}**")
+        for line in map(localized.text, kept):
+            st.caption(f"{line[:1].upper()}{line[1:]}.")
     answers = {"expected": _("expected"), "predicted": _("answer")}
     for name, title in (
         ("worst_mistakes", _("Worst mistakes")),
