@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tunesmith.config.yaml import read_draft, to_yaml
 from tunesmith.errors import StateError
 from tunesmith.experiments.lifecycle.prepare import Prepared, prepare
@@ -25,14 +27,31 @@ def resumable(experiment: Experiment, settings: Settings) -> Prepared:
     return prepare_unchanged(experiment, settings)
 
 
+def sides_before(experiment: Experiment) -> dict[str, Any]:
+    """The fields that give an experiment of 0.1, which knew no validation side, its rows again.
+
+    Dotted field → value; none for one that knows three sides.
+    """
+    asked = experiment.config["data"]
+    if "validation_samples" in asked:
+        return {}
+    fields: dict[str, Any] = {"data.validation_samples": 0}
+    judged = ((experiment.data.get("splits") or {}).get("evaluation") or {}).get("from")
+    trained = ((experiment.data.get("splits") or {}).get("train") or {}).get("from")
+    if asked.get("eval_split") is None and judged not in (None, trained):
+        fields["data.eval_split"] = judged
+    return fields
+
+
 def prepare_unchanged(experiment: Experiment, settings: Settings) -> Prepared:
     """Find the experiment's data and model again, and refuse if they aren't what they were."""
     folder = ExperimentFolder.of(experiment, settings).make()
     if not folder.config.exists():  # another machine's folder
         write_text(folder.config, to_yaml(read_draft(experiment.config).config()))
-    prepared = prepare(read_draft(folder.config), settings)
+    sides = sides_before(experiment)
+    prepared = prepare(read_draft(folder.config, fields=sides), settings)
     # Read again: an earlier version's record has no field that came since; its default holds.
-    if prepared.config != read_draft(experiment.config).config():
+    if prepared.config != read_draft(experiment.config, fields=sides).config():
         raise StateError(
             "experiment {id} can't be resumed: its config.yaml was changed since it "
             "was submitted ({path}).",

@@ -9,6 +9,7 @@ from tunesmith.config.yaml import read_draft
 from tunesmith.errors import ConfigError, DataError, NotFoundError, StorageError
 from tunesmith.experiments.datasets.importing import open_versions
 from tunesmith.experiments.lifecycle.prepare import Prepared, prepare
+from tunesmith.experiments.lifecycle.resuming import sides_before
 from tunesmith.files.folder import ExperimentFolder
 from tunesmith.files.layout import WEIGHTS
 from tunesmith.files.writing import sha256
@@ -67,13 +68,14 @@ def prepare_again(before: Experiment, settings: Settings) -> Prepared:
     `prepare` does.
     """
     try:
-        return prepare(read_draft(before.config), settings)
+        return prepare(read_draft(before.config, fields=sides_before(before)), settings)
     except ConfigError:
         version = _version_of(before, settings)
         if version is None or version.reference == before.dataset_name:
             raise
     data = {
         **before.config["data"],
+        **{field.removeprefix("data."): value for field, value in sides_before(before).items()},
         "dataset_name": version.reference,
         "dataset_config": None,
         "revision": None,
