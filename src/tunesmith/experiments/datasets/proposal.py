@@ -34,7 +34,7 @@ RATES = {ENCODER: 2e-3, CHAT: 1e-3}
 """Learning rates that README's starters reach their scores with."""
 
 STEPS = 300
-"""Steps below which adapters of few rows are still learning (docs/architecture.md, The recipe)."""
+"""Steps below which adapters of few rows are still learning."""
 
 EPOCHS = 3, 20
 """Fewest and most passes over the data."""
