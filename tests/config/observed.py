@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -21,8 +22,10 @@ from tunesmith.experiments.lifecycle.submission import enqueue
 from tunesmith.models.adapter import add_adapter
 from tunesmith.settings import Settings
 from tunesmith.store.store import Store
+from tunesmith.tasks.results import Prediction
 from tunesmith.training.encoding import encode
 from tunesmith.training.evidence.judging import Judge
+from tunesmith.training.evidence.selection import choose
 from tunesmith.training.fitting import _trainer
 from tunesmith.training.plan import make_plan
 from tunesmith.training.ranks.group import Group
@@ -85,6 +88,19 @@ def data(asked: Asked, settings: Settings) -> Any:
         report.table.rows(),
         report.notes, report.is_balanced, rows.source.location,
     )  # fmt: skip
+
+
+def promise(asked: Asked, settings: Settings) -> Any:
+    """From which confidence on it answers, where sure answers are right and others by halves."""
+    rows = [
+        Prediction(row, "t", "a", "a", row % 2 == 0 or row > 200, confidence=0.5 + row / 1200)
+        for row in range(600)
+    ]
+    data, ending = SimpleNamespace(validation_groups=None), SimpleNamespace(metric=None)
+    work: Any = SimpleNamespace(
+        task=prepare(read_draft(asked), settings).task, data=data, ending=ending
+    )
+    return choose(work, rows)
 
 
 def model(asked: Asked, settings: Settings) -> Any:

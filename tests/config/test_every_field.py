@@ -143,6 +143,10 @@ ROWS: dict[str, Row] = {
         observed.data, ";", "table", {"task.label_column": "marks", "task.multi_label": True}
     ),
     "task.text-classification.class_weights": Row(observed.data, "balanced", "table"),
+    "task.text-classification.selective_accuracy": Row(observed.promise, 0.9),
+    "task.text-classification.selective_certainty": Row(
+        observed.promise, 0.6, given={"task.selective_accuracy": 0.95}
+    ),
     "task.token-classification.tokens_column": Row(observed.data, "others", "words"),
     "task.token-classification.tags_column": Row(observed.data, "marks", "words"),
     "task.token-classification.text_column": Row(

@@ -27,9 +27,18 @@ from tunesmith.store.store import Store
 
 
 def trained(
-    store: Store, settings: Settings, right: int, *, rows: int = 100, evaluation: str = "same"
+    store: Store,
+    settings: Settings,
+    right: int,
+    *,
+    rows: int = 100,
+    evaluation: str = "same",
+    answers: float | None = None,
 ) -> Experiment:
-    """An experiment that has the first `right` of `rows` evaluation rows right."""
+    """An experiment that has the first `right` of `rows` evaluation rows right.
+
+    `answers`: the lower end of the share that it answers.
+    """
     files = ExperimentFolder.create(settings.results_dir, "reviews", utc_now())
     interval = wilson(right, rows)
     one = Experiment(
@@ -42,6 +51,9 @@ def trained(
         metrics={"reload_verified": True, "score": {"interval": {
             "low": interval.low, "high": interval.high, "method": "Wilson", "rows": rows}}},
     )  # fmt: skip
+    if answers is not None:
+        coverage = {"value": 0.7, "low": answers, "high": 0.75}
+        one = replace(one, metrics={**one.metrics, "selective": {"coverage": coverage}})
     lines = ({"row": n, "expected": "good", "correct": n <= right} for n in range(1, rows + 1))
     write_lines(files.predictions, lines)
     files.adapter.mkdir(parents=True)
@@ -100,6 +112,19 @@ def test_the_lower_end_of_the_interval_is_what_must_reach_the_minimum(shelf: She
         "100 rows; the lower end is what counts."
     )
     assert shelf.promote(shelf.add(880, rows=1000)).stage is Stage.PRODUCTION
+
+
+def test_the_share_that_is_answered_can_be_demanded(shelf: Shelf) -> None:
+    without, few, enough = (shelf.add(85, answers=low) for low in (None, 0.55, 0.65))
+    shelf.demand(minimum_coverage=0.6)
+    with pytest.raises(PromotionRefusedError, match=r"without task\.selective_accuracy"):
+        shelf.promote(without)
+    with pytest.raises(PromotionRefusedError, match=r"it answers 0\.7000 of the test rows"):
+        shelf.promote(few)
+    assert shelf.promote(enough).stage is Stage.PRODUCTION
+    rule = PromotionRule(minimum_coverage=0.5)
+    assert rule.is_weaker_than(PromotionRule(minimum_coverage=0.6))
+    assert not rule.is_weaker_than(PromotionRule())
 
 
 @pytest.mark.parametrize(

@@ -168,14 +168,16 @@ class Experiments(Connected):
         *,
         base: bool = False,
         max_new_tokens: int | None = None,
+        unsure: bool = False,
     ) -> Predictions:
         """Ask its adapter: texts, rows by column, or `{"messages": [...]}`; 64 at most.
 
         A registered adapter may be named instead, such as `reviews@production`. With `base` the
-        base model answers too. Raises NotFoundError, StateError, ConfigError, DataError,
-        ModelError.
+        base model answers too, with `unsure` also what is not sure enough. Raises NotFoundError,
+        StateError, ConfigError, DataError, ModelError.
         """
-        asked = {"inputs": list(inputs), "base": base, "max_new_tokens": max_new_tokens}
+        asked = {"inputs": list(inputs), "base": base, "max_new_tokens": max_new_tokens,
+                 "unsure": unsure}  # fmt: skip
         path = path_of("experiments", experiment_id, "predict")
         # The first request loads the model.
         return self._ask(Predictions, "POST", path, json=asked, long=True)

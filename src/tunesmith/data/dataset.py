@@ -72,6 +72,7 @@ class Dataset:
     source has a split for evaluation."""
     groups: list[str] | None = None
     """The group of each row of `evaluation`, by `data.group_column`; "" for one without."""
+    validation_groups: list[str] | None = None
     overlap: int = 0
     """Held-out rows whose text is trained on too: 0 unless that was allowed."""
     notes: tuple[str, ...] = ()
@@ -307,6 +308,7 @@ def load_dataset(
         report=report,
         held_out=examination.held_out(sides),
         groups=groups_of(source.tables[splits[-1]], tables[-1], request.group_column),
+        validation_groups=groups_of(source.tables[splits[1]], tables[1], request.group_column),
         overlap=sides.overlap,
         notes=(*sides.notes, *([same] if same else [])),
         identity={

@@ -52,6 +52,9 @@ class PromotionRuleState(ResponseModel):
     better_than_production: bool = Field(
         description="Whether it must be better than the one there, by the paired test."
     )
+    minimum_coverage: FiniteOrNull = Field(
+        None, description="What the lower end of the share of rows that it answers must reach."
+    )
 
 
 class AdapterVersionState(ResponseModel):

@@ -182,3 +182,27 @@ def _kept(part: str, found: Mapping[str, Any]) -> str:
         "({difference:+.3f}, {level} interval {low:+.3f} to {high:+.3f}, {rows:,} passages)",
         **values,
     )
+
+
+def selective_said(metrics: Mapping[str, Any]) -> str | None:
+    """What an adapter that may be unsure answers, and how often rightly; None for all others."""
+    found = metrics.get("selective")
+    if not found:
+        return None
+    if found["threshold"] is None:
+        return say("It gives no answers by itself: {reason}.", reason=found["reason"])
+    coverage, right = found["coverage"], found["selective_accuracy"]
+    return say(
+        "It answers from a confidence of {threshold:.1%} on, so that at least {accuracy:.0%} of "
+        "its answers are right (certain to {certainty:.0%}): {coverage:.1%} of the test rows "
+        "({low:.1%} to {high:.1%}), of which {right:.1%} are right ({low2:.1%} to {high2:.1%}).",
+        threshold=found["threshold"],
+        accuracy=found["accuracy"],
+        certainty=found["certainty"],
+        coverage=coverage["value"],
+        low=coverage["low"],
+        high=coverage["high"],
+        right=right["value"],
+        low2=right["low"],
+        high2=right["high"],
+    )

@@ -71,6 +71,11 @@ class Questions(BaseModel):
         None,
         description="Longest generated answer in tokens; null: as long as those learned from.",
     )
+    unsure: StrictBool = Field(
+        False,
+        description="Whether answers are given too that are not sure enough for what the adapter "
+        "promises (task.selective_accuracy).",
+    )
 
     @model_validator(mode="after")
     def _not_too_long(self) -> Self:
@@ -102,8 +107,12 @@ class Entity(ResponseModel):
 class PredictedAnswer(ResponseModel):
     """The answer to one input."""
 
-    answer: str | float | list[str] | list[Entity] = Field(
-        description="A label, several labels, a text, a number, or the entities of a text."
+    answer: str | float | list[str] | list[Entity] | None = Field(
+        description="A label, several labels, a text, a number, or the entities of a text; null: "
+        "none is given."
+    )
+    reason: Literal["unsure"] | None = Field(
+        None, description="unsure: it is not sure enough for what the adapter promises."
     )
     probabilities: dict[str, float] | None = Field(
         description="Label → probability, for every label; null for a text."

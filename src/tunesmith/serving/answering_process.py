@@ -60,6 +60,7 @@ class Companion:
         *,
         base: bool = False,
         max_new_tokens: int | None = None,
+        unsure: bool = False,
     ) -> dict[str, Any]:
         """The reply to a request, as `tunesmith.serving.process.serve` describes it.
 
@@ -71,6 +72,7 @@ class Companion:
             "questions": list(inputs),
             "base": base,
             "max_new_tokens": max_new_tokens,
+            "unsure": unsure,
         }
         if not self._places.acquire(blocking=False):
             raise ServiceError(

@@ -110,11 +110,12 @@ class Engine:
         *,
         base: bool = False,
         max_new_tokens: int | None = None,
+        unsure: bool = False,
     ) -> Answers:
         """Answers to `questions`, as `Predictor.answer` gives them and with what that raises."""
         with self._turn:
             return self._predictor.answer(
-                model.adapter, questions, base=base, max_new_tokens=max_new_tokens
+                model.adapter, questions, base=base, max_new_tokens=max_new_tokens, unsure=unsure
             )
 
     def open(self, model: Served, messages: Sequence[Mapping[str, Any]], asking: Asking) -> Chat:

@@ -43,7 +43,7 @@ from tunesmith.serving.loaded import Base, Loaded
 from tunesmith.settings import Settings
 from tunesmith.tasks.base import Row, Task
 from tunesmith.tasks.chats.task import ChatTask
-from tunesmith.tasks.results import Answer
+from tunesmith.tasks.results import UNSURE, Answer
 from tunesmith.training.evidence.evaluation import autocast, in_batches
 from tunesmith.training.memory.halving import free_memory
 from tunesmith.training.plan import Plan, choose_device, make_plan
@@ -121,10 +121,12 @@ class Predictor:
         *,
         base: bool = False,
         max_new_tokens: int | None = None,
+        unsure: bool = False,
     ) -> Answers:
         """Answers to `questions`, computed in batches of similar length.
 
-        With `base`, the base model's own beside them. Raises ModelError when adapter or base model
+        With `base`, the base model's own beside them; with `unsure`, those too that are not sure
+        enough, which else are None. Raises ModelError when adapter or base model
         can't be used here, DataError naming the first question that can't be asked.
         """
         loaded = self._load(adapter)
@@ -132,6 +134,8 @@ class Predictor:
         rows = read_questions(loaded.task, questions, layout, mended)
         try:
             own = self._ask(loaded, loaded.task, rows, max_new_tokens, alone=False)
+            if not unsure:
+                own = [replace(one, answer=None) if one.reason == UNSURE else one for one in own]
             if not base:
                 return Answers(own)
             loaded, task, reason = self._of_base(adapter, loaded)

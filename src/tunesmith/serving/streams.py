@@ -214,7 +214,7 @@ def _is_broken(text: str) -> bool:
 
 
 class ObjectLines:
-    """Writes an object a line: row, input, answer, probabilities, cut, and base or error."""
+    """Writes an object a line: row, input, answer, probabilities, cut; base, reason, error."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -225,6 +225,8 @@ class ObjectLines:
             line["input"] = asked.question
         if answer is not None:
             line |= asdict(answer)
+            if answer.reason is None:
+                del line["reason"]
         if base is not None:
             line["base"] = {"answer": base.answer, "probabilities": base.probabilities}
         if fault:
@@ -238,7 +240,7 @@ class Table:
     def __init__(self, stream: TextIO, *, base: bool) -> None:
         self._writer = csv.writer(stream, lineterminator="\n")
         self._base = base
-        names = ["row", "input", "answer", "probabilities", "cut"]
+        names = ["row", "input", "answer", "probabilities", "cut", "reason"]
         self._writer.writerow([*names, *(["base"] if base else []), "error"])
 
     def write(self, asked: Asked, answer: Answer | None, base: Answer | None, fault: str) -> None:
@@ -248,6 +250,7 @@ class Table:
             _cell(answer and answer.answer),
             _cell(answer and answer.probabilities),
             str(answer.cut).lower() if answer else "",
+            _cell(answer and answer.reason),
         ]
         values += [_cell(base and base.answer)] if self._base else []
         self._writer.writerow([*values, fault])

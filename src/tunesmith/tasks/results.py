@@ -134,16 +134,22 @@ def first_rows(numbers: Sequence[Any]) -> str:
     return ", ".join(map(str, numbers[:5])) + (" …" if len(numbers) > 5 else "")
 
 
+UNSURE = "unsure"
+"""Why an answer is not given that is likely enough to be wrong."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the model says to something new."""
 
     answer: Any
-    """A label, a list of labels, a text, a number, or a list of entities."""
+    """A label, a list of labels, a text, a number, or a list of entities; None: none is given."""
     probabilities: Mapping[str, float] | None = None
     """Label → probability, 0 to 1, for every label; None where the answer is no label."""
     cut: bool = False
     """Whether what was asked was too long, and the model saw only a part of it."""
+    reason: str | None = None
+    """UNSURE where the answer is not sure enough to be given."""
 
 
 @dataclass(frozen=True)

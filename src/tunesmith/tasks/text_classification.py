@@ -13,7 +13,7 @@ from tunesmith.errors import ConfigError, DataError
 from tunesmith.messages import say
 from tunesmith.tasks.base import Batch, Batches, Columns, Example, Row
 from tunesmith.tasks.options import TaskOptions, column
-from tunesmith.tasks.parts.calibrated import CalibratedTask
+from tunesmith.tasks.parts.calibrated import CalibratedOptions, CalibratedTask
 from tunesmith.tasks.parts.columns import require_columns, with_marks
 from tunesmith.tasks.parts.figures import Counts, confusion, labels_without_rows
 from tunesmith.tasks.parts.label_texts import as_list, clean, is_missing, marks
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class TextClassificationOptions(TaskOptions):
+class TextClassificationOptions(CalibratedOptions):
     """Options of `task: text-classification`."""
 
     name: Literal["text-classification"] = "text-classification"
@@ -348,10 +348,7 @@ class TextClassification(CalibratedTask, TextTask):
         self, model: Any, examples: Sequence[Example], tokenizer: Any, max_new_tokens: int | None
     ) -> list[Answer]:
         logits = self.asked_logits(model, examples, tokenizer)
-        return [
-            Answer(self.chosen(scores), dict(zip(self.labels, chances, strict=True)))
-            for scores, chances in zip(logits.tolist(), self.chances(logits), strict=True)
-        ]
+        return list(map(self.said, logits.tolist(), self.chances(logits)))
 
     def with_labels_of(self, names: Mapping[str, Any]) -> Self | None:
         own = super().with_labels_of(names)

@@ -120,6 +120,7 @@ def _ending(training: TrainingConfig, trainer: LoraTrainer, judge: Judge) -> End
         metric=None if metric is None else f"{judge.prefix}_{metric}",
         best_step=best,
         best_value=None if best is None else state.best_metric,
+        evaluations=max(1, sum(f"eval_{metric}" in point for point in state.log_history)),
     )
 
 

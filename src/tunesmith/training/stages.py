@@ -9,6 +9,7 @@ from typing import Any, Self
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.models.locate import ModelSource
 from tunesmith.statistics.calibration import Temperature
+from tunesmith.statistics.selective import Threshold
 from tunesmith.tasks.base import Example, Row, Task
 from tunesmith.tasks.results import Prediction, Score
 from tunesmith.training.plan import Plan
@@ -101,3 +102,5 @@ class Judged(Fitted):
     """What scores are divided by; None where answers have no probabilities."""
     forgetting: dict[str, Any] | None
     """What it lost of what it could do before, as `metrics.json` has it; None: not asked."""
+    threshold: Threshold | None
+    """From which confidence on answers are given; None where all are."""

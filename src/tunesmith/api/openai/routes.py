@@ -120,6 +120,7 @@ async def predict(name: str, body: Questions, answering: AnsweringDep) -> Predic
             [plain(given) for given in body.inputs],  # type: ignore[misc]  # JSON's own types
             base=body.base,
             max_new_tokens=body.max_new_tokens,
+            unsure=body.unsure,
         )
     )
     return Predictions.model_validate({**asdict(found), "seconds": time.monotonic() - begun})

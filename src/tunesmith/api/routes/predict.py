@@ -37,6 +37,7 @@ def predict(usable: UsableDep, body: Questions, call: Viewer) -> Predictions:
             [plain(given) for given in body.inputs],
             base=body.base,
             max_new_tokens=body.max_new_tokens,
+            unsure=body.unsure,
         )
     except ServiceError as error:
         raise UnavailableError(str(error)) from error

@@ -169,13 +169,24 @@ def archive(reference: str, comment: str) -> None:
     "--better-than-production/--no-better-than-production", default=None,
     help="Better than the one in production, by the paired test on the same evaluation rows.",
 )  # fmt: skip
-def demands(name: str, no_minimum_score: bool, **given: Any) -> None:
+@click.option(
+    "--minimum-coverage", type=click.FloatRange(0, 1),
+    help="What the share of rows that it answers must reach, with task.selective_accuracy.",
+)  # fmt: skip
+@click.option("--no-minimum-coverage", is_flag=True, help="Demand no coverage.")
+def demands(name: str, no_minimum_score: bool, no_minimum_coverage: bool, **given: Any) -> None:
     """Show or change what a version must be like to go into production."""
     changes = {k: v for k, v in given.items() if v is not None}
     if no_minimum_score:
         if "minimum_score" in changes:
             raise click.UsageError(gettext("--minimum-score or --no-minimum-score: one of them."))
         changes["minimum_score"] = None
+    if no_minimum_coverage:
+        if "minimum_coverage" in changes:
+            raise click.UsageError(
+                gettext("--minimum-coverage or --no-minimum-coverage: one of them.")
+            )
+        changes["minimum_coverage"] = None
     with opened() as (store, _):
         if changes:
             _edit(name, read_adapter_edit({"demands": changes}), store)

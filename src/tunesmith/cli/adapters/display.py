@@ -81,6 +81,10 @@ def rule_in_words(rule: PromotionRule) -> str:
         conditions.append("verified")
     if rule.better_than_production:
         conditions.append(gettext("better_than_production (paired test)"))
+    if (share := rule.minimum_coverage) is not None:
+        conditions.append(
+            gettext("minimum_coverage {least:g} (lower end of the 95 % interval)", least=share)
+        )
     return ", ".join(conditions) or gettext("no promotion rule")
 
 

@@ -30,7 +30,7 @@ from tunesmith.serving.predictor import Answers, Predictor, Question
 from tunesmith.serving.streams import FORMATS, Asked, ObjectLines, Table, read_stream, read_table
 from tunesmith.settings import Settings
 from tunesmith.store.store import Store
-from tunesmith.tasks.results import Answer
+from tunesmith.tasks.results import UNSURE, Answer
 
 FIRST, AT_ONCE = 500, 4000
 """Rows that are read, sorted by length and answered together: few at first, so that answers come
@@ -68,6 +68,10 @@ _ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl",
     "--max-new-tokens", type=click.IntRange(min=1), metavar="N",
     help="Longest generated answer; left out: as long as those learned from.",
 )  # fmt: skip
+@click.option(
+    "--unsure", is_flag=True,
+    help="Answer also what isn't sure enough for what the adapter promises.",
+)  # fmt: skip
 @click.option("--device", help="cpu, cuda, cuda:N or mps; left out: the best one here.")
 def predict(
     reference: str,
@@ -79,6 +83,7 @@ def predict(
     output: Path | None,
     base: bool,
     max_new_tokens: int | None,
+    unsure: bool,
     device: str | None,
 ) -> None:
     """Ask the adapter of an experiment, or a version of a registered one.
@@ -107,7 +112,7 @@ def predict(
             asked = _rows(request, input_format, settings, stack)
         predictor = Predictor(settings, device=device)
         writer, stream = _writer(stack, output, form, base=base)
-        work = _Work(predictor, adapter, writer, stream, base, max_new_tokens, errors)
+        work = _Work(predictor, adapter, writer, stream, base, max_new_tokens, unsure, errors)
         work.run(asked)
     work.summarize()
     if work.faults:
@@ -124,10 +129,11 @@ class _Work:
     _stream: TextIO
     _base: bool
     _limit: int | None
+    _with_unsure: bool
     _errors: Terminal
     _seconds = 0.0
     _base_reason: str | None = None
-    answered = cut = faults = 0
+    answered = cut = unsure = faults = 0
 
     def run(self, asked: Iterator[Asked]) -> None:
         """Answer everything, some rows at a time."""
@@ -146,9 +152,11 @@ class _Work:
         parts = [self._so_far()]
         if self.cut:
             parts.append(gettext("{cut:,} cut because they were too long", cut=self.cut))
+        if self.unsure:
+            parts.append(gettext("{unsure:,} not sure enough", unsure=self.unsure))
         if self.faults:
             parts.append(gettext("{faults:,} not answered: see their errors", faults=self.faults))
-        if self.answered + self.faults > 1 or self.cut or self.faults:
+        if self.answered + self.faults > 1 or self.cut or self.unsure or self.faults:
             self._errors.print("; ".join(parts))
 
     def _so_far(self) -> str:
@@ -167,6 +175,7 @@ class _Work:
             self.faults += bool(fault)
             self.answered += answer is not None
             self.cut += answer is not None and answer.cut
+            self.unsure += answer is not None and answer.reason == UNSURE
 
     def _ask(
         self, questions: dict[int, Question], faults: dict[int, str]
@@ -196,7 +205,11 @@ class _Work:
         if not questions:
             return Answers([])
         found = self._predictor.answer(
-            self._adapter, questions, base=self._base, max_new_tokens=self._limit
+            self._adapter,
+            questions,
+            base=self._base,
+            max_new_tokens=self._limit,
+            unsure=self._with_unsure,
         )
         self._base_reason = found.base_reason
         return found

@@ -21,6 +21,7 @@ from tunesmith.schemas.metrics import (
     confusions_of,
     data_seen,
     forgetting_of,
+    selective_said,
 )
 from tunesmith.store.entities.experiments import Experiment
 from tunesmith.values import readable
@@ -36,7 +37,7 @@ def print_summary(console: Terminal, experiment: Experiment) -> None:
         console.print(Text(capitalized(caution), "yellow"))
     if (looks := metrics.get("looks") or 0) > 1:
         console.say("These rows have judged {looks:,} experiments by now.", "dim", looks=looks)
-    if said := calibration_said(metrics):
+    for said in filter(None, (calibration_said(metrics), selective_said(metrics))):
         console.print(Text(said, "dim"))
     for kept in forgetting_of(metrics):
         console.print(Text(capitalized(kept), "dim"))

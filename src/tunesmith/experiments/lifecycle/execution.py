@@ -223,6 +223,7 @@ def _training_data(prepared: Prepared, experiment: Experiment) -> TrainingData:
         },
         dataset.groups,
         dataset.validation,
+        dataset.validation_groups,
     )
 
 

@@ -212,6 +212,8 @@ def unmet_conditions(
                 "same predictions."
             )
         )
+    if rule.minimum_coverage is not None:
+        found.append(_answers_too_little(version, rule.minimum_coverage, store))
     if rule.better_than_production and standing is not None:
         found.append(_not_better(version, standing, store, settings))
     return tuple(each for each in found if each is not None)
@@ -259,6 +261,32 @@ def _score_below(version: AdapterVersion, minimum: float) -> str | None:
         low=version.low,
         high=version.high,
         rows=rows,
+    )
+
+
+def _answers_too_little(version: AdapterVersion, minimum: float, store: Store) -> str | None:
+    """Why the share of rows that `version` answers isn't shown to reach `minimum`."""
+    try:
+        selective = store.get(version.experiment_id).metrics.get("selective")
+    except NotFoundError as error:
+        return say("minimum_coverage {minimum:g}: {why}", minimum=minimum, why=error)
+    if not selective:
+        return say(
+            "minimum_coverage {minimum:g}: it was trained without task.selective_accuracy, so "
+            "nothing says from which confidence on it is right as often as asked.",
+            minimum=minimum,
+        )
+    coverage = selective["coverage"]
+    if coverage["low"] >= minimum:
+        return None
+    return say(
+        "minimum_coverage {minimum:g}: it answers {value:.4f} of the test rows, with a {level:.0%} "
+        "interval of {low:.4f} to {high:.4f}; the lower end is what counts.",
+        minimum=minimum,
+        value=coverage["value"],
+        level=LEVEL,
+        low=coverage["low"],
+        high=coverage["high"],
     )
 
 

@@ -22,6 +22,7 @@ _ACCEPTED = {
     "demands.minimum_score": say("a number from 0 to 1, or null"),
     "demands.verified": say("true or false"),
     "demands.better_than_production": say("true or false"),
+    "demands.minimum_coverage": say("a number from 0 to 1, or null"),
 }
 
 
@@ -63,6 +64,14 @@ class PromotionRuleEdit(BaseModel):
         False,
         description="It must be better than the version in production, by the paired test on the "
         "same evaluation rows; not distinguishable isn't better.",
+    )
+    minimum_coverage: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        strict=True,
+        description="What the lower end of the 95 % interval of the share of rows that it answers "
+        "must reach, with task.selective_accuracy kept; null: nothing.",
     )
 
     def applied_to(self, before: PromotionRule) -> PromotionRule:

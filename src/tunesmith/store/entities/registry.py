@@ -23,6 +23,8 @@ class PromotionRule:
     """Whether the saved adapter must have been loaded again and have given the same predictions."""
     better_than_production: bool = False
     """Whether it must be better, by the paired test, than the version that is in production."""
+    minimum_coverage: float | None = None
+    """What the lower end of its share of answers must reach, with `task.selective_accuracy`."""
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
@@ -41,6 +43,9 @@ class PromotionRule:
              and (self.minimum_score is None or self.minimum_score < other.minimum_score))
             or (other.verified and not self.verified)
             or (other.better_than_production and not self.better_than_production)
+            or (other.minimum_coverage is not None
+                and (self.minimum_coverage is None
+                     or self.minimum_coverage < other.minimum_coverage))
         )  # fmt: skip
 
 

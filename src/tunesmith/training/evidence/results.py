@@ -15,6 +15,7 @@ from tunesmith.training.evidence.calibration import calibrate, calibration_of
 from tunesmith.training.evidence.evaluation import interval, surest_answers, worst_mistakes
 from tunesmith.training.evidence.forgetting import forgetting
 from tunesmith.training.evidence.judging import Judge
+from tunesmith.training.evidence.selection import choose, selective_of
 from tunesmith.training.reporting.reporter import Phase
 from tunesmith.training.stages import Fitted, Judged
 
@@ -34,6 +35,7 @@ def judged_by_both(
         validation_score = work.task.score(validation)
         _report_score(work, stopping, validation_score)
     temperature, validation = calibrate(work.task, validation)
+    threshold = choose(work, validation)
     reporter.phase(Phase.EVALUATING, say("the held-out rows"))
     predictions = judge.predictions(model)
     if groups := work.data.groups:
@@ -52,6 +54,7 @@ def judged_by_both(
         untrained=of_untrained,
         temperature=temperature,
         forgetting=forgetting(work, model, judge, untrained),
+        threshold=threshold,
     )
 
 
@@ -97,6 +100,7 @@ def metrics_of(work: Judged, model: Any) -> dict[str, Any]:
         "eval_samples": len(predictions),
         **_of_validation(work),
         **calibration_of(work.task, work.temperature, predictions),
+        **selective_of(work.task, work.threshold, predictions),
         "score": {
             "metric": score.main,
             "value": score.metrics[score.main],

@@ -10,7 +10,12 @@ from typing import Any
 from tunesmith.config.schema import ExperimentConfig
 from tunesmith.messages import say
 from tunesmith.models.locate import ModelSource
-from tunesmith.schemas.metrics import calibration_said, data_seen, forgetting_of
+from tunesmith.schemas.metrics import (
+    calibration_said,
+    data_seen,
+    forgetting_of,
+    selective_said,
+)
 from tunesmith.tasks.base import Task
 from tunesmith.tasks.tokens.places import ModelPlace
 
@@ -102,6 +107,7 @@ class Card:
         score, metrics = self.metrics["score"], self.metrics
         said = [*(metrics.get("cautions") or ()), calibration_said(metrics)]
         said += forgetting_of(metrics)
+        said.append(selective_said(metrics))
         found, rows = score["interval"], f"{metrics['eval_samples']:,} held-out rows"
         interval = f"no 95 % interval: {score.get('interval_note')}; {rows}"
         if found is not None:

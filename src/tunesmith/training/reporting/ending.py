@@ -27,6 +27,8 @@ class Ending:
     """What says which evaluation was the best; None where the best was not looked for."""
     best_step: int | None = None
     best_value: float | None = None
+    evaluations: int = 1
+    """Those that the kept one was, or could have been, the best of."""
 
     @property
     def stopped_early(self) -> bool:

@@ -82,6 +82,8 @@ class TrainingData:
     """The group of each evaluation row, by `data.group_column`; "" for one without."""
     validation: Sequence[Row] = ()
     """The rows that stop and pick; where there are none, the evaluation rows do."""
+    validation_groups: Sequence[str] | None = None
+    """As `groups`, of these rows."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,9 @@ def rule_in_words(rule: PromotionRuleState) -> str:
         conditions.append(_("the saved adapter was loaded again and gave the same predictions"))
     if rule.better_than_production:
         conditions.append(_("it is better than the one in production, by the paired test"))
+    if rule.minimum_coverage is not None:
+        reached = _("the lower end of the share of rows that it answers reaches {share}")
+        conditions.append(reached.format(share=formats.score(rule.minimum_coverage)))
     return " · ".join(conditions)
 
 
@@ -127,8 +130,18 @@ def ask_edit(found: AdapterWhole) -> None:
             _("Better than the one in production, by the paired test"),
             found.demands.better_than_production,
         )
+        coverage = st.number_input(
+            _("Least share of rows that it answers: the lower end of its 95 % interval"),
+            min_value=0.0,
+            max_value=1.0,
+            value=found.demands.minimum_coverage,
+            step=0.01,
+            format="%.3f",
+            placeholder=_("none"),
+        )
         demands = {
-            "minimum_score": minimum, "verified": verified, "better_than_production": better
+            "minimum_score": minimum, "verified": verified, "better_than_production": better,
+            "minimum_coverage": coverage,
         }  # fmt: skip
         if _save(
             _("Save"),

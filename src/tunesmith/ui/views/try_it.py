@@ -110,8 +110,10 @@ def _show_base(one: ExperimentSummary, given: Predictions) -> None:
         )
 
 
-def _in_words(answer: str | float | list[str] | list[Entity]) -> str:
+def _in_words(answer: str | float | list[str] | list[Entity] | None) -> str:
     """An answer on one line, or a text as it is."""
+    if answer is None:
+        return _("not sure enough to answer")
     if isinstance(answer, float):
         return f"{answer:.4g}"
     if isinstance(answer, str):

@@ -14,6 +14,7 @@ from tunesmith.schemas.metrics import (
     calibration_said,
     confusions_of,
     forgetting_of,
+    selective_said,
     trained_on,
 )
 from tunesmith.ui import formats, localized, words
@@ -144,6 +145,8 @@ def details(whole: ExperimentWhole) -> None:
             st.markdown(f"**{_('What it still knows beside its task')}**")
         for line in map(localized.text, kept):
             st.caption(f"{line[:1].upper()}{line[1:]}.")
+        if said := selective_said(metrics):
+            st.caption(localized.text(said))
     answers = {"expected": _("expected"), "predicted": _("answer")}
     for name, title in (
         ("worst_mistakes", _("Worst mistakes")),
