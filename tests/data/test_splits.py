@@ -11,7 +11,7 @@ import pytest
 from tunesmith.data.drawing import Drawn
 from tunesmith.data.filtering import keep_where
 from tunesmith.data.sources import read_source
-from tunesmith.data.splits import make_splits, validation_size
+from tunesmith.data.splits import make_folds, make_splits, validation_size
 from tunesmith.data.texts import normalise
 from tunesmith.errors import ConfigError, DataError
 
@@ -346,3 +346,21 @@ def test_each_draw_holds_out_other_rows_until_all_have_judged() -> None:
         drawn_before |= texts(found.evaluation)
     with pytest.raises(ConfigError, match="all rows have judged before"):
         split(table, test_draw=9)
+
+
+def test_folds_keep_shares_and_never_part_a_text_or_a_group() -> None:
+    texts = [f"text {number // 2}" for number in range(400)]  # each twice
+    labels = ["rare" if number // 2 % 10 == 0 else "common" for number in range(400)]
+    groups = ["" if number < 200 else f"author {number // 8}" for number in range(400)]
+    folds = make_folds(Drawn(pl.Series(texts), labels, groups), 5, 7)
+    assert Counter(folds.tolist()) == dict.fromkeys(range(5), 80)
+    for names in (texts, [group or text for text, group in zip(texts, groups, strict=True)]):
+        parts = {name: {fold for fold, one in zip(folds, names, strict=True) if one == name}
+                 for name in names}  # fmt: skip
+        assert {len(part) for part in parts.values()} == {1}
+    rare = Counter(
+        fold for fold, label in zip(folds.tolist(), labels, strict=True) if label == "rare"
+    )
+    assert max(rare.values()) - min(rare.values()) <= 8
+    with pytest.raises(DataError, match="too few for 5 folds"):
+        make_folds(Drawn(pl.Series(["a", "b", "a"]), ["x", "y", "x"]), 5, 7)

@@ -82,9 +82,37 @@ def test_a_row_whose_own_label_is_likelier_is_not_listed() -> None:
     assert found.found == ()
 
 
-def test_no_share_of_wrong_labels_is_claimed() -> None:
+def test_few_rows_claim_no_share_of_wrong_labels() -> None:
     found = judged([prediction(n, "a", 0.9, 0.1) for n in range(5)], ["a", "b"])
-    assert not any("share" in name for name in found.to_json())
+    assert found.wrong is None
+    assert found.conclusion.startswith("Too few rows")
+
+
+def test_the_share_and_the_precision_of_the_list_stand_beside_it() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 3, 900)
+    labels = np.where(rng.random(900) < 0.08, (truth + 1) % 3, truth)
+    logits = rng.normal(size=(900, 3)) * 1.2 + 5 * np.eye(3)[truth]
+
+    def of(labels: Any) -> LabelErrors:
+        pairs = zip(labels.tolist(), logits.tolist(), strict=True)
+        return judged(
+            [
+                Prediction(n, "", LABELS[label], None, correct=False, scores=tuple(scores))
+                for n, (label, scores) in enumerate(pairs)
+            ]
+        )
+
+    found = of(labels)
+    assert found.wrong is not None
+    assert found.wrong.low <= (labels != truth).mean() <= found.wrong.high
+    listed = [error.row for error in found.found]
+    assert found.precision is not None
+    assert found.precision.low <= (labels != truth)[listed].mean() <= found.precision.high
+    assert found.to_json()["wrong_share"]["low"] > 0.03
+    assert f"{found.wrong.value:.1%} of the labels are wrong" in found.conclusion
+    clean = of(truth)
+    assert clean.conclusion.startswith("None stands out")
 
 
 def test_the_surest_come_first_and_equal_ones_in_the_rows_order() -> None:
@@ -124,10 +152,18 @@ def test_json_lists_the_first_and_the_file_all_with_their_whole_text() -> None:
     assert json.loads(json.dumps(values)) == values
     read = list(csv.DictReader(io.StringIO(found.to_csv(), newline="")))
     assert [row["row"] for row in read] == [str(n) for n in range(200, 230)]
-    assert list(read[0]) == ["row", "label", "suggested", "confidence", "margin", "text"]
+    assert list(read[0]) == [
+        "row",
+        "label",
+        "suggested",
+        "confidence",
+        "margin",
+        "chance_wrong",
+        "text",
+    ]
     assert read[0] | {"text": ""} == {
         "row": "200", "label": "bad", "suggested": "good", "confidence": "0.9980",
-        "margin": "-0.9970", "text": "",
+        "margin": "-0.9970", "text": "", "chance_wrong": read[0]["chance_wrong"],
     }  # fmt: skip
     assert read[0]["text"] == long
 
@@ -163,6 +199,10 @@ def test_a_training_names_the_wrong_labels_among_its_held_out_rows(
     assert len(listed - planted) <= 0.1 * len(held_out)
     assert {row["label"] for row in rows} <= {"good", "bad"}
     assert all(row["text"] for row in rows)
+    assert (
+        found["wrong_share"]["low"] <= len(planted) / len(held_out) <= found["wrong_share"]["high"]
+    )
+    assert found["conclusion"]
 
 
 def test_a_chat_training_has_no_label_errors(chat: dict[str, Any], settings: Settings) -> None:

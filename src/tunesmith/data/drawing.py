@@ -165,7 +165,7 @@ def strata_of(rows: Rows, texts: Integers, sizes: Integers, wanted: int) -> list
     with one row is normally trained on, while data in which every row has a label of its own
     (many labels in combination) can still be split.
     """
-    groups = _grouped(texts, _commonest_stratum(rows)[texts])
+    groups = _grouped(texts, commonest_stratum(rows)[texts])
     several = [group for group in groups if len(group) > 1]
     single = np.array(sorted(int(group[0]) for group in groups if len(group) == 1), np.int64)
     strata = []
@@ -178,7 +178,7 @@ def strata_of(rows: Rows, texts: Integers, sizes: Integers, wanted: int) -> list
     return strata
 
 
-def _commonest_stratum(rows: Rows) -> Integers:
+def commonest_stratum(rows: Rows) -> Integers:
     """Each text's stratum: the commonest among its rows, the first by name where two are."""
     strata = int(rows.strata.max()) + 1
     pairs, counts = np.unique(rows.text_of * strata + rows.strata, return_counts=True)

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunesmith.data.drawing import Drawn, Integers, Mask, Rows, draw, rows_of, sample, strata_of
+from tunesmith.data.drawing import (
+    Drawn,
+    Integers,
+    Mask,
+    Rows,
+    commonest_stratum,
+    draw,
+    rows_of,
+    sample,
+    strata_of,
+)
 from tunesmith.errors import ConfigError, DataError, Problem
 from tunesmith.messages import say, say_plural
 
@@ -129,6 +139,31 @@ def drawable(drawn: Drawn, train: int, evaluation: int, seed: int) -> Integers:
     every = np.arange(len(rows))
     chosen = sample(rows, every, train, "train_samples", notes, from_high=True)
     return np.union1d(chosen, sample(rows, every, evaluation, "eval_samples", notes))
+
+
+def make_folds(drawn: Drawn, folds: int, seed: int) -> Integers:
+    """The fold of each row, from 0: every fold is judged once by what the others teach.
+
+    Equal texts and groups stay together, and each label keeps its share, as for the sides. Raises
+    DataError where there are fewer texts, or groups, than folds.
+    """
+    rows = Rows(drawn, seed)
+    sizes = np.bincount(rows.text_of)
+    if len(sizes) < folds:
+        raise DataError(
+            "{n:,} different texts (or groups) are too few for {folds} folds",
+            n=len(sizes),
+            folds=folds,
+        )
+    strata = commonest_stratum(rows)
+    fold_of_text = np.zeros(len(sizes), dtype=np.int64)
+    filled = np.zeros((int(strata.max()) + 1, folds), dtype=np.int64)
+    for text in np.lexsort((np.arange(len(sizes)), -sizes)):
+        of_label = filled[strata[text]]
+        fold = int(np.lexsort((filled.sum(axis=0), of_label))[0])
+        fold_of_text[text] = fold
+        of_label[fold] += sizes[text]
+    return np.asarray(fold_of_text[rows.text_of])
 
 
 def _grouped_with(rows: Rows, others: Rows) -> Mask:

@@ -54,10 +54,9 @@ def print_summary(console: Terminal, experiment: Experiment) -> None:
         console.print(gettext("\n[bold]Worst mistakes[/bold]"))
         console.print(_rows(metrics["worst_mistakes"], expected="true", predicted="answer"))
     suspects = metrics.get("likely_label_errors") or {"rows": []}
-    if suspects["rows"]:
+    if suspects["rows"] or "conclusion" in suspects:
         console.print(gettext("\n[bold]Likely label errors[/bold]"))
-        console.print(_rows(suspects["rows"][:5], label="label", suggested="model"))
-        console.print(_about_label_errors(suspects))
+        print_label_errors(console, suspects, 5)
     console.print(_facts(metrics))
     folder = Path(str(experiment.directory))
     console.print(gettext("\n[bold]Files[/bold]"))
@@ -177,17 +176,20 @@ def _rows(rows: list[Mapping[str, Any]], **columns: str) -> Table:
     return table
 
 
-def _about_label_errors(found: Mapping[str, Any]) -> Text:
-    return Text(
-        ngettext(
-            "{n:,} held-out row has a label that the model contradicts with confidence, the "
-            "surest first: look at each, for what the model has not learned looks the same.",
-            "{n:,} held-out rows have a label that the model contradicts with confidence, the "
-            "surest first: look at each, for what the model has not learned looks the same.",
+def print_label_errors(console: Terminal, found: Mapping[str, Any], count: int) -> None:
+    """The first `count` rows whose label the model contradicts, and what it comes to."""
+    if found["rows"]:
+        console.print(_rows(found["rows"][:count], label="label", suggested="model"))
+        said = ngettext(
+            "{n:,} row has a label that the model contradicts with confidence, the surest first: "
+            "look at each, for what the model has not learned looks the same.",
+            "{n:,} rows have a label that the model contradicts with confidence, the surest first: "
+            "look at each, for what the model has not learned looks the same.",
             n=found["found"],
-        ),
-        "dim",
-    )
+        )
+        console.print(Text(said, "dim"))
+    if "conclusion" in found:  # those of earlier versions estimated nothing
+        console.print(Text(found["conclusion"]))
 
 
 def _facts(metrics: Mapping[str, Any]) -> Text:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,9 @@ from tunesmith.cli.console.records import record
 from tunesmith.cli.console.terminal import Terminal
 from tunesmith.cli.data.analysis import print_analysis
 from tunesmith.cli.data.display import print_diff, print_report, print_version, versions_table
+from tunesmith.cli.data.label_errors import label_errors
 from tunesmith.cli.data.naming import Named, inquiry
+from tunesmith.cli.data.reports import REPORTS, report_folder
 from tunesmith.cli.data.tokens import print_tokens
 from tunesmith.data.analysis.page import render_page
 from tunesmith.data.checking.rejected import rejected_rows
@@ -40,10 +40,6 @@ from tunesmith.settings import Settings
 from tunesmith.store.entities.experiments import DatasetVersion
 from tunesmith.store.store import Store
 
-REPORTS = ("check.json", "analysis.json")
-LOOKED_AT = 1 << 14
-"""Characters of a report in which it says what it is about."""
-
 
 @click.group(cls=OnceGroup)
 def data() -> None:
@@ -52,6 +48,9 @@ def data() -> None:
     SOURCE is what `data.dataset_name` of a configuration may be: a file, a folder, a dataset of the
     hub, package:NAME/path, or a version such as reviews@3. Without it, the configuration's.
     """
+
+
+data.add_command(label_errors)
 
 
 @data.command()
@@ -73,7 +72,7 @@ def check(named: Named, output: Path | None, rejected: Path | None, as_json: boo
     with console.working(gettext("reading and checking the data")):
         asked = named(settings)
         report, refusal = _checked(asked)
-        folder = _report_folder(settings, asked)
+        folder = report_folder(settings, asked.source)
         output = output or folder / REPORTS[0]
         of = {"task": asked.task.name, "columns": dict(asked.task.columns)}
         write_json(output, {**_origin(asked), **of, **report.to_json()})
@@ -120,7 +119,7 @@ def analyze(named: Named, output: Path | None, html: Path | None, as_json: bool)
     with console.working(gettext("reading and analyzing the data")):
         asked = named(settings)
         analysis = analyze_data(asked)
-        folder = _report_folder(settings, asked)
+        folder = report_folder(settings, asked.source)
         output, html = output or folder / REPORTS[1], html or folder / "analysis.html"
         write_json(output, {**_origin(asked), **analysis.to_json()})
         created = f"{datetime.now(settings.timezone):%Y-%m-%d %H:%M %Z}"
@@ -337,23 +336,6 @@ def export(reference: str, target: Path, split: str | None, force: bool, bom: bo
             ),
             err=True,
         )
-
-
-def _report_folder(settings: Settings, asked: Inquiry) -> Path:
-    """Where these data's reports go: a folder called after them, without reports about others."""
-    place = asked.source.location
-    folder = settings.results_dir / "data_reports" / version_name(asked.source)
-    reports = [report for report in map(folder.joinpath, REPORTS) if report.is_file()]
-    written = json.dumps(place, ensure_ascii=False)
-    if not reports or any(written in _beginning(report) for report in reports):
-        return folder
-    return folder.with_name(f"{folder.name}-{sha256(place.encode()).hexdigest()[:8]}")
-
-
-def _beginning(report: Path) -> str:
-    """The lines of a report that say what it is about."""
-    with report.open(encoding="utf-8", errors="replace") as stream:
-        return stream.read(LOOKED_AT)
 
 
 def _values(version: DatasetVersion) -> dict[str, Any]:

@@ -48,12 +48,16 @@ def _inquire(
     more: Sequence[str] = (),
 ) -> Inquiry:
     """The data that the arguments name; what has no `=` is the source. `more` are assignments."""
+    name, assignments = source_and_assignments(arguments)
+    if name is None and config is None:
+        config = DEFAULT_CONFIG
+    return inquire(name, config, [*assignments, *more], settings, with_model=with_model)
+
+
+def source_and_assignments(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The one of the arguments that has no `=`, or is there: the source; and the others."""
     sources = [text for text in arguments if "=" not in text or exists(Path(text))]
     if len(sources) > 1:
         where = gettext("command line")
         raise invalid("SOURCE", gettext("only one at a time"), ", ".join(sources), place=where)
-    if not sources and config is None:
-        config = DEFAULT_CONFIG
-    assignments = [*(text for text in arguments if text not in sources), *more]
-    name = sources[0] if sources else None
-    return inquire(name, config, assignments, settings, with_model=with_model)
+    return (sources[0] if sources else None), [text for text in arguments if text not in sources]

@@ -156,8 +156,11 @@ def details(whole: ExperimentWhole) -> None:
             st.markdown(f"**{title}**")
             _rows(shown, answers)
     suspects = metrics.get("likely_label_errors") or {}
-    if suspects.get("rows"):
+    if suspects.get("rows") or suspects.get("conclusion"):
         st.markdown(f"**{_('Likely label errors')}**")
+    if suspects.get("conclusion"):  # those of earlier versions estimated nothing
+        st.markdown(localized.text(suspects["conclusion"]))
+    if suspects.get("rows"):
         st.caption(
             _(
                 "Held-out rows whose label the model contradicts with confidence, the surest "
