@@ -352,7 +352,7 @@ def test_folds_keep_shares_and_never_part_a_text_or_a_group() -> None:
     texts = [f"text {number // 2}" for number in range(400)]  # each twice
     labels = ["rare" if number // 2 % 10 == 0 else "common" for number in range(400)]
     groups = ["" if number < 200 else f"author {number // 8}" for number in range(400)]
-    folds = make_folds(Drawn(pl.Series(texts), labels, groups), 5, 7)
+    folds = make_folds(Drawn(pl.Series(texts), pl.Series(labels), groups), 5, 7)
     assert Counter(folds.tolist()) == dict.fromkeys(range(5), 80)
     for names in (texts, [group or text for text, group in zip(texts, groups, strict=True)]):
         parts = {name: {fold for fold, one in zip(folds, names, strict=True) if one == name}
@@ -363,4 +363,4 @@ def test_folds_keep_shares_and_never_part_a_text_or_a_group() -> None:
     )
     assert max(rare.values()) - min(rare.values()) <= 8
     with pytest.raises(DataError, match="too few for 5 folds"):
-        make_folds(Drawn(pl.Series(["a", "b", "a"]), ["x", "y", "x"]), 5, 7)
+        make_folds(Drawn(pl.Series(["a", "b", "a"]), pl.Series(["x", "y", "x"])), 5, 7)

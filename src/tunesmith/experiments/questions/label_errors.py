@@ -59,7 +59,7 @@ def judge_labels(prepared: Prepared, folds: int, settings: Settings) -> LabelErr
     split = dataset.identity["splits"]["train"]["from"]
     numbers = pa.table({ROW: [row[ROW] for row in rows]})
     groups = groups_of(dataset.source.tables[split], numbers, config.data.group_column)
-    drawn = Drawn(_texts(rows, task), [str(row[column]) for row in rows], groups)
+    drawn = Drawn(_texts(rows, task), pl.Series([str(row[column]) for row in rows]), groups)
     fold_of = make_folds(drawn, folds, config.data.split_seed)
     found: list[Prediction] = []
     for number in range(folds):
