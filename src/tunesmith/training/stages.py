@@ -98,6 +98,8 @@ class Judged(Fitted):
     validation_score: Score | None
     untrained: Score
     """That of the model as it began."""
+    answers_changed: float | None
+    """The share of the test side's answers that differ from that model's; None for numbers."""
     temperature: Temperature | None
     """What scores are divided by; None where answers have no probabilities."""
     forgetting: dict[str, Any] | None

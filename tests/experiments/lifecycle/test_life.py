@@ -128,6 +128,13 @@ def test_a_chat_model_learns_to_answer(chat: Asked, settings: Settings) -> None:
     assert {"eval_perplexity", "eval_token_accuracy", "eval_loss"} <= set(experiment.metrics)
 
 
+def test_an_adapter_that_changes_no_answer_says_so(chat: Asked, settings: Settings) -> None:
+    training = {**chat["training"], "learning_rate": 1e-9, "max_steps": 1}
+    metrics = tunesmith.train({**chat, "training": training}, settings=settings).metrics
+    assert metrics["answers_changed"] == 0
+    assert any(said.startswith("The adapter has no effect") for said in metrics["cautions"])
+
+
 def test_what_was_not_seen_and_what_was_not_judged_is_said(
     classification: Asked, settings: Settings, reviews: Path, tmp_path: Path
 ) -> None:
@@ -140,7 +147,7 @@ def test_what_was_not_seen_and_what_was_not_judged_is_said(
     metrics = found.metrics
     assert metrics["train_examples_seen"] == 8 < metrics["train_samples"]
     note = "no held-out row has the label 'odd': the score says nothing about it"
-    assert metrics["cautions"] == [note]
+    assert metrics["cautions"][0] == note
     assert "odd" not in metrics["per_class"]
     card = (found.path / "artifacts/final_model/README.md").read_text()
     assert f"8 of {metrics['train_samples']:,} rows trained on" in card

@@ -209,10 +209,18 @@ def _facts(metrics: Mapping[str, Any]) -> Text:
             peak_memory_bytes=metrics["peak_memory_bytes"] / 1e9,
         ),
         *(capitalized(note) for note in (metrics.get("ending") or {}).get("notes", [])),
+        *_changed(metrics.get("answers_changed")),
         *_costs(metrics.get("resources") or {}),
         gettext("Saved adapter loaded into a fresh base model: {value}", value=verified),
     ]
     return Text("\n" + "\n".join(lines))
+
+
+def _changed(share: float | None) -> list[str]:
+    """How many answers training changed; nothing for numbers, and of earlier versions."""
+    if share is None:
+        return []
+    return [gettext("{share:.0%} of the answers differ from the untrained model's", share=share)]
 
 
 def _costs(resources: Mapping[str, Any]) -> list[str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tunesmith.messages import say
 from tunesmith.models.adapter import adapted_layers, count_parameters, with_weights
 from tunesmith.statistics.forgetting import cautions
-from tunesmith.tasks.results import Prediction, Score
+from tunesmith.tasks.results import Prediction, Score, same_answer
 from tunesmith.training.evidence.calibration import calibrate, calibration_of
 from tunesmith.training.evidence.evaluation import interval, surest_answers, worst_mistakes
 from tunesmith.training.evidence.forgetting import forgetting
@@ -44,7 +44,7 @@ def judged_by_both(
     _report_score(work, judge, score)
     reporter.phase(Phase.EVALUATING, say("the untrained model, for comparison"))
     with with_weights(model, untrained):
-        of_untrained = _untrained(work, model, judge)
+        of_untrained, before = _untrained(work, model, judge)
     return Judged.after(
         work,
         predictions=predictions,
@@ -52,6 +52,7 @@ def judged_by_both(
         validation=validation,
         validation_score=validation_score,
         untrained=of_untrained,
+        answers_changed=_changed(predictions, before),
         temperature=temperature,
         forgetting=forgetting(work, model, judge, untrained),
         threshold=threshold,
@@ -65,12 +66,37 @@ def _report_score(work: Fitted, judge: Judge, score: Score) -> None:
     work.reporter.metrics(kept, progress.epoch * kept / max(progress.steps, 1), values)
 
 
-def _untrained(work: Fitted, model: Any, judge: Judge) -> Score:
-    """The score of `model` as it began; by name where the base model's own head has our labels."""
+def _untrained(work: Fitted, model: Any, judge: Judge) -> tuple[Score, list[Prediction]]:
+    """Score and answers of `model` as it began.
+
+    By name where the base model's own head has our labels.
+    """
     file = work.source.folder / "config.json"
     settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     own = work.task.with_labels_of(settings.get("id2label") or {})
-    return (own or work.task).score(judge.predictions(model, task=own))
+    predictions = judge.predictions(model, task=own)
+    return (own or work.task).score(predictions), predictions
+
+
+def _changed(after: Sequence[Prediction], before: Sequence[Prediction]) -> float | None:
+    """The share of answers that training changed; None where answers are numbers."""
+    pairs = [(one.predicted, other.predicted) for one, other in zip(after, before, strict=True)]
+    if not pairs or any(isinstance(one, float) for one, _ in pairs):
+        return None
+    return sum(not same_answer(one, other) for one, other in pairs) / len(pairs)
+
+
+def _without_effect(work: Judged) -> list[str]:
+    """What is said where training has changed no answer."""
+    if work.answers_changed != 0:
+        return []
+    return [
+        say(
+            "The adapter has no effect: each of the {n:,} held-out answers is the same as the "
+            "untrained model's. Train longer, or with a higher training.learning_rate.",
+            n=len(work.predictions),
+        )
+    ]
 
 
 def metrics_of(work: Judged, model: Any) -> dict[str, Any]:
@@ -98,6 +124,7 @@ def metrics_of(work: Judged, model: Any) -> dict[str, Any]:
         },
         **{f"eval_{name}": value for name, value in score.metrics.items()},
         "eval_samples": len(predictions),
+        "answers_changed": work.answers_changed,
         **_of_validation(work),
         **calibration_of(work.task, work.temperature, predictions),
         **selective_of(work.task, work.threshold, predictions),
@@ -109,7 +136,12 @@ def metrics_of(work: Judged, model: Any) -> dict[str, Any]:
             "untrained": dict(work.untrained.metrics),
         },
         **forgotten,
-        "cautions": [*work.task.cautions(score), *_flattered(work), *cautions(forgotten)],
+        "cautions": [
+            *work.task.cautions(score),
+            *_flattered(work),
+            *_without_effect(work),
+            *cautions(forgotten),
+        ],
         **dict(score.details),
         "worst_mistakes": worst_mistakes(predictions),
         "surest_answers": surest_answers(predictions),
