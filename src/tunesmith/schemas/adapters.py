@@ -55,6 +55,20 @@ class PromotionRuleState(ResponseModel):
     minimum_coverage: FiniteOrNull = Field(
         None, description="What the lower end of the share of rows that it answers must reach."
     )
+    maximum_calibration_error: FiniteOrNull = Field(
+        None, description="What the upper end of its expected calibration error must not exceed."
+    )
+    maximum_forgetting: FiniteOrNull = Field(
+        None,
+        description="What the upper end of its loss on general text, in nats per token above the "
+        "base model's, must not exceed.",
+    )
+    validated: bool = Field(
+        False, description="Whether rows of their own must have stopped and picked."
+    )
+    grouped: bool = Field(
+        False, description="Whether its interval must be by groups, where its data know groups."
+    )
 
 
 class AdapterVersionState(ResponseModel):

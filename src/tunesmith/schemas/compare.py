@@ -118,6 +118,10 @@ class ExperimentComparison(WithMessages, ResponseModel):
     config: list[FieldDifference] = Field(description="Configuration, but for the names.")
     environment: list[FieldDifference] = Field(description="Packages, hardware, base model, plan.")
     data: list[FieldDifference] = Field(description="Version, hash, and rows of each side.")
+    figures: list[FieldDifference] = Field(
+        [], description="Calibration, coverage, forgetting and sides, where any has them."
+    )
+    lacks: list[Said] = Field([], description="Which of these an experiment lacks, in words.")
     seeds: list[SeedGroupState] = Field(description="Groups of at least two seeds.")
     looks: int = Field(
         description="How many experiments the rows that judge the first have judged: the adjusted "

@@ -24,6 +24,7 @@ from tunesmith.statistics.differences import (
     environment_differences,
     seed_groups,
 )
+from tunesmith.statistics.figures import figures_of, lacking
 from tunesmith.statistics.intervals import (
     LEVEL,
     OUTDATED,
@@ -121,6 +122,9 @@ class Comparison:
     config: tuple[Difference, ...]
     environment: tuple[Difference, ...]
     data: tuple[Difference, ...]
+    figures: tuple[Difference, ...]
+    lacks: tuple[str, ...]
+    """Which of these figures an experiment lacks, in words."""
     seeds: tuple[SeedGroup, ...]
     looks: int = 0
     """How many experiments the rows that judge the first have judged, it among them."""
@@ -165,6 +169,8 @@ def compare(
         config=config_differences(experiments),
         environment=environment_differences(experiments),
         data=data_differences(experiments),
+        figures=figures_of(experiments),
+        lacks=lacking(experiments),
         seeds=seed_groups(experiments),
         looks=looks,
         note=worn_out(looks),

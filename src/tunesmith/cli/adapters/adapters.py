@@ -174,19 +174,36 @@ def archive(reference: str, comment: str) -> None:
     help="What the share of rows that it answers must reach, with task.selective_accuracy.",
 )  # fmt: skip
 @click.option("--no-minimum-coverage", is_flag=True, help="Demand no coverage.")
-def demands(name: str, no_minimum_score: bool, no_minimum_coverage: bool, **given: Any) -> None:
+@click.option(
+    "--maximum-calibration-error", type=click.FloatRange(0, 1),
+    help="What the upper end of the expected calibration error must not exceed.",
+)  # fmt: skip
+@click.option("--no-maximum-calibration-error", is_flag=True, help="Demand no calibration.")
+@click.option(
+    "--maximum-forgetting", type=click.FloatRange(0),
+    help="What the upper end of the loss on general text, in nats per token above the base "
+    "model's, must not exceed.",
+)  # fmt: skip
+@click.option("--no-maximum-forgetting", is_flag=True, help="Demand nothing of general text.")
+@click.option(
+    "--validated/--no-validated", default=None,
+    help="Rows of their own stopped it and picked its checkpoint: none that judge.",
+)  # fmt: skip
+@click.option(
+    "--grouped/--no-grouped", default=None,
+    help="Its interval is by groups, where its data know groups.",
+)  # fmt: skip
+def demands(name: str, **given: Any) -> None:
     """Show or change what a version must be like to go into production."""
     changes = {k: v for k, v in given.items() if v is not None}
-    if no_minimum_score:
-        if "minimum_score" in changes:
-            raise click.UsageError(gettext("--minimum-score or --no-minimum-score: one of them."))
-        changes["minimum_score"] = None
-    if no_minimum_coverage:
-        if "minimum_coverage" in changes:
-            raise click.UsageError(
-                gettext("--minimum-coverage or --no-minimum-coverage: one of them.")
-            )
-        changes["minimum_coverage"] = None
+    for limit in [name for name in given if name.startswith(("minimum_", "maximum_"))]:
+        if changes.pop(f"no_{limit}"):
+            if limit in changes:
+                option = limit.replace("_", "-")
+                raise click.UsageError(
+                    gettext("--{option} or --no-{option}: one of them.", option=option)
+                )
+            changes[limit] = None
     with opened() as (store, _):
         if changes:
             _edit(name, read_adapter_edit({"demands": changes}), store)

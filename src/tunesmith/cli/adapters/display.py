@@ -85,6 +85,12 @@ def rule_in_words(rule: PromotionRule) -> str:
         conditions.append(
             gettext("minimum_coverage {least:g} (lower end of the 95 % interval)", least=share)
         )
+    for name in ("maximum_calibration_error", "maximum_forgetting"):
+        if (most := getattr(rule, name)) is not None:
+            conditions.append(
+                gettext("{name} {most:g} (upper end of the 95 % interval)", name=name, most=most)
+            )
+    conditions += [name for name in ("validated", "grouped") if getattr(rule, name)]
     return ", ".join(conditions) or gettext("no promotion rule")
 
 

@@ -78,6 +78,7 @@ def _print(console: Terminal, found: Comparison) -> None:
             number=group.number,
         )
     for title, fields in (
+        (gettext("Figures"), found.figures),
         (gettext("Configuration"), found.config),
         (gettext("Environment"), found.environment),
         (gettext("Data"), found.data),
@@ -88,6 +89,8 @@ def _print(console: Terminal, found: Comparison) -> None:
     for rows in found.rows:
         console.print()
         console.print(_rows(rows, letters))
+    for lacking in found.lacks:
+        console.print(Text(lacking, "dim"))
     if command := _diff_command(found.experiments):
         console.print(Text(gettext("\nRows that differ: ")).append(command, "green"))
     if any(pair.p_value is not None for pair in found.pairs):

@@ -12,6 +12,7 @@ from typing import Any
 
 from tunesmith.errors import AccessError, NotFoundError, StateError, UserError
 from tunesmith.experiments.questions.comparison import compare_experiments
+from tunesmith.experiments.registry.figures import unmet_figures
 from tunesmith.experiments.registry.registration import AdapterEdit
 from tunesmith.messages import say
 from tunesmith.schemas.enums import Stage, Verdict
@@ -214,6 +215,7 @@ def unmet_conditions(
         )
     if rule.minimum_coverage is not None:
         found.append(_answers_too_little(version, rule.minimum_coverage, store))
+    found += unmet_figures(version, rule, store)
     if rule.better_than_production and standing is not None:
         found.append(_not_better(version, standing, store, settings))
     return tuple(each for each in found if each is not None)

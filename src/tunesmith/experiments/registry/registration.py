@@ -23,6 +23,10 @@ _ACCEPTED = {
     "demands.verified": say("true or false"),
     "demands.better_than_production": say("true or false"),
     "demands.minimum_coverage": say("a number from 0 to 1, or null"),
+    "demands.maximum_calibration_error": say("a number from 0 to 1, or null"),
+    "demands.maximum_forgetting": say("a number of nats per token from 0 on, or null"),
+    "demands.validated": say("true or false"),
+    "demands.grouped": say("true or false"),
 }
 
 
@@ -72,6 +76,27 @@ class PromotionRuleEdit(BaseModel):
         strict=True,
         description="What the lower end of the 95 % interval of the share of rows that it answers "
         "must reach, with task.selective_accuracy kept; null: nothing.",
+    )
+    maximum_calibration_error: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        strict=True,
+        description="What the upper end of the 95 % interval of its expected calibration error "
+        "must not exceed; null: nothing.",
+    )
+    maximum_forgetting: float | None = Field(
+        None,
+        ge=0,
+        strict=True,
+        description="What the upper end of the 95 % interval of its loss on general text, in nats "
+        "per token above the base model's, must not exceed; null: nothing.",
+    )
+    validated: StrictBool = Field(
+        False, description="Rows of their own must have stopped and picked: none that judge."
+    )
+    grouped: StrictBool = Field(
+        False, description="Its interval must be by groups, where its data know groups."
     )
 
     def applied_to(self, before: PromotionRule) -> PromotionRule:

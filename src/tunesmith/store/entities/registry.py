@@ -25,6 +25,14 @@ class PromotionRule:
     """Whether it must be better, by the paired test, than the version that is in production."""
     minimum_coverage: float | None = None
     """What the lower end of its share of answers must reach, with `task.selective_accuracy`."""
+    maximum_calibration_error: float | None = None
+    """What the upper end of its calibrated probabilities' expected error must not exceed."""
+    maximum_forgetting: float | None = None
+    """What the upper end of what it lost on general text, in nats per token, must not exceed."""
+    validated: bool = False
+    """Whether rows of their own must have stopped and picked, so that no row that judges did."""
+    grouped: bool = False
+    """Whether its interval must be by groups, where its data know groups."""
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
@@ -38,15 +46,19 @@ class PromotionRule:
 
     def is_weaker_than(self, other: PromotionRule) -> bool:
         """Whether a version could meet this rule and not `other`."""
-        return (
-            (other.minimum_score is not None
-             and (self.minimum_score is None or self.minimum_score < other.minimum_score))
-            or (other.verified and not self.verified)
-            or (other.better_than_production and not self.better_than_production)
-            or (other.minimum_coverage is not None
-                and (self.minimum_coverage is None
-                     or self.minimum_coverage < other.minimum_coverage))
-        )  # fmt: skip
+        return any(
+            _is_weaker(each.name, getattr(self, each.name), getattr(other, each.name))
+            for each in fields(self)
+        )
+
+
+def _is_weaker(name: str, own: float | None, other: float | None) -> bool:
+    """Whether a condition is met more easily as `own` than as `other`; both may be a bool."""
+    if not other and (other is None or isinstance(other, bool)):
+        return False
+    if own is None:
+        return True
+    return own > other if name.startswith("maximum_") else own < other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,16 @@ def rule_in_words(rule: PromotionRuleState) -> str:
     if rule.minimum_coverage is not None:
         reached = _("the lower end of the share of rows that it answers reaches {share}")
         conditions.append(reached.format(share=formats.score(rule.minimum_coverage)))
+    if rule.maximum_calibration_error is not None:
+        most = _("the upper end of its calibration error is at most {most}")
+        conditions.append(most.format(most=formats.score(rule.maximum_calibration_error)))
+    if rule.maximum_forgetting is not None:
+        most = _("it lost at most {most} nats per token on general text, by the upper end")
+        conditions.append(most.format(most=formats.score(rule.maximum_forgetting)))
+    if rule.validated:
+        conditions.append(_("rows of their own stopped it and picked its checkpoint"))
+    if rule.grouped:
+        conditions.append(_("its interval is by groups, where its data know groups"))
     return " · ".join(conditions)
 
 
@@ -130,6 +140,7 @@ def ask_edit(found: AdapterWhole) -> None:
             _("Better than the one in production, by the paired test"),
             found.demands.better_than_production,
         )
+        figures = _ask_figures(found.demands)
         coverage = st.number_input(
             _("Least share of rows that it answers: the lower end of its 95 % interval"),
             min_value=0.0,
@@ -142,6 +153,7 @@ def ask_edit(found: AdapterWhole) -> None:
         demands = {
             "minimum_score": minimum, "verified": verified, "better_than_production": better,
             "minimum_coverage": coverage,
+            **figures,
         }  # fmt: skip
         if _save(
             _("Save"),
@@ -152,6 +164,26 @@ def ask_edit(found: AdapterWhole) -> None:
             st.rerun()
 
     dialog()
+
+
+def _ask_figures(rule: PromotionRuleState) -> dict[str, object]:
+    """What is asked of calibration, forgetting and sides, by the names of the rule."""
+    limits = {
+        "maximum_calibration_error": _("Most calibration error: the upper end of its interval"),
+        "maximum_forgetting": _("Most loss on general text, in nats per token: the upper end"),
+    }
+    marks = {
+        "validated": _("Rows of their own stopped it and picked its checkpoint"),
+        "grouped": _("Its interval is by groups, where its data know groups"),
+    }
+    asked: dict[str, object] = {
+        name: st.number_input(
+            label, min_value=0.0, value=getattr(rule, name), step=0.01, format="%.3f",
+            placeholder=_("none"),
+        )
+        for name, label in limits.items()
+    }  # fmt: skip
+    return asked | {name: st.checkbox(label, getattr(rule, name)) for name, label in marks.items()}
 
 
 def _save(label: str, call: Callable[[], object], *, disabled: bool = False) -> bool:

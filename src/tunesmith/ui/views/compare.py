@@ -52,6 +52,9 @@ def page() -> None:
     with tabs[0]:
         _curves(found, names)
     with tabs[1]:
+        _differences(_("Figures"), found.figures, names)
+        for said in found.lacks:
+            st.caption(localized.text(said))
         _differences(_("Configuration"), found.config, names)
         _differences(_("Data"), found.data, names)
         _rows(found, names)
