@@ -24,7 +24,7 @@ def of_0_1(experiment: Experiment) -> Experiment:
 def test_an_earlier_experiment_is_made_again_without_a_validation_side(
     classification: dict[str, Any], settings: Settings
 ) -> None:
-    asked = {"training.max_steps": 1, "data.validation_samples": 0}
+    asked: dict[str, Any] = {"training.max_steps": 1, "data.validation_samples": 0}
     trained = tunesmith.train(classification, settings=settings, **asked).record
     again = prepare_again(of_0_1(trained), settings).dataset
     assert again.validation == []
@@ -35,7 +35,8 @@ def test_an_earlier_experiment_is_made_again_without_a_validation_side(
 def test_the_split_that_judged_judges_again(
     classification: dict[str, Any], settings: Settings
 ) -> None:
-    trained = tunesmith.train(classification, settings=settings, **{"training.max_steps": 1}).record
+    asked: dict[str, Any] = {"training.max_steps": 1}
+    trained = tunesmith.train(classification, settings=settings, **asked).record
     sides = {"train": {"from": "train"}, "evaluation": {"from": "validation"}}
     before = replace(of_0_1(trained), data={**trained.data, "splits": sides})
     assert sides_before(before) == {
