@@ -1,7 +1,7 @@
 """Whether probabilities are what they say: temperature scaling, calibration errors, Brier scores.
 
 A temperature divides all scores before they become probabilities: no answer changes, only how sure
-it sounds. Every interval here was tried by its coverage (`python -m benchmarks.coverage`).
+it sounds. How often the interval holds the truth stands in `docs/statistics.md`.
 """
 
 from __future__ import annotations

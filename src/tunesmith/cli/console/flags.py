@@ -62,10 +62,12 @@ def configuration(command: Callable[..., Any]) -> Callable[..., Any]:
         named = [text for text in assignments if "=" not in text or exists(Path(text))]
         others = tuple(text for text in assignments if text not in named)
         source = click.get_current_context().get_parameter_source("config")
-        if len(named) > 1 or (named and source is not ParameterSource.DEFAULT):
-            raise invalid(
-                "SOURCE", gettext("only one at a time"), ", ".join(named), place=COMMAND_LINE
-            )
+        given = ", ".join(named)
+        if named and source is not ParameterSource.DEFAULT:
+            wrong = say("is neither a flag nor section.field=value, and --config names the data")
+            raise invalid("SOURCE", wrong, given, place=COMMAND_LINE)
+        if len(named) > 1:
+            raise invalid("SOURCE", gettext("only one at a time"), given, place=COMMAND_LINE)
         data = next(iter(named), None)
         if data is not None and Path(data).suffix.lower() in (".yaml", ".yml"):
             config, data = Path(data), None
