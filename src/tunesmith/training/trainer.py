@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from tunesmith.errors import NonFiniteLossError, StorageError
 from tunesmith.files.writing import WRITE_ERRORS, make_visible, why_not_written
+from tunesmith.loading import load
 from tunesmith.tasks.base import Batch, Example, Task
 from tunesmith.training.batching import EpochSampler, Examples, PartialBatches, Widths
 from tunesmith.training.checkpoints import damage, seal
@@ -28,6 +30,12 @@ from tunesmith.training.reporting.monitor import Part
 PROGRESS_FILE = "progress.json"
 RANDOM_STATE = "rng_state_{}.pth"
 """What the parent calls the random state of each of several processes."""
+# Accelerate empties the process's environment for a moment while a trainer is made, to know its own
+# defaults. A thread that looks into it then finds nothing, and glibc may end the process where one
+# reads it without Python's lock (seen once in some ten runs of all tests). None of what it looks up
+# there is set by what we ask of it.
+load("accelerate.utils.environment").clear_environment = nullcontext  # type: ignore[attr-defined]
+
 STAND_IN = "stand_in"
 """Marks a batch that is computed and counts for nothing: this process has no row of the step."""
 
