@@ -61,8 +61,8 @@ def checkpoints(rows: int, validate: int, rounds: int) -> dict[str, float]:
         test, validation = (random.random((EVALUATIONS, n)) < 0.5 for n in (rows, validate))
         for name, side in (("apart", validation), ("same", test)):
             right = test[kept(side.mean(axis=1))].astype(float)
-            told = predictions(right, np.ones(rows), is_share=True)
-            found = interval(told, judged_by)["interval"]
+            answers = predictions(right, np.ones(rows), is_share=True)
+            found = interval(answers, judged_by)["interval"]
             held[name] += found["low"] <= 0.5 <= found["high"]
     return {name: count / rounds for name, count in held.items()}
 

@@ -42,7 +42,7 @@ class CalibratedTask(LabelTask):
 
     options: CalibratedOptions
     several: bool = False
-    """Whether a row may have several labels, each with a probability by itself."""
+    """Whether a row may have several labels, each with its own probability."""
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)

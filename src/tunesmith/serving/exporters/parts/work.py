@@ -82,7 +82,7 @@ class Work:
     answers: Mapping[int, str] = field(default_factory=dict)
     """What the adapter answers to these, once `adapted` gave it."""
     divided: float = 1.0
-    """What the export divides the adapter's scores by itself, so that nobody else has to."""
+    """What the export divides the adapter's scores by, so that nobody else has to."""
 
     free = staticmethod(free_memory)
     """Let go of models that nothing names any more."""
