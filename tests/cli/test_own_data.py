@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from tests.cli.data.conftest import Done, Run
+from tests.cli.conftest import Here
 
-from tunesmith.cli.main import main
 from tunesmith.experiments.datasets.proposal import ENCODER, propose
 from tunesmith.settings import Settings
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `tunesmith …` in this test's folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TUNESMITH_RESULTS_DIR", "results")
-
-    def call(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["tunesmith", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return Done(int(ended.value.code or 0), said.out, said.err)
-
-    return call
 
 
 @pytest.fixture
@@ -45,11 +26,13 @@ def tickets(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_chosen_for_a_file_is_shown_and_what_is_given_wins(run: Run, tickets: Path) -> None:
-    done = run("config", "show", "tickets.csv", "--epochs", "4", "lora.r=16")
-    assert done.code == 0, done.err
-    assert "300 rows; task text-classification, text: message, label: team" in done.err
-    chosen = yaml.safe_load(done.out)
+def test_what_is_chosen_for_a_file_is_shown_and_what_is_given_wins(
+    here: Here, tickets: Path
+) -> None:
+    done = here("config", "show", "tickets.csv", "--epochs", "4", "lora.r=16")
+    assert done.returncode == 0, done.stderr
+    assert "300 rows; task text-classification, text: message, label: team" in done.stderr
+    chosen = yaml.safe_load(done.stdout)
     assert (chosen["experiment_name"], chosen["model"]["name"]) == ("tickets", ENCODER)
     assert chosen["training"]["num_train_epochs"] == 4
     assert chosen["training"]["load_best_model_at_end"]
@@ -62,16 +45,16 @@ def test_the_same_file_gives_the_same_choice(tickets: Path, settings: Settings) 
     assert first.config["training"]["num_train_epochs"] == 16  # 300 steps of 16 rows
 
 
-def test_a_configuration_may_be_named_without_its_flag(run: Run, tickets: Path) -> None:
+def test_a_configuration_may_be_named_without_its_flag(here: Here, tickets: Path) -> None:
     tickets.with_name("mine.yaml").write_text("experiment_name: mine\nmodel: {nme: x}\n")
-    done = run("config", "validate", "mine.yaml")
-    assert done.code == 2
-    assert "mine.yaml" in done.err
-    assert "did you mean name?" in done.err
+    done = here("config", "validate", "mine.yaml")
+    assert done.returncode == 2
+    assert "mine.yaml" in done.stderr
+    assert "did you mean name?" in done.stderr
 
 
-def test_one_thing_at_a_time_and_nothing_at_all_are_refused(run: Run, tickets: Path) -> None:
-    assert "only one at a time" in run("train", "tickets.csv", "other.csv").err
-    done = run("train")
-    assert done.code == 2
-    assert "name your data (tickets.csv" in done.err
+def test_one_thing_at_a_time_and_nothing_at_all_are_refused(here: Here, tickets: Path) -> None:
+    assert "only one at a time" in here("train", "tickets.csv", "other.csv").stderr
+    done = here("train")
+    assert done.returncode == 2
+    assert "name your data (tickets.csv" in done.stderr
